@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from interpolants import Bridge
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.framework.far_values import FarValuesWarning, spread_of, warn_if_unlike
+from interpolants.framework.far_values import FarValuesWarning, spread_of, untold, warn_if_unlike
 
 TINY = {"steps": 2, "net": {"kind": "mlp", "width": 4, "depth": 1}}
 KELVIN = 280 + 10 * torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
@@ -17,13 +17,46 @@ QUIET = {"progress": False}
 
 
 def test_the_spread_of_vectors_and_fields():
-    x = torch.tensor([[1.0, 5.0], [3.0, 5.0]])
+    x = torch.tensor([[1.0, 5.0], [3.0, 5.0]]).repeat(4, 1)
     assert spread_of(x) == ((2.0, 1.0), (5.0, 0.0))
     assert spread_of(torch.zeros(0, 2)) == ()
     fields = torch.stack([x, x + 2], 2)  # (N, C, D)
     mean, deviation = torch.tensor(spread_of(fields)).T
     assert_close(mean, torch.tensor([3.0, 6.0]))
     assert_close(deviation, torch.tensor([2.0**0.5, 1.0]))
+
+
+def test_a_spread_counts_what_was_seen_and_holds_all_of_it():
+    x = torch.tensor([0.0] * 9 + [100.0], dtype=torch.float64)
+    x = torch.stack(
+        [x, torch.where(x > 0, torch.nan, x + 7), torch.full((10,), torch.nan, dtype=torch.float64)], 1
+    )
+    (mean, reach), seven, nothing = spread_of(x)
+    assert (mean, reach) == (10.0, 30.0)  # the deviation: 90 / 10 is less
+    assert seven == (7.0, 0.0)
+    assert nothing[1] == float("inf")
+    lone = torch.cat([torch.zeros(9999, 1), torch.full((1, 1), 1000.0)])
+    assert_close(spread_of(lone)[0][1], 99.99)  # a tenth of the way to the farthest: the deviation is 10
+    assert [pair[1] for pair in spread_of(x[:7])] == [float("inf")] * 3
+    assert len(spread_of(torch.randn(8, 1001))) == 1
+    in_pieces = torch.randn(3000, 900, generator=torch.Generator().manual_seed(0)) + 5
+    mean, deviation = torch.tensor(spread_of(in_pieces), dtype=torch.float64).T
+    assert_close(mean, in_pieces.double().mean(0))
+    assert_close(deviation, in_pieces.double().std(0, correction=0))
+
+
+def test_a_sparse_field_in_other_units_is_told_by_its_size():
+    spread, field = ((0.0, 1.0),), torch.zeros(3, 1, 100)
+    field[:, :, :4] = 5.0
+    warn_if_unlike("who", "x", field, spread)
+    with pytest.warns(FarValuesWarning, match="who: x lies 12 deviations"):
+        warn_if_unlike("who", "x", 12 * field, spread)
+
+
+def test_what_is_asked_on_the_way_is_not_compared():
+    with untold() as first, untold() as second:
+        pass
+    assert (first, second) == (False, True)
 
 
 @pytest.mark.parametrize(

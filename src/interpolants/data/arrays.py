@@ -74,6 +74,11 @@ class Kind:
         return replace(self, dtype=_name(self.dtype), device=device, columns=columns, index=None)
 
     @property
+    def headings(self) -> tuple[str, ...]:
+        """Names of the columns of a table; none for arrays."""
+        return tuple(map(str, self.columns)) if self.container == "pandas" else ()
+
+    @property
     def torch_dtype(self) -> torch.dtype:
         """The floating type as torch has it."""
         name = _name(self.dtype).removeprefix("torch.")

@@ -25,6 +25,7 @@ from interpolants.foundations.devices import on_device, working_on
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.randomness import BLOCK, checked_place, checked_seed
 from interpolants.foundations.shared_memory import Memory, apart
+from interpolants.framework.far_values import Measured, untold, warn_if_unlike
 from interpolants.framework.roles import Role, count, kind_of, memory_of, read
 
 # Containers without names of columns; answers with parts, such as distributions, tell these of the method.
@@ -231,8 +232,14 @@ def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, A
     _check_conditions(one, method, roles, data, who)
     _check_shapes(one, method, data, who)
     _check_joint(arguments, data, who)
-    data = on_device(data, method.place)
-    with torch.set_grad_enabled(attached and torch.is_grad_enabled()), working_on(method.place):
+    with (
+        untold() as inside,
+        torch.set_grad_enabled(attached and torch.is_grad_enabled()),
+        working_on(method.place),
+    ):
+        if not inside:
+            _tell_far(one, method, roles, data, arguments, who)
+        data = on_device(data, method.place)
         answer = (
             _in_blocks(one, method, data, arguments)
             if one.blocks and not arguments.get("joint")
@@ -253,12 +260,17 @@ def _own(answer: Any, given: Memory, method: Any) -> Any:
 
 
 def _tell_columns(answer: Any, method: Any, came: Mapping[str, Given]) -> None:
-    """Tell a method that was made here, an adaptation, the columns of its rows: it was fitted to plain tensors."""
+    """Tell a method that was made here, an adaptation, the columns of its rows: it was fitted to plain tensors.
+
+    What counts as far is what this method knows, not the few rows of the adaptation.
+    """
     known = getattr(answer, "given", None)
     if answer is method or not isinstance(known, dict):
         return
     for name, how in came.items():
         told = how if how.container == "pandas" else method.given.get(name)
+        if name in known and name in method.given:
+            known[name] = replace(known[name], spread=method.given[name].spread)
         if (
             name in known
             and known[name].container == "torch"
@@ -365,6 +377,28 @@ def _check_shapes(one: Capability, method: Any, data: Mapping[str, Any], who: st
             rule = f"{name} must have the event shape the {method.noun} was fitted to, {shape}"
             remedy = "Give one such sample per row, with the columns of the training."
             raise invalid(who, rule, tuple(value.shape[1:]), remedy)
+
+
+def _tell_far(
+    one: Capability,
+    method: Any,
+    roles: tuple[Role, ...],
+    data: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    who: str,
+) -> None:
+    """Tell of values that are unlike those of the fit that they must be like, as in other units."""
+    for role in roles:
+        kind, value = kind_of(role), data.get(role.name)
+        if value is None or not isinstance(kind, Measured):
+            continue
+        source = method.likened(one.verb, role.name, arguments)
+        known = method.given.get(source)
+        if known is not None and known.spread:
+            numbers, told = kind.numbers(value), data.get("known")
+            if isinstance(told, Tensor) and told.dtype == torch.bool and told.shape == numbers.shape:
+                numbers = torch.where(told, numbers, torch.nan)
+            warn_if_unlike(who, role.name, numbers, known.spread, method.columns(source) or known.headings)
 
 
 def _in_blocks(one: Capability, method: Any, data: dict[str, Any], options: dict[str, Any]) -> Any:

@@ -33,6 +33,11 @@ class OnGrid(Given):
     grid: Grid | None = None
     named_axes: bool = False
 
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Names of the variables."""
+        return () if self.grid is None else tuple(self.grid.variables)
+
 
 @dataclass
 class GriddedKind:
@@ -64,6 +69,10 @@ class GriddedKind:
         named = hasattr(value, "dims") or isinstance(value, Gridded)
         dtype = str(found.values.dtype)
         return found, OnGrid("torch", dtype, grid=found.grid, named_axes=named)
+
+    def numbers(self, value: Gridded) -> Tensor:
+        """Variables of all cases and members."""
+        return value.values.flatten(0, 1)
 
     def read_file(self, text: str, role: "Role", key: str | None = None) -> Gridded:
         """From NetCDF, Zarr, GRIB or NumPy files."""

@@ -22,6 +22,7 @@ runs on a clone: a fit that is refused or interrupted changes nothing.
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -44,8 +45,10 @@ from interpolants.foundations.version import __version__
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.code_probes import code_answers
 from interpolants.framework.copied_rows import held_copies
+from interpolants.framework.far_values import Measured, spread_of
+from interpolants.framework.few_rows import fewest_rows, warn_if_by_heart
 from interpolants.framework.model_card import card_to_keep, model_card
-from interpolants.framework.roles import Role, memory_of, named, read, without_index
+from interpolants.framework.roles import Role, kind_of, memory_of, named, read, without_index
 from interpolants.framework.settings import Settings
 from interpolants.framework.stages import Ended, Run, Watch, best_weights, thinned
 
@@ -94,6 +97,8 @@ class Method(Settings):
     per_fit: ClassVar[tuple[str, ...]] = ()
     # Why it works on the CPU alone; empty where it works on any device.
     only_cpu: ClassVar[str] = ""
+    # Whether a network learns its rows one by one, so that few of them are learnt by heart.
+    learns_rows: ClassVar[bool] = True
     # What people call it in messages.
     noun: ClassVar[str] = "method"
 
@@ -130,13 +135,28 @@ class Method(Settings):
         """What is to be said beside the answers of a capability; empty where nothing is. It is told in reports."""
         return ""
 
+    def likened(self, verb: str, argument: str, options: Mapping[str, Any]) -> str:
+        """The role of the fit in whose units an argument is: values far from all of that role's are told.
+
+        That which the argument is like; points that are carried start at the end x0, or at x1 in reverse. A method
+        whose argument may be of any size gives an empty name.
+
+        Args:
+            verb: The capability that is asked.
+            argument: Its argument.
+            options: The other arguments.
+        """
+        source = capabilities_of(type(self))[verb].source(argument)
+        carried = verb == "transport" and source == "x1" and any(role.name == "x0" for role in self.roles())
+        return "x0" if carried and not options.get("reverse") else source
+
     def columns(self, name: str) -> tuple[str, ...]:
         """Names of the columns of a role, or of an answer, where they are known; a table may have them in any order.
 
         Those of a table that was given to ``fit``. A method whose problem fixes them says so here.
         """
         given = self.given.get(name)
-        return tuple(map(str, given.columns)) if given is not None and given.container == "pandas" else ()
+        return given.headings if given is not None and given.container == "pandas" else ()
 
     def probe(self) -> Tensor | None:
         """Answers at fixed points, for methods that hold code of a user: compared when it is passed again.
@@ -247,6 +267,7 @@ class Method(Settings):
         who, roles = f"{type(self).__name__}.fit", self.roles()
         source = generator(self.seed, "distribution given as data")
         data, given = read(roles, named(roles, (), values, who), who, source=source)
+        given = _with_spreads(roles, data, given)
         run = Run(self.seed, None if out is None else Path(out), resume, progress, watch, options=options)
         run.densities = {n: v for n, v in values.items() if callable(getattr(v, "log_prob", None))}
         if held is not None and not isinstance(held, Mapping):
@@ -258,6 +279,7 @@ class Method(Settings):
         if warm_start:
             run.before = self._trained_on(data, who)
         run.ended = {}
+        run.few = partial(self._tell_few, who, fewest_rows(roles, data))
         changed = {name: value for name, value in (settings or {}).items() if value is not None}
         learner = self.clone().set_params(**changed)
         learner.given, learner.shapes = without_index(given), _shapes(data)
@@ -277,6 +299,12 @@ class Method(Settings):
         self.take_over({"state": state, "given": learner.given, "shapes": learner.shapes, "about": about})
         self._training = training
         return self
+
+    def _tell_few(self, who: str, rows: int | None, steps: int) -> None:
+        """Tell of few rows, unless rows may be few or it was said how many are set aside."""
+        aside = self.params().get("held_out")
+        if self.learns_rows and aside in (None, "auto"):
+            warn_if_by_heart(who, rows, steps, asked=aside == "auto")
 
     def forget_training(self) -> Self:
         """Free what ``warm_start`` needs: weights, averages and the state of the optimizer."""
@@ -468,6 +496,15 @@ def _check_probe(method: Method, then: Tensor | None) -> None:
 def _shapes(data: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Event shape of each role of rows."""
     return {name: tuple(value.shape[1:]) for name, value in data.items() if _are_rows(value)}
+
+
+def _with_spreads(
+    roles: Sequence[Role], data: Mapping[str, Any], given: Mapping[str, Given]
+) -> dict[str, Given]:
+    """How roles came, with the spread of the values of each that is measured."""
+    kinds = {role.name: kind_of(role) for role in roles if role.name in data}
+    spreads = {n: spread_of(k.numbers(data[n])) for n, k in kinds.items() if isinstance(k, Measured)}
+    return {n: dataclasses.replace(one, spread=spreads.get(n, one.spread)) for n, one in given.items()}
 
 
 def _methods_in(value: Any) -> Iterator[Method]:

@@ -14,6 +14,7 @@ from interpolants.data.coded_columns import coded
 from interpolants.data.endless import endless_rows
 from interpolants.data.mapped import OnDisk, mapped_rows, on_disk
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.framework.far_values import numbers_of
 
 if TYPE_CHECKING:
     from interpolants.framework.roles import Reading, Role
@@ -36,6 +37,10 @@ class Rows:
             if (endless := endless_rows(value, reading.who, role.name, seed)) is not None:
                 return endless
         return self._read_whole(value, role, reading)
+
+    def numbers(self, value: Any) -> Tensor:
+        """The rows themselves; some of those that are not in memory."""
+        return numbers_of(value)
 
     def _read_file(self, found: OnDisk, role: "Role", reading: "Reading") -> tuple[Any, Given]:
         """Rows as they are asked for, where the role allows it and they are many."""
@@ -145,3 +150,8 @@ class Ragged:
         if len(widths) > 1:
             raise invalid(reading.who, f"items of {role.name} must have one width", widths)
         return [x for x, _ in parts], parts[0][1]
+
+    def numbers(self, value: Any) -> Tensor:
+        """Rows of all items."""
+        parts = torch.cat(value)
+        return parts[:, None] if parts.ndim == 1 else parts

@@ -139,6 +139,10 @@ class SeriesKind:
             raise invalid(reading.who, rule, f"{' and '.join(clocks)}, {widths} columns")
         return [one for one, _ in parts], parts[0][1]
 
+    def numbers(self, value: Any) -> Tensor:
+        """Values at all times of all series, NaN in the gaps."""
+        return torch.cat([one.with_gaps() for one in listed(value)])
+
 
 def is_many(value: Any) -> bool:
     """Whether a value of a role of kind series holds several series."""

@@ -114,6 +114,7 @@ class Run:
         validation: Of each gradient stage that was validated: its rows, the best of them, and how the training ended.
         before: Trainings by stage from which this fit goes on; empty for one that begins.
         ended: Trainings by stage that another fit can go on from; None to keep none.
+        few: What is told before a training of so many steps where rows are few and none are set aside.
     """
 
     seed: int
@@ -128,6 +129,7 @@ class Run:
     validation: dict[str, Tree] = field(default_factory=dict)
     before: Mapping[str, "Ended"] = field(default_factory=dict)
     ended: "dict[str, Ended] | None" = None
+    few: Callable[[int], None] = lambda steps: None
 
     def __post_init__(self) -> None:
         if self.resume and self.out is None:
@@ -285,6 +287,8 @@ class Run:
         folder = self._claim(stage, settings.steps)
         mixed = settings.model_copy(update={"seed": key(settings.seed, "stage training", stage) >> 23})
         given = {**self.options, **options}
+        if not (self.held or given.get("validate") or settings.keep_best or settings.patience):
+            self.few(settings.steps)
         calls: Sequence[Any] = [
             *given.pop("callbacks", ()),
             lambda m: self._tell(stage, m.step, settings.steps),

@@ -7,9 +7,10 @@ from torch.testing import assert_close
 
 import interpolants
 from interpolants import Bridge
+from interpolants.framework.few_rows import LearntByHeartWarning, warn_if_by_heart
 from interpolants.framework.frames import Whitened
 from interpolants.framework.stages import InterruptedFitError
-from interpolants.methods.bridge.held_out import Ends, LearntByHeartWarning, count_aside, warn_if_by_heart
+from interpolants.methods.bridge.held_out import count_aside
 from interpolants.methods.parts.validation import HeldOutLoss
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
@@ -42,8 +43,9 @@ def test_rows_that_are_learnt_by_heart_are_told():
         Bridge("one_sided_linear", steps=500, **tiny).fit(x1=few_rows(20)[0], **QUIET)
     for given in ({"held_out": 0}, {"held_out": 0.2}):  # who asks for it knows
         Bridge("one_sided_linear", steps=500, **tiny, **given).fit(x1=few_rows(20)[0], **QUIET)
-    warn_if_by_heart(Ends(None, torch.zeros(20, 2)), 200)
-    warn_if_by_heart(Ends(None, torch.zeros(40, 2)), 2000)
+    warn_if_by_heart("who", 20, 200)
+    warn_if_by_heart("who", 40, 2000)
+    warn_if_by_heart("who", None, 2000)
 
 
 def test_few_rows_are_not_overfitted_and_the_bridge_says_which_weights_it_has(small):

@@ -3,7 +3,7 @@
 Letters: B rows, n factors, d numbers of each block, u exogenous and z causal codes ``(B, n, d)``, X0 a row's noise.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -21,7 +21,6 @@ from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK
 from interpolants.framework.capabilities import capability
-from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.frames import Standard, constants_of, with_constants
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
@@ -340,13 +339,15 @@ class CausalAutoencoder(Trained):
         decoded: Tensor = self.state["units"].decode(after.double().mean(2))
         return (decoded if do is None else torch.where(do.isnan(), decoded, do)).to(x)
 
+    def likened(self, verb: str, argument: str, options: Mapping[str, Any]) -> str:
+        """Factors that are set have a check of their own, of their range."""
+        return "" if argument == "do" else super().likened(verb, argument, options)
+
     def _both(self, who: str, x: Tensor, do: Tensor | None, beyond: bool) -> tuple[Tensor, Tensor]:
         """Codes before and after."""
         if do is not None:
             ranges: FactorRanges = self.state["ranges"]
             ranges.check(who, do, beyond=beyond)
-        units = self.state["frame"].encode(x.double())
-        warn_if_far(who, "x", units if x.ndim == 2 else units.reshape(-1, 1), self.columns("x"))
         before = self.codes(x)
         return before, self.codes_after(before, do)
 

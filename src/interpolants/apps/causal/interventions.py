@@ -51,6 +51,10 @@ class Interventions:
             raise invalid(reading.who, rule, f"{len(wide)} values", remedy)
         return wide.expand(rows, -1).contiguous(), given
 
+    def numbers(self, value: Tensor) -> Tensor:
+        """The values that are set, NaN where a factor is left alone."""
+        return value
+
     def read_file(self, text: str, role: Role, key: str | None = None) -> Any:
         """Words such as ``angle=20`` as they are; else a file with a column for each factor that is set."""
         if "=" in text:

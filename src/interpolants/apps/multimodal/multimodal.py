@@ -30,7 +30,6 @@ from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, BlockNoise
 from interpolants.framework.capabilities import capability
-from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -361,9 +360,6 @@ class MultimodalDiffusion(Trained):
             part = self.state["whole"].parts[name]
             if part.is_label:
                 check_codes(who, name, value, part.size)
-            else:
-                units = part.standardised(value)
-                warn_if_far(who, name, units if value.ndim == 2 else units.reshape(-1, 1), self.columns(name))
         return given
 
     def _tokens(self, given: Mapping[str, Tensor], rows: int) -> Tensor:

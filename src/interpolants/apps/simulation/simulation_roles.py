@@ -35,6 +35,11 @@ class SimulationContainer(Given):
     axes: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
 
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return self.names
+
 
 class SimulationKind:
     """Simulations on meshes of their own: a list of `MeshField`; a single one is a list of one."""
@@ -68,6 +73,13 @@ class SimulationKind:
             raise invalid(reading.who, rule, " and ".join(f"{d} and {c}" for d, c in sorted(sizes)))
         told = {key: getattr(before, key) or getattr(given, key) for key in ("names", "axes", "units")}
         return parts, replace(given, **told)
+
+    def numbers(self, value: Sequence[MeshField]) -> torch.Tensor:
+        """Channels by frame, ``(N, C, points)``, NaN behind the points of smaller meshes."""
+        frames = [one.values.flatten(0, -3).movedim(-1, 1) for one in value]
+        most = max(part.shape[2] for part in frames)
+        pad = torch.nn.functional.pad
+        return torch.cat([pad(part, (0, most - part.shape[2]), value=torch.nan) for part in frames])
 
     def read_file(self, text: str, role: Role, key: str | None = None) -> Any:
         """From an npz or NetCDF file, or a folder of them; a list, so that answers can be written again."""

@@ -18,7 +18,6 @@ from interpolants.data.mesh_fields import MeshField
 from interpolants.data.prompts import PromptVocabulary, comma_numbers
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
-from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.frames import Standard
 from interpolants.nets.point_packs import PointPack
 
@@ -88,9 +87,6 @@ class Answering:
             raise invalid(
                 self.who, rule, one.times[:most].tolist(), "Count times from the start of the simulation."
             )
-        warn_if_far(
-            self.who, "context", self.state["units"].values(one.first(most).values, self.who), one.channels
-        )
         code: MeshAutoencoder = self.state["code"]
         with torch.no_grad():
             found = seen_frames(code, self.state["units"], one, most, self.who)

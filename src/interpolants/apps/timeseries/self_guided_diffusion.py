@@ -3,7 +3,7 @@
 Letters: C columns, L times of a window, k lags, S steps ahead, M members, B series; ``e1 = E[x1 | x_t]``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
@@ -365,6 +365,10 @@ class SelfGuidedDiffusion(Trained):
             warn_of_unseen(who, where, one.seen[-self.reach :], self.columns("series"))
         values = [padded_front(one.values[None], self.reach) for one in many]
         return torch.cat(values), torch.cat([padded_front(one.seen[None], self.reach) for one in many])
+
+    def likened(self, verb: str, argument: str, options: Mapping[str, Any]) -> str:
+        """Values are compared in the units of windows, of which one may have its own."""
+        return "" if argument in ("context", "x") else super().likened(verb, argument, options)
 
     def _warn_if_far(self, who: str, values: Tensor, seen: Tensor) -> None:
         """Tell of values that are unlike those of the fit; windows with units of their own may have any."""

@@ -21,7 +21,6 @@ from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import key
 from interpolants.framework.capabilities import capability
-from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.gridded import GriddedEnsemble, gridded_ensemble
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
@@ -232,7 +231,6 @@ class EnsembleEmulator(Trained):
         count = self.n_steps if n_steps is None else whole(who, "n_steps", n_steps, at_least=1)
         climate: GridClimatology = self.state["climatology"]
         v, season = climate.encode(seeds, who=who).float(), climate.seasonal(seeds)
-        warn_if_far(who, "seeds", v.movedim(2, -1), seeds.grid.variables)
         units: TargetUnits = self.state["units"]
         told = self.state["net"].told(units.told(v), None if season is None else season.float())
         shape = seeds.grid.shape

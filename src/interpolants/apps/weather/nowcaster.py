@@ -29,7 +29,6 @@ from interpolants.fields.preconditioned import Preconditioned, check_preconditio
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability, verb
-from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -328,5 +327,4 @@ class Nowcaster(Trained):
         count = asked.n_steps if n_steps is None else whole(who, "n_steps", n_steps, at_least=1)
         clock_step(who, context, self.state["clock"])
         before = last_frames(self.state["units"].encode(maps(who, context), who), self.past, who)
-        warn_if_far(who, "context", before.movedim(2, -1), context.grid.variables)
         return NowcastRuns(asked, self.state, before, self.state["told"].motion(before), count)

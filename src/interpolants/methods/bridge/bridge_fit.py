@@ -24,7 +24,7 @@ from interpolants.framework.settings import settings_of
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.bridge.auto_eps import EpsChoice
-from interpolants.methods.bridge.held_out import AUTO, Ends, set_aside, warn_if_by_heart
+from interpolants.methods.bridge.held_out import AUTO, Ends, set_aside
 from interpolants.methods.bridge.noise_level import known_choice
 from interpolants.methods.bridge.pairs_by_data import pairs_by_data
 from interpolants.methods.bridge.units import (
@@ -177,8 +177,6 @@ class BridgeFit(Trained):
         ends, away = set_aside(whole_ends, 0 if given else self.held_out, self.seed, paired=paired)
         if given:
             away = Ends(given.get("x0"), given["x1"], given.get("cond"), given.get("cond0"))
-        if away is None and self.held_out == AUTO and not endless:
-            warn_if_by_heart(ends, self.steps)
         gaussian = starts_from_gaussians(self, ends)
         ends = read_whole(ends) if gaussian else ends
         frame = new_frame(self, ends)

@@ -1,6 +1,5 @@
 """Rows that training does not see: a bridge stops by them, is judged by them, and chooses its noise level by them."""
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.foundations.records import record
 from interpolants.foundations.row_access import MANY, Rows, some_rows, taken, without_rows
 from interpolants.foundations.types import take_rows
+from interpolants.framework.few_rows import FEWEST
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.training.pairs import draw_pairs
 
@@ -22,16 +22,10 @@ if TYPE_CHECKING:
     from interpolants.methods.bridge.bridge_fit import BridgeFit
 
 AUTO = "auto"
-# Fewest rows of which some are held out unasked, and the most that are looked at.
-FEWEST, MOST = 40, 10_000
-# Steps from which so few rows are learnt by heart.
-_MANY_STEPS = 500
+# Most rows that are looked at.
+MOST = 10_000
 # Unasked: a tenth, of small sets more, and of large ones no more than tell two networks apart.
 _SHARE, _SMALL, _SMALL_SHARE, _ENOUGH = 0.1, 40, 0.2, 2_000
-
-
-class LearntByHeartWarning(UserWarning):
-    """Few rows were seen so often that a network can only repeat them."""
 
 
 @record("bridge_ends")
@@ -98,23 +92,6 @@ def set_aside(ends: Ends, share: float | str, seed: int, *, paired: bool) -> tup
         rule = "held_out must set aside at least 2 rows beside the only ones of a label"
         raise invalid("Bridge.fit", rule, least, "Set it to 0 to learn from all rows.")
     return Ends(kept0[0], kept1[0], kept1[1], kept0[1]), Ends(away0[0], away1[0], away1[1], away0[1])
-
-
-def warn_if_by_heart(ends: Ends, steps: int) -> None:
-    """Tell that a fit sees few rows many times, and has none aside by which to stop.
-
-    Args:
-        ends: The rows to learn from.
-        steps: Steps of the training.
-
-    Warns:
-        LearntByHeartWarning: If so.
-    """
-    fewest = min(len(x) for x in (ends.x0, ends.x1) if x is not None)
-    if fewest < FEWEST and steps >= _MANY_STEPS:
-        rule = f"of {fewest} rows none is set aside unasked, and {steps:,} steps learn them by heart"
-        remedy = "Fit with held_out=0.2: training then stops in time"
-        warnings.warn(f"Bridge.fit: {rule}. {remedy}.", LearntByHeartWarning, stacklevel=5)
 
 
 End = tuple[Rows, Tensor | None]

@@ -20,7 +20,6 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Scored
 from interpolants.framework.capabilities import capability
-from interpolants.framework.far_values import spread_of, warn_if_unlike
 from interpolants.framework.frames import Whitened, widened
 from interpolants.framework.roles import Role
 from interpolants.framework.transformed import in_two
@@ -35,9 +34,6 @@ from interpolants.methods.bridge.noise_level import choose_level, own_choice
 from interpolants.methods.bridge.scored import check_scored, scored
 from interpolants.methods.parts.start_points import Pool, draw_base
 
-# Rows of an end whose mean and deviation tell points that are not of its kind.
-_LOOKED_AT, _ROUNDING = 1000, 1e-4
-
 _PARTLY = Role(name="x", like="x1", gaps=True, about="Rows with gaps, which are filled in.")
 _HOW_SURELY = Role(
     name="known", like="x1", optional=True, about="How surely each entry is known, from 0 to 1."
@@ -46,6 +42,10 @@ _HOW_SURELY = Role(
 
 class SampledBridge(ExaminedBridge):
     """What a fitted :class:`interpolants.Bridge` samples."""
+
+    def likened(self, verb: str, argument: str, options: Mapping[str, Any]) -> str:
+        """Sureness of :meth:`complete` has no units of the data."""
+        return "" if argument == "known" else super().likened(verb, argument, options)
 
     @capability(like="x1", passes=run_dynamics)
     def sample(
@@ -146,7 +146,6 @@ class SampledBridge(ExaminedBridge):
             rule = "columns that were constant in the fit must have their values, and transformed ones such as can be"
             remedy = "Drop these columns or rows, or fit again with rows like these."
             raise invalid("Bridge.transport", rule, "rows with other values", remedy)
-        self._warn_if_far(x, reverse=reverse)
         done = self._run(self._encode(x), eps, reverse, seed, target, first_index, options)
         return done if details else done.x
 
@@ -247,23 +246,6 @@ class SampledBridge(ExaminedBridge):
 
     def _encode(self, x: Tensor) -> Tensor:
         return self.frame.encode(x).float()
-
-    def _warn_if_far(self, x: Tensor, *, reverse: bool) -> None:
-        """Tell of points that are unlike those of the end where they start, as in other units."""
-        pools = [self.state[name] for name in ("pool1", "pool0")]
-        first, other = (
-            None if pool is None else self.frame.decode(pool.x[:_LOOKED_AT].double())
-            for pool in (pools if reverse else pools[::-1])
-        )
-        if first is None:
-            return
-        rows = first if other is None else torch.cat([first, other])
-        rounding = _ROUNDING * rows.abs().movedim(1, -1).flatten(0, -2).amax(0)  # of the network's units
-        spread = [
-            (mean, max(size, least))
-            for (mean, size), least in zip(spread_of(first), rounding.tolist(), strict=True)
-        ]
-        warn_if_unlike("Bridge.transport", "x", x, spread, self.columns("x1"))
 
     def decoded(self, x: Tensor) -> Tensor:
         """States of the network in data units, in float64 where the data were."""

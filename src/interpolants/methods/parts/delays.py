@@ -3,7 +3,6 @@
 Letters: T times, C columns, L lags, N delay vectors, M members, S steps ahead.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -43,10 +42,6 @@ def delay_vectors(many: Sequence[Tensor], lags: int, ahead: int = 1) -> tuple[Te
         raise invalid("delay_vectors", f"there must be at least {lags + ahead + 1} times", longest)
     found = torch.cat(windows)
     return found[:, :lags], found[:, lags:]
-
-
-class FarContextWarning(UserWarning):
-    """A context lies where the series of the fit never was."""
 
 
 class Delayed(Method):
@@ -172,13 +167,6 @@ class Delayed(Method):
             raise invalid(who, rule, tuple(known.values.shape))
         values = known[-lags:].values
         scaled = (values - state["mean"]) / state["std"]
-        if context is not None and float(scaled.abs().max()) > FARTHEST:
-            told = f"{who}: the context lies up to {float(scaled.abs().max()):.3g} deviations from the mean of the fit"
-            warnings.warn(
-                f"{told}, and forecasts are held within {FARTHEST:g}: is it in its units?",
-                FarContextWarning,
-                stacklevel=4,
-            )
         source = generator(seed, "delay forecast")
         found = self._rolled(state["taught"], scaled.expand(members, -1, -1), steps, source)
         if not bool(torch.isfinite(found).all()):

@@ -25,7 +25,6 @@ from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
-from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -122,8 +121,7 @@ class Restoration(Trained):
             settings=settings,
             held=None if held is None else (held["x1"], held["x1"], held.get("cond")),
         )
-        centre, size = (float(make(x1.double())) for make in (torch.mean, torch.std))
-        return {"net": net, "form": form, "sizes": [centre, size]}
+        return {"net": net, "form": form}
 
     @property
     def fields(self) -> LearnedFields:
@@ -167,7 +165,6 @@ class Restoration(Trained):
         observed = observed.to(self.given["x1"].torch_dtype)
         told = self._known(observed, known)
         starts = [self._starts(observed, told, seed, k) for k in range(draws)]
-        self._warn_if_far(observed if told is None else torch.where(told, observed, torch.nan))
         every = Start(torch.cat([s.x0 for s in starts]), torch.cat([s.field for s in starts]))
         known_of = None if cond is None else cond.repeat(draws, *(1,) * (cond.ndim - 1))
         made = self._carry(every, known_of, n_steps, method)
@@ -182,12 +179,10 @@ class Restoration(Trained):
         """Mean squared way from start to whole sample, ``E|x1 - x0|^2`` in data units squared."""
         return float(sum_event((x - self.degrade(x, seed=seed).x0).square()).mean())
 
-    def _warn_if_far(self, observed: Tensor) -> None:
-        """Tell of observations that are unlike the samples of the fit, where both are in one unit."""
-        centre, size = self.state.get("sizes", (0.0, 0.0))
-        if size > 0 and isinstance(self.coupling, InPainting | SuperResolution):
-            z = (observed.double() - centre) / size
-            warn_if_far("Restoration.restore", "observed", z.reshape(-1, 1))
+    def likened(self, verb: str, argument: str, options: Mapping[str, Any]) -> str:
+        """Observations are in the unit of the samples where something was cut out or averaged alone."""
+        same = isinstance(self.coupling, InPainting | SuperResolution)
+        return super().likened(verb, argument, options) if same or argument != "observed" else ""
 
     def _known(self, observed: Tensor, known: Tensor | None) -> Tensor | None:
         """Where in-painting knows something, from the mask or from the gaps."""

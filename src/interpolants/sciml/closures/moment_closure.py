@@ -74,6 +74,7 @@ class MomentClosure(Trained):
 
     only_cpu: ClassVar[str] = "its fields are in float64"
     noun: ClassVar[str] = "closure"
+    learns_rows: ClassVar[bool] = False  # a run holds thousands of places to learn from
 
     closure: str = "learnt"
     by: str = "trajectories"

@@ -14,6 +14,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
+from interpolants.framework.far_values import FarValuesWarning
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
@@ -40,7 +41,7 @@ _FIRST_SHARE = 0.3
 _TRIAL = 10
 
 
-class ExtrapolationWarning(UserWarning):
+class ExtrapolationWarning(FarValuesWarning):
     """Predictions are asked for where there were no data; they return to the prior."""
 
 
@@ -257,6 +258,10 @@ class FunctionalTucker(Method):
             variance = torch.cat([v.diagonal(dim1=1, dim2=2) for _, v in moments], 1)
             parts.append(_gaussian(mean[:count], variance[:count].clamp_min(0).sqrt()))
         return Predictive.joined(parts)
+
+    def likened(self, verb: str, argument: str, options: Mapping[str, Any]) -> str:
+        """Points are compared in lengthscales, which are finer."""
+        return "" if argument == "x" else super().likened(verb, argument, options)
 
     def _check_places(self, x: Tensor) -> None:
         """Refuse levels without data, and tell of points far outside."""

@@ -1,0 +1,51 @@
+"""Few rows that a gradient loop sees so often that it learns them by heart: told by the run of every method."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from interpolants.foundations.row_access import LazyRows
+from interpolants.framework.roles import Role, kind_of
+from interpolants.framework.rows import Rows
+
+# Rows below which, and steps from which, a network repeats rows.
+FEWEST, _MANY_STEPS = 40, 500
+
+
+class LearntByHeartWarning(UserWarning):
+    """Few rows were seen so often that a network can only repeat them."""
+
+
+def fewest_rows(roles: Sequence[Role], data: Mapping[str, Any]) -> int | None:
+    """The smallest number of rows of a role that a network learns from; None where there is no such role.
+
+    Args:
+        roles: Roles of the fit.
+        data: Their values; what is drawn afresh has no number.
+    """
+    kinds = {role.name: kind_of(role) for role in roles}
+    rows = (v for name, v in data.items() if isinstance(kinds.get(name), Rows))
+    return min((len(v) for v in rows if isinstance(v, Tensor | LazyRows)), default=None)
+
+
+def warn_if_by_heart(who: str, rows: int | None, steps: int, *, asked: bool = False) -> None:
+    """Tell that a training sees few rows many times, and has none aside by which to stop.
+
+    Args:
+        who: Public name for the warning.
+        rows: Rows to learn from; None where their number says nothing.
+        steps: Steps of the training.
+        asked: Whether the method would set rows aside if it were asked, by ``held_out``.
+
+    Warns:
+        LearntByHeartWarning: If so.
+    """
+    if rows is None or rows >= FEWEST or steps < _MANY_STEPS:
+        return
+    rule = f"of {rows} rows none is set aside unasked, and {steps:,} steps learn them by heart"
+    remedy = "Fit with held_out=0.2: training then stops in time"
+    if not asked:
+        remedy = "Take fewer steps, or a method without a network"
+    warnings.warn(f"{who}: {rule}. {remedy}.", LearntByHeartWarning, stacklevel=5)

@@ -1,0 +1,85 @@
+"""Each law of data is seen red: methods that are right but for one fault, and the law that must find it."""
+
+import pytest
+import torch
+
+from interpolants.framework.capabilities import capability
+from interpolants.framework.far_values import warn_if_far
+from laws import test_data_laws as laws
+from laws.test_method_laws_can_fail import Good, arguments, carded, obey
+
+__all__ = ["carded"]
+pytestmark = pytest.mark.usefixtures("rooms")
+
+
+class Standard(Good):
+    """Least squares in units of the rows; every law holds."""
+
+    def learn(self, data, run):
+        x, y = data["x"].double(), data["y"].double()
+        units = {"x": [x.mean(0), self.size(x)], "y": [y.mean(0), self.size(y)]}
+        w = super().learn({"x": self.scaled(x, *units["x"]), "y": self.scaled(y, *units["y"])}, run)
+        return {**w, **units}
+
+    @staticmethod
+    def size(x):
+        wide = x.std(0, correction=0)
+        return torch.where(wide > 0, wide, 1.0)
+
+    @staticmethod
+    def scaled(x, mean, size):
+        return (x - mean) / size
+
+    @capability(like="y")
+    def predict(self, x):
+        found = (self.scaled(x.double(), *self.state["x"])[:, :, None] * self.state["w"]).sum(1)
+        return self.state["y"][0] + self.state["y"][1] * found
+
+
+class AnySize(Standard):
+    """Never compares what it is asked about with its rows."""
+
+    def likened(self, verb, argument, options):
+        return ""
+
+
+class TellsTwice(Standard):
+    """Compares once more by itself."""
+
+    @capability(like="y")
+    def predict(self, x):
+        warn_if_far("predict", "x", (x - self.state["x"][0]) / self.state["x"][1])
+        return super().predict.__wrapped__(self, x)
+
+
+class CriesWolf(Standard):
+    """Finds rows like those of the fit far."""
+
+    @capability(like="y")
+    def predict(self, x):
+        warn_if_far("predict", "x", x + 100)
+        return super().predict.__wrapped__(self, x)
+
+
+FAULTS = [
+    (AnySize, laws.test_numbers_a_thousand_times_too_large_are_told_once),
+    (TellsTwice, laws.test_numbers_a_thousand_times_too_large_are_told_once),
+    (CriesWolf, laws.test_numbers_a_thousand_times_too_large_are_told_once),
+]
+LAWS = [law for name, law in vars(laws).items() if name.startswith("test_") and "card" in arguments(law)]
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_a_good_method_obeys(law, carded, tmp_path):
+    obey(law, carded(Standard), tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "law"), FAULTS, ids=[f"{k.__name__}-{law.__name__}" for k, law in FAULTS])
+def test_the_fault_is_found(kind, law, carded, tmp_path):
+    card = carded(kind)
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        obey(law, card, tmp_path)
+
+
+def test_every_law_has_a_fault():
+    assert {law.__name__ for law in LAWS} == {law.__name__ for _, law in FAULTS}
