@@ -54,9 +54,11 @@ def test_a_sparse_field_in_other_units_is_told_by_its_size():
 
 
 def test_what_is_asked_on_the_way_is_not_compared():
-    with untold() as first, untold() as second:
-        pass
-    assert (first, second) == (False, True)
+    far, spread = torch.full((8, 1), 100.0), ((0.0, 1.0),)
+    with untold():
+        warn_if_unlike("who", "x", far, spread)
+    with pytest.warns(FarValuesWarning, match="x lies 100 deviations"):
+        warn_if_unlike("who", "x", far, spread)
 
 
 @pytest.mark.parametrize(

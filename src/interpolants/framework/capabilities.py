@@ -232,14 +232,9 @@ def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, A
     _check_conditions(one, method, roles, data, who)
     _check_shapes(one, method, data, who)
     _check_joint(arguments, data, who)
-    with (
-        untold() as inside,
-        torch.set_grad_enabled(attached and torch.is_grad_enabled()),
-        working_on(method.place),
-    ):
-        if not inside:
-            _tell_far(one, method, roles, data, arguments, who)
-        data = on_device(data, method.place)
+    _tell_far(one, method, roles, data, arguments, who)
+    data = on_device(data, method.place)
+    with untold(), torch.set_grad_enabled(attached and torch.is_grad_enabled()), working_on(method.place):
         answer = (
             _in_blocks(one, method, data, arguments)
             if one.blocks and not arguments.get("joint")

@@ -92,11 +92,11 @@ def _extremes(flat: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @contextmanager
-def untold() -> Iterator[bool]:
-    """While a question is answered: what a method asks of others on the way is not compared. Gives whether it was."""
-    was, token = _QUIET.get(), _QUIET.set(True)
+def untold() -> Iterator[None]:
+    """While a question is answered: what a method asks of others on the way is not compared once more."""
+    token = _QUIET.set(True)
     try:
-        yield was
+        yield
     finally:
         _QUIET.reset(token)
 
@@ -145,6 +145,8 @@ def warn_if_unlike(
         FarValuesWarning: If the values of a column, or their root mean square over the places of a field, lie more than
             ten deviations off in half of the rows, or a column that never varied has another value.
     """
+    if _QUIET.get():
+        return
     rows = x.detach().reshape(len(x), 1 if len(spread) == 1 else x.shape[1], -1)
     if rows.shape[1] != len(spread) or not rows.numel():
         return
