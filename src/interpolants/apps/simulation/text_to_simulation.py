@@ -39,6 +39,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import inner_net
 from interpolants.foundations.randomness import key
 from interpolants.framework.capabilities import capability
+from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.frames import Standard
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
@@ -280,6 +281,10 @@ class TextToSimulation(Trained):
 
     # --- capabilities
 
+    def likened(self, verb: str, argument: str, options: Mapping[str, Any]) -> str:
+        """Of a context the first frames alone are looked at, and compared."""
+        return "" if argument == "context" else super().likened(verb, argument, options)
+
     @capability(reads={"points": POINTS}, like="fields")
     def sample(
         self,
@@ -357,6 +362,9 @@ class TextToSimulation(Trained):
         whole(who, "members", members, at_least=1)
         parts = self._answering(who)
         seen = torch.stack([parts.shown(one, frames) for one in context])
+        first = [one.first(len(parts.state["first"]) if frames is None else frames) for one in context]
+        sizes = [parts.state["units"].values(one.values, who).flatten(0, -2) for one in first]
+        warn_if_far(who, "context", torch.cat(sizes), context[0].channels)
         cond = parts.told(None if prompt is None else parts.words(prompt), seen)
         every = {name: part.repeat_interleave(members, 0) for name, part in cond.items()}
         asked = self._run_of(n_steps, guidance)
