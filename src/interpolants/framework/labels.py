@@ -403,7 +403,8 @@ def _numbers(value: Any, role: "Role", reading: "Reading") -> Tensor:
 
 def _finite(tensor: Tensor, role: "Role", reading: "Reading") -> Tensor:
     """Numbers without NaN and infinity; rows that have some are counted."""
-    whole = torch.isfinite(tensor).reshape(len(tensor) if tensor.ndim else 1, -1).all(1)
+    rows = tensor[None] if tensor.ndim == 0 else tensor
+    whole = torch.isfinite(rows).flatten(1).all(1) if rows.ndim > 1 else torch.isfinite(rows)
     if not bool(whole.all()):
         off = (~whole).nonzero().flatten()
         got = f"NaN or infinite values in {len(off)} of {len(whole)} rows (row {int(off[0])})"
