@@ -364,7 +364,8 @@ class TextToSimulation(Trained):
         seen = torch.stack([parts.shown(one, frames) for one in context])
         first = [one.first(len(parts.state["first"]) if frames is None else frames) for one in context]
         sizes = [parts.state["units"].values(one.values, who).flatten(0, -2) for one in first]
-        warn_if_far(who, "context", torch.cat(sizes), context[0].channels)
+        root_mean_squares = torch.stack([z.square().mean(0).sqrt() for z in sizes])
+        warn_if_far(who, "context", root_mean_squares, context[0].channels)
         cond = parts.told(None if prompt is None else parts.words(prompt), seen)
         every = {name: part.repeat_interleave(members, 0) for name, part in cond.items()}
         asked = self._run_of(n_steps, guidance)
