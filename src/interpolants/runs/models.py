@@ -91,7 +91,7 @@ def _chosen(folder: Path, cells: list[str], task: str | None, seed: int | None) 
         seeds = {read_document(folder / CONFIG)["seed"]: seeds[None]} if (folder / CONFIG).is_file() else {}
     if seed not in seeds:
         rule = f"{name} must have been trained with this seed"
-        raise invalid("load", rule, seed, f"It has {sorted(seeds)}.")
+        raise invalid("load", rule, seed, f"It has {sorted(s for s in seeds if s is not None)}.")
     return seeds[seed]
 
 
