@@ -205,6 +205,7 @@ def _without(x):
     "features",
     [_Detached().eval(), _of_numpy, _without, lambda x: torch.ones_like(x).cumsum(0)],
     ids=["detached", "NumPy", "without", "constant"],
+)
 def test_features_without_a_gradient_are_refused_by_name(features):
     """They ended in torch's words, "element 0 of tensors does not require grad"."""
     with pytest.raises(InvalidInputError, match="features must be differentiable in the states"):
