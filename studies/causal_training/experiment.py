@@ -57,17 +57,17 @@ _SYSTEMS: dict[str, type[Evolution]] = {
 LAPTOP: dict[str, Any] = {
     LV: {
         "problem": {"end": 5.5},
-        "method": {"steepness": [64 / 5.5, 640 / 5.5], "steps": 8000},
+        "method": {"eps": [1.0, 10.0], "steps": 8000},
     },
     AC: {
         "problem": {"diffusion": 0.01, "end": 2.0},
-        "method": {"steepness": [10.0, 50.0], "steps": 6000, "batch_size": 40, "places": 8, "width": 32, "modes": 3,
+        "method": {"eps": [0.5, 2.5], "steps": 6000, "batch_size": 40, "places": 8, "width": 32, "modes": 3,
                    "first_scale": 2.0, "lr": 5e-3, "initial_weight": 100.0},
     },
     KS: {
         "problem": {"end": 0.2},
-        "method": {"steepness": [4.8e-3, 4.8e-2, 0.48], "steps": 4000, "batch_size": 32, "places": 16, "width": 40,
-                   "modes": 6, "first_scale": 2.0, "lr": 5e-3, "initial_weight": 3e4},
+        "method": {"eps": [3e-5, 3e-4, 3e-3], "steps": 4000, "batch_size": 32, "places": 16, "width": 40, "modes": 6,
+                   "first_scale": 2.0, "lr": 5e-3, "initial_weight": 3e4},
     },
 }  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -95,18 +95,24 @@ def measure(case: str, seed: int, settings: Settings) -> Answered:
     system, _, how = case.rpartition(", ")
     one = settings[system]
     problem = _SYSTEMS[system](**one["problem"])
-    table = {**one["method"], "steepness": one["method"]["steepness"] if how == CAUSAL else 0.0}
+    own = {name: value for name, value in one["method"].items() if name != "eps"}
+    rungs = ladder(one, problem.end)
+    own["steepness"] = rungs if how == CAUSAL else 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StalledWarning)  # w_min, which is part of the answer, tells it too
-        method = CausalPINN(seed=seed, **table).fit(problem)
-    question = SolutionAndResidual(
-        times=settings["times"], places=settings["places"], steepness=one["method"]["steepness"][-1]
-    )
+        method = CausalPINN(seed=seed, **own).fit(problem)
+    question = SolutionAndResidual(times=settings["times"], places=settings["places"], steepness=rungs[-1])
     found = ask(question, method, Task.of(method.roles(), {"problem": problem}))
     values = {name: found[name].value for name in ("relative_l2", "residual", "w_min")}
     kept = {"times": found.arrays["times"], "error": found.arrays["error"]}
     arrays = {name: value[:: max(1, len(value) // 200)].float().numpy() for name, value in kept.items()}
     return measured(values, arrays)
+
+
+def ladder(one: Settings, end: float) -> list[float]:
+    """Steepness ``eps n / T`` of each rung; the settings are the paper's eps, for each of n times of a batch."""
+    times = one["method"].get("batch_size", CausalPINN().batch_size)
+    return [float(eps * times / end) for eps in one["method"]["eps"]]
 
 
 # --- table and figures ---------------------------------------------------------------------------------------

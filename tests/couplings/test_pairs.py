@@ -18,12 +18,14 @@ def test_conditions_of_every_nesting_stay_with_their_samples(coupling):
     g = generator()
     x0, x1 = torch.randn(17, 2, generator=g), torch.randn(17, 2, generator=g)
     # The conditions are functions of the sample, so that a lost attachment shows.
+    # Both ends have as many numbers a row, which couplings of conditions compare.
     cond0 = {"sum": x0.sum(1), "more": (x0 * 2, [x0[:, :1]])}
-    pairs = coupling.pair(x0, x1, generator=g, cond0=cond0, cond1=(x1.square(), None))
+    cond1 = (torch.cat([x1.square(), x1], 1), None)
+    pairs = coupling.pair(x0, x1, generator=g, cond0=cond0, cond1=cond1)
     assert_close(pairs.cond0["sum"], pairs.x0.sum(1))
     assert_close(pairs.cond0["more"][0], pairs.x0 * 2)
     assert_close(pairs.cond0["more"][1][0], pairs.x0[:, :1])
-    assert_close(pairs.cond1[0], pairs.x1.square())
+    assert_close(pairs.cond1[0], torch.cat([pairs.x1.square(), pairs.x1], 1))
     assert pairs.cond1[1] is None
     assert_close(pairs.x0, x0[pairs.index0])
     assert_close(pairs.x1, x1[pairs.index1])

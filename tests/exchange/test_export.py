@@ -396,7 +396,7 @@ def test_jumps_are_refused_where_there_are_none(one, tmp_path):
 def test_jumps_are_no_fields_for_another_solver(method, n_steps):
     flow = FlowMap(path="linear", **SMALL).fit(X0, X1, **QUIET)
     jumps = flow.jumps([0.0, 0.5, 1.0])
-    euler = sample(jumps, X1[:3], method="euler", n_steps=2).x
-    assert_close(flow.frame.decode(euler), flow.transport(flow.frame.decode(X1[:3]), n_steps=2))
+    euler = sample(jumps, flow.frame.encode(X0[:3]), method="euler", n_steps=2).x
+    assert_close(flow.frame.decode(euler), flow.transport(X0[:3], n_steps=2))
     with pytest.raises(InvalidInputError, match="Euler steps along their own grid"):
         sample(jumps, X1[:3], method=method, n_steps=n_steps)

@@ -32,6 +32,8 @@ def test_every_command_runs_as_it_is_shown(name, tmp_path, monkeypatch):
     method.save(tmp_path / "a model")
     monkeypatch.chdir(tmp_path)
     for verb in capabilities_of(type(method)):
+        if not method.can(verb):
+            continue
         shown = command(method, verb, shlex.quote("a model")).replace("VALUE", "0.5")
         words = shlex.split(shown)
         for word in words:

@@ -6,13 +6,12 @@ from studies.common import run
 from torch.testing import assert_close
 
 
-def test_the_published_runs_had_these_strengths():
-    """``eps = steepness T / n`` of the three ladders."""
-    told = {LV: (5.5, 64, [1.0, 10.0]), AC: (2.0, 40, [0.5, 2.5]), KS: (0.2, 32, [3e-5, 3e-4, 3e-3])}
-    for system, (end, times, eps) in told.items():
-        method = LAPTOP[system]["method"]
-        assert method.get("batch_size", 64) == times
-        assert [s * end / times for s in method["steepness"]] == pytest.approx(eps)
+def test_the_steepness_follows_from_the_eps_of_the_published_runs():
+    """``steepness = eps n / T`` of the three ladders."""
+    told = {LV: [64 / 5.5, 640 / 5.5], AC: [10.0, 50.0], KS: [4.8e-3, 4.8e-2, 0.48]}
+    for system, steepness in told.items():
+        problem = experiment._SYSTEMS[system](**LAPTOP[system]["problem"])
+        assert experiment.ladder(LAPTOP[system], problem.end) == pytest.approx(steepness)
 
 
 def test_both_phases_grow_out_of_the_unstable_state():

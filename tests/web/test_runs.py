@@ -133,8 +133,9 @@ def test_a_method_that_was_saved_by_itself_tells_its_settings_and_its_history(ru
     assert [row["step"] for row in page["stages"]["match"]] == [40]
     assert page["training"].startswith("match: 40 steps; ")
     commands = [verb["command"] for verb in page["verbs"]]
-    assert commands[:2] == [
+    assert commands[:3] == [
         f"interpolants check {trained}/line",
+        f"interpolants classify {trained}/line x.csv",
         f"interpolants complete {trained}/line x.csv",
     ]
 

@@ -145,10 +145,10 @@ def warn_if_unlike(
         FarValuesWarning: If the values of a column, or their root mean square over the places of a field, lie more than
             ten deviations off in half of the rows, or a column that never varied has another value.
     """
-    if _QUIET.get():
+    if _QUIET.get() or not x.numel():
         return
     rows = x.detach().reshape(len(x), 1 if len(spread) == 1 else x.shape[1], -1)
-    if rows.shape[1] != len(spread) or not rows.numel():
+    if rows.shape[1] != len(spread):
         return
     mean, deviation = torch.tensor(spread, dtype=torch.float64, device=rows.device).T
     lowest, highest = _extremes(rows.movedim(1, -1).flatten(0, -2))

@@ -339,7 +339,11 @@ def row_labels(roles: Sequence[Role], values: Mapping[str, Any]) -> dict[str, di
     found: dict[str, dict[str, Any]] = {}
     for role in roles:
         value = values.get(role.name)
-        if role.axis and (role.kind in _BY_POSITION or hasattr(value, "iloc")):
+        if role.kind not in _BY_POSITION and isinstance(value, Mapping):
+            value = {name: part for name, part in value.items() if hasattr(part, "iloc")}
+        elif role.kind not in _BY_POSITION and not hasattr(value, "iloc"):
+            continue
+        if role.axis:
             found.setdefault(role.axis, {}).update(row_labels_of(role.name, value))
     return found
 

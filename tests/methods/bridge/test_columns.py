@@ -68,6 +68,7 @@ def test_constant_columns_are_exact_and_left_out_of_log_prob(standardize, tmp_pa
     assert bridge.check(n=200).checks
 
 
+@pytest.mark.filterwarnings("ignore::interpolants.framework.far_values.FarValuesWarning")
 def test_rows_off_a_constant_have_no_density_and_cannot_be_carried():
     x0, x1 = (torch.cat([normal(300, 1, seed=k) + k, torch.full((300, 1), 3.0)], 1) for k in (0, 1))
     with pytest.warns(ColumnsWarning, match="constant"):
@@ -80,6 +81,7 @@ def test_rows_off_a_constant_have_no_density_and_cannot_be_carried():
         bridge.transport(odd)
 
 
+@pytest.mark.filterwarnings("ignore::interpolants.framework.far_values.FarValuesWarning")
 def test_known_entries_off_a_constant_are_not_completed():
     x = torch.cat([normal(300, 2), torch.full((300, 1), 3.0)], 1)
     with pytest.warns(ColumnsWarning, match="constant"):

@@ -213,6 +213,7 @@ def test_the_density_of_the_start_is_that_of_the_columns_that_vary_wherever_they
     assert_close(FramedDensity(Law(), frame).log_prob(z), x[:, 1:].sum(1) + x[:, 1:].std(0).log().sum())
 
 
+@pytest.mark.filterwarnings("ignore::interpolants.framework.far_values.FarValuesWarning")
 def test_constant_columns_are_left_out_beside_transformed_ones():
     x = torch.cat([torch.full((300, 1), 0.1, dtype=F64), prices(300)], 1)
     with pytest.warns(ColumnsWarning, match="column 0 of x1 is constant"):

@@ -53,7 +53,7 @@ def class_log_likelihoods(
     states, count = bridge.frame.encode(x).float(), classes_of(bridge)
     width = (high - low) / levels
     found = torch.zeros(len(x), count, dtype=torch.float64)
-    noise = BlockNoise.like(states, seed, "classes", first=first)
+    noise = BlockNoise.like(states, seed, "noise that classes explain", first=first)
     with torch.no_grad():
         for k in range(levels):
             z = noise.normal()
