@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.diagnostics import negative_transfer_gap
+from interpolants.diagnostics.transfer_gap import _Inside
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
@@ -55,6 +56,16 @@ def test_a_model_that_is_worse_there_has_a_positive_gap_and_equal_ones_none():
 def test_the_whole_interval_is_the_other_model_with_the_same_noise(run):
     found = negative_transfer_gap(noise_of(0.05), noise_of(0.0), (0.0, 1.0), STARTS, off, **run)
     assert_close(found.mixed_x, sample(noise_of(0.0), STARTS, seed=0, **run).x)
+
+
+def test_rows_at_different_times_take_the_fields_of_their_own_time():
+    work = _Inside(noise_of(0.5), INSIDE).begin(STARTS, 0, torch.linspace(0, 1, 2))
+    t = torch.linspace(0.1, 0.9, len(STARTS), dtype=torch.float64)
+    found = work.evaluate(noise_of(0.0), STARTS, t, ("noise",), None)["noise"]
+    each = [
+        noise_of(0.5 if 0.3 <= float(s) < 0.7 else 0.0).noise(STARTS[[i]], t[[i]]) for i, s in enumerate(t)
+    ]
+    assert_close(found, torch.cat(each))
 
 
 def test_a_bridge_is_trained_on_an_interval_alone():

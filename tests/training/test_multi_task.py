@@ -65,6 +65,12 @@ def test_pcgrad_without_a_conflict_is_the_plain_sum():
     assert_close(pcgrad_weights(g @ g.T), torch.ones(4).double())
 
 
+def test_a_gradient_that_is_short_beside_others_takes_part():
+    """Down to 1e-12 of the longest; ``c_i = 1 / |g_i|`` where gradients are orthogonal."""
+    lengths = torch.tensor([1.0, 1.5e-12], dtype=torch.float64)
+    assert_close(nash_weights(torch.diag(lengths.square())), 1 / lengths)
+
+
 def test_nash_weights_solve_their_equation_and_no_scale_changes_the_update():
     source = torch.Generator().manual_seed(1)
     for _ in range(5):

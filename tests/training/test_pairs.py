@@ -39,6 +39,17 @@ def test_labels_match_in_every_batch_and_come_as_often_as_at_the_end(coupling):
         assert bool(((counts - expected).abs() <= 5 * (2 * expected).sqrt()).all())
 
 
+def test_a_network_is_told_numbers_of_both_ends_on_the_way():
+    """``(1 - t) c0 + t c1``; conditions are functions of the sample, so that a wrong row shows."""
+    source = torch.Generator().manual_seed(0)
+    x0, x1 = torch.randn(200, 2, generator=source), torch.randn(200, 2, generator=source)
+    batches = PairBatches(x0, x1, 40, MinibatchOT(), UniformTimes(), cond=3 * x1[:, :1], cond0=5 * x0[:, 1:])
+    batch = batches(0, torch.Generator().manual_seed(1), 0, 1)
+    t, first, last = batch["t"][:, None], 5 * batch["x0"][:, 1:], 3 * batch["x1"][:, :1]
+    assert_close(batch["cond"], (1 - t) * first + t * last)
+    assert_close(batch["cond1"], last)
+
+
 def test_a_label_without_starts_is_refused():
     x, labels = torch.zeros(6, 2), torch.tensor([0, 0, 0, 1, 1, 2])
     coupling = MinibatchOT(within="labels")
