@@ -199,6 +199,11 @@ def test_the_scale_of_a_training_window_is_that_of_its_context():
     assert torch.equal(batches(huge).scale[:8], made.scale[:8])
 
 
+def test_the_largest_value_is_in_units_of_the_windows():
+    """The last of 20 steps, 20, in units of the mean 12.5 of its context 9 to 16; the first window has 12 / 4.5."""
+    assert batches(torch.arange(1.0, 21).double()).largest == pytest.approx(12 / 4.5)
+
+
 def test_lags_that_reach_into_the_horizon_are_not_seen_there(monkeypatch):
     model = SelfGuidedDiffusion(context=8, horizon=4, lags=(2, 4), head="denoised", **SMALL)
     model.fit(stationary(40))
