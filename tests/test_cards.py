@@ -11,7 +11,9 @@ subpackage's `__all__`, a method is
 Results, contracts themselves, factories by name and helpers fulfil none, and need no card.
 """
 
+import dataclasses
 import difflib
+import functools
 import importlib
 import inspect
 import re
@@ -52,8 +54,6 @@ SUBPACKAGES = (
     "discrete",
 )
 
-each_card = pytest.mark.parametrize("place", CARDS)
-
 
 def bibliography():
     return (ROOT / "docs" / "references.bib").read_text("utf-8")
@@ -79,52 +79,95 @@ def test_no_kind_is_another_one_misspelt():
     assert misspelt_kinds([*found, "envelop", "paths"]) == {"envelop": "envelope", "paths": "path"}
 
 
-@each_card
-def test_the_entry_imports_and_says_what_it_is(place):
-    entry = CARDS[place].load_entry()
-    assert callable(entry)
-    assert inspect.getdoc(entry)
+@functools.cache
+def entry(place):
+    return CARDS[place].load_entry()
 
 
-@each_card
-def test_the_card_lies_beside_its_module_under_its_own_name(place):
+def faults(*rules):
+    """What each rule says against each card; a rule gives an empty text where it is kept."""
+    return [f"{place}: {found}" for place in CARDS for rule in rules if (found := rule(place))]
+
+
+def test_every_card_keeps_its_word():
+    """One test that names all faults: a test for each card and rule is thousands, most of their time overhead."""
+    found = faults(says_what_it_is, lies_in_its_place, is_public, proved, sourced, offered)
+    assert not found, "\n".join(found)
+
+
+def says_what_it_is(place):
+    return "" if callable(entry(place)) and inspect.getdoc(entry(place)) else "the entry has no docstring"
+
+
+def lies_in_its_place(place):
+    """Beside its module, under its own name or the module's."""
     module, _, _ = CARDS[place].entry.partition(":")
-    path = SOURCE.parent.joinpath(*module.split("."))
-    assert FILES[place].parent == path.parent
-    assert FILES[place].name.removesuffix(SUFFIX) in (CARDS[place].id, path.name)
+    path, file = SOURCE.parent.joinpath(*module.split(".")), FILES[place]
+    near = file.parent == path.parent and file.name.removesuffix(SUFFIX) in (CARDS[place].id, path.name)
+    return "" if near else f"{module} is elsewhere, or called otherwise"
 
 
-@each_card
-def test_the_method_is_public(place):
+def is_public(place):
     module, _, attribute = CARDS[place].entry.partition(":")
     subpackage = importlib.import_module(".".join(module.split(".")[:2]))
-    if hasattr(subpackage, "__path__"):
-        assert getattr(subpackage, attribute) is CARDS[place].load_entry()
+    private = hasattr(subpackage, "__path__") and getattr(subpackage, attribute, None) is not entry(place)
+    return f"{subpackage.__name__} does not export it" if private else ""
 
 
-@each_card
-def test_the_proof_is_a_test_file_that_knows_the_method(place):
+def proved(place):
+    """The proof is a test file that knows the method: by name, or because it runs over all cards of a kind."""
     card = CARDS[place]
     path = ROOT / card.proof.test
-    assert path.is_relative_to(ROOT / "tests")
-    assert path.is_file()
-    text = path.read_text("utf-8")
-    assert re.search(r"^\s*def test_", text, re.MULTILINE)
-    # By name, or because the file runs over all cards of a kind.
+    if not (path.is_relative_to(ROOT / "tests") and path.is_file()):
+        return f"{card.proof.test} is no test file"
+    text = text_of(path)
     known = (rf"\b{card.entry.rpartition(':')[2]}\b", rf"\b{card.id}\b", r"\bload_cards\b", r"\bnames\(")
-    assert any(re.search(pattern, text) for pattern in known), f"{card.proof.test} never names {card.id}"
+    if re.search(r"^\s*def test_", text, re.MULTILINE) and any(re.search(pattern, text) for pattern in known):
+        return ""
+    return f"{card.proof.test} has no test, or never names it"
 
 
-@each_card
-def test_the_sources_are_in_the_bibliography(place):
-    keys = re.findall(r"^@\w+\{([^,\s]+),", bibliography(), re.MULTILINE)
-    assert set(CARDS[place].sources) <= set(keys)
+@functools.cache
+def text_of(path):
+    return path.read_text("utf-8")
 
 
-@each_card
-def test_the_extra_is_one_we_offer(place):
-    offered = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    assert CARDS[place].extra in ("", *offered)
+def sourced(place):
+    unknown = set(CARDS[place].sources) - bibliography_keys()
+    return f"not in the bibliography: {sorted(unknown)}" if unknown else ""
+
+
+@functools.cache
+def bibliography_keys():
+    return set(re.findall(r"^@\w+\{([^,\s]+),", bibliography(), re.MULTILINE))
+
+
+def offered(place):
+    return "" if CARDS[place].extra in ("", *extras()) else f"no extra is called {CARDS[place].extra}"
+
+
+@functools.cache
+def extras():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+
+
+def test_every_rule_sees_a_card_that_breaks_it(monkeypatch):
+    place, card = next(iter(CARDS.items()))
+    bad = dataclasses.replace(
+        card,
+        id="nobody_names_this",
+        extra="none_such",
+        sources=("nobody2026",),
+        entry="interpolants.paths.bases:dataclass",
+        proof=dataclasses.replace(card.proof, test="tests/test_none_such.py"),
+    )
+    monkeypatch.setitem(CARDS, place, bad)
+    entry.cache_clear()
+    try:
+        found = [rule(place) for rule in (lies_in_its_place, is_public, proved, sourced, offered)]
+    finally:
+        entry.cache_clear()
+    assert all(found), found
 
 
 @pytest.mark.parametrize("kind", ["path", "envelope"])
