@@ -154,6 +154,9 @@ class Watch:
         import interpolants
 
         own = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+        own += [
+            place for place in sys.path if place.endswith(".zip")
+        ]  # where imports look first, there or not
         self.allowed = [
             *own,
             str(Path(interpolants.__file__).parent),

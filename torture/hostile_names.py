@@ -17,15 +17,15 @@ NAMES = ["</title><script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"
          "/tmp/escape", "&lt;script&gt;", "con", "-rf", "%s%n", "$\\frac{", "[x](javascript:alert(1))",
          "![x](http://evil.example/p)",
          "' onmouseover='alert(1)", "</script><script>", "${7*7}", "a,b;c", "=1+1", " "]  # fmt: skip
-PLACES = ("column", "label", "file", "title", "task", "role")
-RECIPE = """
+PLACES = ("column", "label", "series", "file", "title", "task", "role")
+HEAD = """
 title = TITLE
 [[tasks]]
 name = TASK
+"""
+ROWS = """
 [tasks.data.x1]
 file = FILE
-[tasks.data.cond]
-file = LABELS
 [tasks.method]
 kind = "bridge"
 path = "one_sided_linear"
@@ -36,6 +36,36 @@ net = { kind = "mlp", width = 4, depth = 1 }
 question = "sample_quality"
 n = 10
 options = { n_steps = 2 }
+"""
+# Labels in words are columns of points; names of series come in a long table.
+LABELS = """
+[tasks.data.points]
+file = "labels.csv"
+[tasks.data.values]
+file = FILE
+columns = ["v"]
+[tasks.split]
+by = "random"
+test = 0.3
+[tasks.method]
+kind = "exact_gp"
+[[tasks.ask]]
+question = "predictive_scores"
+"""
+SERIES = """
+[tasks.data.series]
+file = "long.csv"
+[tasks.split]
+by = "time"
+test = 12
+[tasks.method]
+kind = "seasonal_naive"
+season = 2
+[[tasks.ask]]
+question = "forecast_by_horizon"
+steps = 3
+origins = 2
+members = 4
 """
 
 
@@ -83,17 +113,22 @@ def write_inputs(folder: Path, place: str, name: str) -> None:
         table.writerow([name if place == "column" else "u", "v"])
         table.writerows(rng.normal(size=(60, 2)).tolist())
     word = name if place == "label" else "b"
+    with (folder / "long.csv").open("w", newline="", encoding="utf-8") as out:
+        table = csv.writer(out, quoting=csv.QUOTE_ALL)
+        table.writerow(["when", "which", "x"])
+        days = np.datetime64("2024-01-01") + np.arange(48)
+        table.writerows([day, which, rng.normal()] for day in days for which in ("a", name))
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as out:
         labels = csv.writer(out, quoting=csv.QUOTE_ALL)
         labels.writerow(["kind"])
         labels.writerows([[("a", word)[k % 2]] for k in range(60)])
-    words = {"TITLE": "plain", "TASK": "plain", "FILE": file, "LABELS": "labels.csv"}
+    words = {"TITLE": "plain", "TASK": "plain", "FILE": file}
     words |= {place.upper(): name} if place in ("title", "task") else {}
-    text = RECIPE
+    text = HEAD + {"label": LABELS, "series": SERIES}.get(place, ROWS)
     for key, value in words.items():
         text = text.replace(key, json.dumps(value, ensure_ascii=True), 1)
     if place == "role":
-        text = text.replace("[tasks.data.cond]", f"[tasks.data.{json.dumps(name)}]")
+        text = text.replace("[tasks.data.x1]", f"[tasks.data.{json.dumps(name)}]")
     (folder / "run.toml").write_text(text, encoding="utf-8")
 
 
@@ -104,7 +139,9 @@ def faults_of_run(work: Path, run: Path, before: set[Path]) -> list[str]:
     for page in run.rglob("*.html"):
         found += [f"{page.name}: {fault}" for fault in active(page.read_text("utf-8"))]
     for text in run.rglob("*.md"):
-        if "](javascript:" in text.read_text("utf-8") or "<script" in text.read_text("utf-8").lower():
+        told = text.read_text("utf-8").lower()
+        told = told.partition("\n---\n")[2] if told.startswith("---\n") else told  # what is before is data
+        if "](javascript:" in told or "<script" in told:
             found.append(f"{text.name} holds what acts")
     return found
 

@@ -4,6 +4,7 @@ Run as a program on a folder, it reads every file there by each door that takes 
 """
 
 import gzip
+import inspect
 import io
 import json
 import struct
@@ -25,6 +26,9 @@ SECONDS, MEGABYTES = 4, 400
 MEBIBYTE = 1 << 20
 # Numbers that a header states.
 STATED = (10**9, 10**12, 10**17)
+# Imported before memory is measured, where they are installed.
+PACKAGES = ("pandas", "scipy", "pyarrow.parquet", "nibabel", "xarray", "PIL.Image", "zarr", "soundfile", "pydicom",
+            "rdata", "fontTools.ttLib")  # fmt: skip
 
 
 # --- the files -------------------------------------------------------------------------------------------------
@@ -103,6 +107,50 @@ def write_filled(place: Path) -> None:
             about.write_text(text)
 
 
+def write_sound(place: Path) -> None:
+    """A FLAC file that states two thousand million samples, where soundfile is installed."""
+    try:
+        import soundfile
+    except ImportError:
+        return
+    soundfile.write(place, np.sin(np.arange(4_000)), 8_000)
+    data = bytearray(place.read_bytes())
+    data[22:26] = b"\x7f\xff\xff\xff"  # at the end of its first block
+    place.write_bytes(bytes(data))
+
+
+def write_scans(work: Path) -> None:
+    """DICOM files of run lengths that state gigabytes, and of tags that are deflated zeros, where pydicom is."""
+    try:
+        import pydicom
+    except ImportError:
+        return
+    for name, syntax in (
+        ("lengths", pydicom.uid.RLELossless),
+        ("tags", pydicom.uid.DeflatedExplicitVRLittleEndian),
+    ):
+        one = pydicom.Dataset()
+        one.file_meta = pydicom.dataset.FileMetaDataset()
+        one.file_meta.TransferSyntaxUID = syntax
+        one.SOPClassUID, one.SOPInstanceUID = pydicom.uid.CTImageStorage, "1.2.3.1"
+        one.Rows = one.Columns = 60_000
+        one.SamplesPerPixel, one.PhotometricInterpretation, one.PixelRepresentation = 1, "MONOCHROME2", 0
+        one.BitsAllocated, one.BitsStored, one.HighBit = 16, 16, 15
+        if name == "lengths":
+            one.PixelData = pydicom.encaps.encapsulate([bytes(64)])
+            one["PixelData"].VR = "OB"
+        place = work / f"{name}.dcm"
+        one.save_as(place, enforce_file_format=True)
+        if name == "tags":
+            with place.open("rb") as stream:
+                pydicom.filereader.read_preamble(stream, False)
+                pydicom.filereader._read_file_meta_info(stream)
+                head = place.read_bytes()[: stream.tell()]
+            squeeze = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+            block = squeeze.compress(bytes(MEBIBYTE)) + squeeze.flush(zlib.Z_FULL_FLUSH)
+            place.write_bytes(head + block * 400 + squeeze.flush())
+
+
 def make_files(work: Path, scale: float) -> None:
     """All the files; those that take seconds to make only at full scale."""
     table = b"time,x\n" + b"0,0\n" * (1 << 18)
@@ -130,6 +178,8 @@ def make_files(work: Path, scale: float) -> None:
         archive(work / f"picture{side}.tar", {"a.png": picture(side)})
     write_zipped(work / "zeros.npz", ["a"], 128)
     write_filled(work / "filled.zarr")
+    write_sound(work / "stated.flac")
+    write_scans(work)
     if scale >= 1:
         write_zipped(work / "many.npz", [f"a{k}" for k in range(8)], 128)
         write_zipped(work / "mesh.npz", ["points", "times", "values"], 256)
@@ -141,11 +191,15 @@ def make_files(work: Path, scale: float) -> None:
 
 def doors() -> dict[str, tuple[tuple[str, ...], Callable[[str], Any]]]:
     """Public readers by name, with the endings that they take."""
+    from interpolants.apps.speech.recordings import read_recording
     from interpolants.data import catalogue, files, gridded_files, mesh_fields, series_table, tracks
     from interpolants.data.coded_columns import read_coded
+    from interpolants.data.mapped import on_disk
     from interpolants.data.medical_images import read_volume
     from interpolants.data.shards import open_shards
+    from interpolants.foundations.registry import members
 
+    own = [name for name, one in members("data").items() if "path" in inspect.signature(one).parameters]
     arrays = (".npy", ".npz", ".csv", ".safetensors", ".parquet", ".gz", ".tar")
     tables, text = (".csv", ".parquet", ".gz"), (".gz", ".csv")
     return {
@@ -158,12 +212,11 @@ def doors() -> dict[str, tuple[tuple[str, ...], Callable[[str], Any]]]:
         "read_series": ((".csv", ".parquet"), lambda path: series_table.read_series_table(path, "who")),
         "read_tracks": (tables, lambda path: tracks.read_tracks(path, "who")),
         "read_coded": (tables, lambda path: read_coded(path, "who")),
-        "read_volume": ((".gz",), read_volume),
+        "read_volume": ((".gz", ".dcm"), read_volume),
+        "read_recording": ((".flac",), read_recording),
+        "on_disk": ((".npy", ".parquet", ".zarr", ".tar"), lambda path: on_disk(Path(path), "who", "x")),
         "open_shards": ((".tar",), lambda path: np.asarray(open_shards(Path(path), "who")[:1])),
-        **{
-            f"load {name}": (text, lambda path, name=name: catalogue.load(name, path=path))
-            for name in ("sea_temperature", "daily_stocks", "diabetes", "atlantic_storms", "us_airports")
-        },
+        **{f"load {name}": (text, lambda path, name=name: catalogue.load(name, path=path)) for name in own},
     }
 
 
@@ -182,7 +235,7 @@ def main(work: str) -> None:
 
     warnings.simplefilter("ignore")
     wrong, read, tried = [], 0, 0
-    for module in ("pandas", "scipy", "pyarrow.parquet", "nibabel", "xarray", "PIL.Image"):
+    for module in PACKAGES:
         try:
             __import__(module)
         except ImportError:

@@ -136,13 +136,16 @@ BAD = [
         lambda p: packed(p / "x.tar", {"a.npy": as_npy(rows()), "b.npy": as_npy(rows(24))}),
         r"must have shape \(23, 3\) and type float32, got \(24, 3\) and float32 in b\.npy",
     ),
-    (lambda p: packed(p / "x.tar", {"a.npy": b"no array"}), r"an archive whose a\.npy is plain numbers"),
-    (lambda p: packed(p / "x.tar", {"a.npy": as_npy(np.array([{}]))}), r"whose a\.npy is plain numbers"),
+    (lambda p: packed(p / "x.tar", {"a.npy": b"no array"}), r"a\.npy of x\.tar must be plain numbers"),
+    (
+        lambda p: packed(p / "x.tar", {"a.npy": as_npy(np.array([{}]))}),
+        r"a\.npy of x\.tar must be plain numbers",
+    ),
     (
         lambda p: packed(p / "x.tar", {"a.npy": as_npy(np.asfortranarray(rows()))}),
         r"nor arrays in Fortran's order",
     ),
-    (lambda p: packed(p / "x.tar", {"a.png": b"no picture"}), r"whose a\.png is a whole picture"),
+    (lambda p: packed(p / "x.tar", {"a.png": b"no picture"}), r"a\.png of x\.tar must be a whole picture"),
     (
         lambda p: packed(
             p / "x.tar",

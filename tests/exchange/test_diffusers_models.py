@@ -2,11 +2,13 @@
 
 import json
 import math
+import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.testing import assert_close
 
@@ -151,6 +153,72 @@ def test_folders_without_safetensors_or_of_other_classes_are_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"_class_name": "os.system"}))
     with pytest.raises(InvalidInputError, match="the class of the network must be one of UNet2DModel"):
         from_diffusers(tmp_path)
+
+
+class Tower(nn.Module):
+    """A network of a folder, as deep and wide as its settings say."""
+
+    @classmethod
+    def from_config(cls, config):
+        made = cls()
+        made.layers = nn.ModuleList(
+            nn.Linear(config["width"], config["width"]) for _ in range(config["depth"])
+        )
+        return made
+
+
+class Mixin:
+    """What schedulers of diffusers are."""
+
+    @classmethod
+    def from_config(cls, config):
+        return SimpleNamespace(
+            alphas_cumprod=torch.linspace(0.9, 0.1, config["num_train_timesteps"]), config={}
+        )
+
+
+def stranger(folder, *, width=4, depth=2, steps=10):
+    """A folder of a pipeline whose weights are those of two layers of width 4."""
+    for name in ("unet", "scheduler"):
+        (folder / name).mkdir()
+    config = {"_class_name": "UNet2DModel", "width": width, "depth": depth}
+    (folder / "unet" / "config.json").write_text(json.dumps(config))
+    weights = Tower.from_config({"width": 4, "depth": 2}).state_dict()
+    save_file(weights, folder / "unet" / "diffusion_pytorch_model.safetensors")
+    schedule = {"_class_name": "SomeScheduler", "num_train_timesteps": steps}
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(schedule))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 5}, r"must fit its weights: layers\.0\.weight must have shape \(5, 5\), got \(4, 4\)"),
+        ({"width": 10**6}, "no larger than the weights"),
+        ({"depth": 10**7}, "no larger than the weights"),
+        ({"steps": 10**12}, "num_train_timesteps in .* must be .*1000000"),
+        ({"steps": True}, "num_train_timesteps in .* must be"),
+        ({"width": "wide"}, "must fit .*config"),
+    ],
+)
+def test_a_folder_from_a_stranger_makes_no_network_that_it_does_not_hold(
+    tmp_path, monkeypatch, options, message
+):
+    kinds = {
+        "UNet2DModel": Tower,
+        "SchedulerMixin": Mixin,
+        "SomeScheduler": type("SomeScheduler", (Mixin,), {}),
+    }
+    monkeypatch.setitem(sys.modules, "diffusers", SimpleNamespace(**kinds, __spec__=None))
+    (tmp_path / "good").mkdir()
+    (tmp_path / "bad").mkdir()
+    assert from_diffusers(stranger(tmp_path / "good"), prediction="epsilon").path.n_steps == 10
+    with pytest.raises(InvalidInputError, match=message):
+        from_diffusers(stranger(tmp_path / "bad", **options), prediction="epsilon")
+    weights = tmp_path / "good" / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(b"\xff" * 7 + b"\x0f{}")
+    with pytest.raises(InvalidInputError, match="must be a whole safetensors file"):
+        from_diffusers(tmp_path / "good", prediction="epsilon")
 
 
 # --- split into an encoder and a decoder

@@ -1,6 +1,9 @@
 """Errors: the form of the message, and what users may catch."""
 
+import time
+
 import pytest
+import torch
 
 from interpolants.foundations.errors import (
     DivergedError,
@@ -45,3 +48,18 @@ def test_nearest_offers_the_closest_name_and_lists_all_when_none_is_close():
 
 def test_nearest_accepts_an_iterator():
     assert nearest("halve", iter(["half", "halves"])) == "Did you mean 'halves'?"
+
+
+def test_of_long_values_the_beginning_is_shown():
+    """Thousands of tensors would take seconds to write out, and their message megabytes."""
+    begun = time.process_time()
+    told = str(invalid("Ruler", "marks must be few", tuple(torch.zeros(50_000)), "Use metres."))
+    assert time.process_time() - begun < 1.5
+    assert "got (tensor(0.), tensor(0.), " in told
+    assert told.endswith("tensor(0.), ...). Use metres.")
+    assert len(told) < 2200
+    assert "(5000 characters)" in str(invalid("Ruler", "it must be short", "x" * 5000))
+    shown = {"b": [1, 2], "a": {"c": None}}
+    assert str(invalid("Ruler", "it must be flat", shown)).endswith(repr(shown))
+    assert str(invalid("Ruler", "it must be flat", {})).endswith("got {}")
+    assert str(invalid("Ruler", "few", dict.fromkeys(range(200)))).endswith("99: None, ...}")

@@ -106,3 +106,15 @@ def test_a_card_tells_labels_conditions_and_the_settings_of_the_fit(tmp_path):
     assert "- `cond`: labels; labels a, b\n" in model_card(labelled)
     vectors = itp.Bridge("one_sided_linear", net=net).fit(x1=X, cond=X, steps=1, progress=False)
     assert "- `cond`: condition, rows of shape (2,)\n" in model_card(vectors)
+
+
+def test_names_of_data_and_columns_do_not_act_in_a_card():
+    names = ["</script><script>", "[x](javascript:alert(1))", "`code`"]
+    table = pytest.importorskip("pandas").DataFrame(
+        {name: X[:, 0].numpy() + k for k, name in enumerate(names)}
+    )
+    text = model_card(GaussianFit().fit(x1=table), datasets=names)
+    told = text.split("---\n", 2)[2]
+    assert r"columns &lt;/script&gt;&lt;script&gt;, \[x\]\(javascript:alert(1)), \`code\`" in told
+    assert "<script" not in told
+    assert "](javascript:" not in told

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 import interpolants
 from interpolants.foundations.errors import InterpolantsError
+from interpolants.foundations.printable import printable
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -40,7 +41,7 @@ class Commands(TyperGroup):
                 return super().invoke(ctx)
         except InterpolantsError as error:
             typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
-            typer.echo(str(error), err=True)
+            typer.echo(printable(str(error)), err=True)
             raise typer.Exit(_code(error)) from error
         except KeyboardInterrupt as error:
             typer.echo("Stopped.", err=True)
@@ -49,7 +50,7 @@ class Commands(TyperGroup):
             if error.errno == errno.EPIPE:  # the reader of a pipe has gone: nothing to say to anybody
                 raise
             typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
-            typer.echo(f"{error.filename or 'disk'}: {error.strerror or error}", err=True)
+            typer.echo(printable(f"{error.filename or 'disk'}: {error.strerror or error}"), err=True)
             raise typer.Exit(USER_ERROR) from error
 
 
@@ -62,7 +63,11 @@ def plain_warnings() -> Iterator[None]:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         ours = category.__module__.startswith("interpolants.") or filename.startswith(package)
-        return f"warning: {message}\n" if ours else before(message, category, filename, lineno, line)
+        return (
+            f"warning: {printable(str(message))}\n"
+            if ours
+            else before(message, category, filename, lineno, line)
+        )
 
     warnings.formatwarning = plain
     try:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from interpolants.foundations.plain_json import finite
+from interpolants.foundations.printable import printable
 
 _STYLES = {"pass": "green", "warn": "yellow", "fail": "red"}
 # Characters of the longest number with its error, and of the least room for words beside numbers.
@@ -36,27 +37,28 @@ class Screen:
     def say(self, text: str) -> None:
         """A line about what happened."""
         if not self.quiet:
-            self._hints.print(Text(text))
+            self._hints.print(Text(printable(text)))
 
     def following(self, command: str, why: str = "") -> None:
         """The command that makes sense after this one."""
         if not self.quiet:
-            self._hints.print(Text.assemble("next: ", (command, "bold cyan"), f"  {why}" if why else ""))
+            why = f"  {printable(why)}" if why else ""
+            self._hints.print(Text.assemble("next: ", (printable(command), "bold cyan"), why))
 
     def drawing(self, title: str, lines: Sequence[str]) -> None:
         """A picture made of letters, where the terminal has them."""
         if not self.quiet and self._hints.encoding.startswith("utf"):
-            self._hints.print(Text("\n".join([title, *lines])))
+            self._hints.print(Text(printable("\n".join([title, *lines]))))
 
     def table(self, title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """A table on standard output."""
         if self.quiet:
             return
-        shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        shown = Table(title=_text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         for name in header:
-            shown.add_column(name, overflow="fold")
+            shown.add_column(_text(name), overflow="fold")
         for row in rows:
-            shown.add_row(*[Text(str(cell), style=_STYLES.get(str(cell), "")) for cell in row])
+            shown.add_row(*[_text(str(cell), _STYLES.get(str(cell), "")) for cell in row])
         self._out.print(shown)
 
     def numbers(self, title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -65,14 +67,18 @@ class Screen:
             return
         rows = list(rows)
         shown = Table(
-            title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+            title=_text(title),
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
         )
         for k, name in enumerate(header):
             head = name.replace(".", ".\n")
             head = head.replace("_", "\n").replace("-", "\n") if k else head
             longest = max((len(row[k]) for row in rows), default=0)
             shown.add_column(
-                head,
+                _text(head),
                 no_wrap=k > 0 and longest <= _NUMBER,
                 # Numbers beside it would leave the first column no room at all.
                 min_width=min(longest, _WORDS),
@@ -82,7 +88,7 @@ class Screen:
                 vertical="bottom" if k else "top",
             )
         for row in rows:
-            shown.add_row(*[Text(cell, style=_STYLES.get(cell, "")) for cell in row])
+            shown.add_row(*[_text(cell, _STYLES.get(cell, "")) for cell in row])
         self._out.print(shown)
 
     def fits(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
@@ -118,18 +124,24 @@ class Screen:
         return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
     def _line(self, text: Text) -> None:
+        text.plain = printable(text.plain)
         self._out.print(text, soft_wrap=True)
 
     @staticmethod
     def lines(texts: Iterable[str]) -> None:
-        """Lines on standard output, as they are."""
+        """Lines on standard output: as they are in a pipe or file, with control characters written out for eyes."""
         for text in texts:
-            sys.stdout.write(text + "\n")
+            sys.stdout.write((printable(text) if sys.stdout.isatty() else text) + "\n")
 
     @staticmethod
     def json(value: Any) -> None:
         """JSON on standard output, whatever ``quiet`` says; null for what it has no words for."""
         sys.stdout.write(json.dumps(finite(value), ensure_ascii=False, indent=1, default=str) + "\n")
+
+
+def _text(words: str, style: str = "") -> Text:
+    """Words of data, recipes and files for a table, in which nothing acts."""
+    return Text(printable(words), style=style)
 
 
 def number(value: float | None, error: float | None = None) -> str:

@@ -1,6 +1,5 @@
 """Particulate matter at rural stations."""
 
-import csv
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
+from interpolants.data.table_files import rows_of, text_of
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.unpacking import refusing_content, unpacked
 
 AIR = BundledFile(
     package="r-cran-spacetime",
@@ -85,32 +86,30 @@ def _days(who: str, date: str) -> float:
 
 
 def _from_csv(who: str, path: str) -> NDArray[np.float64]:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+    rule = "path must be a CSV file with columns station, longitude, latitude, date, pm10"
+    rows = rows_of(who, text_of(who, path, rule), rule)
+    with refusing_content(who, rule):
         columns = [[float(row[name]) for row in rows] for name in ("station", "longitude", "latitude")]
         columns += [[_days(who, row["date"]) for row in rows], [float(row["pm10"]) for row in rows]]
-    except (OSError, KeyError, ValueError) as error:
-        rule = "path must be a CSV file with columns station, longitude, latitude, date, pm10"
-        raise invalid(who, rule, str(error)) from error
     return np.array(columns).T.reshape(-1, len(_COLUMNS))
 
 
 def _from_r(who: str, path: str) -> NDArray[np.float64]:
     """The measured station-days; the parser is that of rdata, whose converter knows no spatial classes."""
     rdata = require("rdata", by=who)
-    try:
-        data = Path(path).read_bytes() if path else AIR.read(who)
+    with refusing_content(who, "path must be air.rda of the R package spacetime"):
+        data = unpacked(who, Path(path).name, Path(path).read_bytes()) if path else AIR.read(who)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = _objects(rdata.parser.parse_data(data).object)
+            known = rdata.parser.DEFAULT_ALTREP_MAP
+            # Sequences that a file tells by their length alone could be of any.
+            told = {name: make for name, make in known.items() if not name.startswith(b"compact")}
+            found = _objects(rdata.parser.parse_data(data, altrep_constructor_dict=told).object)
         values = np.asarray(found["air"].value, dtype=np.float64)
         days = np.asarray(found["dates"].value, dtype=np.float64)
         places = np.asarray(_attributes(found["stations"])["coords"].value, dtype=np.float64)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise invalid(who, "path must be air.rda of the R package spacetime", path, str(error)) from error
-    places = places.reshape(2, -1)
-    values = values.reshape(len(days), places.shape[1])  # R's order: stations fastest
+        places = places.reshape(2, -1)
+        values = values.reshape(len(days), places.shape[1])  # R's order: stations fastest
     day, station = np.nonzero(np.isfinite(values))
     since = days[day] - float(_FIRST.astype(int))
     columns = [station, *places[:, station], since, values[day, station]]

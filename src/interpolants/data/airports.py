@@ -1,13 +1,11 @@
 """Places of airports of the United States: where real sensors stand."""
 
-import csv
-import io
-from pathlib import Path
-
 import numpy as np
 
 from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, reads
+from interpolants.data.table_files import rows_of, text_of
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.unpacking import refusing_content
 
 AIRPORTS = BundledFile(
     package="vega_datasets",
@@ -46,7 +44,11 @@ def load_us_airports(
     """
     who = "load_us_airports"
     check_split(who, split)
-    text = _text(who, path) if path else AIRPORTS.read(who).decode("utf-8")
+    text = (
+        text_of(who, path, "path must be a copy of airports.csv")
+        if path
+        else AIRPORTS.read(who).decode("utf-8")
+    )
     west, east, lowest, highest = _CONTIGUOUS
     rows = [
         (x, y)
@@ -71,16 +73,10 @@ def load_us_airports(
     )
 
 
-def _text(who: str, path: str) -> str:
-    try:
-        return Path(path).read_text("utf-8")
-    except OSError as error:
-        raise invalid(who, "path must be a copy of airports.csv", path, str(error)) from error
-
-
 def _rows(who: str, text: str) -> list[tuple[float, float, str]]:
-    try:
-        table = csv.DictReader(io.StringIO(text))
-        return [(float(row["longitude"]), float(row["latitude"]), row["state"]) for row in table]
-    except (KeyError, TypeError, ValueError) as error:
-        raise invalid(who, "the file must have columns longitude, latitude and state", str(error)) from error
+    rule = "the file must have columns longitude, latitude and state"
+    with refusing_content(who, rule):
+        return [
+            (float(row["longitude"]), float(row["latitude"]), row["state"])
+            for row in rows_of(who, text, rule)
+        ]

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from interpolants.data.table_files import csv_frame, parquet_frame
-from interpolants.foundations.errors import InvalidInputError, invalid, nearest
+from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
+from interpolants.foundations.unpacking import refusing_content
 
 # A number (empty), a date ("days"), or the words of the fit in their order.
 Form = str | tuple[str, ...]
@@ -94,12 +95,8 @@ def read_coded(path: Any, who: str) -> Any:
         InvalidInputError: If the file cannot be read as a table.
     """
     pandas = require("pandas", by=f"{who} for tables with dates or words")
-    try:
+    with refusing_content(who, f"{path} must be a table"):
         table = parquet_frame(who, path) if str(path).endswith(".parquet") else _text_table(path, who)
-    except InvalidInputError:
-        raise
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise invalid(who, f"{path} must be a table", str(error)) from error
     for column in table.columns:
         if getattr(table[column].dtype, "kind", "O") not in "fiubM":
             dates = pandas.to_datetime(table[column], errors="coerce", format="ISO8601")
@@ -138,7 +135,8 @@ def label_words(path: Any, known: Sequence[Any] = ()) -> list[str | None]:
     """
     if str(path).endswith(".parquet") or not os.path.isfile(path):
         return []
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    rule = f"{path} must be a text file with one word a line"
+    with refusing_content("labels", rule), open(path, encoding="utf-8-sig", newline="") as file:
         cells = list(csv.reader(file))
     if any(len(row) > 1 for row in cells):
         return []

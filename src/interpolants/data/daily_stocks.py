@@ -1,7 +1,5 @@
 """Daily prices of stocks, as ranges, returns or prices on the calendar of working days."""
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
+from interpolants.data.table_files import rows_of, text_of
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.unpacking import gunzipped
+from interpolants.foundations.unpacking import gunzipped, refusing_content
 
 PRICES = BundledFile(
     package="bokeh_sampledata",
@@ -83,11 +82,7 @@ def load_daily_stocks(
 
 
 def _text(who: str, path: str) -> str:
-    try:
-        data = Path(path).read_bytes() if path else PRICES.read(who)
-    except OSError as error:
-        raise invalid(who, "path must be a file that can be read", path, str(error)) from error
-    return gunzipped(who, path or PRICES.path, data).decode("utf-8")
+    return text_of(who, path) if path else gunzipped(who, PRICES.path, PRICES.read(who)).decode("utf-8")
 
 
 Day = tuple[float, float, float]
@@ -96,13 +91,11 @@ Day = tuple[float, float, float]
 def _by_day(who: str, text: str) -> dict[str, dict[np.datetime64, Day]]:
     """High, low and adjusted close by symbol and day."""
     found: dict[str, dict[np.datetime64, Day]] = {}
-    try:
-        for row in csv.DictReader(io.StringIO(text)):
+    rule = "the file must have columns Ticker, Date, High, Low and Adj Close"
+    with refusing_content(who, rule):
+        for row in rows_of(who, text, rule):
             day = (float(row["High"]), float(row["Low"]), float(row["Adj Close"]))
             found.setdefault(row["Ticker"], {})[np.datetime64(row["Date"], "D")] = day
-    except (KeyError, ValueError, TypeError) as error:
-        rule = "the file must have columns Ticker, Date, High, Low and Adj Close"
-        raise invalid(who, rule, str(error)) from error
     return found
 
 

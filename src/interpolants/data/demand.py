@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
+from interpolants.data.table_files import text_of
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.unpacking import refusing_content
 
 TAYLOR = BundledFile(
     package="pmdarima",
@@ -76,13 +78,11 @@ def _from_package(who: str) -> NDArray[np.float64]:
 
 
 def _from_file(who: str, path: str) -> NDArray[np.float64]:
-    try:
-        lines = Path(path).read_text("utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise invalid(who, "path must be a readable text file", path, str(error)) from error
+    lines = text_of(who, path, "path must be a readable text file").split()
     cells = [line.strip('"').replace(".", "", 1) for line in lines]
     lines = lines[1:] if cells and not cells[0].isdigit() else lines
     if len(lines) != _DAY * _DAYS or not all(cell.isdigit() for cell in cells[-len(lines) :]):
         rule = f"the file must hold {_DAY * _DAYS} numbers, one a line"
         raise invalid(who, rule, f"{len(lines)} words in {path}")
-    return np.array(lines, dtype=np.float64)
+    with refusing_content(who, f"{path} must hold numbers"):
+        return np.array([line.strip('"') for line in lines], dtype=np.float64)

@@ -1,5 +1,8 @@
 """DICOM images: one file, or the files of one series, as a scan. DICOM's x and y point to the left and to the back."""
 
+import importlib.util
+import io
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from interpolants.data.scan_volume import Affine, Array, UntoldGeometryWarning, Volume, along_the_patient
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.unpacking import check_deflated, check_unpacked, refusing_content
 
 # Largest relative difference between the distances of the slices of one series, and of a slice from their line.
 _UNEVEN = 0.05
@@ -18,6 +22,8 @@ _SAME = ("SeriesInstanceUID", "Rows", "Columns")
 _CLOSE = {"ImageOrientationPatient": 1e-3, "PixelSpacing": 1e-4}
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _AXIAL = (1, 0, 0, 0, 1, 0)
+# Group of the tags that are about the file; packed ones follow them.
+_ABOUT_FILE = 2
 
 
 def dicom_volume(files: Sequence[Path], source: str, suffixes: Sequence[str] = ()) -> Volume:
@@ -59,8 +65,12 @@ def _image(file: Path, suffixes: Sequence[str], *, many: bool) -> Any:
     """The data set of a file; None for one of many that is no image, such as a directory of the disc."""
     pydicom: Any = require("pydicom", by="read_volume")
     try:
-        found = pydicom.dcmread(file)
-    except pydicom.errors.InvalidDicomError as error:
+        with refusing_content("read_volume", f"{file.name} must be a whole DICOM file"):
+            _check_deflated(pydicom, file)
+            found = pydicom.dcmread(file)
+    except InvalidInputError as error:
+        if not isinstance(error.__cause__, pydicom.errors.InvalidDicomError):
+            raise
         if many:
             return None
         rule = f"{file.name} must be NIfTI ({', '.join(suffixes)}) or DICOM"
@@ -72,10 +82,51 @@ def _image(file: Path, suffixes: Sequence[str], *, many: bool) -> Any:
     raise invalid("read_volume", f"{file.name} must have pixel data", found.get("Modality", "none"))
 
 
+def _check_deflated(pydicom: Any, file: Path) -> None:
+    """Refuse a file whose tags are packed out of all proportion, which pydicom would unpack without a bound."""
+    reader, deflated = pydicom.filereader, pydicom.uid.DeflatedExplicitVRLittleEndian
+    if reader.read_file_meta_info(file).get("TransferSyntaxUID") != deflated:
+        return
+    with file.open("rb") as stream:
+        reader.read_preamble(stream, False)
+        reader.read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >> 16 != _ABOUT_FILE)
+        check_deflated("read_volume", file.name, stream.read())
+
+
+def _check_pixels(one: Any, source: str) -> None:
+    """Refuse pixels out of all proportion to their bytes: run lengths and wavelets pack equal ones without a bound."""
+    sizes = [one.get(tag) for tag in ("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames")]
+    bits = int(one.get("BitsAllocated") or 1)
+    stated = math.prod(int(size) for size in sizes if size is not None) * max(bits // 8, 1)
+    check_unpacked("read_volume", source, len(one.PixelData), stated)
+    syntax = one.file_meta.get("TransferSyntaxUID")
+    if syntax is not None and syntax.is_encapsulated:
+        _check_picture(one, source)
+
+
+def _check_picture(one: Any, source: str) -> None:
+    """Refuse a packed picture of another size than its tags state, for it is unpacked to its own."""
+    pydicom: Any = require("pydicom", by="read_volume")
+    if importlib.util.find_spec("PIL") is None:  # then nothing here unpacks JPEG
+        return
+    pillow: Any = require("PIL.Image", by="read_volume")
+    frame = next(pydicom.encaps.generate_frames(one.PixelData, number_of_frames=1))
+    try:
+        with pillow.open(io.BytesIO(frame)) as picture:
+            own = picture.size
+    except pillow.UnidentifiedImageError:  # run lengths, whose size the tags alone state
+        return
+    if own != (one.Columns, one.Rows):
+        rule = f"pictures of {source} must have {one.Columns} x {one.Rows} pixels, as their tags state"
+        raise invalid("read_volume", rule, f"{own[0]} x {own[1]}")
+
+
 def _stored(one: Any, source: str) -> Array:
     """Pixels in the units of the scan, Hounsfield for CT; large is bright."""
     kind = str(one.get("PhotometricInterpretation", "MONOCHROME2"))
-    pixels = np.asarray(one.pixel_array, dtype=np.float32)
+    with refusing_content("read_volume", f"{source} must hold whole pictures"):
+        _check_pixels(one, source)
+        pixels = np.asarray(one.pixel_array, dtype=np.float32)
     if pixels.ndim != 2 or kind not in _GREY:
         rule = f"DICOM images of {source} must be grey and of one frame"
         raise invalid("read_volume", rule, f"{kind}, {pixels.shape}", "Convert colours or frames first.")

@@ -21,9 +21,9 @@ from torch import Tensor
 from interpolants.data.medical_images import read_volume
 from interpolants.data.shards import is_sharded, open_shards
 from interpolants.data.table_files import parquet_frame
-from interpolants.foundations.errors import InvalidInputError, invalid, nearest
+from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
-from interpolants.foundations.unpacking import check_zip
+from interpolants.foundations.unpacking import check_zip, refusing_content
 
 # Cells of a file, in lower case, that stand for a missing value.
 MISSING_WORDS = frozenset({"", "nan", "na", "n/a", "null", "none", "nil", "?"})
@@ -91,7 +91,8 @@ def read_array(
     path = Path(path)
     _check_path(path, who)
     read = _reader(path, who)
-    array, columns, notes = read(path, who, key)
+    with refusing_content(who, f"{path.name} must be a whole file of its format"):
+        array, columns, notes = read(path, who, key)
     where = f"{who}: {path.name}"
     array, more = _as_floats(array, where, exact=exact)
     if ndim is not None and array.ndim != ndim:
@@ -200,8 +201,6 @@ def _read_parquet(path: Path, who: str, key: str | None) -> _Read:
     require("pandas", by=f"{who} for .parquet")
     try:
         frame = parquet_frame(who, path)
-    except InvalidInputError:
-        raise
     except ImportError as error:
         raise invalid(
             who,
@@ -209,8 +208,6 @@ def _read_parquet(path: Path, who: str, key: str | None) -> _Read:
             "none",
             "Install it with: pip install 'interpolants[files]'",
         ) from error
-    except Exception as error:  # the engines share no base class of errors
-        raise invalid(who, f"{path.name} must be a whole parquet file", f"a damaged one ({error})") from error
     columns = tuple(str(column) for column in frame.columns)
     for column in frame.columns:
         kind = getattr(frame[column].dtype, "kind", "O")

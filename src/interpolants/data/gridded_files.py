@@ -17,9 +17,9 @@ from torch import Tensor
 from interpolants.data.arrays import as_tensor
 from interpolants.data.axis_labels import axis_labels
 from interpolants.data.gridded import PLAIN, Grid, Gridded
-from interpolants.foundations.errors import InvalidInputError, invalid, nearest
+from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
-from interpolants.foundations.unpacking import check_unpacked, check_zip, size_on_disk
+from interpolants.foundations.unpacking import check_unpacked, check_zip, refusing_content, size_on_disk
 
 CASES = ("case", "start", "init", "initial_time", "forecast_reference_time", "reference_time", "date", "time")
 MEMBERS = (
@@ -211,14 +211,13 @@ def open_dataset(path: str, who: str, name: str, *, decode_times: bool = True) -
         raise invalid(who, f"{name} must end in {', '.join((*SUFFIXES, '.npy', '.npz'))}", repr(suffix))
     xarray = require("xarray", by=who)
     engine = _engine(suffix, who)
-    try:
-        with xarray.open_dataset(path, decode_times=decode_times, **engine) as opened:
-            check_unpacked(who, place.name, size_on_disk(place), opened.nbytes)
-            return opened.load()
-    except InvalidInputError:
-        raise
-    except (OSError, ValueError) as error:
-        raise invalid(who, f"{name} must be a readable {suffix} file", path, str(error)[:200]) from error
+    rule = f"{name}, {place.name}, must be a readable {suffix} file"
+    with (
+        refusing_content(who, rule),
+        xarray.open_dataset(path, decode_times=decode_times, **engine) as opened,
+    ):
+        check_unpacked(who, place.name, size_on_disk(place), opened.nbytes)
+        return opened.load()
 
 
 def _engine(suffix: str, who: str) -> dict[str, Any]:
@@ -243,7 +242,8 @@ def _selected(found: Any, key: str, who: str, name: str) -> Any:
 
 def _array_of(place: Path, who: str, name: str, key: str | None) -> Any:
     check_zip(who, place)
-    with place.open("rb") as file:
+    rule = f"{place.name} must be a whole NumPy file of plain numbers"
+    with refusing_content(who, rule, "Save it again with numpy.save."), place.open("rb") as file:
         found = np.load(file, allow_pickle=False)
         if not hasattr(found, "files"):
             return found

@@ -21,6 +21,7 @@ from interpolants.data.shards import ShardedArray, is_sharded, mapped_npy, open_
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.row_access import LazyRows, pieces
+from interpolants.foundations.unpacking import check_unpacked, refusing_content, size_on_disk
 
 # What is smaller is read at once.
 SMALL = 16 * 2**20
@@ -124,11 +125,11 @@ def _mapped_npy(path: Path, who: str, name: str) -> OnDisk:
 
 def _opened_zarr(path: Path, who: str, name: str) -> OnDisk:
     zarr = require("zarr", by=f"{who} for .zarr")
-    try:
+    with refusing_content(who, f"{path.name} must be a Zarr array"):
         array = zarr.open(str(path), mode="r")
-    except Exception as error:  # formats and stores share no base class of errors
-        raise invalid(who, f"{path.name} must be a Zarr array", str(error)) from error
-    return _unpacked_zarr(array, who, name)
+        if hasattr(array, "nbytes"):  # a value that fills it takes no bytes of the file
+            check_unpacked(who, path.name, size_on_disk(path), array.nbytes)
+        return _unpacked_zarr(array, who, name)
 
 
 def _unpacked_zarr(array: Any, who: str, name: str) -> OnDisk:
@@ -142,11 +143,10 @@ def _unpacked_zarr(array: Any, who: str, name: str) -> OnDisk:
 
 def _unpacked_parquet(path: Path, who: str, name: str) -> OnDisk:
     parquet = require("pyarrow.parquet", by=f"{who} for .parquet")
-    try:
-        file = parquet.ParquetFile(str(path), memory_map=True)
-    except Exception as error:  # pyarrow's errors have several bases
-        raise invalid(who, f"{path.name} must be a whole Parquet file", str(error)) from error
-    with file:
+    rule = f"{path.name} must be a whole Parquet file"
+    with refusing_content(who, rule), parquet.ParquetFile(str(path), memory_map=True) as file:
+        numbers = 8 * file.metadata.num_rows * file.metadata.num_columns
+        check_unpacked(who, path.name, path.stat().st_size, numbers)
         return _unpacked_columns(file, path, who, name)
 
 

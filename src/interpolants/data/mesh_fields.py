@@ -17,7 +17,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record
 from interpolants.foundations.storage import replacing
-from interpolants.foundations.unpacking import check_unpacked, check_zip, size_on_disk
+from interpolants.foundations.unpacking import check_unpacked, check_zip, refusing_content, size_on_disk
 
 _NAMES = ("points", "times", "values")
 _TIMES, _DATES = ("time", "t", "times"), "mM"
@@ -206,13 +206,19 @@ def read_mesh_fields(path: str | Path, who: str) -> Any:
     if not place.is_file():
         raise invalid(who, "the file must be there", str(path))
     if place.suffix.lower() == ".nc":
-        with require("xarray", by=who).open_dataset(place) as data:
+        xarray = require("xarray", by=who)
+        rule = f"{place.name} must be a readable NetCDF file"
+        with refusing_content(who, rule), xarray.open_dataset(place) as data:
             check_unpacked(who, place.name, size_on_disk(place), data.nbytes)
             return data.load()
     if place.suffix.lower() != ".npz":
         raise invalid(who, f"simulations are files {' or '.join(SUFFIXES)}", place.suffix)
     check_zip(who, place)
-    with np.load(place, allow_pickle=False) as file:
+    rule = f"{place.name} must be a whole archive of plain numbers"
+    with (
+        refusing_content(who, rule, "Save it again with numpy.savez."),
+        np.load(place, allow_pickle=False) as file,
+    ):
         return _numbered(dict(file), who, str(path))
 
 

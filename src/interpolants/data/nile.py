@@ -1,14 +1,14 @@
 """Flow of the Nile by the year."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
+from interpolants.data.table_files import rows_of, text_of
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.unpacking import refusing_content
 
 NILE = BundledFile(
     package="statsmodels",
@@ -39,11 +39,10 @@ def load_nile(split: Split = "train", *, path: str = "") -> Dataset:
     """
     who = "load_nile"
     check_split(who, split)
-    try:
-        text = Path(path).read_text("utf-8") if path else NILE.read(who).decode("utf-8")
-        rows = [(int(row["year"]), float(row["volume"])) for row in csv.DictReader(io.StringIO(text))]
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise invalid(who, "the file must have columns year and volume", str(error)) from error
+    rule = "the file must have columns year and volume"
+    text = text_of(who, path, rule) if path else NILE.read(who).decode("utf-8")
+    with refusing_content(who, rule):
+        rows = [(int(row["year"]), float(row["volume"])) for row in rows_of(who, text, rule)]
     years = np.array([year for year, _ in rows])
     if len(years) < _TRAIN or not (np.diff(years) == 1).all():
         raise invalid(who, f"years must follow each other, at least {_TRAIN}", f"{len(years)} rows")

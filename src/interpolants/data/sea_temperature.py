@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
+from interpolants.data.table_files import text_of
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.unpacking import gunzipped
+from interpolants.foundations.unpacking import gunzipped, refusing_content
 
 BUOY = BundledFile(
     package="bokeh_sampledata",
@@ -71,22 +72,15 @@ def load_sea_temperature(
 
 
 def _text(who: str, path: str) -> str:
-    try:
-        data = Path(path).read_bytes() if path else BUOY.read(who)
-    except OSError as error:
-        raise invalid(who, "path must be a file that can be read", path, str(error)) from error
-    return gunzipped(who, path or BUOY.path, data).decode("utf-8")
+    return text_of(who, path) if path else gunzipped(who, BUOY.path, BUOY.read(who)).decode("utf-8")
 
 
 def _table(who: str, text: str) -> NDArray[np.float64]:
     """Days since the first measurement, and temperatures, in the order of time."""
-    rows = list(csv.reader(io.StringIO(text)))[1:]
-    try:
+    with refusing_content(who, "the file must have a column of times and one of temperatures"):
+        rows = list(csv.reader(io.StringIO(text)))[1:]
         times = np.array([np.datetime64(row[0].replace(" ", "T")[:19]) for row in rows])
         values = np.array([float(row[1]) for row in rows])
-    except (ValueError, IndexError) as error:
-        rule = "the file must have a column of times and one of temperatures"
-        raise invalid(who, rule, str(error)) from error
-    order = np.argsort(times, kind="stable")
-    days = (times[order] - times[order][0]) / np.timedelta64(1, "D")
+        order = np.argsort(times, kind="stable")
+        days = (times[order] - times[order][0]) / np.timedelta64(1, "D")
     return np.stack([days, values[order]], 1)

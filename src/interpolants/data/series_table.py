@@ -10,6 +10,7 @@ from interpolants.data.stamps import stamps_of
 from interpolants.data.table_files import csv_frame, parquet_frame
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.extras import require
+from interpolants.foundations.unpacking import refusing_content
 
 READS = (".csv", ".tsv", ".parquet")
 # Names of a first column of whole numbers that counts steps or years, and is no variable.
@@ -53,18 +54,17 @@ def _read(path: Path, who: str) -> Any:
     require("pandas", by=who)
     if path.suffix.lower() not in READS:
         raise invalid(who, f"a series must be one of {', '.join(READS)}", path.name)
-    try:
+    with refusing_content(who, f"{path} must be a readable table"):
         if path.suffix.lower() == ".parquet":
             found = parquet_frame(who, path)
             numbered = found.index.name is None and found.index.dtype.kind in "iu"
             return found if numbered else found.reset_index()
         # A blank line among values of one column is a gap; at the end of the file it is nothing.
         table = csv_frame(who, path, **_marks(path), skipinitialspace=True, skip_blank_lines=False)
+        table = (
+            table.copy()
+        )  # in one piece for each kind of number: pandas reads every column as one of its own
         return table[: int(table.notna().any(axis=1).to_numpy().nonzero()[0].max(initial=-1)) + 1]
-    except InvalidInputError:
-        raise
-    except (OSError, ValueError, ImportError) as error:
-        raise invalid(who, "the file must be a readable table", str(path), str(error)) from error
 
 
 def _marks(path: Path) -> dict[str, str]:
@@ -82,7 +82,11 @@ def _named_clock(table: Any, where: str, frequency: str = "") -> Any:
     """The table with its clock for an index."""
     if not len(table):
         raise invalid(where, "there must be rows", "none")
-    for name in table.columns:
+    for name, kind in zip(table.columns, table.dtypes, strict=True):
+        if (
+            getattr(kind, "kind", "O") in "iufb"
+        ):  # no stamps; to take thousands of such columns out lasts seconds
+            continue
         stamps = stamps_of(table[name], where, partial(_is_on_a_clock, frequency=frequency))
         if stamps is not None:
             return without_row_numbers(table.drop(columns=name)).set_index(stamps)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
-from interpolants.foundations.unpacking import check_unpacked
+from interpolants.foundations.unpacking import check_unpacked, refusing_content
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 # With fewer digits x0.npy and x1.npy, two data sets, would be taken for one.
@@ -195,10 +195,9 @@ def mapped_npy(path: Path, who: str) -> NDArray[Any]:
     Raises:
         InvalidInputError: If the file is damaged, or holds objects.
     """
-    try:
+    rule = f"{path.name} must be a whole NumPy file of plain numbers"
+    with refusing_content(who, rule, "Save x.astype('float32') with numpy.save."):
         found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise _damaged(path, who, "a whole NumPy file of plain numbers", error) from error
     return found
 
 
@@ -251,17 +250,18 @@ class _Pictures:
 
     def _picture(self, at: int, size: int) -> NDArray[Any]:
         pillow = require("PIL.Image", by="pictures in a tar")
-        with pillow.open(io.BytesIO(self._bytes[at : at + size].tobytes())) as image:
+        with (
+            refusing_content("pictures in a tar", f"pictures of {self.path.name} must be whole"),
+            pillow.open(io.BytesIO(self._bytes[at : at + size].tobytes())) as image,
+        ):
             values = np.asarray(image.convert(self.mode), np.float32) / np.float32(255)
         return values.reshape(*self.form[1:], self.form[0]).transpose(2, 0, 1)
 
 
 def _archive(path: Path, who: str) -> _Samples | _Pictures:
-    try:
-        with tarfile.open(path, "r:") as archive:
-            members = [member for member in archive if member.isfile()]
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise _damaged(path, who, "a whole tar archive without compression", error) from error
+    rule = f"{path.name} must be a whole tar archive without compression"
+    with refusing_content(who, rule), tarfile.open(path, "r:") as archive:
+        members = [member for member in archive if member.isfile()]
     if members and members[-1].offset_data + members[-1].size > path.stat().st_size:
         raise invalid(who, f"{path.name} must be whole", f"its last file, {members[-1].name}, is cut off")
     kinds = {kind: _of_kind(members, kind) for kind in (".npy", *_PICTURES)}
@@ -292,12 +292,8 @@ def _read_arrays(members: list[tarfile.TarInfo], path: Path, who: str) -> _Sampl
     with path.open("rb") as file:
         for member in members:
             file.seek(member.offset_data)
-            try:
+            with refusing_content(who, f"{member.name} of {path.name} must be plain numbers"):
                 form = _header(file)
-            except (ValueError, EOFError) as error:
-                raise _damaged(
-                    path, who, f"an archive whose {member.name} is plain numbers", error
-                ) from error
             starts.append(file.tell())
             stated = math.prod(form[0]) * form[1].itemsize
             if starts[-1] + stated > member.offset_data + member.size:
@@ -325,11 +321,12 @@ def _read_pictures(members: list[tarfile.TarInfo], path: Path, who: str) -> _Pic
     spans, sizes = [(member.offset_data, member.size) for member in members], []
     whole = np.memmap(path, np.uint8, mode="r")
     for (at, size), member in zip(spans, members, strict=True):
-        try:
-            with _large_ones_allowed(), pillow.open(io.BytesIO(whole[at : at + size].tobytes())) as image:
-                sizes.append((image.size, "L" if image.mode in ("L", "1") else "RGB"))
-        except (OSError, pillow.DecompressionBombError) as error:
-            raise _damaged(path, who, f"an archive whose {member.name} is a whole picture", error) from error
+        with (
+            refusing_content(who, f"{member.name} of {path.name} must be a whole picture"),
+            _large_ones_allowed(),
+            pillow.open(io.BytesIO(whole[at : at + size].tobytes())) as image,
+        ):
+            sizes.append((image.size, "L" if image.mode in ("L", "1") else "RGB"))
         check_unpacked(who, f"{member.name} of {path.name}", size, 3 * math.prod(sizes[-1][0]))
         if sizes[-1] != sizes[0]:
             rule = f"pictures of {path.name} must have {sizes[0][0][0]} x {sizes[0][0][1]} pixels in {sizes[0][1]}"
@@ -345,8 +342,3 @@ def _large_ones_allowed() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Image size", category=Warning)
         yield
-
-
-def _damaged(path: Path, who: str, rule: str, error: Exception) -> Exception:
-    remedy = "Save x.astype('float32') with numpy.save." if path.suffix == ".npy" else ""
-    return invalid(who, f"{path.name} must be {rule}", str(error) or type(error).__name__, remedy)

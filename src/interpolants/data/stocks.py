@@ -1,7 +1,5 @@
 """Monthly prices of stocks, as returns in windows of a year."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +7,10 @@ import torch
 from numpy.typing import NDArray
 
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
+from interpolants.data.table_files import rows_of, text_of
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.unpacking import refusing_content
 
 STOCKS = BundledFile(
     package="vega_datasets",
@@ -68,20 +68,16 @@ def load_stock_windows(
 
 
 def _text(who: str, path: str) -> str:
-    try:
-        return Path(path).read_text("utf-8") if path else STOCKS.read(who).decode("utf-8")
-    except OSError as error:
-        raise invalid(who, "path must be a file that can be read", path, str(error)) from error
+    return text_of(who, path) if path else STOCKS.read(who).decode("utf-8")
 
 
 def _windows(who: str, text: str, window: int, first: int) -> NDArray[np.float64]:
     """Log-returns of each stock in windows from some month on, ``(W, window)``."""
     prices: dict[str, list[float]] = {}
-    try:
-        for row in csv.DictReader(io.StringIO(text)):
+    rule = "the file must have columns symbol, date and price"
+    with refusing_content(who, rule):
+        for row in rows_of(who, text, rule):
             prices.setdefault(row["symbol"], []).append(float(row["price"]))
-    except (KeyError, ValueError) as error:
-        raise invalid(who, "the file must have columns symbol, date and price", str(error)) from error
     returns = [np.diff(np.log(series))[first:] for series in prices.values()]
     cut = [one[: len(one) // window * window].reshape(-1, window) for one in returns]
     found = np.concatenate(cut) if cut else np.empty((0, window))

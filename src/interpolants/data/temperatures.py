@@ -1,14 +1,13 @@
 """Hourly climate normals of two cities."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, reads
-from interpolants.foundations.errors import invalid
+from interpolants.data.table_files import rows_of, text_of
+from interpolants.foundations.unpacking import refusing_content
 
 SEATTLE = BundledFile(
     package="vega_datasets",
@@ -72,22 +71,16 @@ def load_city_temperatures(split: Split = "train", *, path: str = "") -> Dataset
 
 
 def _text(who: str, file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except OSError as error:
-        raise invalid(who, f"path must be a folder with {file.name}", str(file.parent), str(error)) from error
+    return text_of(who, file, f"path must be a folder with {file.name}")
 
 
 def _rows(who: str, text: str, city: int) -> NDArray[np.float64]:
     """City, day, hour and temperature of the days with 24 hours."""
-    table = list(csv.DictReader(io.StringIO(text)))
-    try:
+    rule = "the files must have columns date (2010/01/31 23:00) and temp"
+    table = rows_of(who, text, rule)
+    with refusing_content(who, rule):
         times = np.array([_time(row["date"]) for row in table])
         temperature = np.array([float(row["temp"]) for row in table])
-    except (KeyError, ValueError, IndexError) as error:
-        raise invalid(
-            who, "the files must have columns date (2010/01/31 23:00) and temp", str(error)
-        ) from error
     days, hours = times.T
     whole = np.bincount(days.astype(int))[days.astype(int)] == _HOURS
     rows = np.stack([np.full(len(days), float(city)), days, hours, temperature], 1)

@@ -7,7 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
+from interpolants.data.table_files import text_of
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.unpacking import refusing_content
 
 
 def _part(name: str, sha256: str) -> BundledFile:
@@ -65,10 +67,7 @@ def _text(who: str, file: BundledFile, folder: str) -> str:
     if not folder:
         return file.read(who).decode("utf-8")
     place = Path(folder) / Path(file.path).name
-    try:
-        return place.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise invalid(who, "path must be a folder with readable files", str(place), str(error)) from error
+    return text_of(who, place, "path must be a folder with readable files")
 
 
 def _utterances(who: str, text: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -78,17 +77,14 @@ def _utterances(who: str, text: str) -> tuple[NDArray[np.float64], NDArray[np.in
     rows = [line for line in lines[begin + 1 :] if line.strip()]
     x = np.full((len(rows), _LENGTH, _COLUMNS), np.nan)
     labels = np.empty(len(rows), dtype=np.int64)
-    try:
+    rule = f"a .ts file must have {_COLUMNS} columns of at most {_LENGTH} numbers"
+    with refusing_content(who, rule):
         for k, row in enumerate(rows):
             *columns, label = row.split(":")
             values = np.array([[float(word) for word in column.split(",")] for column in columns]).T
             if values.shape[1] != _COLUMNS:
                 raise ValueError(f"line {begin + 2 + k} has {values.shape[1]} columns, not {_COLUMNS}")
             x[k, : len(values)], labels[k] = values, int(label) - 1
-    except ValueError as error:
-        raise invalid(
-            who, f"a .ts file must have {_COLUMNS} columns of at most {_LENGTH} numbers", str(error)
-        ) from error
     if not rows:
         raise invalid(who, "a .ts file must have rows after a line @data", "none")
     return x, labels

@@ -16,12 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.fields.learned import LearnedFields
-from interpolants.foundations.checks import one_of
+from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.ops import expand_like
+from interpolants.foundations.size_guard import build_checked
 from interpolants.foundations.storage import read_document
 from interpolants.foundations.types import Condition
+from interpolants.foundations.unpacking import refusing_content
 from interpolants.nets.split import Features
 from interpolants.paths.discrete_schedule import DiscreteSchedule
 from interpolants.paths.linear import OneSidedLinear
@@ -38,6 +40,7 @@ PREDICTIONS: Mapping[str, tuple[str, ...]] = {
 # Networks that are made from a folder; an object may be any module that is called alike.
 _NETWORKS = ("UNet2DModel", "DiTTransformer2DModel")
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
+_MOST_STEPS, _MOST_POSITIONS = 1_000_000, 1 << 28
 
 
 class DiffusersNet(nn.Module):
@@ -305,13 +308,27 @@ def _network_in(folder: Path) -> nn.Module:
         others = sorted(file.name for file in folder.iterdir())[:5]
         remedy = "Only safetensors are read; save_pretrained(folder, safe_serialization=True) writes them."
         raise invalid(WHO, f"{folder} must hold {_WEIGHTS}", ", ".join(others), remedy)
-    made: nn.Module = getattr(require("diffusers", by=WHO), name).from_config(config)
-    try:
-        made.load_state_dict(safetensors.torch.load_file(weights))
-    except RuntimeError as error:
-        told = str(error).strip().partition("\n")[2].strip()[:200]
-        raise invalid(WHO, f"{weights} must fit {folder / 'config.json'}", told) from error
+    kind = getattr(require("diffusers", by=WHO), name)
+    _check_positions(folder, config)
+    with refusing_content(WHO, f"{weights} must be a whole safetensors file"):
+        found = safetensors.torch.load_file(weights)
+    with refusing_content(WHO, f"{weights} must fit {folder / 'config.json'}"):
+        # Settings of some bytes name a network of any size: it is made if its weights are there.
+        made = build_checked(lambda: kind.from_config(config), found, sum(x.numel() for x in found.values()))
+        made.load_state_dict(found)
     return made
+
+
+def _check_positions(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a table of positions of any size: DiTs make it from their settings, and it is in no file."""
+    names = ("sample_size", "sample_size", "num_attention_heads", "attention_head_dim")
+    entries = 1
+    for name in names:
+        value = config.get(name)
+        entries *= value if isinstance(value, int) and value > 0 else 1
+    if "num_attention_heads" in config and entries > _MOST_POSITIONS:
+        rule = f"{' x '.join(names)} in {folder / 'config.json'} must be at most {_MOST_POSITIONS}"
+        raise invalid(WHO, rule, entries)
 
 
 def _scheduler_in(folder: Path) -> Any:
@@ -322,7 +339,10 @@ def _scheduler_in(folder: Path) -> Any:
     if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
         raise invalid(WHO, "the scheduler must be one of diffusers", repr(name))
     made: Any = kind
-    return made.from_config(config)
+    steps = config.get("num_train_timesteps", 1000)  # each has a noise level in memory
+    whole(WHO, f"num_train_timesteps in {folder}", steps, at_least=1, at_most=_MOST_STEPS)
+    with refusing_content(WHO, f"{folder} must hold settings of {name}"):
+        return made.from_config(config)
 
 
 def _settings(file: Path) -> dict[str, Any]:

@@ -1,9 +1,15 @@
 """Error classes, and the composition of messages: who, rule, value, remedy."""
 
 import difflib
-from collections.abc import Iterable
+import reprlib
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
 
 from interpolants.foundations.renamed import renamed_to
+
+# Entries of a list, levels of its nesting and characters of a value that a message shows.
+_ENTRIES, _LEVELS, _CHARACTERS = 100, 20, 2000
 
 
 class InterpolantsError(Exception):
@@ -32,12 +38,35 @@ def invalid(who: str, rule: str, got: object, remedy: str = "") -> InvalidInputE
     Args:
         who: The public name that checked, e.g. ``"BrownianEnvelope"``.
         rule: What must hold, e.g. ``"scale must be finite and > 0"``.
-        got: The offending value; shown with ``repr`` unless it is a string.
+        got: The offending value; shown with ``repr`` unless it is a string. Of long ones the beginning is shown.
         remedy: What to do about it, one sentence.
     """
-    shown = got if isinstance(got, str) else repr(got)
-    message = f"{who}: {rule}, got {shown}"
+    shown = got if isinstance(got, str) else _SHORT.repr(got)
+    more = f"... ({len(shown)} characters)" if len(shown) > _CHARACTERS else ""
+    message = f"{who}: {rule}, got {shown[:_CHARACTERS]}{more}"
     return InvalidInputError(f"{message}. {remedy}" if remedy else message)
+
+
+class _Short(reprlib.Repr):
+    """``repr`` that stops early: to write thousands of tensors out takes seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdict = _ENTRIES
+        self.maxlevel = _LEVELS
+        self.maxstring = self.maxlong = self.maxother = self.maxarray = _CHARACTERS
+
+    def repr_dict(self, x: Mapping[Any, Any], level: int) -> str:
+        """In its own order, which that of the standard library gives up."""
+        if level <= 0 and x:
+            return "{...}"
+        parts = [
+            f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}" for k, v in islice(x.items(), _ENTRIES)
+        ]
+        return "{" + ", ".join([*parts, *(["..."] if len(x) > _ENTRIES else [])]) + "}"
+
+
+_SHORT = _Short()
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

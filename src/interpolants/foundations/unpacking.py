@@ -1,24 +1,61 @@
-"""Limits on what small packed files may become: a file that unpacks to gigabytes is refused before it does.
+"""Limits on what small packed files may become, and one refusal for content that is damaged or lies about itself.
 
 Deflate packs zeros a thousandfold, and formats with fill values or run lengths pack them without a bound. Data that are
 worth reading shrink by less than a hundredfold, so what is larger than both limits is refused by its size.
+
+Packages that read files share no class of errors: a header that lies ends in a ValueError of one, a MemoryError of the
+next and a RuntimeError of a third. What they raise is one error here, which names the file.
 """
 
+import bz2
+import lzma
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.errors import InterpolantsError, invalid
 
 # Bytes that anything may unpack to, and how many times its own size beyond.
 SMALL, TIMES = 1 << 26, 100
+# Most memory that xz may ask for beside what it unpacks.
+_XZ_MEMORY = 1 << 28
 _GZIP, _WITH_HEADER = b"\x1f\x8b", 16 + zlib.MAX_WBITS
+# How gzip, bzip2 and xz begin.
+_PACKED = (_GZIP, b"BZh", b"\xfd7zXZ\0")
 # Bytes that are unpacked at a time; they become at most a thousand times as many.
 _BLOCK = 1 << 14
+# Characters of another package's message that are shown.
+_TOLD = 160
 
 
-def check_unpacked(who: str, name: str, packed: int, unpacked: int) -> None:
+@contextmanager
+def refusing_content(who: str, rule: str, remedy: str = "") -> Iterator[None]:
+    """Within it, whatever a reader ends in because of a file's content is one error that names the file.
+
+    Args:
+        who: Public name for errors.
+        rule: What must hold of the file, with its name.
+        remedy: What to do about it, one sentence.
+
+    Raises:
+        InvalidInputError: In place of any error but those of this library, and of packages that are missing.
+    """
+    try:
+        yield
+    except (InterpolantsError, ImportError):
+        raise
+    except Exception as error:
+        told = " ".join(str(error).split())[:_TOLD] or type(error).__name__
+        outside = (
+            isinstance(error, OSError) and error.errno is not None
+        )  # no file there, or none that may be read
+        raise invalid(who, rule, told if outside else f"a damaged one ({told})", remedy) from error
+
+
+def check_unpacked(who: str, name: str, packed: int, unpacked: int, times: int = TIMES) -> None:
     """Refuse what becomes out of all proportion.
 
     Args:
@@ -26,12 +63,13 @@ def check_unpacked(who: str, name: str, packed: int, unpacked: int) -> None:
         name: Name of the file.
         packed: Its bytes.
         unpacked: Bytes that it would take in memory.
+        times: How many times its own size it may take, where its format packs good data by more than a hundred.
 
     Raises:
-        InvalidInputError: If these are more than 64 MiB and more than a hundred times its own.
+        InvalidInputError: If these are more than 64 MiB and more than so many times its own.
     """
-    if unpacked > max(SMALL, TIMES * packed):
-        rule = f"{name} must unpack to at most {TIMES} times its size"
+    if unpacked > max(SMALL, times * packed):
+        rule = f"{name} must unpack to at most {times} times its size"
         raise invalid(who, rule, f"{packed} bytes that become {unpacked}", "Save it without compression.")
 
 
@@ -67,6 +105,59 @@ def gunzipped(who: str, name: str, data: bytes, form: str = "whole") -> bytes:
     if not stream.eof:
         raise invalid(who, f"{name} must be {form}", "a part of it")
     return bytes(found)
+
+
+def unpacked(who: str, name: str, data: bytes) -> bytes:
+    """The bytes without the compression of gzip, bzip2 or xz; as they are where they have none.
+
+    Args:
+        who: Public name for errors.
+        name: Name of the file.
+        data: Its bytes.
+
+    Raises:
+        InvalidInputError: If they become out of all proportion, are damaged, or are packed again.
+    """
+    stream: bz2.BZ2Decompressor | lzma.LZMADecompressor
+    with refusing_content(who, f"{name} must be whole"):
+        if data.startswith(_PACKED[1]):
+            stream = bz2.BZ2Decompressor()
+        elif data.startswith(_PACKED[2]):
+            stream = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+        else:
+            return _once(who, name, gunzipped(who, name, data))
+        found = stream.decompress(data, max(SMALL, TIMES * len(data)) + 1)
+        check_unpacked(who, name, len(data), len(found))
+        if not stream.eof:
+            raise EOFError("a part of it")
+        return _once(who, name, found)
+
+
+def _once(who: str, name: str, data: bytes) -> bytes:
+    """Refuse bytes that a reader would unpack again, by a limit of its own or none."""
+    if data.startswith(_PACKED):
+        raise invalid(who, f"{name} must be packed once", "more often", "Unpack it first.")
+    return data
+
+
+def check_deflated(who: str, name: str, data: bytes) -> None:
+    """Refuse a bare stream of deflate, without gzip's header, that becomes out of all proportion or is damaged.
+
+    Args:
+        who: Public name for errors.
+        name: Name of the file.
+        data: The stream; what follows it is left alone.
+
+    Raises:
+        InvalidInputError: If it does.
+    """
+    stream, unpacked = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    with refusing_content(who, f"{name} must be whole"):
+        for at in range(0, len(data), _BLOCK):
+            unpacked += len(stream.decompress(data[at : at + _BLOCK]))
+            check_unpacked(who, name, len(data), unpacked)
+            if stream.eof:
+                return
 
 
 def check_zip(who: str, path: str | PathLike[str]) -> None:

@@ -17,6 +17,7 @@ import yaml
 from torch import nn
 
 from interpolants.foundations.errors import InterpolantsError, invalid
+from interpolants.foundations.printable import in_markdown, printable
 from interpolants.foundations.registry import card_of
 from interpolants.foundations.storage import README
 from interpolants.foundations.version import __version__
@@ -106,7 +107,7 @@ def _body(method: "Method", datasets: Sequence[str], scores: Sequence[Score]) ->
     about = (inspect.getdoc(type(method)) or "").partition("\n")[0].replace("``", "`")
     yield f"# {card.title}\n\n{about}\n"
     yield f"{_use(method)}\n"
-    yield from _section("Data", [*(f"Data: {name}." for name in datasets), *_roles(method)])
+    yield from _section("Data", [*(f"Data: {in_markdown(name)}." for name in datasets), *_roles(method)])
     yield from _section("Settings", [f"`{name}`: {_shown(v)}" for name, v in _settings(method).items()])
     yield from _section("Results", [_result(score) for score in scores])
     yield from _section("Limits", [f"{card.limits[:1].upper()}{card.limits[1:]}."])
@@ -138,7 +139,7 @@ def _roles(method: "Method") -> Iterator[str]:
     for name, given in method.given.items():
         shape = method.shapes.get(name)
         size = "" if shape is None else f", rows of shape {shape}"
-        named = [str(one) for one in column_names(given)]
+        named = [in_markdown(str(one)) for one in column_names(given)]
         more = ", ..." if len(named) > _SHOWN else ""
         told = _NAMED.get(given.container, "columns")
         columns = f"; {told} {', '.join(named[:_SHOWN])}{more}" if named else ""
@@ -149,14 +150,16 @@ def _shown(value: Any) -> str:
     told = (
         type(value).__name__ if isinstance(value, nn.Module) else re.sub(r" at 0x[0-9a-f]+", "", repr(value))
     )
+    told = printable(" ".join(told.split())).replace("`", "'")  # else the code would end within
     return f"`{told if len(told) <= 200 else told[:200] + ' ...'}`"
 
 
 def _result(score: Score) -> str:
     error = f" ± {score.error:.2g}" if math.isfinite(score.error) else ""
-    rivals = "".join(f"; {name} {value:.4g}" for name, value in score.rivals.items())
-    unit = f" {score.unit}" if score.unit else ""
-    return f"{score.title or score.name} (`{score.name}`): {score.value:.4g}{error}{unit}{rivals}"
+    rivals = "".join(f"; {in_markdown(name)} {value:.4g}" for name, value in score.rivals.items())
+    unit = f" {in_markdown(score.unit)}" if score.unit else ""
+    name = score.name.replace("`", "'")
+    return f"{in_markdown(score.title or score.name)} (`{name}`): {score.value:.4g}{error}{unit}{rivals}"
 
 
 def _slug(words: str) -> str:

@@ -18,6 +18,7 @@ def growing(logs: Mapping[str, StageLog], now: float | None = None) -> str:
         logs: Logs of its stages, the one that was written last at the end.
         now: The time in seconds of the epoch; that of the clock when None.
     """
+    logs = {stage: log for stage, log in logs.items() if log.rows}
     if not logs:
         return "Training has not written its first line yet."
     stage, log = list(logs.items())[-1]
@@ -38,6 +39,8 @@ def trained(logs: Mapping[str, StageLog]) -> str:
     """What a training took, by stage."""
     parts = []
     for stage, log in logs.items():
+        if not log.rows:  # a stage that had nothing to do
+            continue
         spent = _seconds(log, -1)
         took = f" in {duration(spent)}" if math.isfinite(spent) else ""
         parts.append(f"{stage}: {int(log.rows[-1]['step']):,} steps{took}")

@@ -27,10 +27,12 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record, settings_of
 from interpolants.foundations.storage import replacing
+from interpolants.foundations.unpacking import check_unpacked, refusing_content
 from interpolants.framework.roles import Reading, Role, role_kind
 
 _SILENT = 1e-8
 _FULL = 1.001  # full scale, and what rounding adds to it
+_TIMES = 300  # speech of 6 kbit/s in an Ogg file becomes 256 times as large
 
 
 @record("recording")
@@ -160,14 +162,12 @@ def read_recording(path: str | Path, who: str = "read_recording") -> Recording:
     if not file.is_file():
         raise invalid(who, "the file must exist", str(file))
     soundfile = require("soundfile", by=who)
-    try:
-        with soundfile.SoundFile(str(file)) as opened:
-            encoding, rate = opened.subtype, opened.samplerate
-            samples = opened.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError, TypeError) as error:
-        raise invalid(
-            who, f"{file.name} must be a sound file", str(error), f"Known: {', '.join(ENDINGS)}."
-        ) from error
+    rule, known = f"{file.name} must be a sound file", f"Known: {', '.join(ENDINGS)}."
+    with refusing_content(who, rule, known), soundfile.SoundFile(str(file)) as opened:
+        encoding, rate = opened.subtype, opened.samplerate
+        stated = 4 * opened.frames * opened.channels
+        check_unpacked(who, file.name, file.stat().st_size, stated, times=_TIMES)
+        samples = opened.read(dtype="float32", always_2d=True)
     if not len(samples):
         raise invalid(who, f"{file.name} must hold samples", "none")
     warn_if_cut_short(file, len(samples), samples.shape[1])
