@@ -36,7 +36,8 @@ def inputs(one: Capability, method: Method, task: Task, probe: Mapping[str, Any]
         elif role.optional and role.name not in of_fit:
             continue  # of the verb's own, such as a mask: rows of the data would be none
         elif source in test and (source in method.given or source in method.shapes or not method.is_fitted):
-            found[role.name] = with_gaps(take(test[source], slice(MOST)), role)
+            sized = leading_arguments(one.verb) == ("n",) and kind_of(role).has_rows
+            found[role.name] = with_gaps(take(test[source], slice(N if sized else MOST)), role)
         elif not role.optional:
             raise AssertionError(f"{one.verb} needs {role.name}: give it in [probe] of the recipe")
     for name, parameter in one.parameters.items():

@@ -3,7 +3,7 @@
 import functools
 import importlib
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,15 @@ OTHER = {
 }
 
 
+# Bridges beside that of the recipe, which leads from rows to rows without a condition: settings, and further roles.
+BRIDGES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "one_sided": ({"path": "one_sided_linear"}, ("x1",)),
+    "of_labels": ({"path": "linear", "coupling": "minibatch_ot"}, ("x0", "x1", "cond", "cond0")),
+    "of_numbers": ({"path": "one_sided_linear", "drop_condition": 0.2}, ("x1", "cond")),
+    "transformed": ({"path": "linear", "transform": "quantile"}, ("x0", "x1")),
+}
+
+
 @dataclass(frozen=True)
 class Instance:
     """An unfitted method, its data, and inputs of capabilities that no test row has."""
@@ -47,9 +56,11 @@ class Instance:
 
 
 def method_cards() -> list[Card]:
-    """Cards of kind method whose entry has the form of one: those of the library, then those of the rooms."""
+    """Cards of kind method whose entry has the form of one: of the library, of the rooms, of more bridges."""
     cards = [card for package in ("interpolants", "rooms") for card in load_cards(package)]
-    return [card for card in cards if card.kind == "method" and _is_method(card.load_entry())]
+    found = [card for card in cards if card.kind == "method" and _is_method(card.load_entry())]
+    bridge = next(card for card in found if card.id == "bridge")
+    return found + [replace(bridge, id=f"bridge {name}") for name in BRIDGES]
 
 
 def _is_method(entry: object) -> bool:
@@ -60,6 +71,8 @@ def instance(card: Card) -> Instance:
     """A fresh instance of a method."""
     if card.entry.startswith("rooms."):
         return _of_room(card)
+    if card.id.startswith("bridge "):
+        return _bridge(card, *BRIDGES[card.id.removeprefix("bridge ")])
     of_recipe = _of_recipe(card)
     if of_recipe is None:
         return _by_role(card)
@@ -113,6 +126,19 @@ def _of_room(card: Card) -> Instance:
     method, values, *split = getattr(room, f"quick_{card.id}", room.quick)()
     task = Task.of(method.roles(), values, *split)
     return Instance(method, task, dict(getattr(room, "PROBE", {})))
+
+
+def _bridge(card: Card, settings: dict[str, Any], roles: tuple[str, ...]) -> Instance:
+    """A bridge between toy rows; conditions are three labels, or a number."""
+    method = card.load_entry()(**SMALL, **settings)
+    labels = torch.arange(ROWS) % 3
+    toys = {"cond": labels if "cond0" in roles else labels.double()[:, None] / 2, "cond0": labels}
+    values = {
+        role.name: toys[role.name] if role.name in toys else _toy(role)
+        for role in method.roles()
+        if role.name in roles
+    }
+    return Instance(method, Task.of(method.roles(), values, Split(test=0.5)))
 
 
 def _by_role(card: Card) -> Instance:

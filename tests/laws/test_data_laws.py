@@ -1,9 +1,11 @@
-"""What every method keeps of its data: numbers in other units are told of.
+"""What every method keeps of its data: numbers in other units are told of, rows held out leave no trace.
 
 Exemptions stand here, with the reason; a test prints them and holds their number.
 """
 
 import dataclasses
+import functools
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +14,10 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InterpolantsError
+from interpolants.framework import stored
 from interpolants.framework.far_values import FarValuesWarning, Measured
 from interpolants.framework.roles import Role, kind_of
+from interpolants.framework.settings import settings_of
 from laws import test_method_laws as laws
 from laws.asking import able, call, inputs, plain
 from laws.instances import method_cards
@@ -42,6 +46,9 @@ def changed(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
         return change(value) if value.is_floating_point() else value
     if isinstance(value, list):
         return [changed(part, change) for part in value]
+    if hasattr(value, "iloc"):  # with its dates and names
+        table = value.astype("float64")
+        return table.mask(table.notna(), change(torch.from_numpy(table.to_numpy(copy=True))).numpy())
     for name in ("values", "x", "samples"):
         if dataclasses.is_dataclass(value) and isinstance(getattr(value, name, None), torch.Tensor):
             return dataclasses.replace(value, **{name: change(getattr(value, name))})
@@ -85,10 +92,124 @@ def test_numbers_a_thousand_times_too_large_are_told_once(card):
             assert len(said) == (0 if exempt else 1), f"{ability.verb}, {role.name}: {said}"
 
 
+# Arguments whose NaN means something that is not a gap in data.
+NAN_MEANS = {"interventions": "a factor that is left alone"}
+
+
+def spoilt(number: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """One entry in the middle becomes ``number``."""
+
+    def change(x: torch.Tensor) -> torch.Tensor:
+        flat = x.double().flatten().clone()
+        flat[len(flat) // 2] = number
+        return flat.reshape(x.shape)
+
+    return change
+
+
+def takes(ask: Callable[[dict[str, Any]], Any], given: dict[str, Any], name: str, number: float) -> bool:
+    """Whether something is asked without a refusal though one entry of an argument is ``number``."""
+    try:
+        ask({**given, name: changed(given[name], spoilt(number))})
+    except InterpolantsError:
+        return False
+    return True
+
+
+def must_refuse(role: Role, given: dict[str, Any], number: float) -> bool:
+    """Whether a role has numbers, of which this one is none and no gap."""
+    means = math.isnan(number) and (role.gaps or role.kind in NAN_MEANS)
+    return role.name in given and numbered(role) and not means
+
+
+@each
+def test_what_is_no_number_is_refused_unless_it_is_a_gap(card):
+    method, one, _ = laws.fitted(card)
+    data = one.task.for_fit(method)
+    for number in (math.inf, math.nan):
+        for role in method.roles():
+            if must_refuse(role, data, number):
+                assert not takes(method.clone().fit_roles, data, role.name, number), f"fit, {role.name}"
+        for ability in able(method):
+            given = inputs(ability, method, one.task, one.probe)
+            ask = functools.partial(call, method, ability)
+            for role in ability.roles(method):
+                if must_refuse(role, given, number):
+                    assert not takes(ask, given, role.name, number), f"{ability.verb}, {role.name}"
+
+
+# What held-out rows are for: entries of a state that keep or score them, and choices that are made by them.
+BY_HELD_OUT_ROWS = {
+    "bridge": (("held",), "keeps them, to be judged by"),
+    "few_step": (("held_out_mmd",), "is judged by them"),
+    "multimodal": ((), "chooses its units by them"),
+    "nowcaster": (("validation",), "scores weights of the guidance by them"),
+    "quadratic_network": (("curves",), "follows their loss"),
+    "scaled_network": (("curves", "errors"), "follows their loss"),
+}
+
+
+def moved(x: torch.Tensor) -> torch.Tensor:
+    """Far away; flags stay flags."""
+    return torch.where((x == 0) | (x == 1), x, 1000 * x + 7)
+
+
+def own_id(card: Any) -> str:
+    """The id of its own card, of which there may be several instances."""
+    return card.id.partition(" ")[0]
+
+
+@each
+def test_rows_that_are_held_out_leave_no_trace(card):
+    """Units, vocabularies, lengthscales and thresholds are those of the rows that are learnt from."""
+    method, one, _ = laws.fitted(card)
+    data, test = one.task.for_fit(method), one.task.for_fit(method, "test")
+    told = [r.name for r in method.roles() if numbered(r) and kind_of(r).has_rows and r.name in test]
+    far = {name: changed(test[name], moved) for name in told}
+    further = {name: changed(value, moved) for name, value in far.items()}
+    kept, why = BY_HELD_OUT_ROWS.get(own_id(card), ((), ""))
+    if not told or (why and not kept):
+        pytest.skip(why or "its data have no rows")
+    left = []
+    for held in ({**test, **far}, {**test, **further}):
+        # Weights are not chosen by held-out rows where a validation of one's own is given.
+        state = method.clone().fit_roles(data, held=held, validate=lambda modules, step: {}).state
+        left.append(stored.fingerprint({k: v for k, v in state.items() if k not in kept}))
+    assert left[0] == left[1]
+
+
+@each
+def test_rows_that_it_sets_aside_itself_leave_no_trace(card):
+    """One row after the other is moved: of those that are set aside, nothing that was learnt must know."""
+    if "held_out" not in {field.name for field in settings_of(card.load_entry())}:
+        pytest.skip("it sets no rows aside")
+    method, one, _ = laws.fitted(card)
+    data = one.task.for_fit(method)
+    kept, _ = BY_HELD_OUT_ROWS.get(own_id(card), ((), ""))
+    role = [r.name for r in method.roles() if numbered(r) and r.name in data][-1]
+
+    def learnt(row: int | None) -> str:
+        rows = plain(data[role]).clone()
+        if row is not None:
+            rows[row] = moved(rows[row])
+        twin = method.clone().set_params(held_out=0.5)
+        state = twin.fit_roles({**data, role: rows}, validate=lambda modules, step: {}).state
+        return stored.fingerprint({k: v for k, v in state.items() if k not in kept})
+
+    before = learnt(None)
+    aside = [learnt(row) == before for row in range(4)]
+    assert any(aside), "none of four rows is set aside, or each of them was looked at"
+    assert not all(aside), "no row was learnt from"
+
+
 def test_exemptions_are_few_and_shown(capsys):
     with capsys.disabled():
         print(f"\n{len(ANY_SIZE)} arguments may be of any size:")
         for (method, verb, name), why in ANY_SIZE.items():
             print(f"  {method}.{verb}({name}): {why}")
+        print(f"{len(BY_HELD_OUT_ROWS)} methods look at held-out rows:")
+        for method, (entries, why) in BY_HELD_OUT_ROWS.items():
+            print(f"  {method}: {why} ({', '.join(entries) or 'exempt'})")
     assert {method for method, *_ in ANY_SIZE} <= {card.id for card in METHODS}
     assert len(ANY_SIZE) <= 8
+    assert len(BY_HELD_OUT_ROWS) <= 6

@@ -39,6 +39,9 @@ class Tracks:
         single: Whether they came without an axis of nodes, ``(B, T, D)``.
         cases: Names of the cases in a table, B of them; empty for arrays.
         nodes: Names of the nodes in a table, N of them; empty for arrays.
+
+    Raises:
+        InvalidInputError: If a position is infinite or NaN, which :meth:`of` reads as not seen.
     """
 
     x: Tensor
@@ -49,6 +52,11 @@ class Tracks:
     single: bool = False
     cases: tuple[str | int, ...] = ()
     nodes: tuple[str | int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not bool(self.x.isfinite().all()):
+            remedy = "Tracks.of(x) reads positions with NaN where nothing was seen."
+            raise invalid("Tracks", "x must be finite, 0 where nothing was seen", "inf or NaN", remedy)
 
     @classmethod
     def of(
