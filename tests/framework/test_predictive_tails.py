@@ -82,3 +82,23 @@ def test_an_infinite_value_is_impossible_and_nan_is_not_seen():
     answer = Predictive(loc=torch.zeros(2, 2, 1), scale=torch.ones(2, 2, 1))
     found = answer.log_prob(torch.tensor([math.inf, math.nan]))
     assert found.tolist() == [-math.inf, 0.0]
+
+
+def test_a_wide_component_that_weighs_nothing_moves_no_quantile():
+    """Nodes of a quadrature over scales reach far beyond all that counts."""
+    scale = torch.tensor([1e-27, 0.5, 1e24], dtype=torch.float64).reshape(3, 1, 1)
+    weight = torch.tensor([1e-40, 1.0, 1e-40], dtype=torch.float64).log().reshape(3, 1)
+    wide = Predictive(loc=torch.zeros_like(scale) + 2.0, scale=scale, log_weight=weight)
+    one = Predictive(loc=wide.loc[1:2], scale=scale[1:2])
+    for p in (0.001, 0.5, 0.95):
+        assert_close(wide.quantile(p), one.quantile(p), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("df", [0.3, 2.0, math.inf])
+def test_the_distribution_function_of_a_quantile_is_its_level(df):
+    """Light and heavy components, of which some count in one tail alone."""
+    loc = torch.tensor([0.0, 5.0, -3.0], dtype=torch.float64).reshape(3, 1, 1)
+    weight = torch.tensor([1.0, 1e-3, 1e-9], dtype=torch.float64).log().reshape(3, 1)
+    mixed = Predictive(loc=loc, scale=loc.abs() + 0.1, df=df, log_weight=weight)
+    for p in (1e-6, 0.02, 0.5, 0.9995):
+        assert float(mixed.cdf(mixed.quantile(p))) == pytest.approx(p, rel=1e-6)

@@ -276,8 +276,11 @@ class Predictive:
         """
         if not 0 < p < 1:
             raise invalid("Predictive.quantile", "p must lie in (0, 1)", p)
-        reach = _standard_reach(p, self._df)
-        low, high = (self.loc - reach * self.scale).amin(0), (self.loc + reach * self.scale).amax(0)
+        reach, tail = _standard_reach(p, self._df), min(p, 1 - p)
+        # A component that weighs next to nothing moves no quantile, and one far wider would leave too few bisections.
+        counts = (self._log_weights() > math.log(tail / (8 * len(self.loc))))[..., None]
+        low = torch.where(counts, self.loc - reach * self.scale, math.inf).amin(0)
+        high = torch.where(counts, self.loc + reach * self.scale, -math.inf).amax(0)
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
             below = self.cdf(middle) < p
@@ -488,8 +491,8 @@ def _heavy(z: Tensor, df: Tensor) -> Tensor:
 
 
 def _standard_reach(p: float, df: Tensor) -> Tensor:
-    """How many scales from its centre a component's quantile can lie."""
-    tail = min(p, 1 - p)
+    """How many scales from its centre a component's quantile can lie, also that of half the smaller tail."""
+    tail = min(p, 1 - p) / 2
     return torch.where(torch.isinf(df), 40.0, (2 * tail ** (-1 / df) * df.clamp_min(1.0)).clamp_min(40.0))
 
 

@@ -63,6 +63,15 @@ def test_the_gaussian_rule_is_the_conditional_mean_of_its_two_moments(generator)
     assert_close(rule.state["covariance"].diagonal(), x.flatten(1).var(0), rtol=0.02, atol=0)
 
 
+@pytest.mark.parametrize("rule", ["gaussian", "shortest", "mean"])
+def test_measurements_of_another_operator_are_refused(rule, generator):
+    x = torch.randn(40, 1, 4, 4, generator=generator)
+    found = ClassicalRestoration(rule, operator={"kind": "downsample", "factor": 2}).fit(images=x)
+    assert found.restore(x[:3, :, ::2, ::2]).x.shape == (3, 1, 1, 4, 4)
+    with pytest.raises(InvalidInputError, match=r"the shape of H\(x\), \(B, 1, 2, 2\), got \(3, 1, 4, 4\)"):
+        found.restore(x[:3])
+
+
 def test_components_bring_back_what_they_span_and_the_mean_is_the_mean(generator):
     x = torch.randn(40, 1, 1, 1, dtype=F64, generator=generator) * torch.ones(1, 1, 4, 4, dtype=F64) + 2
     rule = ClassicalRestoration("principal", components=1).fit(images=x)

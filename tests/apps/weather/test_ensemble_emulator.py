@@ -5,11 +5,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.apps.weather import EnsembleEmulator
+from interpolants.apps.simulation import TextToSimulation
+from interpolants.apps.weather import EnsembleEmulator, Nowcaster
 from interpolants.apps.weather.ensemble_rivals import DressedSeeds
 from interpolants.apps.weather.member_batches import MemberBatches, TargetUnits
 from interpolants.apps.weather.seeded_net import SeedEncoder
 from interpolants.data.lorenz96_ensemble import load_lorenz96_ensemble
+from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.far_values import FarValuesWarning
 from interpolants.objectives.times import StratifiedTimes
@@ -330,6 +332,10 @@ def test_any_quantity_gives_members_of_the_size_of_the_data(head):
     assert 0.3 < float(drawn.std()) < 3
 
 
-def test_a_quantity_that_no_network_of_fields_answers_is_refused():
-    with pytest.raises(InvalidInputError, match="head"):
-        EnsembleEmulator(head="log_density")
+@pytest.mark.parametrize("make", [EnsembleEmulator, Nowcaster, TextToSimulation])
+def test_a_quantity_that_no_network_of_fields_answers_is_refused(make):
+    """By the method's name, and whatever is asked for, with the list that it takes."""
+    listed = rf"{make.__name__}: head must be one of {', '.join(QUANTITIES)}, got"
+    for head in ("log_density", "velocities"):
+        with pytest.raises(InvalidInputError, match=listed):
+            make(head=head)

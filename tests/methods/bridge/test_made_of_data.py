@@ -96,6 +96,10 @@ def test_a_log_density_is_learnt_with_its_penalty_and_kept_on_disk(tmp_path):
         (lambda: Bridge("one_sided_linear", penalties=[PENALTY]), r"log_density alone, got \('velocity',\)"),
         (lambda: Bridge("one_sided_linear", heads="log_density", penalties=["fokker"]), "must be a table"),
         (
+            lambda: Bridge("one_sided_linear", heads="log_density", penalties="fokker_planck"),
+            "got 'fokker_planck'. Did you mean 'fokker_planck_residual'",
+        ),
+        (
             lambda: Bridge(
                 "one_sided_linear", heads="log_density", penalties=[{"kind": "fokker_plank_residual"}]
             ),

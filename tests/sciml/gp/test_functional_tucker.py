@@ -377,6 +377,7 @@ def test_constant_values_and_a_constant_column_are_no_trouble():
         ({"smoothness": 2}, r"smoothness must be one of 0.5, 1.5, 2.5"),
         ({"modes": "descrete"}, "Did you mean 'discrete'"),
         ({"core": "ful"}, "Did you mean 'full'"),
+        ({"core": "diagonal", "ranks": [1, 2, 2]}, r"same rank in all modes, got \[1, 2, 2\]. Take ranks=2"),
         ({"noise": 0}, "noise must be finite and > 0"),
         ({"rounding": -1}, "rounding must be finite and >= 0"),
         ({"unseen": "ignore"}, "unseen must be one of refuse, prior"),

@@ -109,7 +109,12 @@ class ClassicalRestoration(Method):
         Returns:
             Members ``x (n, draws, C, H, W)``.
         """
-        whole("ClassicalRestoration.restore", "draws", draws, at_least=1)
+        who = "ClassicalRestoration.restore"
+        whole(who, "draws", draws, at_least=1)
+        seen = self.operator(observed.new_zeros(1, *self.shapes["images"])).shape[1:]
+        if observed.shape[1:] != seen:
+            rule = f"observed must have the shape of H(x), (B, {', '.join(map(str, seen))})"
+            raise invalid(who, rule, tuple(observed.shape), "Measure the images with the same operator.")
         strength, unit = self.state.get("strength", 0.0), self.state.get("unit", 1.0)
         found = self._by_rule(observed.double(), strength, unit).to(observed)
         return Ensemble(x=found[:, None].expand(-1, draws, *found.shape[1:]))

@@ -118,6 +118,7 @@ class MultimodalDiffusion(Trained):
             for name, value in getattr(self, table).items():
                 one_of(who, f"a name in {table}", name, tuple(self.modalities))
                 positive(who, f"{table}[{name!r}]", value)
+        self.targets = (self.targets,) if isinstance(self.targets, str) else tuple(self.targets)
         for name in self.targets:
             one_of(who, "every target", name, tuple(self.modalities))
         if not self.told and self.targets:

@@ -51,7 +51,6 @@ from interpolants.methods.parts.start_points import draw_base
 from interpolants.nets.kernel_integral import RULES
 from interpolants.nets.point_packs import PointPack
 from interpolants.objectives.conditioned_loss import check_head, net_and_loss
-from interpolants.objectives.joint import learnable
 from interpolants.training.pairs import TimedNet, finished
 
 _HARDLY = "its latents hardly see it"
@@ -183,7 +182,7 @@ class TextToSimulation(Trained):
             raise invalid(who, rule, (self.patch, self.nodes, self.times_nodes))
         for name in ("silent", "blind"):
             number(who, name, getattr(self, name), at_least=0, at_most=1)
-        one_of(who, "rule", self.rule, RULES), one_of(who, "head", self.head, learnable())
+        one_of(who, "rule", self.rule, RULES)
         self.path = choose_path(who, self.path)
         gaussian_path(who, self.path)
         choose_times(who, self.times, self.path), check_head(who, self.path, self.head)

@@ -31,7 +31,7 @@ from interpolants.methods.parts.start_points import draw_base
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.grid_edges import check_edges
 from interpolants.objectives.conditioned_loss import ConditionedLoss, check_head
-from interpolants.objectives.joint import joint_loss, learnable
+from interpolants.objectives.joint import joint_loss
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.training.pairs import TimedNet, finished
 
@@ -110,7 +110,6 @@ class EnsembleEmulator(Trained):
         one_of(who, "around", self.around, AROUND)
         if self.alpha is not None:
             number(who, "alpha", self.alpha, at_least=0, at_most=1)
-        one_of(who, "head", self.head, learnable())
         self.path = choose_path(who, self.path)
         gaussian_path(who, self.path)
         choose_times(who, self.times, self.path)

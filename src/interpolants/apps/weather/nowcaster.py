@@ -26,6 +26,7 @@ from interpolants.apps.weather.sequences import (
 )
 from interpolants.data.gridded import Gridded
 from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
+from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability, verb
@@ -38,7 +39,7 @@ from interpolants.methods.parts.validation import followed
 from interpolants.metrics.crps import crps_of_cases
 from interpolants.nets.grid_edges import check_edges
 from interpolants.objectives.conditioned_loss import ConditionedLoss
-from interpolants.objectives.joint import joint_loss, learnable
+from interpolants.objectives.joint import joint_loss
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.training.pairs import TimedNet, finished
 
@@ -125,7 +126,7 @@ class Nowcaster(Trained):
             whole(who, name, getattr(self, name), at_least=1)
         one_of(who, "transform", self.transform, TRANSFORMS), one_of(who, "motion", self.motion, MOTIONS)
         number(who, "drop", self.drop, at_least=0, below=1), number(who, "eps", self.eps, at_least=0)
-        one_of(who, "head", self.head, learnable())
+        one_of(who, "head", self.head, QUANTITIES)
         for weight in self.weights:
             number(who, "weights", weight)
         self._check_guidance(who)

@@ -98,7 +98,8 @@ class BridgeFit(Trained):
         self.perturb = (
             self.perturb if isinstance(self.perturb, InstanceNoise) else InstanceNoise(self.perturb)
         )
-        self.penalties = tuple(self.penalties)
+        one = isinstance(self.penalties, str | Mapping)
+        self.penalties = (self.penalties,) if one else tuple(self.penalties)
         choices.choose_penalties("Bridge", self.penalties, now, self.heads)
         joint_loss(self.heads, now)  # refuses what the path does not determine
         if self.precondition is True:

@@ -188,7 +188,7 @@ def choose_penalties(who: str, penalties: Any, path: Path, heads: Sequence[str])
     known = names("penalty")
     made = []
     for spec in penalties:
-        kind = spec.get("kind") if isinstance(spec, Mapping) else None
+        kind = spec.get("kind") if isinstance(spec, Mapping) else spec
         if not isinstance(spec, Mapping) or kind not in known:
             remedy = f"{nearest(str(kind), known)} E.g. {{'kind': {known[0]!r}, 'weight': 0.1}}."
             raise invalid(who, "a penalty must be a table with a known kind", repr(spec), remedy)

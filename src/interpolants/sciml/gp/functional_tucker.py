@@ -61,7 +61,8 @@ class FunctionalTucker(Method):
     with entries and with different coordinates. Everything is float64.
 
     Args:
-        ranks: Number of functions, for all modes or one each; >= 1. A full core needs ``prod ranks <= 4096``.
+        ranks: Number of functions, for all modes or one each; >= 1. A full core needs ``prod ranks <= 4096``,
+            a diagonal one the same number for all.
         modes: ``"continuous"``, ``"discrete"`` or ``"auto"`` (columns of words are discrete, all others continuous),
             for all modes or one each.
         smoothness: 0.5, 1.5 or 2.5, of the processes, for all modes or one each.
@@ -116,6 +117,9 @@ class FunctionalTucker(Method):
             values = getattr(self, name)
             per_mode(who, name, values, len(values) if isinstance(values, list | tuple) else 1)
         one_of(who, "core", self.core, CORES)
+        if self.core == "diagonal" and isinstance(self.ranks, list | tuple) and len(set(self.ranks)) > 1:
+            remedy = f"Take ranks={max(self.ranks)} for all modes, or core='full'."
+            raise invalid(who, "a diagonal core needs the same rank in all modes", list(self.ranks), remedy)
         one_of(who, "unseen", self.unseen, UNSEEN)
         one_of(who, "spread", self.spread, SPREADS)
         if self.noise != "auto":
