@@ -107,11 +107,29 @@ class TakesAnything(Standard):
         return Role(name="x", kind="unchecked rows"), Role(name="y")
 
 
+class DividesByNothing(Standard):
+    """Divides by the spread of rows that are all the same."""
+
+    @staticmethod
+    def size(x):
+        return x.std(0, correction=0)
+
+
+class OwnUnit(Standard):
+    """Adds a constant that is right in one unit."""
+
+    @capability(like="y")
+    def predict(self, x):
+        return super().predict.__wrapped__(self, x) + 0.5
+
+
 FAULTS = [
     (AnySize, laws.test_numbers_a_thousand_times_too_large_are_told_once),
     (TellsTwice, laws.test_numbers_a_thousand_times_too_large_are_told_once),
     (CriesWolf, laws.test_numbers_a_thousand_times_too_large_are_told_once),
     (TakesAnything, laws.test_what_is_no_number_is_refused_unless_it_is_a_gap),
+    (DividesByNothing, laws.test_few_rows_and_equal_rows_are_refused_or_answered_with_numbers),
+    (OwnUnit, laws.test_answers_are_in_the_units_of_the_data),
     (UnitsOfAll, laws.test_rows_that_are_held_out_leave_no_trace),
     (UnitsBeforeTheCut, laws.test_rows_that_it_sets_aside_itself_leave_no_trace),
 ]

@@ -381,7 +381,8 @@ def test_any_container_goes_in_and_comes_out(card):
         for to in (as_array, as_frame)
     )
     assert same(arrays.state, method.state)
-    assert same(frames.state, method.state)
+    # Transforms of columns keep their names.
+    assert (same_numbers if method.params().get("transform") else same)(frames.state, method.state)
     for ability in able(method):
         given = inputs(ability, method, one.task, one.probe)
         sources = {k: ability.source(k) for k in given}
