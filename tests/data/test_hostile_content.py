@@ -232,3 +232,16 @@ def test_silence_that_packs_well_is_read(tmp_path):
 
     soundfile.write(tmp_path / "a.flac", np.zeros(400_000), 8000)
     assert len(read_recording(tmp_path / "a.flac")) == 400_000
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
+def test_no_table_is_read_from_an_address(monkeypatch, ending):
+    from urllib import request
+
+    asked = []
+    monkeypatch.setattr(
+        request, "urlopen", lambda *given, **_: asked.append(given) or io.BytesIO(b"a,b\n1,2\n")
+    )
+    with pytest.raises(InvalidInputError, match="No such file"):
+        read_tracks(f"http://127.0.0.1:9/a.{ending}", "who")
+    assert asked == []

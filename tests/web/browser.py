@@ -39,7 +39,7 @@ def served(*folders):
     code = (
         "import sys; from pathlib import Path; from interpolants.web import listen, open_runs, serve; "
         "own = listen(0); print(own.getsockname()[1], flush=True); "
-        "serve(own, open_runs([Path(p) for p in sys.argv[1:]]))"
+        "serve(own, open_runs([Path(p) for p in sys.argv[1:]], allowed=[Path(p).parent for p in sys.argv[1:]]))"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-c", code, *map(str, folders)]

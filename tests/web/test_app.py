@@ -24,7 +24,7 @@ HERE = "http://127.0.0.1:8000"
 
 @pytest.fixture(scope="module")
 def client(trained):
-    runs = open_runs([trained / name for name in ("first", "pictures", "closed")])
+    runs = open_runs([trained / name for name in ("first", "pictures", "closed")], allowed=[trained])
     with TestClient(create_app(runs), raise_server_exceptions=False, base_url=HERE) as client:
         yield client
 

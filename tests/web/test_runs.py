@@ -11,9 +11,11 @@ from pydantic import ValidationError
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods.bridge.bridge import Bridge
 from interpolants.metrics.energy_distance import energy_distance
+from interpolants.runs import values
 from interpolants.web import open_runs
 from interpolants.web.bridge_motion import IMAGE_FRAMES, Journey, plan
 from interpolants.web.measurements import TIMES, Judgement, measure
+from interpolants.web.recipe_places import closed
 from interpolants.web.run_page import page_of
 from interpolants.web.work import CancelledError, Work
 from web.conftest import LEVELS, NET, folder_of, task
@@ -24,7 +26,7 @@ NAMES = ("first", "second", "pictures", "solid", "closed", "half", "line")
 
 @pytest.fixture(scope="module")
 def runs(trained):
-    return open_runs([trained / name for name in NAMES])
+    return open_runs([trained / name for name in NAMES], allowed=[trained])
 
 
 def carried(shown, **given):
@@ -72,12 +74,57 @@ def test_rows_fall_back_to_those_of_the_bridge_where_the_data_are_gone_or_others
     folder = shutil.copytree(trained / "solid", tmp_path / "solid")
     recipe = (folder / "recipe.json").read_text()
     np.save(tmp_path / "other.npy", np.load(trained / "b.npy")[::-1])
-    assert open_runs([folder])[0].rows.held_out
+    allowed = [trained, tmp_path]
+    assert open_runs([folder], allowed=allowed)[0].rows.held_out
     for file in (trained / "elsewhere.npy", tmp_path / "other.npy"):
         (folder / "recipe.json").write_text(recipe.replace(str(trained / "b.npy"), str(file)))
-        (shown,) = open_runs([folder])
+        (shown,) = open_runs([folder], allowed=allowed)
         assert len(shown.rows.x1) == 400
         assert not shown.rows.held_out
+
+
+def test_a_recipe_opens_no_file_outside_of_its_run_unless_it_is_allowed(trained, tmp_path, monkeypatch):
+    """A run may come from anybody; a page says what its recipe names, and how to allow it."""
+    folder, opened = shutil.copytree(trained / "solid", tmp_path / "solid"), []
+    before = values.read_value
+    monkeypatch.setattr(values, "read_value", lambda *given: opened.append(given) or before(*given))
+    (shown,) = open_runs([folder])
+    assert len(shown.rows.x1) == 400
+    assert not shown.rows.held_out
+    finding = page_of(shown, 0)["findings"][0]["text"]
+    assert f"names '{trained}{os.sep}" in finding
+    assert "lies outside of the run and is not opened" in finding
+    assert "--data" in finding
+    assert opened == []
+    places = ([trained], [trained / "a.npy", trained / "b.npy"])
+    for allowed in places:
+        (shown,) = open_runs([folder], allowed=allowed)
+        assert shown.closed == ""
+        assert shown.rows.held_out
+    assert opened
+    assert open_runs([folder], allowed=[trained / "a.npy"])[0].closed
+    with pytest.raises(InvalidInputError, match="--data must be a file or folder that there is"):
+        open_runs([folder], allowed=[tmp_path / "nowhere"])
+
+
+def test_what_lies_in_the_run_is_opened_but_for_links_and_what_is_endless(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "a.npy").touch()
+    (run / "link.npy").symlink_to(tmp_path / "secret")
+    (tmp_path / "secret").touch()
+    monkeypatch.chdir(tmp_path)
+    assert closed({"x1": {"file": "run/a.npy"}, "x0": {"file": "run/nowhere.npy"}}, run, ()) == ""
+    for table in ({"file": "run/link.npy"}, "secret", {"dataset": "nile", "options": {"path": "secret"}},
+                  {"member": "moons", "settings": {"recordings": ["secret"]}}, {"task": "../../secret"},
+                  {"run": str(tmp_path)}, {"file": "run/../secret"}, {"file": "/dev/zero"}):  # fmt: skip
+        assert "is not opened" in closed({"x1": table}, run, ())
+    (tmp_path / "moons").touch()  # a name of a member is no file
+    assert closed({"x1": {"problem": "moons", "n": 10_000}}, run, ()) == ""
+    assert closed({"x1": {"member": "moons"}}, run, ()) == ""
+    assert "no folder may name" in closed({"x1": {"member": "executor/ray"}}, run, ())
+    assert "are not drawn: n must be at most" in closed({"x1": {"problem": "moons", "n": 10**12}}, run, ())
+    assert closed({"x1": {"file": "x" * 5000}, "x0": {"file": "a\0b"}}, run, ()) == ""
 
 
 def test_a_page_holds_what_the_run_stored(runs):

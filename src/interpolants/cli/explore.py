@@ -15,6 +15,14 @@ def explore(
             metavar="[RUN]...", help="Run folders, folders of saved methods, or a parent of such."
         ),
     ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            metavar="PLACE",
+            help="A file or folder that recipes of the runs may open, beside the runs themselves. Repeatable.",
+        ),
+    ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8000,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     quiet: Quiet = False,
@@ -27,6 +35,7 @@ def explore(
     interpolants explore runs/a
     interpolants explore runs/a runs/b
     interpolants explore runs
+    interpolants explore runs/a --data rows.csv
     interpolants explore --port 9000 --no-open
     """
     from interpolants.foundations.extras import require
@@ -35,7 +44,7 @@ def explore(
 
     require("uvicorn", by="explore")
     screen, problems = screen_for(quiet), list[str]()
-    runs = open_runs(folders or (), problems)
+    runs = open_runs(folders or (), problems, data or ())
     own = listen(port)
     address = f"http://127.0.0.1:{own.getsockname()[1]}/{first_page(folders or (), runs)}"
     for problem in problems:

@@ -66,7 +66,8 @@ def csv_frame(who: str, path: str | Path, **how: Any) -> Any:
     with refusing_content(who, f"{place.name} must be a table of text"):
         if place.suffix.lower() == ".gz":
             return pandas.read_csv(io.BytesIO(gunzipped(who, place.name, place.read_bytes())), **how)
-        return pandas.read_csv(path, compression=None, **how)
+        with place.open("rb") as file:  # by its name pandas would also take an address in the network
+            return pandas.read_csv(file, compression=None, **how)
 
 
 def parquet_frame(who: str, path: str | Path) -> Any:
@@ -77,7 +78,7 @@ def parquet_frame(who: str, path: str | Path) -> Any:
         MissingExtraError: If pandas is not installed.
     """
     pandas, name = require("pandas", by=who), Path(path).name
-    with refusing_content(who, f"{name} must be a whole parquet file"):
+    with refusing_content(who, f"{name} must be a whole parquet file"), Path(path).open("rb"):
         if importlib.util.find_spec("pyarrow") is None:  # another engine, or none
             return pandas.read_parquet(path)
         about = require("pyarrow.parquet", by=who).read_metadata(path)

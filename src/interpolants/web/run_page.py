@@ -32,7 +32,8 @@ def page_of(shown: Shown, index: int) -> dict[str, Any]:
     snapshot = shown.snapshots.look() if growing and shown.snapshots is not None else None
     found = tried(shown.answered, Answered(), problems)
     logs = tried(shown.logs, dict[str, StageLog](), problems)
-    known = method if method is not None or shown.work is None else shown.work.unfitted
+    # Settings of a method may name files too.
+    known = method if method is not None or shown.work is None or shown.closed else shown.work.unfitted
     return {
         **shown.line(index),
         "state": state,
@@ -47,10 +48,17 @@ def page_of(shown: Shown, index: int) -> dict[str, Any]:
         "texts": dict(found.texts),
         "figures": [_figure(figure) for figure in found.figures],
         "verbs": [] if method is None else _verbs(method, shown.address),
-        "findings": [asdict(one) for one in [*map(Finding, problems), *_findings(shown, found)]],
+        "findings": [
+            asdict(one) for one in [*_left_closed(shown), *map(Finding, problems), *_findings(shown, found)]
+        ],
         "journey": _journey(moving) if isinstance(moving := snapshot or method, Bridge) else None,
         "snapshot": shown.snapshots.step if snapshot is not None and shown.snapshots is not None else None,
     }
+
+
+def _left_closed(shown: Shown) -> list[Finding]:
+    """What the recipe names and the page does not open."""
+    return [Finding(shown.closed, grave=False)] if shown.closed else []
 
 
 def entry_of(shown: Shown, index: int) -> dict[str, Any]:

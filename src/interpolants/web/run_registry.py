@@ -20,7 +20,9 @@ from interpolants.runs.run_answers import RunAnswers
 from interpolants.web.runs import Shown
 
 
-def open_runs(folders: Sequence[Path], problems: list[str] | None = None) -> list[Shown]:
+def open_runs(
+    folders: Sequence[Path], problems: list[str] | None = None, allowed: Sequence[Path] = ()
+) -> list[Shown]:
     """Every task and seed of these run folders, and every method that was saved by itself, in order.
 
     A folder that is neither stands for the runs and methods right in it, by name.
@@ -28,15 +30,21 @@ def open_runs(folders: Sequence[Path], problems: list[str] | None = None) -> lis
     Args:
         folders: The folders.
         problems: Takes a line for each run of such a parent that cannot be opened.
+        allowed: Files and folders outside of the runs that their recipes may open.
 
     Raises:
         InvalidInputError: If a folder holds none, or the recipe or record of one that was named is damaged.
     """
     found = []
+    for place in allowed:
+        if not place.exists():
+            raise invalid("explorer", "--data must be a file or folder that there is", str(place))
     for folder in folders:
         found += (
             _opened(folder) if is_single(folder) else _inside(folder, [] if problems is None else problems)
         )
+    for shown in found:
+        shown.allowed = allowed
     if len({shown.name for shown in found}) < len(found):
         for number, shown in enumerate(found, start=1):
             shown.name = f"{number}: {shown.name}"

@@ -24,6 +24,7 @@ from interpolants.reports.draw import draw
 from interpolants.reports.style import DARK, LIGHT
 from interpolants.runs.recipe_run import TRAIN, CellWork
 from interpolants.runs.run_answers import RunAnswers
+from interpolants.web.recipe_places import closed, outside
 from interpolants.web.snapshots import Snapshots
 
 # Rows of each end that a page can choose from.
@@ -45,6 +46,7 @@ class Shown:
         title: Titles of its recipe and task.
         answers: Answers of its run; None where it was saved by itself.
         work: Its cell of the run.
+        allowed: Files and folders outside of the run that its recipe may open.
     """
 
     name: str
@@ -53,10 +55,13 @@ class Shown:
     title: str = ""
     answers: RunAnswers | None = None
     work: CellWork | None = None
+    allowed: Sequence[Path] = ()
     _drawn: dict[Any, bytes] = field(default_factory=dict, repr=False)
 
-    def __post_init__(self) -> None:
-        self.snapshots = None if self.work is None else Snapshots(self.work)
+    @cached_property
+    def snapshots(self) -> Snapshots | None:
+        """The newest state of a training; None where it cannot be made."""
+        return None if self.work is None or self.closed else Snapshots(self.work)
 
     @property
     def state(self) -> str:
@@ -73,6 +78,14 @@ class Shown:
     def line(self, index: int) -> dict[str, Any]:
         """Entry in the list of runs."""
         return {"index": index, "name": self.name, "kind": self.kind, "state": self.state}
+
+    @cached_property
+    def closed(self) -> str:
+        """Why the data of its recipe are not read, in a sentence; empty where they are, or it has no recipe."""
+        if self.work is None:
+            return ""
+        tables, run = self.work.tables, self.work.folder.parent.parent
+        return closed(tables.data, run, self.allowed) or outside({"method": tables.method}, run, self.allowed)
 
     # --- the model
 
@@ -122,7 +135,7 @@ class Shown:
         bridge = self.bridge()
         kept = bridge.examples(ROWS)
         try:
-            if self.work is not None and _learnt_from(bridge, self.work):
+            if self.work is not None and not self.closed and _learnt_from(bridge, self.work):
                 return _test_rows(bridge, self.work, kept)
         except (InterpolantsError, OSError):  # the data of the run are elsewhere now
             pass
