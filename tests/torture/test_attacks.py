@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 # Their parts run in the default tests. The others take a process of their own each, and with it seconds.
 QUICK = {"failing_disks": 0.2, "odd_inputs": 0.1}
 SLOW = {"kills": 0.03, "two_writers": 0.04, "full_disks": 0.08, "signals": 0.1, "bits": 0.1, "odd_inputs": 1,
-        "hostile_cards": 0.04, "hostile_names": 0.05, "packed_files": 0.1}  # fmt: skip
+        "hostile_cards": 0.04, "hostile_names": 0.05}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", QUICK)
