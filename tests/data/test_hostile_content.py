@@ -64,6 +64,12 @@ def test_loaders_refuse_content_that_is_not_theirs(tmp_path, name):
                 catalogue.load(name, path=str(place))
 
 
+def test_storms_in_words_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("name,year,month,day,hour,lat,long\n" + "a,2000,1,1,0,north,west\n" * 40)
+    with pytest.raises(InvalidInputError, match="must hold numbers and dates in its columns"):
+        catalogue.load("atlantic_storms", path=str(tmp_path / "a.csv"))
+
+
 def lying_arrays(folder):
     """Files of NumPy that state more than they hold, or are packed as nobody unpacks them."""
     for n, shape in enumerate(((10**12, 2), (2, 10**17))):

@@ -14,6 +14,7 @@ from interpolants.data.r_lazy_data import lazy_table
 from interpolants.data.table_files import csv_frame
 from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.unpacking import refusing_content
 
 _DPLYR: dict[str, Any] = {
     "package": "r-cran-dplyr",
@@ -69,7 +70,8 @@ def load_atlantic_storms(
     check_split(who, split)
     whole(who, "least", least, at_least=2)
     table = _read_csv(who, path) if path else _package_table(who)
-    tracks = _storms(table, least, centre)
+    with refusing_content(who, "the file must hold numbers and dates in its columns"):
+        tracks = _storms(table, least, centre)
     if len(tracks) < 2:
         raise invalid(who, "there must be storms with as many fixes", f"least={least}")
     x = np.full((len(tracks), max(map(len, tracks)), 1, 2), np.nan, dtype=np.float32)
