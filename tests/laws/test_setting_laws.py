@@ -78,7 +78,7 @@ def exempt(card: Any, listed: ClosedList, value: Any) -> str:
         return slow
     of = TRAINING if listed.name in TrainSettings.model_fields else listed.kind
     if of in (TRAINING, *SHARED) and card.id != stands_for_all().get(of, card.id):
-        return f"a {of.replace('_', ' ')} of all methods, judged on {stands_for_all()[of]}"
+        return f"{of.replace('_', ' ')}, which all methods share: judged on {stands_for_all()[of]}"
     return ""
 
 
