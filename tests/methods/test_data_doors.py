@@ -63,6 +63,13 @@ def test_a_mask_that_hides_nothing_changes_nothing():
     fit(cond=np.ma.array(RNG.integers(0, 3, 300)))
 
 
+@pytest.mark.parametrize("name", ["x1", "cond"])
+def test_sparse_tensors_are_refused_in_every_role(name):
+    given = {"x1": torch.randn(40, 2), "cond": torch.randn(40, 2)}
+    with pytest.raises(InvalidInputError, match=rf"{name} must be dense, got torch\.sparse_coo"):
+        Bridge("one_sided_linear", steps=1).fit(**{**given, name: given[name].to_sparse()})
+
+
 @pytest.mark.parametrize(
     "cond",
     [

@@ -239,8 +239,10 @@ def unmasked(data: Any, who: str, name: str) -> Any:
         name: Name of the argument for errors.
 
     Raises:
-        InvalidInputError: If masked values are no numbers.
+        InvalidInputError: If masked values are no numbers, or a tensor is sparse.
     """
+    if isinstance(data, Tensor) and data.layout != torch.strided:
+        raise invalid(who, f"{name} must be dense", str(data.layout), "Call .to_dense() on it.")
     if isinstance(data, list | tuple):
         masked = any(isinstance(part, np.ma.MaskedArray | MaskedTensor) for part in data)
         return [unmasked(part, who, name) for part in data] if masked else data
