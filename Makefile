@@ -35,10 +35,10 @@ demo: $(VENV)/.user                ## Learn bridges between real images and writ
 # loadfile: the tests of one file stay on one worker and share what its fixtures made. A worker that dies ends the run and
 # is named: a new one might wait for ever.
 test: $(VENV)/.dev                 ## Run the default tests on two workers
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations=25
 
 test-slow: $(VENV)/.dev            ## Run the tests marked slow
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m slow --durations=20 || test $$? -eq 5  # 5: there is none
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m slow --durations=25 || test $$? -eq 5  # 5: there is none
 
 docs: $(VENV)/.dev                 ## Run the lessons and build docs/_build/html; a warning fails
 	$(BIN)/python docs/methods.py --check
