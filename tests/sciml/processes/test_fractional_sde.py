@@ -363,3 +363,35 @@ def test_a_folder_of_kind_two_from_before_keeps_its_answers():
     again = method.clone().take_over({**method.learnt(), "state": old})
     assert_close(again.log_prob(paths(1, 20, seed=4)[0]), before)
     assert again.parameters["scale"] == pytest.approx(method.parameters["scale"])
+
+
+def test_sizes_of_increments_of_kind_2_are_those_of_a_motion_without_a_past():
+    """``E[B_s B_t] = 2 H int_0^s ((s - u)(t - u))^(H - 1/2) du``, whose increments are not stationary."""
+    hurst, n = 0.2, 32
+    times = torch.arange(1, n + 1, dtype=torch.float64)
+    w = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
+    # u = s (1 - w^5) takes the pole at u = s away.
+    s, t = torch.minimum(times[:, None], times), torch.maximum(times[:, None], times)
+    rest = s[..., None] * w**5
+    weight = 5 * w**4 * s[..., None] / 4000
+    covariance = (2 * hurst * (rest * (rest + (t - s)[..., None])) ** (hurst - 0.5) * weight).sum(-1)
+    assert_close(covariance.diagonal(), times ** (2 * hurst), rtol=2e-3, atol=0)
+
+    class Known:
+        kind, parameters = 2, {"hurst": hurst, "scale": 1.0, "noise": 0.0}
+
+        def sample(self, number, steps, seed):
+            g = torch.Generator().manual_seed(seed)
+            draws = torch.randn(number, steps, generator=g, dtype=torch.float64)
+            return (draws @ torch.linalg.cholesky(covariance).mT)[:, :, None]
+
+    lags = torch.tensor([1.0, 4.0, 8.0])
+    found = FractionalNoise()._model_sizes(Known(), lags, n)
+    expected = [
+        (covariance.diagonal()[k:] + covariance.diagonal()[:-k] - 2 * covariance.diagonal(k)).mean().sqrt()
+        for k in (1, 4, 8)
+    ]
+    assert_close(found.double(), torch.stack(expected), rtol=0.06, atol=0)
+    assert (
+        float((lags**hurst / torch.stack(expected) - 1).abs().max()) > 0.1
+    )  # the stationary formula is not near

@@ -115,11 +115,17 @@ class FractionalNoise(Question):
         return {"lags": lags.double(), "sizes": _sizes([self._path(one) for one in many], lags)}
 
     def _model_sizes(self, method: Any, lags: Tensor, longest: int) -> Tensor:
-        """The same under a model: in closed form without a pull, else of paths that have forgotten their start."""
+        """The same under a model: in closed form where increments are stationary, else of drawn paths.
+
+        With a pull these have forgotten their start; a motion of kind 2 has none before it, as its series have.
+        """
         found = method.parameters
         if "rate" in found:
             drawn = method.sample(_DRAWN, steps=2 * longest, seed=0)[:, longest:, 0]
             return _sizes(list(drawn), lags.long())
+        if getattr(method, "kind", 1) == 2:
+            drawn = method.sample(_DRAWN, steps=longest, seed=0)[:, :, 0]
+            return _sizes(list(drawn if self.values == "levels" else drawn.cumsum(1)), lags.long())
         apart = found["noise"] if self.values == "levels" else 0.0
         size: Tensor = (found["scale"] ** 2 * lags ** (2 * found["hurst"]) + 2 * apart**2).sqrt()
         return size
