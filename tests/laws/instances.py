@@ -39,10 +39,11 @@ OTHER = {
 
 # Bridges beside that of the recipe, which leads from rows to rows without a condition: settings, and further roles.
 BRIDGES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "one_sided": ({"path": "one_sided_linear"}, ("x1",)),
-    "of_labels": ({"path": "linear", "coupling": "minibatch_ot"}, ("x0", "x1", "cond", "cond0")),
     "of_numbers": ({"path": "one_sided_linear", "drop_condition": 0.2}, ("x1", "cond")),
-    "transformed": ({"path": "linear", "transform": "quantile"}, ("x0", "x1")),
+    "of_labels": (
+        {"path": "linear", "coupling": "minibatch_ot", "transform": "quantile"},
+        ("x0", "x1", "cond", "cond0"),
+    ),
 }
 
 
