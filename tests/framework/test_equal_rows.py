@@ -7,7 +7,7 @@ import torch
 from interpolants import Bridge
 from interpolants.foundations.equal_rows import copies, count_shared, row_hashes, together, uncut
 from interpolants.foundations.randomness import generator
-from interpolants.foundations.row_access import LazyRows
+from interpolants.foundations.row_access import MANY, LazyRows
 from interpolants.framework.copied_rows import CopiedRowsWarning
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Split, Task
@@ -167,3 +167,21 @@ def test_a_bridge_sets_copies_aside_together(paired):
     assert abs(len(away.x1) - 60) <= 4
     if paired:
         assert torch.equal(away.x1 + 1, away.x0)
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_of_many_rows_on_disk_some_are_looked_at_and_all_only_if_these_have_copies(times):
+    n, seen = 3 * MANY, []
+    numbers = torch.arange(n, dtype=torch.float64).remainder(n // times).sin()[:, None]
+
+    def read(rows):
+        found = numbers[rows]
+        seen.append(len(found))
+        return found
+
+    found = copies(LazyRows(read, torch.Size((n, 1)), torch.float64))
+    if times == 1:
+        assert found is None
+        assert sum(seen) == MANY
+    else:
+        torch.testing.assert_close(found, torch.arange(n).remainder(n // times))

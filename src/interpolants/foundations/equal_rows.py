@@ -1,5 +1,6 @@
 """Equal rows, which a random split must not part: what is learnt on one side would be known on the other."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,13 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interpolants.foundations.row_access import LazyRows, in_memory, pieces
+from interpolants.foundations.row_access import MANY, LazyRows, in_memory, pieces, some_rows, taken
 
 # Fewest different rows, and the largest share of rows of one value, of which repetitions are copies: not few values,
 # and not an atom of a distribution, such as exact zeros.
 _FEWEST, _ATOM = 20, 0.05
 # Rows in which the values of columns are counted, and how near to multiples of one step values must lie.
 _LOOKED_AT, _NEAR = 4096, 0.05
+# Entries of the rows on disk that are looked at first: 32 MiB of float32.
+_ENTRIES = 2**23
 
 _Words = NDArray[np.uint64]
 
@@ -24,14 +27,15 @@ def copies(*values: Any) -> Tensor | None:
 
     Rows are copies if all their values are equal, where continuous rows would not be: rows of few whole or rounded
     numbers, which repeat by chance, are not copies, and neither is a row that makes up more than 5 % of all, nor one
-    of fewer than 20 different ones. Rows are compared by 64-bit hashes, in one pass.
+    of fewer than 20 different ones. Rows are compared by 64-bit hashes, in one pass. Of more than 65,536 rows on disk
+    some are looked at first, and all only if there are copies among these: a few copies among millions are not seen.
 
     Args:
         values: Tensors or ``LazyRows`` ``(N, *D)``, or lists of N tensors, whose rows belong together. Other values
             are not compared.
     """
     rows = [value for value in values if _has_rows(value)]
-    if not rows or not len(rows[0]):
+    if not rows or not len(rows[0]) or _some_differ(rows):
         return None
     _, first, inverse, counts = np.unique(
         row_hashes(*rows), return_index=True, return_inverse=True, return_counts=True
@@ -42,6 +46,26 @@ def copies(*values: Any) -> Tensor | None:
     own, number = np.arange(n), first[inverse]
     found = np.where(counts[inverse] > _ATOM * n, own, number)
     return None if bool((found == own).all()) else torch.from_numpy(found)
+
+
+def _some_differ(rows: Sequence[Any]) -> bool:
+    """Whether rows on disk are many, and some of them all different.
+
+    Hashes of all would be a list as long as the file. Of N rows of which each has c copies, n that are drawn at random
+    hold n^2 (c - 1) / (2 N) equal pairs: 400 for four copies each in 16 million.
+    """
+    n = len(rows[0])
+    if n <= MANY or not any(isinstance(value, LazyRows) for value in rows) or any(map(_is_list, rows)):
+        return False
+    wide = sum(math.prod(value.shape[1:]) for value in rows)
+    count = min(MANY, max(_LOOKED_AT, _ENTRIES // wide))
+    index = some_rows(n, count, torch.Generator().manual_seed(0)).sort().values
+    hashes = row_hashes(*(taken(value, index) for value in rows))
+    return len(np.unique(hashes)) == len(hashes)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
 
 
 def row_hashes(*values: Any) -> _Words:
