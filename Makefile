@@ -40,6 +40,9 @@ test: $(VENV)/.dev                 ## Run the default tests on two workers
 test-slow: $(VENV)/.dev            ## Run the tests marked slow
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m slow --durations=25 || test $$? -eq 5  # 5: there is none
 
+test-whole: $(VENV)/.dev           ## Run the slow tests with all cases of their tables, before a release
+	INTERPOLANTS_WHOLE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m slow
+
 docs: $(VENV)/.dev                 ## Run the lessons and build docs/_build/html; a warning fails
 	$(BIN)/python docs/methods.py --check
 	INTERPOLANTS_DOCS_EXECUTE=1 $(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . docs/_build/html

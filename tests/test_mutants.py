@@ -58,7 +58,6 @@ def every():
 
 @pytest.mark.slow
 def test_a_draw_has_five_faults_of_each_numerical_module_and_three_of_each_room(every):
-    assert every == drawn(ROOT) != drawn(ROOT, seed=1)
     counts = {}
     for one in every:
         counts[one.module] = counts.get(one.module, 0) + 1

@@ -1,7 +1,7 @@
 """A real SIGKILL in every kind of stage, in a process of its own; gone on with in another, the same bits come out.
 
-The default test kills a toy room for each kind of stage; the slow one every method, in each of its stages:
-``python -m pytest -m slow tests/laws/test_killed.py``.
+The default test kills a toy room for each kind of stage; the slow one every third method, in each of its stages, and
+all of them with ``INTERPOLANTS_WHOLE=1 python -m pytest -m slow tests/laws/test_killed.py``.
 """
 
 import functools
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from laws.instances import method_cards
+from thirds import third
 
 pytestmark = pytest.mark.usefixtures("rooms")
 TESTS = Path(__file__).parents[1]
@@ -49,7 +50,7 @@ def test_killed_in_each_kind_of_stage_and_gone_on_with(tmp_path):
         check(name, found)
 
 
-METHODS = method_cards()
+METHODS = third(method_cards())
 # So many are killed by one process, which imports the library once for them.
 BATCH = 12
 

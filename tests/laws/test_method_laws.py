@@ -557,4 +557,4 @@ def test_exemptions_are_few_and_shown(capsys):
         for what, reason in found.items():
             print(f"  {what}: {reason}")
     assert all(len(reason) > 8 for reason in found.values())
-    assert len(found) < 1.5 * len(METHODS)
+    assert len(found) <= 113  # may only shrink

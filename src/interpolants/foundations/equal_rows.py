@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interpolants.foundations.randomness import generator
 from interpolants.foundations.row_access import MANY, LazyRows, in_memory, pieces, some_rows, taken
 
 # Fewest different rows, and the largest share of rows of one value, of which repetitions are copies: not few values,
@@ -59,7 +60,7 @@ def _some_differ(rows: Sequence[Any]) -> bool:
         return False
     wide = sum(math.prod(value.shape[1:]) for value in rows)
     count = min(MANY, max(_LOOKED_AT, _ENTRIES // wide))
-    index = some_rows(n, count, torch.Generator().manual_seed(0)).sort().values
+    index = some_rows(n, count, generator(0, "rows to look at for copies")).sort().values
     hashes = row_hashes(*(taken(value, index) for value in rows))
     return len(np.unique(hashes)) == len(hashes)
 
