@@ -56,17 +56,15 @@ def _some_differ(rows: Sequence[Any]) -> bool:
     hold n^2 (c - 1) / (2 N) equal pairs: 400 for four copies each in 16 million.
     """
     n = len(rows[0])
-    if n <= MANY or not any(isinstance(value, LazyRows) for value in rows) or any(map(_is_list, rows)):
+    if n <= MANY or not any(isinstance(value, LazyRows) for value in rows):
+        return False
+    if any(isinstance(value, list) for value in rows):
         return False
     wide = sum(math.prod(value.shape[1:]) for value in rows)
-    count = min(MANY, max(_LOOKED_AT, _ENTRIES // wide))
+    count = min(MANY, max(_LOOKED_AT, _ENTRIES // max(wide, 1)))
     index = some_rows(n, count, generator(0, "rows to look at for copies")).sort().values
     hashes = row_hashes(*(taken(value, index) for value in rows))
     return len(np.unique(hashes)) == len(hashes)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
 
 
 def row_hashes(*values: Any) -> _Words:
