@@ -7,6 +7,7 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.roles import Role, kind_of, role_kind
 from laws import test_data_laws as laws
+from laws import test_offset_laws as offset_laws
 from laws.test_method_laws_can_fail import Good, arguments, carded, obey
 
 __all__ = ["carded"]
@@ -123,6 +124,23 @@ class OwnUnit(Standard):
         return super().predict.__wrapped__(self, x) + 0.5
 
 
+class DecodesInSinglePrecision(Standard):
+    """Goes back to the units of its rows in float32."""
+
+    @capability(like="y")
+    def predict(self, x):
+        found = (self.scaled(x.double(), *self.state["x"])[:, :, None] * self.state["w"]).sum(1)
+        return self.state["y"][0].float() + self.state["y"][1].float() * found.float()
+
+
+class WholeIfSingle(Standard):
+    """Takes numbers in single precision for whole ones."""
+
+    @capability(like="y")
+    def predict(self, x):
+        return super().predict.__wrapped__(self, x if x.dtype == torch.float64 else x.round())
+
+
 FAULTS = [
     (AnySize, laws.test_numbers_a_thousand_times_too_large_are_told_once),
     (TellsTwice, laws.test_numbers_a_thousand_times_too_large_are_told_once),
@@ -130,10 +148,17 @@ FAULTS = [
     (TakesAnything, laws.test_what_is_no_number_is_refused_unless_it_is_a_gap),
     (DividesByNothing, laws.test_few_rows_and_equal_rows_are_refused_or_answered_with_numbers),
     (OwnUnit, laws.test_answers_are_in_the_units_of_the_data),
+    (DecodesInSinglePrecision, offset_laws.test_answers_keep_the_digits_of_data_far_from_zero),
+    (WholeIfSingle, offset_laws.test_answers_are_the_same_for_numbers_in_single_precision),
     (UnitsOfAll, laws.test_rows_that_are_held_out_leave_no_trace),
     (UnitsBeforeTheCut, laws.test_rows_that_it_sets_aside_itself_leave_no_trace),
 ]
-LAWS = [law for name, law in vars(laws).items() if name.startswith("test_") and "card" in arguments(law)]
+LAWS = [
+    law
+    for module in (laws, offset_laws)
+    for name, law in vars(module).items()
+    if name.startswith("test_") and "card" in arguments(law)
+]
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)

@@ -31,7 +31,7 @@ class Tracks:
     """Moving points of several cases.
 
     Attributes:
-        x: ``(B, T, N, D)`` float64, zero where nothing was seen.
+        x: ``(B, T, N, D)``, zero where nothing was seen; kept in float64.
         seen: ``(B, T, N)`` bool.
         types: Type of each node, ``(B, N)`` int64, 0 for all where there are no types.
         columns: Names of the dimensions; may be empty.
@@ -57,6 +57,7 @@ class Tracks:
         if not bool(self.x.isfinite().all()):
             remedy = "Tracks.of(x) reads positions with NaN where nothing was seen."
             raise invalid("Tracks", "x must be finite, 0 where nothing was seen", "inf or NaN", remedy)
+        object.__setattr__(self, "x", self.x.double())
 
     @classmethod
     def of(
