@@ -1,10 +1,14 @@
+import inspect
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from interpolants.data.bundled import BundledFile, assemble, held_out
+from interpolants import data
+from interpolants.data.bundled import BundledFile, assemble, firsts, held_out
 from interpolants.data.images import DIGITS
+from interpolants.foundations.equal_rows import count_shared
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError
 
 
@@ -68,3 +72,34 @@ def test_the_splits_partition_the_rows():
     assert train.labels.tolist() == [int(v) % 3 for v in train.x.flatten().tolist()]
     assert train.info.shape == (40, 1)
     assert whole.info.sha256 == {"digits.csv.gz": DIGITS.sha256}
+
+
+# Sets whose own parts share a few equal rows: another split than their source's, or more work, would be worse.
+REPEATS = {"load_kjv": 10, "load_photographs": 1}  # windows of verses that are repeated; a patch of one colour
+LARGE = ("load_fashion_mnist", "load_flights", "load_shuttle")
+LOADERS = [
+    pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
+    for name in data.__all__
+    if name.startswith("load_") and "split" in inspect.signature(getattr(data, name)).parameters
+]
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_no_row_is_in_both_parts(name):
+    try:
+        train, test = (getattr(data, name)(part) for part in ("train", "test"))
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    assert count_shared([train.x], [test.x]) <= REPEATS.get(name, 0)
+
+
+@pytest.mark.parametrize("name", ["load_concrete", "load_diabetes", "load_boston_housing"])
+def test_folds_do_not_part_equal_rows(name):
+    try:
+        whole = getattr(data, name)("all")
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    first = torch.from_numpy(firsts(whole.x.numpy()))
+    assert torch.equal(whole.labels, whole.labels[first])
+    sizes = whole.labels.bincount()
+    assert sizes.max() - sizes.min() <= 0.1 * sizes.max()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpolants.foundations.checks import one_of
+from interpolants.foundations.equal_rows import copies
 from interpolants.foundations.errors import MissingExtraError, invalid
 from interpolants.foundations.extras import require
 
@@ -225,6 +226,12 @@ def held_out(rows: int, labels: NDArray[np.int64] | None) -> NDArray[np.bool_]:
     return mask
 
 
+def firsts(x: NDArray[np.generic]) -> NDArray[np.int64]:
+    """The number of the first row that each row is a copy of, its own where it is none, ``(N,)``."""
+    found = copies(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float64)))
+    return np.arange(len(x)) if found is None else found.numpy()
+
+
 def quantisation_noise(shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:
     """Uniform numbers on (0, 1) from a fixed seed; made for all rows, so a row has one noise in every split.
 
@@ -261,7 +268,7 @@ def assemble(
         files: Files that were read.
         licence: Licence as the package states it.
         path: A file or folder of the user's own that was read instead of the package; its origin is its path alone.
-        test: Mask of the test rows; None for our own split.
+        test: Mask of the test rows; None for our own split, in which equal rows lie in one part.
         columns: Column names.
         classes: Class names.
         scaling: What was done to the numbers.
@@ -271,7 +278,7 @@ def assemble(
     codes = None if labels is None else labels.astype(np.int64)
     if split != "all":
         if test is None:
-            test = held_out(len(x), codes)
+            test = held_out(len(x), codes)[firsts(x)]
         rows = test if split == "test" else ~test
         x, codes = x[rows], None if codes is None else codes[rows]
     files = list(files)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, reads
+from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, firsts, reads
 from interpolants.data.r_lazy_data import lazy_table
 from interpolants.data.table_files import csv_frame
 from interpolants.foundations.errors import invalid, nearest
@@ -221,6 +221,7 @@ def _whole(
     check_split(who, split)
     fold = np.empty(len(x), dtype=np.int64)
     fold[np.random.RandomState(_FOLD_SEED).permutation(len(x))] = np.arange(len(x)) % _FOLDS
+    fold = fold[firsts(x)]
     return assemble(
         name, x, fold, split=split, files=files, licence=licence, path=path, columns=columns, dtype=np.float64
     )
