@@ -164,3 +164,25 @@ def test_measurements_do_not_know_of_each_other():
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(InvalidInputError, match=message):
         make(fields(PATHS["vp"]))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::interpolants.guidance.particles.CollapseWarning")
+def test_nearly_exact_measurements_need_more_steps_on_vp():
+    """Six of eight entries, measured to a hundredth of their spread; the figures of the page's row."""
+    prior, seen = GaussianMixture.random(3, 8, 1.0, seed=0), torch.eye(8, dtype=F64)[:6]
+    problem = LinearGaussian(seen, 0.01**2, prior)
+    y = problem.sample_joint(8, generator=generator(1)).y
+    posteriors = [problem.posterior(row) for row in y]
+    mean, variance = (torch.stack([getattr(p, m) for p in posteriors]) for m in ("mean", "covariance"))
+
+    def off(path, n_steps):
+        smc = TwistedSMC(fields(path, prior), seen, 0.01, spread=1.5, n_steps=n_steps)
+        made = smc.sample(y, particles=256, seed=0)
+        gap = (made.mean(made.x) - mean) / variance.diagonal(dim1=1, dim2=2).sqrt()
+        return float(gap.square().mean().sqrt())
+
+    vp, linear = VP(base=Gaussian((8,))), OneSidedLinear(base=Gaussian((8,)))
+    assert off(vp, 100) > 0.6
+    assert off(vp, 400) < 0.3
+    assert off(linear, 200) < 0.3
