@@ -3,6 +3,7 @@
 Exemptions stand here, with the reason; a test prints them and holds their number.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -16,6 +17,7 @@ import torch
 from interpolants.foundations.errors import InterpolantsError
 from interpolants.framework import stored
 from interpolants.framework.far_values import FarValuesWarning, Measured
+from interpolants.framework.few_rows import LearntByHeartWarning, fewest_rows
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role, count, kind_of, take
 from interpolants.framework.settings import settings_of
@@ -200,6 +202,42 @@ def without_numbers(method: Method, one: Any, data: dict[str, Any]) -> str:
     return ""
 
 
+# Methods with steps that do not make a network learn rows by heart.
+NOT_BY_HEART = {
+    "chains": "a toy with a potential of few numbers",
+    "exact_gp": "its steps choose a few numbers of a kernel",
+    "few_shot_classifier": "it refuses groups of so few rows",
+    "few_step": "rows that it sets aside choose its weights",
+    "light_sb": "rows that it sets aside stop it",
+    "moment_closure": "each of its runs holds thousands of places to learn from",
+    "players": "a toy whose loop is its own",
+    "scaled_network": "it follows the training on given points, whatever it learns",
+    "td_critic": "values of states are what many transitions share",
+}
+
+
+class Enough(Exception):
+    """A long training has begun."""
+
+
+@each
+def test_few_rows_that_are_learnt_by_heart_are_told_of(card):
+    """Twenty rows and a thousand steps, of which the first shows whether it was told before."""
+    if "steps" not in {field.name for field in settings_of(card.load_entry())}:
+        pytest.skip("it has no steps")
+    one = laws.fresh(card)
+    few = rows_taken(one.method, one.task.for_fit(one.method), torch.arange(20))
+    if fewest_rows(one.method.roles(), few) is None or own_id(card) in NOT_BY_HEART:
+        pytest.skip(NOT_BY_HEART.get(own_id(card), "it learns from no rows"))
+
+    def stop(stage: str, k: int, steps: int) -> None:
+        if steps >= 500:
+            raise Enough
+
+    with pytest.warns(LearntByHeartWarning), contextlib.suppress(Enough):
+        one.method.set_params(steps=1000).fit_roles(few, watch=stop)
+
+
 # Methods with constants in the units of their data, so that data in other units are another problem.
 CONSTANTS_IN_UNITS = {
     "entropic_sb": "eps is a variance",
@@ -312,7 +350,11 @@ def test_exemptions_are_few_and_shown(capsys):
         print(f"{len(CONSTANTS_IN_UNITS)} methods have constants in units:")
         for method, why in CONSTANTS_IN_UNITS.items():
             print(f"  {method}: {why}")
+        print(f"{len(NOT_BY_HEART)} methods with steps learn no rows by heart:")
+        for method, why in NOT_BY_HEART.items():
+            print(f"  {method}: {why}")
     assert {method for method, *_ in ANY_SIZE} <= {card.id for card in METHODS}
     assert len(ANY_SIZE) <= 8
     assert len(CONSTANTS_IN_UNITS) <= 6
     assert len(BY_HELD_OUT_ROWS) <= 6
+    assert len(NOT_BY_HEART) <= 9

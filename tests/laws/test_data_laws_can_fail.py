@@ -141,6 +141,17 @@ class WholeIfSingle(Standard):
         return super().predict.__wrapped__(self, x if x.dtype == torch.float64 else x.round())
 
 
+class TrainsUnseen(Standard):
+    """A gradient loop of its own, of which the run knows nothing."""
+
+    steps: int = 10
+
+    def learn(self, data, run):
+        for k in range(self.steps):
+            run.watch and run.watch("own", k, self.steps)
+        return super().learn(data, run)
+
+
 FAULTS = [
     (AnySize, laws.test_numbers_a_thousand_times_too_large_are_told_once),
     (TellsTwice, laws.test_numbers_a_thousand_times_too_large_are_told_once),
@@ -150,6 +161,7 @@ FAULTS = [
     (OwnUnit, laws.test_answers_are_in_the_units_of_the_data),
     (DecodesInSinglePrecision, offset_laws.test_answers_keep_the_digits_of_data_far_from_zero),
     (WholeIfSingle, offset_laws.test_answers_are_the_same_for_numbers_in_single_precision),
+    (TrainsUnseen, laws.test_few_rows_that_are_learnt_by_heart_are_told_of),
     (UnitsOfAll, laws.test_rows_that_are_held_out_leave_no_trace),
     (UnitsBeforeTheCut, laws.test_rows_that_it_sets_aside_itself_leave_no_trace),
 ]

@@ -287,7 +287,7 @@ class Run:
         folder = self._claim(stage, settings.steps)
         mixed = settings.model_copy(update={"seed": key(settings.seed, "stage training", stage) >> 23})
         given = {**self.options, **options}
-        if not (self.held or given.get("validate") or settings.keep_best or settings.patience):
+        if not (self.held or self.options.get("validate") or settings.keep_best or settings.patience):
             self.few(settings.steps)
         calls: Sequence[Any] = [
             *given.pop("callbacks", ()),

@@ -83,6 +83,7 @@ class WassersteinGAN(Method):
         frame = Standard().fit(x)
         rows = frame.encode(x).flatten(1).float()
         game = _Game(self, rows, self._net("generator", rows), self._net("critic", rows))
+        run.few(self.steps)
         run.live("game", game.parts, game.step, self.steps)
         return {"frame": frame, "net": game.averaged.eval().requires_grad_(False)}
 
