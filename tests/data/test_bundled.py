@@ -83,7 +83,15 @@ REPEATS = {
     "pedestrian_counts": 6,  # hours without anybody
     "photographs": 1,  # a patch of one colour
 }
-LARGE = ("brain_slices", "chaotic_series", "emoji", "fashion_mnist", "flights", "lorenz96_ensemble", "shuttle")
+LARGE = (
+    "brain_slices",
+    "chaotic_series",
+    "emoji",
+    "fashion_mnist",
+    "flights",
+    "lorenz96_ensemble",
+    "shuttle",
+)
 SETS = [
     pytest.param(card, id=card.id, marks=pytest.mark.slow if card.id in LARGE else ())
     for card in load_cards()

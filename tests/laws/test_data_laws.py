@@ -216,7 +216,7 @@ NOT_BY_HEART = {
 }
 
 
-class Enough(Exception):
+class EnoughError(Exception):
     """A long training has begun."""
 
 
@@ -232,9 +232,9 @@ def test_few_rows_that_are_learnt_by_heart_are_told_of(card):
 
     def stop(stage: str, k: int, steps: int) -> None:
         if steps >= 500:
-            raise Enough
+            raise EnoughError
 
-    with pytest.warns(LearntByHeartWarning), contextlib.suppress(Enough):
+    with pytest.warns(LearntByHeartWarning), contextlib.suppress(EnoughError):
         one.method.set_params(steps=1000).fit_roles(few, watch=stop)
 
 
