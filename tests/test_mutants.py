@@ -15,6 +15,8 @@ from mutants.operators import changes
 from mutants.report import page
 from mutants.trial import _waited, copied, tried
 
+from thirds import whole_only
+
 ROOT = Path(__file__).parents[1]
 FORMULA = '''
 def rate(t, x, eps=1e-6):
@@ -57,6 +59,7 @@ def every():
 
 
 @pytest.mark.slow
+@whole_only  # a minute, which the check of a share in .ci/run takes as well
 def test_a_draw_has_five_faults_of_each_numerical_module_and_three_of_each_room(every):
     counts = {}
     for one in every:
@@ -73,6 +76,7 @@ def test_a_draw_has_five_faults_of_each_numerical_module_and_three_of_each_room(
 
 
 @pytest.mark.slow
+@whole_only  # a minute, which the check of a share in .ci/run takes as well
 def test_a_share_is_the_same_each_time_and_part_of_a_larger_one(every):
     tenth, fifth = share(every, 0.1), share(every, 0.2)
     assert set(tenth) < set(fifth) < set(every)
@@ -85,6 +89,7 @@ def test_the_nearest_tests_come_first():
 
 
 @pytest.mark.slow
+@whole_only  # a minute, which the check of a share in .ci/run takes as well
 def test_the_page_counts_what_was_caught_first_and_what_is_explained(every):
     one, two, three = every[:3]
     kept = {

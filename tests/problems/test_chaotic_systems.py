@@ -12,6 +12,7 @@ from interpolants.problems.chaotic_invariants import checked_invariants, known_i
 from interpolants.problems.dynamical_systems import dynamical_system
 from interpolants.solvers.fixed import integrate_fixed
 from interpolants.solvers.rk4 import RK4
+from thirds import third
 
 pytest.importorskip("dysts")
 
@@ -178,7 +179,7 @@ def test_the_stored_table_is_read_as_it_was_written_and_has_every_system():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Halvorsen", "Lorenz84"])
+@pytest.mark.parametrize("name", third(["Halvorsen", "Lorenz84"]))
 def test_stored_exponents_are_found_again_from_other_starts(name):
     stored = known_invariants()[name]
     fresh = ChaoticSystem(name).lyapunov_spectrum(starts=16, periods=15, seed=5)
