@@ -91,6 +91,7 @@ ONCE_A_TRACEBACK = [
     "tasks=true", "tasks=[]", "tasks=-0.5", "ask.0={question='noise_levels', distances={}}",
     "ask.0={question='sample_quality', distances=[]}", "data.x1={problem='pinwheel', twist='a.npy'}",
     "data.x1={problem='rings', count=[[1]]}", "data.x1={problem='rings', count=1e308}",
+    "method.path={kind='sub_vp', base={kind='linear'}}", "method.path={kind='vp', base={kind='linear'}}",
     "data.x1={problem='pinwheel', arms=2.5}", "ask.0={question='synthetic_windows', ridge=0}",
 ]  # fmt: skip
 

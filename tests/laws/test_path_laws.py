@@ -1,5 +1,6 @@
 """Laws of every path and envelope: rates, ends, moments, refusals. A member supplies an instance, not a test."""
 
+import dataclasses
 import math
 
 import pytest
@@ -102,6 +103,20 @@ DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 def test_every_card_of_the_two_families_is_under_these_laws():
     assert set(names("envelope")) <= set(ENVELOPES)
     assert set(names("path")) <= set(PATHS)
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_parts_of_another_kind_are_refused_when_a_path_is_made(name):
+    """A word such as ``{kind='linear'}`` names a path where a base is asked for."""
+    path = PATHS[name]
+    taken = {field.name: getattr(path, field.name) for field in dataclasses.fields(path) if field.init}
+    if isinstance(path, SpatiallyLinear):  # an envelope of its own is a function
+        taken = {"alpha": path.alpha_schedule, "beta": path.beta_schedule, "base": path.base}
+    for part in {"base", "envelope", "basis"} & taken.keys():
+        for wrong in (Linear(), 0, [{}]):
+            rule = rf"^{type(path).__name__}: {part} must be a \w+, got"
+            with pytest.raises(InvalidInputError, match=rule):
+                type(path)(**{**taken, part: wrong})
 
 
 @pytest.mark.parametrize("name", ENVELOPES)

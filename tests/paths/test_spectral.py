@@ -148,7 +148,7 @@ def test_the_score_target_is_the_slope_of_the_conditional_density(generator):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Spectral(None, lambda t: 1 - t, lambda t: t, (1,)), r"basis must be a Basis, got NoneType"),
+        (lambda: Spectral(None, lambda t: 1 - t, lambda t: t, (1,)), r"basis must be a Basis, got None"),
         (
             lambda: Spectral(FourierBasis(1), lambda t: 1 - t, lambda t: t, (3,)),
             r"alpha must map times .* here \(5, 3\), got \(5, 1\)",

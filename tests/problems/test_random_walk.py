@@ -56,3 +56,10 @@ def test_bad_settings_are_refused():
         RandomWalk(gamma=1.5)
     with pytest.raises(InvalidInputError, match="noise"):
         RandomWalk(noise="cauchy")
+
+
+def test_rewards_are_what_was_set_to_the_last_bit():
+    """They had been those of single precision, and 1e308 none at all."""
+    for right in (0.1, 1e308):
+        rewards = RandomWalk(states=3, left=-0.1, right=right, noise="none").sample(200)["reward"]
+        assert set(rewards.flatten().tolist()) == {-0.1, 0.0, right}

@@ -78,6 +78,7 @@ class SpatiallyLinear(SpatiallyLinearPath):
         }
         for name, value in settings.items():
             object.__setattr__(self, name, value)
+        self.__post_init__()
         _check_schedule("alpha", alpha, (1.0, 0.0) if exact_ends else None)
         _check_schedule("beta", beta, (0.0, 1.0) if exact_ends else None)
 

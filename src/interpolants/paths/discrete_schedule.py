@@ -54,6 +54,7 @@ class DiscreteSchedule(VariancePreservingDecay):
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         table = tuple(float(level) for level in self.alphabar)
         object.__setattr__(self, "alphabar", table)
         if not table:

@@ -66,6 +66,7 @@ class KineticOptimal(SpatiallyLinearPath):
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         table = DataSeparation(self.angles, self.gains)
         object.__setattr__(self, "angles", table.angles)
         object.__setattr__(self, "gains", table.gains)

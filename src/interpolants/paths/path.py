@@ -10,7 +10,7 @@ the coordinates F x, entry by entry. What depends on which of the two goes throu
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -62,6 +62,19 @@ class Path(ABC):
     basis: Basis | None = None
     # The interpolant in plain text, what explains it after a semicolon; `formulas` adds envelope and base.
     formula: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        """Refuse parts of another kind, such as a path in place of a base; paths with settings of their own call it."""
+        kinds = {"base": BaseDistribution, "envelope": Envelope, "basis": Basis}
+        for part in fields(self):  # type: ignore[arg-type]  # paths are dataclasses
+            given = getattr(self, part.name, None)
+            left_out = given is None and part.default is None
+            if part.init and part.name in kinds and not (left_out or isinstance(given, kinds[part.name])):
+                rule = f"{part.name} must be a {kinds[part.name].__name__}"
+                remedy = (
+                    f"Leave it out for the default, or take one of `interpolants methods --kind {part.name}`."
+                )
+                raise invalid(type(self).__name__, rule, repr(given), remedy)
 
     @property
     def formulas(self) -> tuple[str, ...]:

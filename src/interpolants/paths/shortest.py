@@ -58,6 +58,7 @@ class ShortestPath(SpectralPath):
     spectrum: Tensor
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "spectrum", check_spectrum("ShortestPath", self.basis, self.spectrum))
         object.__setattr__(self, "event_shape", tuple(self.spectrum.shape))
         object.__setattr__(self, "_logs", {})

@@ -76,10 +76,7 @@ class Spectral(SpectralPath):
     event_shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.basis, Basis):
-            raise invalid(
-                "Spectral", "basis must be a Basis", type(self.basis).__name__, "E.g. FourierBasis()."
-            )
+        super().__post_init__()
         object.__setattr__(self, "event_shape", tuple(self.event_shape))
         self._check_schedule("alpha", self.alpha_schedule, at_0=1.0, at_1=0.0)
         self._check_schedule("beta", self.beta_schedule, at_0=0.0, at_1=1.0)

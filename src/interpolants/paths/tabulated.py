@@ -43,6 +43,7 @@ class Tabulated(SpatiallyLinearPath):
     base: Gaussian | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("times", "alpha_values", "beta_values"):
             values = getattr(self, name)
             values = values.tolist() if isinstance(values, Tensor) else values

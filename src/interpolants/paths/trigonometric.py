@@ -56,6 +56,7 @@ class Trigonometric(_TrigonometricSchedule):
     variance_preserving: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.variance_preserving:
             top = float(self.envelope.gamma(torch.linspace(0, 1, 257, dtype=torch.float64)).max())
             if top >= 1:

@@ -107,6 +107,7 @@ class VP(VariancePreservingDecay):
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_rates("VP", self.bmin, self.bmax)
 
     def decay(self, t: Tensor) -> Tensor:
@@ -143,6 +144,7 @@ class SubVP(DecayingPath):
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_rates("SubVP", self.bmin, self.bmax)
 
     def decay(self, t: Tensor) -> Tensor:

@@ -73,7 +73,8 @@ class RandomWalk:
         """
         right = torch.rand(n, generator=generator, dtype=torch.float64) < 0.5
         state, last = self._walk(right)
-        pays = torch.where(right, self.right, self.left) * last.double()
+        ends = torch.tensor([self.left, self.right], dtype=torch.float64)  # not rounded to single precision
+        pays = torch.where(last, ends[right.long()], 0.0)
         after = torch.where(last, state, state + torch.where(right, 1, -1))
         found = {"state": state, "reward": pays + self._draw(n, generator), "next_state": after, "done": last}
         found["value"] = self.values()[state]
