@@ -228,9 +228,8 @@ def held_out(rows: int, labels: NDArray[np.int64] | None) -> NDArray[np.bool_]:
 
 def firsts(x: NDArray[np.generic]) -> NDArray[np.int64]:
     """The number of the first row that each row is a copy of, its own where it is none, ``(N,)``."""
-    found = copies(
-        torch.from_numpy(np.array(x, dtype=np.float64, order="C"))
-    )  # of one's own: x may be read-only
+    own = np.array(x, dtype=np.float64, order="C")  # x may be read-only
+    found = copies(torch.from_numpy(own))
     return np.arange(len(x)) if found is None else found.numpy()
 
 
