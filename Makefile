@@ -37,8 +37,9 @@ demo: $(VENV)/.user                ## Learn bridges between real images and writ
 test: $(VENV)/.dev                 ## Run the default tests on two workers
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations=25
 
+# make test-slow AT_MOST=1800 starts none after 30 minutes, and another part of them for every commit.
 test-slow: $(VENV)/.dev            ## Run the tests marked slow
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m slow --durations=25 || test $$? -eq 5  # 5: there is none
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m slow --durations=25 $(if $(AT_MOST),--at-most $(AT_MOST) --no-loadscope-reorder) || test $$? -eq 5  # 5: there is none
 
 test-whole: $(VENV)/.dev           ## Run the slow tests with all cases of their tables, before a release
 	INTERPOLANTS_WHOLE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m slow

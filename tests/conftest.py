@@ -2,7 +2,9 @@
 
 import gc
 import os
+import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +24,46 @@ from plugins import write_distribution
 if ON_WORKER:
     torch.set_num_threads(1)
 
+STARTED = time.monotonic()
+
 # Metadata of a distribution whose entry point names the package `rooms`.
 ROOMS = Path(__file__).parent / "rooms" / "installed"
+
+
+NO_TIME = "no time left"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--at-most``, which ends a long run on time."""
+    parser.addoption(
+        "--at-most",
+        type=float,
+        metavar="SECONDS",
+        help="start no test later than this; files come in another order for every commit, so that each has its turn",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``--at-most``, put the files into an order that the commit draws, the same in every worker."""
+    if config.getoption("at_most") is not None:
+        git = ["git", "-C", str(config.rootpath), "rev-parse", "HEAD"]
+        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout
+        items.sort(key=lambda item: zlib.crc32((commit + item.nodeid.partition("::")[0]).encode()))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what ``--at-most`` leaves no time for."""
+    at_most = item.config.getoption("at_most")
+    if at_most is not None and time.monotonic() - STARTED > at_most:
+        pytest.skip(NO_TIME)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests ``--at-most`` left out."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if left := sum(NO_TIME in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(f"{left} tests were not started: {NO_TIME}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,23 @@ def test_no_large_or_built_file_is_tracked():
     assert len(files) > 1000
     assert not [path for path in files if path.suffix in {".whl", ".gz", ".zip"}]
     assert not [path for path in files if path.exists() and path.stat().st_size > LARGEST]
+
+
+@pytest.mark.slow
+def test_a_run_that_has_no_time_left_starts_no_test_and_says_how_many():
+    pytest_of_one_file = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not slow",
+        __file__,
+    ]
+    whole, none = (
+        subprocess.run([*pytest_of_one_file, "--at-most", at_most], cwd=ROOT, capture_output=True, text=True)
+        for at_most in ("500", "0")
+    )
+    assert "not started" not in whole.stdout
+    assert "1 tests were not started: no time left" in none.stdout

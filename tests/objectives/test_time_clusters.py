@@ -15,6 +15,7 @@ from interpolants.objectives.time_clusters import (
     centre_costs,
 )
 from interpolants.paths import VP, Linear
+from interpolants.training.multi_task import UncertaintyWeighting
 
 
 def brute(costs, count, smallest, largest):
@@ -114,6 +115,13 @@ def test_times_stay_inside_without_a_margin_too():
         ),
         (lambda: ClusterBalancedTimes(margin=0.7), "margin"),
         (lambda: ClusterBalancedTimes(clusters=5, by="log_snr"), "by='log_snr' needs a path"),
+        (
+            lambda: ClusterBalancedTimes(clusters=300),
+            r"ClusterBalancedTimes: clusters must .* \[1, 200\], got 300",
+        ),
+        (lambda: ClusterBalancedTimes(clusters="5"), "clusters must be a whole number, inner edges"),
+        (lambda: ClusterBalancedTimes(clusters=(0.5, "end")), "an edge must lie in"),
+        (lambda: UncertaintyWeighting(3, path="vp"), "UncertaintyWeighting: path must be a path, got 'vp'"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message):

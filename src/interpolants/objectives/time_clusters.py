@@ -7,7 +7,7 @@ times, of log SNR, or minus the affinity of the gradients.
 Source: Go et al. (2023), arXiv:2306.00354, section 4; the recursion is the textbook one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, Self
@@ -174,11 +174,15 @@ def choose_clusters(
         path: The path, for ``"log_snr"``.
 
     Raises:
-        InvalidInputError: If ``by`` is unknown, or ``"log_snr"`` without a path.
+        InvalidInputError: If ``by`` is unknown, or ``"log_snr"`` without a path; if the path is none, or the clusters
+            are no number and no edges.
     """
+    if path is not None and not isinstance(path, Path):
+        raise invalid(who, "path must be a path", repr(path), "E.g. paths.VP().")
     if isinstance(clusters, TimeClusters):
         return clusters
     if isinstance(clusters, int):
+        whole(who, "clusters", clusters, at_least=1, at_most=_GRID)
         one_of(who, "by", by, ("log_snr", "time"))
         if by == "time" or clusters == 1:
             return TimeClusters.from_time(clusters)
@@ -186,7 +190,10 @@ def choose_clusters(
             rule, remedy = "by='log_snr' needs a path", "Pass path=, or take by='time'."
             raise invalid(who, rule, "no path", remedy)
         return TimeClusters.from_log_snr(path, clusters, smallest=max(1, _GRID // (10 * clusters)))
-    return TimeClusters(tuple(float(edge) for edge in clusters))
+    if isinstance(clusters, str) or not isinstance(clusters, Iterable):
+        rule = "clusters must be a whole number, inner edges or TimeClusters"
+        raise invalid(who, rule, repr(clusters), "E.g. 5, or (0.25, 0.5, 0.75).")
+    return TimeClusters(tuple(number(who, "an edge", edge, above=0, below=1) for edge in clusters))
 
 
 @dataclass(frozen=True)
