@@ -119,7 +119,7 @@ def test_times_stay_inside_without_a_margin_too():
             lambda: ClusterBalancedTimes(clusters=300),
             r"ClusterBalancedTimes: clusters must .* \[1, 200\], got 300",
         ),
-        (lambda: ClusterBalancedTimes(clusters="5"), "clusters must be a whole number, inner edges"),
+        (lambda: ClusterBalancedTimes(clusters=2.5), "clusters must be a whole number, inner edges"),
         (lambda: ClusterBalancedTimes(clusters=(0.5, "end")), "an edge must lie in"),
         (lambda: UncertaintyWeighting(3, path="vp"), "UncertaintyWeighting: path must be a path, got 'vp'"),
     ],

@@ -7,7 +7,7 @@ times, of log SNR, or minus the affinity of the gradients.
 Source: Go et al. (2023), arXiv:2306.00354, section 4; the recursion is the textbook one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, Self
@@ -190,10 +190,12 @@ def choose_clusters(
             rule, remedy = "by='log_snr' needs a path", "Pass path=, or take by='time'."
             raise invalid(who, rule, "no path", remedy)
         return TimeClusters.from_log_snr(path, clusters, smallest=max(1, _GRID // (10 * clusters)))
-    if isinstance(clusters, str) or not isinstance(clusters, Iterable):
+    try:
+        edges = tuple(clusters)
+    except TypeError:
         rule = "clusters must be a whole number, inner edges or TimeClusters"
-        raise invalid(who, rule, repr(clusters), "E.g. 5, or (0.25, 0.5, 0.75).")
-    return TimeClusters(tuple(number(who, "an edge", edge, above=0, below=1) for edge in clusters))
+        raise invalid(who, rule, repr(clusters), "E.g. 5, or (0.25, 0.5, 0.75).") from None
+    return TimeClusters(tuple(number(who, "an edge", edge, above=0, below=1) for edge in edges))
 
 
 @dataclass(frozen=True)
