@@ -5,42 +5,24 @@ import gzip
 import inspect
 import io
 import lzma
-import struct
-import zipfile
 import zlib
 from pathlib import Path
 
-import numpy as np
 import pytest
-from torture.packed_files import header_of
 
+from hostile_content import CONTENTS, lying_arrays
 from interpolants.data import catalogue
 from interpolants.data.bundled import carriers
 from interpolants.data.coded_columns import label_words, read_coded
 from interpolants.data.files import read_array
 from interpolants.data.gridded_files import read_gridded
 from interpolants.data.mapped import on_disk
-from interpolants.data.mesh_fields import read_mesh_fields
 from interpolants.data.series_table import read_series_table
 from interpolants.data.shards import open_shards
-from interpolants.data.tracks import read_tracks
+from interpolants.data.table_files import csv_frame
 from interpolants.foundations import unpacking
 from interpolants.foundations.errors import InterpolantsError, InvalidInputError
 from interpolants.foundations.registry import members
-
-CELLS = "u,v\n" + "1,2\n" * 3
-CONTENTS = {
-    "quote": b'a,b\n"' + b"x" * 200_000,  # a cell of more characters than Python's reader takes
-    "nested": gzip.compress(gzip.compress(CELLS.encode())),
-    "zeros": b"a,b\n" + bytes(300),
-    "foreign": b"\xff\xfe" + "a,b\n1,2\n".encode("utf-16-le"),
-    "short": b"a,b\n1\n",
-    "empty": b"",
-    "headless": b"\n",
-    "words": b"u,v\nx,y\n",
-    "other": CELLS.encode(),
-    "cut": gzip.compress(CELLS.encode() * 99)[:60],
-}
 
 
 def own_loaders():
@@ -70,32 +52,9 @@ def test_storms_in_words_are_refused(tmp_path):
         catalogue.load("atlantic_storms", path=str(tmp_path / "a.csv"))
 
 
-def lying_arrays(folder):
-    """Files of NumPy that state more than they hold, or are packed as nobody unpacks them."""
-    for n, shape in enumerate(((10**12, 2), (2, 10**17))):
-        (folder / f"stated{n}.npy").write_bytes(header_of(shape))
-        with zipfile.ZipFile(folder / f"stated{n}.npz", "w") as out:
-            for name in ("a", "points", "values"):
-                out.writestr(f"{name}.npy", header_of(shape))
-    (folder / "text.npy").write_bytes(header_of((3,), f"<U{10**9}"))
-    np.savez(folder / "secret.npz", points=np.zeros((4, 2)))
-    whole = (folder / "secret.npz").read_bytes()
-    directory = whole.rindex(b"PK\x01\x02")
-    for name, at, value in (
-        ("secret", 8, 1),
-        ("packed", 10, 99),
-    ):  # a password; a way of packing of the future
-        patched = bytearray(whole)
-        patched[directory + at : directory + at + 2] = struct.pack("<H", value)
-        patched[at - 2 : at] = struct.pack("<H", value)
-        (folder / f"{name}.npz").write_bytes(patched)
-    return sorted(folder.iterdir())
-
-
 READERS = {
     "array": lambda path: read_array(path),
     "gridded": lambda path: read_gridded(path, "who", "x"),
-    "mesh": lambda path: read_mesh_fields(path, "who"),
     "shards": lambda path: open_shards(Path(path), "who"),
     "on_disk": lambda path: on_disk(Path(path), "who", "x"),
 }
@@ -104,13 +63,11 @@ READERS = {
 @pytest.mark.parametrize("reader", READERS)
 def test_arrays_that_lie_are_refused_by_name(tmp_path, reader):
     for file in lying_arrays(tmp_path):
-        if reader == "mesh" and file.suffix != ".npz":
-            continue
         with pytest.raises(InvalidInputError):
             READERS[reader](str(file))
 
 
-@pytest.mark.parametrize("read", [read_series_table, read_tracks, read_coded])
+@pytest.mark.parametrize("read", [read_series_table, read_coded])
 @pytest.mark.parametrize("kind", sorted(set(CONTENTS) - {"other", "words", "short", "zeros"}))
 def test_tables_refuse_what_is_none(tmp_path, read, kind):
     (tmp_path / "a.csv").write_bytes(CONTENTS[kind])
@@ -218,28 +175,6 @@ def test_a_packed_picture_of_another_size_than_its_tags_is_refused(tmp_path):
         read_volume(file)
 
 
-@pytest.mark.parametrize("read", ["file", "folder"])
-def test_sound_that_states_more_than_it_holds_is_refused(tmp_path, read):
-    soundfile = pytest.importorskip("soundfile")
-    from interpolants.apps.speech.recordings import read_folder, read_recording
-
-    file = tmp_path / "a.flac"
-    soundfile.write(file, np.sin(np.arange(4000)), 8000)
-    data = bytearray(file.read_bytes())
-    data[22:26] = b"\x7f\xff\xff\xff"  # the count of samples, at the end of FLAC's first block
-    file.write_bytes(bytes(data))
-    with pytest.raises(InvalidInputError, match=r"a\.flac must unpack to at most 300 times its size"):
-        read_recording(file) if read == "file" else read_folder(tmp_path)
-
-
-def test_silence_that_packs_well_is_read(tmp_path):
-    soundfile = pytest.importorskip("soundfile")
-    from interpolants.apps.speech.recordings import read_recording
-
-    soundfile.write(tmp_path / "a.flac", np.zeros(400_000), 8000)
-    assert len(read_recording(tmp_path / "a.flac")) == 400_000
-
-
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
 def test_no_table_is_read_from_an_address(monkeypatch, ending):
     from urllib import request
@@ -249,5 +184,5 @@ def test_no_table_is_read_from_an_address(monkeypatch, ending):
         request, "urlopen", lambda *given, **_: asked.append(given) or io.BytesIO(b"a,b\n1,2\n")
     )
     with pytest.raises(InvalidInputError, match="No such file"):
-        read_tracks(f"http://127.0.0.1:9/a.{ending}", "who")
+        csv_frame("who", f"http://127.0.0.1:9/a.{ending}")
     assert asked == []

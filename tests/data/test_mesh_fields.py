@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from hostile_content import lying_arrays
 from interpolants.data.mesh_fields import MeshField, mesh_field, read_mesh_fields, write_mesh_fields
 from interpolants.foundations.errors import InvalidInputError
 
@@ -118,3 +119,10 @@ def test_a_variable_without_times_and_members_of_other_names_are_told():
         mesh_field(data.assign(mask=("x", np.ones(4))), "test", "fields")
     several = data.expand_dims(number=2)
     assert mesh_field(several, "test", "fields").values.shape == (2, 3, 4, 1)
+
+
+def test_arrays_that_lie_are_refused_by_name(tmp_path):
+    for file in lying_arrays(tmp_path):
+        if file.suffix == ".npz":
+            with pytest.raises(InvalidInputError):
+                read_mesh_fields(str(file), "who")

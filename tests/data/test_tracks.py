@@ -1,10 +1,16 @@
+import io
+from urllib import request
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torture.packed_files import zeros_by_gzip
 
+from hostile_content import CONTENTS
 from interpolants.data.tracks import Tracks, ragged_tracks, read_tracks, tracks_of_table
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.runs.values import Place, read_value
 
 
 def table():
@@ -121,3 +127,35 @@ def test_the_stride_of_frames():
     x = torch.full((2, 13, 1, 2), torch.nan)
     x[0, 2::6], x[1, ::4] = 0.0, 0.0
     assert (Tracks.of(x).stride, Tracks.of(x[:1]).stride, Tracks.of(x[:1, :3]).stride) == (2, 6, 0)
+
+
+@pytest.mark.parametrize("kind", sorted(set(CONTENTS) - {"other", "words", "short", "zeros"}))
+def test_files_that_are_no_tables_are_refused_by_name(tmp_path, kind):
+    (tmp_path / "a.csv").write_bytes(CONTENTS[kind])
+    with pytest.raises(InvalidInputError, match=r"a\.csv"):
+        read_tracks(str(tmp_path / "a.csv"), "who")
+
+
+def test_a_small_file_that_becomes_gigabytes_is_refused(tmp_path):
+    (tmp_path / "a.csv.gz").write_bytes(zeros_by_gzip(400))
+    with pytest.raises(InvalidInputError):
+        read_tracks(str(tmp_path / "a.csv.gz"), "who")
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
+def test_no_track_is_read_from_an_address(monkeypatch, ending):
+    asked = []
+    monkeypatch.setattr(
+        request, "urlopen", lambda *given, **_: asked.append(given) or io.BytesIO(b"a,b\n1,2\n")
+    )
+    with pytest.raises(InvalidInputError, match="No such file"):
+        read_tracks(f"http://127.0.0.1:9/a.{ending}", "who")
+    assert asked == []
+
+
+def test_a_problem_may_draw_tracks():
+    draws = {"problem": "charged_particles", "n": 3, "frames": 2}
+    found = read_value("tracks", draws, Place())
+    assert isinstance(found.value, Tracks)
+    assert found.value.x.shape == (3, 2, 5, 3)
+    assert read_value("x1", {"problem": "moons", "n": 3}, Place()).value.shape == (3, 2)

@@ -15,7 +15,6 @@ from interpolants.data.coded_columns import read_coded
 from interpolants.data.files import read_array
 from interpolants.data.medical_images import read_volume
 from interpolants.data.table_files import csv_frame
-from interpolants.data.tracks import read_tracks
 from interpolants.foundations import unpacking
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.unpacking import check_unpacked, check_zip, gunzipped, size_on_disk
@@ -90,7 +89,6 @@ def test_pictures_are_judged_by_their_pixels(tmp_path):
     ("read", "name"),
     [
         (lambda path: csv_frame("who", path), "a.csv.gz"),
-        (lambda path: read_tracks(path, "who"), "a.csv.gz"),
         (lambda path: read_coded(path, "who"), "a.csv.gz"),
         (read_volume, "a.nii.gz"),
         (read_array, "a.nii.gz"),

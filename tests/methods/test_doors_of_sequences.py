@@ -1,4 +1,4 @@
-"""What a user may hand in as tokens, series or images ends in the right answer or in a message.
+"""What a user may hand in as tokens or images ends in the right answer or in a message.
 
 Companion of ``test_public_doors.py``, which does the same for rows. The fits take a few steps, and what is tested holds
 for any weights.
@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from interpolants.apps.timeseries import SelfGuidedDiffusion
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods import Restoration, TokenBridge
 
@@ -85,85 +84,6 @@ def test_named_columns_are_no_places_of_a_sequence(order):
         with pytest.raises(InvalidInputError, match="must have no names of columns"):
             door(table)
     np.testing.assert_array_equal(learnt(pandas.DataFrame(TOKENS)).sample(3), tokens_learnt().sample(3))
-
-
-# --- series --------------------------------------------------------------------------------------------------
-
-HOURS = pandas.date_range("2024-01-01", periods=90, freq="h")
-TURN = np.arange(90) / 4
-WAVES = pandas.DataFrame({"u": np.sin(TURN), "v": 5 + 3 * np.cos(TURN)}, index=HOURS)
-WINDOW = {"context": 8, "horizon": 4, "steps": 100, "batch_size": 8}
-FORECAST = {"members": 2, "n_steps": 20, "strength": 0.1}
-
-
-def followed(series):
-    net = {"kind": "gated_convolution", "width": 8, "blocks": 2}
-    return SelfGuidedDiffusion(net=net, **WINDOW).fit(series, progress=False)
-
-
-@functools.cache
-def waves_learnt():
-    return followed(WAVES)
-
-
-def forecast(series, model=None):
-    return np.asarray((model or waves_learnt()).forecast(series, **FORECAST).x)
-
-
-@functools.cache
-def known_forecast():
-    return forecast(WAVES)
-
-
-@FEW
-@given(order=st.permutations(["u", "v", "note"]))
-def test_columns_of_a_series_are_known_by_name(order):
-    np.testing.assert_array_equal(forecast(WAVES.assign(note=1.0)[order]), known_forecast())
-
-
-@settings(FEW, max_examples=3)
-@given(scale=st.integers(-20, 20).map(lambda k: 2.0**k), shift=st.integers(-8, 8))
-def test_forecasts_follow_the_units_of_a_series(scale, shift):
-    other = (WAVES + shift) * scale
-    np.testing.assert_allclose(
-        forecast(other, followed(other)) / scale - shift, known_forecast(), rtol=1e-4, atol=1e-4
-    )
-
-
-@FEW
-@given(data=st.data())
-def test_a_clock_with_a_fault_is_refused(data):
-    """Rows in another order, twice, or missing: later values would stand at a wrong time."""
-    row = data.draw(st.integers(1, 88), label="row")
-    index = np.arange(90)
-    faults = {
-        "swapped": np.r_[index[:row], row + 1, row, index[row + 2 :]] if row < 88 else index[::-1],
-        "twice": np.r_[index[:row], row, index[row:]],
-        "missing": np.delete(index, row),
-        "backwards": index[::-1],
-    }
-    for rows in faults.values():
-        with pytest.raises(InvalidInputError, match=r"must increase|must follow each other"):
-            forecast(WAVES.iloc[rows])
-
-
-@pytest.mark.parametrize(
-    ("other", "rule"),
-    [
-        (WAVES.tz_localize("UTC"), "the clock of the fit"),
-        (WAVES.resample("2h").mean(), "the clock of the fit"),
-        (WAVES.reset_index(drop=True), "the clock of the fit"),
-        (WAVES.to_numpy(), "the clock of the fit"),
-        (WAVES.rename(columns={"u": "U"}), "the columns of the fit"),
-        (WAVES[["u"]], "the columns of the fit"),
-        (WAVES.astype(str), "numeric columns"),
-        (WAVES.replace(WAVES.iloc[5, 0], np.inf), "must be finite"),
-        (WAVES.to_numpy() * 1j, "floating point"),
-    ],
-)
-def test_a_series_of_another_kind_is_refused(other, rule):
-    with pytest.raises(InvalidInputError, match=rule):
-        forecast(other)
 
 
 # --- images --------------------------------------------------------------------------------------------------

@@ -1,31 +1,19 @@
 """CRPS and energy score: closed forms, unbiased in M, proper, refusals."""
 
-import importlib
-import inspect
 import math
-import pkgutil
 
 import numpy as np
 import pytest
 import torch
 
-from interpolants import metrics
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.metrics import brier_score, crps, energy_score, mixture_crps, variogram_score
+from interpolants.metrics import crps, energy_score, mixture_crps
 
 F64 = torch.float64
-FAIR = (brier_score, crps, energy_score, variogram_score)
 
 
 def normal(shape, generator):
     return torch.randn(shape, generator=generator, dtype=F64)
-
-
-def _is_fair_score(value, module):
-    own = (
-        inspect.isfunction(value) and value.__module__ == module and not value.__name__.endswith("_of_cases")
-    )
-    return own and inspect.signature(value).parameters.get("fair", inspect.Parameter).default is True
 
 
 def test_the_gaussian_score_is_the_textbook_one(generator):
@@ -112,27 +100,6 @@ def test_one_member_is_the_absolute_error_and_arrays_are_welcome(generator):
     x, y = normal((5, 1, 2), generator), normal((5, 2), generator)
     assert crps(x.numpy(), y.numpy(), fair=False).value == pytest.approx(float((x[:, 0] - y).abs().mean()))
     assert energy_score(x, y, fair=False).value == pytest.approx(float((x[:, 0] - y).norm(dim=1).mean()))
-
-
-@pytest.mark.parametrize("score", FAIR, ids=lambda score: score.__name__)
-def test_the_fair_form_of_a_single_member_is_refused(score, generator):
-    """Its spread is unknown: the answer was that of the other form, without a warning. Over all scores with one."""
-    x, y = normal((5, 1, 3), generator), normal((5, 3), generator)
-    if score is brier_score:
-        x, y = (x > 0).double(), (y > 0).double()
-    with pytest.raises(
-        InvalidInputError, match=f"{score.__name__}: the fair form needs at least two members, got 1"
-    ):
-        score(x, y)
-    assert math.isfinite(score(x, y, fair=False).value)
-
-
-def test_all_scores_with_a_fair_form_are_tried():
-    found = set()
-    for one in pkgutil.iter_modules(metrics.__path__, "interpolants.metrics."):
-        module = importlib.import_module(one.name)
-        found |= {name for name, value in vars(module).items() if _is_fair_score(value, one.name)}
-    assert found == {score.__name__ for score in FAIR}
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from interpolants.data.tracks import Tracks
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.runs.files import check_free, write_table
 from interpolants.runs.recipe import make_method, make_recipe, make_task
-from interpolants.runs.values import Place, read_value, read_values
+from interpolants.runs.values import Place, read_values
 
 
 def read(method=None, split=None, seed=0, **data):
@@ -70,14 +69,6 @@ def test_digits_keep_their_split_and_problems_follow_the_seed():
     assert torch.equal(one.train["x1"], two.train["x1"])
     assert not torch.equal(one.train["x1"], other.train["x1"])
     assert values["x1"].truth.noise == 0.2
-
-
-def test_a_problem_may_draw_a_container_of_its_own():
-    draws = {"problem": "charged_particles", "n": 3, "frames": 2}
-    found = read_value("tracks", draws, Place())
-    assert isinstance(found.value, Tracks)
-    assert found.value.x.shape == (3, 2, 5, 3)
-    assert read_value("x1", {"problem": "moons", "n": 3}, Place()).value.shape == (3, 2)
 
 
 def test_what_follows_is_a_step_of_the_process_row_by_row():

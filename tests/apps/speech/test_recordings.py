@@ -176,3 +176,19 @@ def test_an_answer_is_written_as_its_file_was(tmp_path, encoding, size):
     quiet.write_file(tmp_path / "out.ogg")  # which has an encoding of its own
     with pytest.raises(InvalidInputError, match="a recording must have a rate"):
         Recording(x).write_file(tmp_path / "none.wav")
+
+
+@pytest.mark.parametrize("read", ["file", "folder"])
+def test_sound_that_states_more_than_it_holds_is_refused(tmp_path, read):
+    file = tmp_path / "a.flac"
+    soundfile.write(file, np.sin(np.arange(4000)), 8000)
+    data = bytearray(file.read_bytes())
+    data[22:26] = b"\x7f\xff\xff\xff"  # the count of samples, at the end of FLAC's first block
+    file.write_bytes(bytes(data))
+    with pytest.raises(InvalidInputError, match=r"a\.flac must unpack to at most 300 times its size"):
+        read_recording(file) if read == "file" else read_folder(tmp_path)
+
+
+def test_silence_that_packs_well_is_read(tmp_path):
+    soundfile.write(tmp_path / "a.flac", np.zeros(400_000), 8000)
+    assert len(read_recording(tmp_path / "a.flac")) == 400_000
