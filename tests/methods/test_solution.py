@@ -17,7 +17,8 @@ from interpolants.framework.task import Task
 from interpolants.methods.questions.solution import SolutionAndResidual
 from interpolants.methods.rivals.numerical_solver import NumericalSolver
 
-DECAY = pde.LinearDecay(rate=1.0, end=2.0)
+DECAY = pde.ODE(rates=lambda t, u: -u, start=(1.0,), end=2.0)
+SWING = pde.ODE(rates=lambda t, u: torch.stack([u[:, 1], -u[:, 0]], 1), start=(1.0, 0.0), end=5.0)
 POINTS = {"points": Role(name="points")}
 
 
@@ -86,7 +87,7 @@ def test_without_a_truth_only_the_residual_is_told():
     assert len(found.figures[0].panels) == 1
 
 
-@pytest.mark.parametrize("problem", [pde.LotkaVolterra(), pde.AllenCahn(diffusion=1e-2)], ids=["ode", "pde"])
+@pytest.mark.parametrize("problem", [SWING, pde.AllenCahn(diffusion=1e-2)], ids=["ode", "pde"])
 def test_numerical_solutions_are_of_fourth_order(problem):
     at = torch.rand(50, len(problem.axes), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     at[:, 0] = problem.end * (
@@ -101,13 +102,12 @@ def test_numerical_solutions_are_of_fourth_order(problem):
 def test_a_numerical_solution_is_stored_and_names_its_columns(tmp_path):
     import interpolants
 
-    method = NumericalSolver(steps=40).fit(pde.LotkaVolterra())
+    method = NumericalSolver(steps=40).fit(pde.AllenCahn(diffusion=1e-2))
     back = interpolants.load(method.save(tmp_path / "m"))
-    times = pd.DataFrame({"t": [0.0, 2.5]})
-    assert_close(
-        torch.tensor(back.solve(times).to_numpy()), method.solve(torch.tensor([[0.0], [2.5]]).double())
-    )
-    assert list(back.solve(times).columns) == ["prey", "predators"]
+    points = pd.DataFrame({"t": [0.0, 0.5], "x": [0.1, -0.2]})
+    found = back.solve(points)
+    assert_close(torch.tensor(found.to_numpy()), method.solve(torch.tensor(points.to_numpy())))
+    assert list(found.columns) == ["u"]
 
 
 def test_what_cannot_be_is_refused():
