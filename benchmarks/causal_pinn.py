@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from interpolants import pde
 from interpolants.sciml import CausalPINN
+from interpolants.sciml.pinn.pde.lotka_volterra import LotkaVolterra
 
 TIMES = 64
 
@@ -28,10 +28,10 @@ def run(
         end: Last time of the equations.
         report: Where lines go.
     """
-    problem = pde.LotkaVolterra(end=end)
+    problem = LotkaVolterra(end=end)
     report(f"| Lotka-Volterra, T = {end:g}, {steps} steps | relative L2, each seed | seconds, each seed |")
     report("| --- | --- | --- |")
-    peers: dict[str, Callable[[pde.LotkaVolterra, int, int], Any]] = {"causal": _causal, "plain": _plain}
+    peers: dict[str, Callable[[LotkaVolterra, int, int], Any]] = {"causal": _causal, "plain": _plain}
     if _has_deepxde():
         peers["DeepXDE, points anew in each step"] = _deepxde
     for name, solve in peers.items():
@@ -49,7 +49,7 @@ def _has_deepxde() -> bool:
 
 
 def _measured(
-    solve: Callable[..., Any], problem: pde.LotkaVolterra, steps: int, seed: int
+    solve: Callable[..., Any], problem: LotkaVolterra, steps: int, seed: int
 ) -> tuple[float, float]:
     """Relative error on 2000 times, and seconds of processor time."""
     begin = time.process_time()
@@ -60,15 +60,15 @@ def _measured(
     return float((torch.as_tensor(answer(t)).double() - truth).norm() / truth.norm()), seconds
 
 
-def _causal(problem: pde.LotkaVolterra, steps: int, seed: int) -> Any:
+def _causal(problem: LotkaVolterra, steps: int, seed: int) -> Any:
     return CausalPINN(steps=steps, batch_size=TIMES, seed=seed).fit(problem).solve
 
 
-def _plain(problem: pde.LotkaVolterra, steps: int, seed: int) -> Any:
+def _plain(problem: LotkaVolterra, steps: int, seed: int) -> Any:
     return CausalPINN(steepness=0.0, steps=steps, batch_size=TIMES, seed=seed).fit(problem).solve
 
 
-def _deepxde(problem: pde.LotkaVolterra, steps: int, seed: int) -> Any:
+def _deepxde(problem: LotkaVolterra, steps: int, seed: int) -> Any:
     """Its own loop: the start is exact, residual points are drawn anew, the learning rate falls along a cosine."""
     os.environ.setdefault("DDE_BACKEND", "pytorch")
     import deepxde as dde

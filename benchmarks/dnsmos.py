@@ -41,7 +41,7 @@ def run(
     """DNSMOS of test prompts: clean, in noise, less a noise floor, and restored by the model of a run.
 
     Args:
-        folder: Run of ``recipes/speech_enhancement_prompts.toml``.
+        folder: Run of ``speech_enhancement_prompts.toml``.
         most: Test prompts.
         test: Prompts that the run kept for the test.
         draws: Draws whose mean is the answer.

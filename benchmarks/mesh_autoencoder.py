@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from benchmarks.overhead import machine
 from interpolants.apps.simulation import TextToSimulation
-from interpolants.data.mesh_fields import MeshField
+from interpolants.apps.simulation.data.mesh_fields import MeshField
 
 Field = Callable[[Tensor], Tensor]
 TIMES = torch.linspace(0, 1, 8, dtype=torch.float64)

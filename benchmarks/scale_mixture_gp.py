@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.overhead import machine
 from interpolants.data import load
-from interpolants.kernels import NNGP
+from interpolants.sciml.gp.kernels.infinite_width import NNGP
 from interpolants.sciml.gp.scale_evidence import Spectrum, scale_nodes
 from interpolants.sciml.gp.scale_mixture_gp import ScaleMixtureGP
 

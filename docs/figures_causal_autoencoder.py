@@ -2,7 +2,7 @@
 
 ::
 
-    interpolants run --config recipes/causal_autoencoder.toml --out runs/causal
+    interpolants run --config causal_autoencoder --out runs/causal
     python docs/figures_causal_autoencoder.py runs/causal
 """
 
@@ -15,8 +15,8 @@ from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 import interpolants
-from interpolants.problems.pendulum_shadow import PendulumShadow
-from interpolants.problems.thick_digits import ThickDigits
+from interpolants.apps.causal.problems.pendulum_shadow import PendulumShadow
+from interpolants.apps.causal.problems.thick_digits import ThickDigits
 from interpolants.runs.models import find_model
 
 IMAGES = Path(__file__).parent / "images"

@@ -1,18 +1,18 @@
 """Draw ``docs/images/causal_pinn.png``: ``python docs/figures_causal_pinn.py``.
 
-Trains two networks on the Lotka-Volterra equations, causally and plainly, as ``recipes/causal_pinn.toml`` does with
+Trains two networks on the Lotka-Volterra equations, causally and plainly, as ``causal_pinn.toml`` does with
 seed 0; half a minute on one core.
 """
 
 from pathlib import Path
 
-from interpolants import pde
 from interpolants.framework.figures import Figure
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Task
 from interpolants.methods.questions.solution import SolutionAndResidual
 from interpolants.reports.draw import save
 from interpolants.sciml import CausalPINN
+from interpolants.sciml.pinn.pde.lotka_volterra import LotkaVolterra
 
 IMAGES = Path(__file__).parent / "images"
 RIVALS = (
@@ -23,7 +23,7 @@ RIVALS = (
 
 def figure() -> Figure:
     """Both components with the truth, and error and causal weights over time."""
-    problem = pde.LotkaVolterra()
+    problem = LotkaVolterra()
     method = CausalPINN(steps=6000).fit(problem)
     task = Task.of(method.roles(), {"problem": problem})
     found = ask(SolutionAndResidual(steepness=128.0), method, task, RIVALS)

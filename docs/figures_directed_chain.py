@@ -13,8 +13,8 @@ from torch import Tensor
 import interpolants
 from interpolants.data import load
 from interpolants.framework.figures import Axis, Figure, Panel, Series
-from interpolants.metrics.path_scores import path_dependence
 from interpolants.reports.draw import save
+from interpolants.sciml.processes.metrics.path_scores import path_dependence
 
 IMAGES, RUNS = Path(__file__).parent / "images", Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
 SENSORS, TEST, LINKS, CHAINS = ["261 Queen Street", "Te Ara Tahuhu Walkway"], 4344, 8, 8

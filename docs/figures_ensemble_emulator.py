@@ -2,7 +2,7 @@
 
 ::
 
-    interpolants run --config recipes/ensemble_emulator.toml --out runs/ensembles
+    interpolants run --config ensemble_emulator --out runs/ensembles
     python docs/figures_ensemble_emulator.py runs/ensembles
 """
 

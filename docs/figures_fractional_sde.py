@@ -13,8 +13,8 @@ from torch import Tensor
 import interpolants
 from interpolants.data import load
 from interpolants.framework.figures import Axis, Figure, Panel, Series
-from interpolants.kernels.fractional_gaussian import sample_increments
 from interpolants.reports.draw import save
+from interpolants.sciml.processes.kernels.fractional_gaussian import sample_increments
 
 IMAGES, RUNS = Path(__file__).parent / "images", Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
 BANDS = (0.05, 0.5, 0.95)

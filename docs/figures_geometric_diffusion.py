@@ -2,8 +2,8 @@
 
 ::
 
-    interpolants run --config recipes/geometric_diffusion_storms.toml --out runs/storms
-    interpolants run --config recipes/geometric_diffusion.toml --out runs/charges
+    interpolants run --config geometric_diffusion_storms --out runs/storms
+    interpolants run --config geometric_diffusion --out runs/charges
     python docs/figures_geometric_diffusion.py runs/storms runs/charges
 """
 
@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import interpolants
+from interpolants.apps.trajectories.problems.charged_particles import ChargedParticles
 from interpolants.data import load
-from interpolants.problems import ChargedParticles
 
 IMAGES = Path(__file__).parent / "images"
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#5a6470"

@@ -1,6 +1,6 @@
 """Draw ``docs/images/gp_solver.png``: ``python docs/figures_gp_solver.py``.
 
-A fast wave by three solvers, as ``recipes/gp_solver.toml`` has them, the learnt spectrum, and fast waves on a square; a
+A fast wave by three solvers, as ``gp_solver.toml`` has them, the learnt spectrum, and fast waves on a square; a
 minute on one core.
 """
 

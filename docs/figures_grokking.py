@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from interpolants.data import load_quadratic_teacher
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.reports.draw import save
 from interpolants.sciml import QuadraticNetwork
+from interpolants.sciml.theory.data.quadratic_teacher import load_quadratic_teacher
 from interpolants.sciml.theory.learning_curves import LearningCurves
 
 IMAGES = Path(__file__).parent / "images"

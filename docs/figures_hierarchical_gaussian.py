@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from interpolants import load
-from interpolants.data import load_sine_line
 from interpolants.framework.figures import Figure
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.reports.draw import save
+from interpolants.sciml.bayes.data.sine_line import load_sine_line
 from interpolants.sciml.bayes.few_shot import FewShot
 
 IMAGES = Path(__file__).parent / "images"

@@ -2,7 +2,7 @@
 
 ::
 
-    interpolants run --config recipes/medical.toml --out runs/medical
+    interpolants run --config medical --out runs/medical
     python docs/figures_medical.py runs/medical
 """
 

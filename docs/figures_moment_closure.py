@@ -11,11 +11,11 @@ import torch
 from interpolants.framework.figures import Figure
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
-from interpolants.problems import ActiveFluidRuns
 from interpolants.reports.draw import save
 from interpolants.sciml import MomentClosure
 from interpolants.sciml.closures.closure_terms import ClosureTerms
 from interpolants.sciml.closures.long_run_averages import LongRunAverages
+from interpolants.sciml.closures.problems.active_fluid_runs import ActiveFluidRuns
 
 IMAGES = Path(__file__).parent / "images"
 

@@ -2,7 +2,7 @@
 
 ::
 
-    interpolants run --config recipes/multimodal.toml --out runs/linked
+    interpolants run --config multimodal --out runs/linked
     python docs/figures_multimodal.py runs/linked
 """
 

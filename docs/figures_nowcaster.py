@@ -2,7 +2,7 @@
 
 ::
 
-    interpolants run --config recipes/nowcaster.toml --out runs/nowcasts
+    interpolants run --config nowcaster --out runs/nowcasts
     python docs/figures_nowcaster.py runs/nowcasts
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 import interpolants
 from interpolants.apps.weather import MotionExtrapolation
-from interpolants.problems import AdvectedBlobs
+from interpolants.apps.weather.problems.advected_blobs import AdvectedBlobs
 from interpolants.runs.models import find_model
 
 IMAGES = Path(__file__).parent / "images"

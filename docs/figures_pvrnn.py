@@ -11,8 +11,8 @@ from torch import Tensor
 
 import interpolants
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
-from interpolants.problems.symbol_skeletons import hidden_regime
 from interpolants.reports.draw import save
+from interpolants.sciml.processes.problems.symbol_skeletons import hidden_regime
 
 IMAGES, RUNS = Path(__file__).parent / "images", Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
 KNOWN, STEPS, EFFORTS = 12, 6, (0, 2, 5, 10, 15, 25, 50, 100)

@@ -1,6 +1,6 @@
 """Draw ``docs/images/scale_mixture_gp.png``: ``python docs/figures_scale_mixture_gp.py``.
 
-Fits the monthly returns of ``recipes/scale_mixture_gp.toml`` with a random scale and with one scale; seconds.
+Fits the monthly returns of ``scale_mixture_gp.toml`` with a random scale and with one scale; seconds.
 """
 
 from pathlib import Path

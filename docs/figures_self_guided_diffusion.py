@@ -2,7 +2,7 @@
 
 ::
 
-    interpolants run --config recipes/self_guided_diffusion.toml --out runs/demand
+    interpolants run --config self_guided_diffusion --out runs/demand
     python docs/figures_self_guided_diffusion.py runs/demand
 """
 

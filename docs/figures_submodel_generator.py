@@ -10,9 +10,9 @@ import torch
 
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
-from interpolants.problems import ClampedPlate
 from interpolants.reports.draw import save
 from interpolants.sciml import SubmodelGenerator
+from interpolants.sciml.uq.problems.clamped_plate import ClampedPlate
 from interpolants.sciml.uq.submodel_quantities import TRUTH, SubmodelQuantities
 
 IMAGES = Path(__file__).parent / "images"

@@ -2,7 +2,7 @@
 
 ::
 
-    interpolants run --config recipes/symbolic_operator_transformer.toml --out runs/equations
+    interpolants run --config symbolic_operator_transformer --out runs/equations
     python docs/figures_symbolic_operator_transformer.py runs/equations
 """
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import interpolants
 from interpolants.data.equation_trees import read_system
-from interpolants.problems import EquationFamilies
+from interpolants.sciml.symbolic.problems.equation_families import EquationFamilies
 
 IMAGES = Path(__file__).parent / "images"
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#5a6470"

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from interpolants import load, problems
+from interpolants import load
+from interpolants.apps.simulation.data.mesh_fields import MeshField
+from interpolants.apps.simulation.problems.plume import GaussianPlume
 from interpolants.apps.simulation.simulation_questions import mesh_panel
-from interpolants.data.mesh_fields import MeshField
 from interpolants.framework.figures import Figure
 from interpolants.reports.draw import save
 
@@ -24,7 +25,7 @@ SHOWN = (0, 4, 8, 11)
 def figure(run: Path) -> Figure:
     """The truth, the answer to its sentence, and the answer to its first two frames, at four times."""
     method: Any = load(run)
-    drawn: Any = problems.GaussianPlume(held_out=1.0).sample(1, generator=torch.Generator().manual_seed(5))
+    drawn: Any = GaussianPlume(held_out=1.0).sample(1, generator=torch.Generator().manual_seed(5))
     (truth,), (prompt,) = drawn["fields"], drawn["prompt"]
     print(prompt)
     told = method.sample(1, prompt=prompt, points=truth, seed=1)[0]

@@ -7,8 +7,8 @@ one symbol by symbol; when the rule changes it is surprised, and its prediction 
 import torch
 
 from gallery.common import HUES, figure, label, legend, main
-from interpolants.problems.symbol_skeletons import hidden_regime
 from interpolants.sciml import PVRNN
+from interpolants.sciml.processes.problems.symbol_skeletons import hidden_regime
 
 METHOD = "docs/methods/predictive_rnn.md"
 CHANGE = 16  # symbols of the first rule

@@ -9,16 +9,16 @@ import torch
 
 import interpolants as itp
 from gallery.common import HUES, figure, label, legend, main
-from interpolants import pde
 from interpolants.foundations.randomness import generator
 from interpolants.sciml import RandomGridProcess
+from interpolants.sciml.pinn.pde.nonlinear_poisson import NonlinearPoisson
 
 METHOD = "docs/methods/random_grid_process.md"
 POINTS = 24
 
 
 def fields(
-    process: RandomGridProcess, family: pde.NonlinearPoisson, n: int, seed: int
+    process: RandomGridProcess, family: NonlinearPoisson, n: int, seed: int
 ) -> tuple[torch.Tensor, ...]:
     """Points, fields of the process, true ones, and parameters of n problems."""
     z, w = family.draw(n, generator(seed, "problems"))
@@ -36,7 +36,7 @@ def errors(found: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 def draw(quick: bool) -> object:
     """Train both, and compare errors on 200 problems that neither has seen."""
-    family = pde.NonlinearPoisson()
+    family = NonlinearPoisson()
     process = RandomGridProcess(steps=20 if quick else 600, inverse_steps=1, width=48, depth=2).fit(family)
     _, surrogate, truth, known = fields(process, family, 40 if quick else 600, seed=1)
     bridge = itp.Bridge(

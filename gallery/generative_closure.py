@@ -8,8 +8,8 @@ import torch
 
 import interpolants as itp
 from gallery.common import HUES, figure, label, main
-from interpolants.pde.active_fluid import complex_moments
-from interpolants.problems import ActiveFluidRuns
+from interpolants.sciml.closures.pde.active_fluid import complex_moments
+from interpolants.sciml.closures.problems.active_fluid_runs import ActiveFluidRuns
 
 METHOD = "docs/methods/moment_closure.md"
 

@@ -8,7 +8,7 @@ import torch
 
 from gallery.common import figure, label, main
 from interpolants.apps.causal import CausalAutoencoder
-from interpolants.problems.pendulum_shadow import PendulumShadow
+from interpolants.apps.causal.problems.pendulum_shadow import PendulumShadow
 
 METHOD = "docs/methods/causal_autoencoder.md"
 ASKED = {"light": torch.linspace(3, 17, 6), "angle": torch.linspace(-35, 35, 6)}

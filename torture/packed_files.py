@@ -191,8 +191,10 @@ def make_files(work: Path, scale: float) -> None:
 
 def doors() -> dict[str, tuple[tuple[str, ...], Callable[[str], Any]]]:
     """Public readers by name, with the endings that they take."""
+    from interpolants.apps.simulation.data import mesh_fields
     from interpolants.apps.speech.recordings import read_recording
-    from interpolants.data import catalogue, files, gridded_files, mesh_fields, series_table, tracks
+    from interpolants.apps.trajectories.data import tracks
+    from interpolants.data import catalogue, files, gridded_files, series_table
     from interpolants.data.coded_columns import read_coded
     from interpolants.data.mapped import on_disk
     from interpolants.data.medical_images import read_volume

@@ -27,6 +27,7 @@ from interpolants.framework.task import Task
 from interpolants.methods.questions.solution import SolutionAndResidual
 from interpolants.pde.evolution import Evolution
 from interpolants.sciml import CausalPINN
+from interpolants.sciml.pinn.pde.lotka_volterra import LotkaVolterra
 from interpolants.training import StalledWarning
 from studies.common import Study
 
@@ -50,7 +51,7 @@ class SmoothAllenCahn(pde.AllenCahn):
 
 
 _SYSTEMS: dict[str, type[Evolution]] = {
-    LV: pde.LotkaVolterra,
+    LV: LotkaVolterra,
     AC: SmoothAllenCahn,
     KS: pde.KuramotoSivashinsky,
 }

@@ -17,8 +17,8 @@ from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, markdown
 from interpolants.metrics.lyapunov import LyapunovSpectrum
-from interpolants.problems.chaotic_invariants import Invariants, checked_invariants
-from interpolants.problems.chaotic_systems import ChaoticSystem, chaotic_systems
+from interpolants.sciml.chaos.problems.chaotic_invariants import Invariants, checked_invariants
+from interpolants.sciml.chaos.problems.chaotic_systems import ChaoticSystem, chaotic_systems
 from studies.common import Study
 
 Settings = Mapping[str, Any]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from interpolants.foundations.storage import write_text
-from interpolants.problems.chaotic_invariants import TABLE, written
+from interpolants.sciml.chaos.problems.chaotic_invariants import TABLE, written
 from studies.chaotic_invariants.experiment import STUDY, invariants
 from studies.common import ROOT, read
 

@@ -16,8 +16,8 @@ from interpolants.framework.questions import ask
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.framework.task import Split, Task
-from interpolants.problems.symbol_skeletons import stochastic_skeleton
 from interpolants.sciml.processes.predictive_questions import FreeGeneration
+from interpolants.sciml.processes.problems.symbol_skeletons import stochastic_skeleton
 from interpolants.sciml.processes.pvrnn import PVRNN
 from interpolants.sciml.processes.variational_rnn import VariationalRNN
 from studies.common import Study

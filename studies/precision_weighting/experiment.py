@@ -10,16 +10,16 @@ from typing import Any
 
 import torch
 
+from interpolants.apps.weather.precision_weight import PrecisionWeight
+from interpolants.apps.weather.problems.gaussian_forecast import GaussianForecast
 from interpolants.dynamics import sample
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, across
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
-from interpolants.guidance.precision_weight import PrecisionWeight
 from interpolants.metrics.crps import crps
 from interpolants.paths import OneSidedLinear
-from interpolants.problems.gaussian_forecast import GaussianForecast
 from studies.common import Study
 
 WIDTH = 64

@@ -12,9 +12,7 @@ from interpolants.data.files import FileArray, read_array
 from interpolants.data.images import load_digits, load_fashion_mnist
 from interpolants.data.measured_tables import load_boston_housing, load_concrete, load_diabetes, load_leaves
 from interpolants.data.photographs import load_photographs
-from interpolants.data.quadratic_teacher import load_quadratic_teacher
 from interpolants.data.quantile_transform import Quantile
-from interpolants.data.sine_line import load_sine_line
 from interpolants.data.tables import (
     load_breast_cancer,
     load_diamonds,
@@ -30,8 +28,6 @@ if not TYPE_CHECKING:
 from interpolants.data.text import load_kjv
 
 __all__ = [
-    "load_quadratic_teacher",
-    "load_sine_line",
     "load_boston_housing",
     "load_concrete",
     "load_diabetes",

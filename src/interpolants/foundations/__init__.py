@@ -7,13 +7,11 @@ if TYPE_CHECKING:
     from interpolants.foundations.base import BaseDistribution
     from interpolants.foundations.derivatives import exact_divergence, probed_divergence
     from interpolants.foundations.gaussian import Gaussian
-    from interpolants.foundations.generalized_gaussian import GeneralizedGaussian
     from interpolants.foundations.student_t import StudentT
 
 __all__ = [
     "BaseDistribution",
     "Gaussian",
-    "GeneralizedGaussian",
     "StudentT",
     "exact_divergence",
     "probed_divergence",
@@ -21,7 +19,6 @@ __all__ = [
 _HOMES = {
     "BaseDistribution": "base",
     "Gaussian": "gaussian",
-    "GeneralizedGaussian": "generalized_gaussian",
     "StudentT": "student_t",
     "exact_divergence": "derivatives",
     "probed_divergence": "derivatives",

@@ -6,7 +6,6 @@ from interpolants.foundations.cards import carded
 from interpolants.metrics.attractor_dimension import correlation_integral
 from interpolants.metrics.bures_uvp import bw2_uvp, cbw2_uvp
 from interpolants.metrics.c2st import c2st
-from interpolants.metrics.calibration import expected_calibration_error, interval_calibration_error
 from interpolants.metrics.crps import crps, energy_score, mixture_crps
 from interpolants.metrics.diversity import Memorisation, memorisation
 from interpolants.metrics.energy_distance import energy_distance
@@ -32,8 +31,6 @@ __all__ = [
     "correlation_integral",
     "kaplan_yorke",
     "normalised_error",
-    "expected_calibration_error",
-    "interval_calibration_error",
     "Estimate",
     "ForecastScores",
     "GaussianKDE",

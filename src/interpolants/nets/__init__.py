@@ -13,12 +13,9 @@ from interpolants.nets.embeddings import (
     drop_condition,
     null_condition,
 )
-from interpolants.nets.grid_encoder import GridEncoder
-from interpolants.nets.kernel_integral import KernelIntegral
 from interpolants.nets.label_net import LabelNet
 from interpolants.nets.mlp import MLP
 from interpolants.nets.net import Net
-from interpolants.nets.point_packs import PointPack, neighbours
 from interpolants.nets.potential import Potential
 from interpolants.nets.transformer import TokenTransformer
 from interpolants.nets.unet import Features, UNet
@@ -32,12 +29,9 @@ __all__ = [
     "ConditionKinds",
     "Features",
     "FieldCondition",
-    "GridEncoder",
     "FourierTime",
-    "KernelIntegral",
     "LabelNet",
     "Net",
-    "PointPack",
     "Potential",
     "TokenTransformer",
     "UNet",
@@ -46,6 +40,5 @@ __all__ = [
     "critical_",
     "drop_condition",
     "named_net",
-    "neighbours",
     "null_condition",
 ]

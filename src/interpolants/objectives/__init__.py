@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
 from interpolants.objectives.critic import critic_loss, fit_critic, gradient_penalty
-from interpolants.objectives.error_variance import inverse_error_variance_weights
-from interpolants.objectives.generalized_likelihood import generalized_gaussian_loss
 from interpolants.objectives.joint import JointLoss, joint_loss
 from interpolants.objectives.labels import LabelLoss
 from interpolants.objectives.losses import (
@@ -67,8 +65,6 @@ __all__ = [
     "check_penalties",
     "critic_loss",
     "fit_critic",
-    "generalized_gaussian_loss",
     "gradient_penalty",
-    "inverse_error_variance_weights",
     "joint_loss",
 ]

@@ -22,7 +22,6 @@ from interpolants.solvers.resampling import (
 from interpolants.solvers.rk4 import RK4
 from interpolants.solvers.sde import SdeResult, SdeSolver, integrate_sde
 from interpolants.solvers.sra1 import SRA1
-from interpolants.solvers.state_noise import integrate_state_noise
 from interpolants.solvers.stochastic_heun import StochasticHeun
 from interpolants.solvers.tableau import RungeKutta, Tableau
 from interpolants.solvers.tsit5 import Tsit5
@@ -63,6 +62,5 @@ __all__ = [
     "integrate_adaptive",
     "integrate_fixed",
     "integrate_sde",
-    "integrate_state_noise",
     "integrate_weighted",
 ]

@@ -11,15 +11,15 @@ from torch.testing import assert_close
 
 from interpolants.apps.causal import CausalAutoencoder
 from interpolants.apps.causal.abduction import counterfactual_states
+from interpolants.apps.causal.causal_graph import CausalGraph
 from interpolants.apps.causal.causal_training import code_divergence
 from interpolants.apps.causal.factor_ranges import BeyondRangeWarning
 from interpolants.apps.causal.interventional import drawn_exogenous, fresh_states
+from interpolants.apps.causal.nets.structural_layer import intervene, solve_structure
 from interpolants.fields.learned import LearnedFields
-from interpolants.foundations.causal_graph import CausalGraph
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.far_values import FarValuesWarning
 from interpolants.framework.method import load
-from interpolants.nets.structural_layer import intervene, solve_structure
 from interpolants.paths.linear import OneSidedLinear
 
 # x | c ~ N(B c, S), two codes and three numbers.

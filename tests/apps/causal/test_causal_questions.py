@@ -12,13 +12,13 @@ from interpolants.apps.causal import (
     UnchangedImages,
 )
 from interpolants.apps.causal.causal_questions import _nan_deviation
+from interpolants.apps.causal.problems.pendulum_shadow import PendulumShadow
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.questions import ask
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Task
-from interpolants.problems.pendulum_shadow import PendulumShadow
 
 PROBLEM = PendulumShadow()
 

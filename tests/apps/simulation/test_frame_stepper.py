@@ -5,11 +5,11 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.apps.simulation import FrameStepper
+from interpolants.apps.simulation.data.mesh_fields import MeshField
 from interpolants.apps.simulation.frame_stepper import _step_loss
+from interpolants.apps.simulation.nets.point_packs import PointPack
 from interpolants.apps.simulation.simulation_questions import relative_l2
-from interpolants.data.mesh_fields import MeshField
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.nets.point_packs import PointPack
 
 TIMES = torch.linspace(0, 1, 6).double()
 SMALL = {"box": [[0, 0], [1, 1]], "nodes": 8, "radius": 0.3, "width": 16, "depth": 1, "heads": 2, "steps": 2}

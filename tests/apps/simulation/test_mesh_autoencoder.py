@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from interpolants.apps.simulation import TextToSimulation
-from interpolants.nets.point_packs import PointPack
+from interpolants.apps.simulation.nets.point_packs import PointPack
 
 TIMES = np.linspace(0, 1, 8)
 SMALL = {

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from interpolants.apps.simulation.data.mesh_fields import MeshField, mesh_field
 from interpolants.apps.simulation.simulation_roles import (
     MeshKind,
     PromptKind,
@@ -11,7 +12,6 @@ from interpolants.apps.simulation.simulation_roles import (
     SimulationList,
     Simulations,
 )
-from interpolants.data.mesh_fields import MeshField, mesh_field
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.roles import Reading, Role
 

@@ -2,15 +2,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants.apps.simulation.data.mesh_fields import MeshField
+from interpolants.apps.simulation.data.prompts import NUMBER
 from interpolants.apps.simulation.latent_transformer import LatentTransformer, _cut, _joined
 from interpolants.apps.simulation.mesh_autoencoder import MeshAutoencoder, _doubled
+from interpolants.apps.simulation.nets.point_packs import PointPack
 from interpolants.apps.simulation.prompt_reader import PromptReader
 from interpolants.apps.simulation.simulation_training import CloudBatches, CloudLoss, SimulationUnits
 from interpolants.apps.simulation.simulator_parts import changes, frame_units
-from interpolants.data.mesh_fields import MeshField
-from interpolants.data.prompts import NUMBER
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.nets.point_packs import PointPack
 from stirred_nets import stirred
 
 

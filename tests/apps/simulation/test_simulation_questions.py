@@ -5,13 +5,13 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.apps.simulation import TextToSimulation
+from interpolants.apps.simulation.problems.plume import GaussianPlume
 from interpolants.apps.simulation.simulation_questions import (
     ContinuedSimulations,
     PromptedSimulations,
     relative_l2,
 )
 from interpolants.framework.task import Split, Task
-from interpolants.problems.plume import GaussianPlume
 
 
 class Scripted:

@@ -6,11 +6,11 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.apps.simulation import FrameStepper, TextToSimulation
+from interpolants.apps.simulation.data.mesh_fields import MeshField
+from interpolants.apps.simulation.problems.plume import GaussianPlume
 from interpolants.apps.simulation.simulator_parts import SparseMeshWarning, UnknownPromptWarning
-from interpolants.data.mesh_fields import MeshField
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.method import load
-from interpolants.problems.plume import GaussianPlume
 from interpolants.runs.answers import read_rows
 
 SMALL = {

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from interpolants.apps.speech.classical_restoration import DelayedPrediction, SpectralSubtraction
+from interpolants.apps.speech.metrics.speech_quality import si_sdr
 from interpolants.apps.speech.recordings import Recording
 from interpolants.apps.speech.synthetic_speech import harmonic_signals
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.metrics.speech_quality import si_sdr
 
 SIGNAL = harmonic_signals(1, seconds=3.0)[0].samples
 

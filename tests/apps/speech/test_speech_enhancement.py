@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import interpolants
 from interpolants.apps.speech.degradations import AdditiveNoise, level_of
 from interpolants.apps.speech.long_recordings import joined, length_of, pieces, starts
+from interpolants.apps.speech.metrics.speech_quality import si_sdr
 from interpolants.apps.speech.recordings import Recording
 from interpolants.apps.speech.speech_enhancement import (
     LEARNS,
@@ -25,7 +26,6 @@ from interpolants.apps.speech.unusual_recordings import UnusualRecordingWarning
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.inner_nets import WrapsNet
-from interpolants.metrics.speech_quality import si_sdr
 from interpolants.nets.unet import UNet
 from interpolants.training.pairs import TimedNet
 

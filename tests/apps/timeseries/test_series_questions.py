@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants.apps.timeseries.metrics.linear_predictive import linear_predictive_score
 from interpolants.apps.timeseries.series_questions import RefinedForecasts, SyntheticWindows
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import capability
@@ -12,7 +13,6 @@ from interpolants.framework.method import Method
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.methods.parts.series import over_time, series_role
-from interpolants.metrics.linear_predictive import linear_predictive_score
 
 WAVE = np.sin(np.arange(240) * 2 * np.pi / 24) + 2
 

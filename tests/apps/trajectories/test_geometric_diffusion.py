@@ -11,21 +11,21 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.apps.trajectories import GeometricDiffusion
+from interpolants.apps.trajectories.data.tracks import Tracks
+from interpolants.apps.trajectories.metrics.displacement_errors import displacement
+from interpolants.apps.trajectories.nets.equivariant_tracks import EquivariantTracks, edge_mask
+from interpolants.apps.trajectories.problems.charged_particles import ChargedParticles
 from interpolants.apps.trajectories.track_role import SparseFramesWarning
 from interpolants.apps.trajectories.track_velocity import TrackVelocity
 from interpolants.apps.trajectories.track_windows import ShortContextWarning
-from interpolants.data.tracks import Tracks
+from interpolants.apps.trajectories.zero_mean import ZeroMeanBasis, without_mean
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.foundations.zero_mean import ZeroMeanBasis, without_mean
 from interpolants.framework.capabilities import NotAbleError
 from interpolants.framework.far_values import FarValuesWarning
 from interpolants.framework.method import load
 from interpolants.likelihood import log_prob
-from interpolants.metrics.displacement_errors import displacement
-from interpolants.nets.equivariant_tracks import EquivariantTracks, edge_mask
 from interpolants.paths import OneSidedTrigonometric
-from interpolants.problems.charged_particles import ChargedParticles
 
 SMALL = {"context": 4, "horizon": 3, "width": 8, "blocks": 2, "steps": 12, "batch_size": 8, "n_steps": 4}
 

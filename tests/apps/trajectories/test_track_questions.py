@@ -7,7 +7,7 @@ from interpolants.apps.trajectories import (
     TrackExtrapolation,
     TrackSymmetry,
 )
-from interpolants.data.tracks import Tracks
+from interpolants.apps.trajectories.data.tracks import Tracks
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task

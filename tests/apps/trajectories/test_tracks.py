@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from interpolants.apps.trajectories import TrackExtrapolation
 from interpolants.apps.trajectories.anchors import last_frame, least_squares
+from interpolants.apps.trajectories.data.tracks import Tracks, tracks_of_table
 from interpolants.apps.trajectories.track_windows import (
     ShortContextWarning,
     TrackUnits,
@@ -16,7 +17,6 @@ from interpolants.apps.trajectories.track_windows import (
     principal_axes,
 )
 from interpolants.apps.trajectories.training_tracks import told
-from interpolants.data.tracks import Tracks, tracks_of_table
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.answers import Ensemble
 

@@ -7,10 +7,10 @@ from torch.testing import assert_close
 
 from interpolants.apps.simulation import TextToSimulation
 from interpolants.apps.weather import EnsembleEmulator, Nowcaster
+from interpolants.apps.weather.data.lorenz96_ensemble import load_lorenz96_ensemble
 from interpolants.apps.weather.ensemble_rivals import DressedSeeds
 from interpolants.apps.weather.member_batches import MemberBatches, TargetUnits
 from interpolants.apps.weather.seeded_net import SeedEncoder
-from interpolants.data.lorenz96_ensemble import load_lorenz96_ensemble
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.far_values import FarValuesWarning

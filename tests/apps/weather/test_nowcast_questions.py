@@ -3,9 +3,9 @@ import torch
 
 from interpolants.apps.weather import FramePersistence, Nowcaster, NowcastSkill
 from interpolants.apps.weather.nowcast_questions import _rank, _within_frames
+from interpolants.apps.weather.problems.advected_blobs import AdvectedBlobs
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
-from interpolants.problems.advected_blobs import AdvectedBlobs
 
 pytest.importorskip("scoringrules")
 

@@ -4,8 +4,8 @@ from torch.testing import assert_close
 
 from interpolants.apps.weather import FramePersistence, MotionExtrapolation
 from interpolants.apps.weather.motion import carried, motion
+from interpolants.apps.weather.problems.advected_blobs import AdvectedBlobs
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.problems.advected_blobs import AdvectedBlobs
 
 ROUND = ("periodic", "periodic")
 

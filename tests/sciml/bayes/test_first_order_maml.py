@@ -5,10 +5,10 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.methods.rivals.linear_evidence import LinearEvidence
-from interpolants.nets.weight_vectors import WeightVectors
 from interpolants.sciml import FirstOrderMAML, PerTaskRidge
+from interpolants.sciml.bayes.linear_evidence import LinearEvidence
 from interpolants.sciml.bayes.local_solutions import descend
+from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 
 DOUBLE = {"dtype": torch.float64}
 

@@ -12,9 +12,9 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Task
-from interpolants.nets.weight_vectors import WeightVectors
 from interpolants.sciml import ChainConvergence, FunctionalPrior, TargetProcess
 from interpolants.sciml.bayes.functional_prior import ConvergenceWarning, FewFunctionsWarning
+from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 from interpolants.sciml.bayes.prior_matching import Matching, Places, Target, covariance_gap, sliced_distance
 from interpolants.sciml.bayes.target_process import squared_exponential
 from interpolants.sciml.bayes.weight_priors import FlowPrior, GaussianPrior, HierarchicalPrior, make_prior

@@ -7,14 +7,14 @@ import torch
 from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
-from interpolants.data import load_sine_line
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.methods.rivals.linear_evidence import LinearEvidence
-from interpolants.nets.weight_vectors import WeightVectors
 from interpolants.sciml import HierarchicalGaussian, TaskPosterior
+from interpolants.sciml.bayes.data.sine_line import load_sine_line
 from interpolants.sciml.bayes.episodes import Groups
 from interpolants.sciml.bayes.first_order_maml import FirstOrderMAML
+from interpolants.sciml.bayes.linear_evidence import LinearEvidence
 from interpolants.sciml.bayes.local_solutions import Descent, evidence, jacobian
+from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 from interpolants.sciml.bayes.per_task_ridge import PerTaskRidge
 from interpolants.sciml.bayes.task_posterior import FewStepsWarning, in_units, net_of
 

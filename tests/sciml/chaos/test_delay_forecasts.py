@@ -238,7 +238,7 @@ def test_weights_of_new_starts_by_hand():
 
 
 def test_new_series_leave_from_where_the_path_was(task):
-    from interpolants.problems.chaotic_systems import ChaoticSystem
+    from interpolants.sciml.chaos.problems.chaotic_systems import ChaoticSystem
     from interpolants.sciml.chaos.resampled_training import ResampledTraining
 
     question = ResampledTraining(systems=["Lorenz"], points=120, rounds=1, starts=4, length=30, jitter=0.0)

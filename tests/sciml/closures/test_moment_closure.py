@@ -11,12 +11,17 @@ from typer.testing import CliRunner
 
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.pde.active_fluid import PARAMETERS as PARAMETER_NAMES
-from interpolants.pde.active_fluid import ActiveFluid, complex_moments, real_moments, uniform_start
-from interpolants.pde.fourier_box import FourierBox
-from interpolants.problems.active_fluid_runs import ActiveFluidRuns
 from interpolants.sciml import MomentClosure
 from interpolants.sciml.closures.order_closures import OrderFactor, bingham, closed
+from interpolants.sciml.closures.pde.active_fluid import PARAMETERS as PARAMETER_NAMES
+from interpolants.sciml.closures.pde.active_fluid import (
+    ActiveFluid,
+    complex_moments,
+    real_moments,
+    uniform_start,
+)
+from interpolants.sciml.closures.pde.fourier_box import FourierBox
+from interpolants.sciml.closures.problems.active_fluid_runs import ActiveFluidRuns
 
 PARAMETERS = torch.tensor([[-1, 0.8, 0.5, 0.2, 0.05]], dtype=torch.float64)
 

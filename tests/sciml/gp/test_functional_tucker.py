@@ -13,10 +13,10 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.kernels import Matern
-from interpolants.kernels.markov_chain import infer_chain
 from interpolants.sciml.gp import functional_tucker, latent_functions
 from interpolants.sciml.gp import tucker_posterior as inference
 from interpolants.sciml.gp.functional_tucker import ExtrapolationWarning, FunctionalTucker
+from interpolants.sciml.gp.kernels.markov_chain import infer_chain
 from interpolants.sciml.gp.latent_functions import start_mode
 from interpolants.sciml.gp.tucker_sums import Entries, contracted, sums
 

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.framework.answers import InfiniteSpreadWarning
-from interpolants.kernels import NNGP
+from interpolants.sciml.gp.kernels.infinite_width import NNGP
 from interpolants.sciml.gp.scale_evidence import Groups
 from interpolants.sciml.gp.scale_mixture_gp import ScaleMixtureGP
 

@@ -19,6 +19,8 @@ from interpolants.framework.task import Task
 from interpolants.methods.questions.solution import SolutionAndResidual
 from interpolants.sciml import CausalPINN
 from interpolants.sciml.pinn.causal_pinn import SmallResidualWarning
+from interpolants.sciml.pinn.pde.linear_decay import LinearDecay
+from interpolants.sciml.pinn.pde.lotka_volterra import LotkaVolterra
 from interpolants.training import StalledWarning
 
 SMALL = {"width": 8, "depth": 1, "steps": 20, "batch_size": 8, "steepness": (4e-4, 4e-3)}
@@ -33,7 +35,7 @@ def relative(found, truth):
 
 
 def test_linear_decay_is_solved_to_one_in_ten_thousand():
-    problem = pde.LinearDecay(rate=1.0, end=2.0)
+    problem = LinearDecay(rate=1.0, end=2.0)
     settings = {
         "steepness": (1.6, 16.0),
         "width": 16,
@@ -95,7 +97,7 @@ def test_a_travelling_heat_wave_of_a_users_own_residual(window):
 
 
 def test_windows_hand_over_the_state_exactly():
-    pinn = CausalPINN(window=0.7, **SMALL).fit(pde.LinearDecay(end=2.0))
+    pinn = CausalPINN(window=0.7, **SMALL).fit(LinearDecay(end=2.0))
     begins = [one["begin"] for one in pinn.state["windows"]]
     assert_close(torch.tensor(begins), torch.tensor([0.0, 2 / 3, 4 / 3]))
     first, second, _ = pinn.state["nets"]
@@ -107,9 +109,9 @@ def test_windows_hand_over_the_state_exactly():
 
 def test_without_strength_it_is_the_plain_network_to_the_bit():
     """One rung of strength 0 against the mean of the squared residual, trained by the same loop."""
-    plain = CausalPINN(**SMALL | {"steepness": 0}).fit(pde.LotkaVolterra())
-    same = CausalPINN(**SMALL | {"steepness": (0.0,)}).fit(pde.LotkaVolterra())
-    causal = CausalPINN(**SMALL | {"steepness": 0.016}).fit(pde.LotkaVolterra())
+    plain = CausalPINN(**SMALL | {"steepness": 0}).fit(LotkaVolterra())
+    same = CausalPINN(**SMALL | {"steepness": (0.0,)}).fit(LotkaVolterra())
+    causal = CausalPINN(**SMALL | {"steepness": 0.016}).fit(LotkaVolterra())
     t = torch.linspace(0, 5, 9)[:, None]
     assert torch.equal(plain.solve(t), same.solve(t))
     assert not torch.equal(plain.solve(t), causal.solve(t))
@@ -138,7 +140,7 @@ def test_the_number_of_times_does_not_change_the_weights(initial_first):
 
 def test_a_folder_that_stored_eps_has_the_same_steepness():
     """Folders of before have ``eps``, the strength for the sum over the times of a step."""
-    pinn = CausalPINN(window=0.7, **SMALL).fit(pde.LinearDecay(end=2.0))  # windows of 2 / 3
+    pinn = CausalPINN(window=0.7, **SMALL).fit(LinearDecay(end=2.0))  # windows of 2 / 3
     parts = pinn.to_parts()
     settings = {name: value for name, value in parts["settings"].items() if name != "steepness"}
     again = CausalPINN.from_parts({**parts, "settings": {**settings, "eps": (1e-4 / 3, 1e-3 / 3)}})
@@ -159,7 +161,7 @@ def test_tables_name_axes_and_components():
     assert list(answer.columns) == ["u"]
     assert list(answer.index) == list("abcde")
     assert np.allclose(answer.to_numpy(), pinn.solve(at).numpy(), atol=1e-6)
-    times = CausalPINN(**SMALL).fit(pde.LotkaVolterra())
+    times = CausalPINN(**SMALL).fit(LotkaVolterra())
     found = times.solve(np.array([0.0, 1.0]))
     assert found.tolist()[0] == [1.0, 1.0]
     assert list(times.residual(pd.DataFrame({"t": [1.0]})).columns) == ["prey", "predators"]
@@ -324,7 +326,7 @@ def test_points_are_checked(points, words):
 @pytest.mark.slow
 def test_lotka_volterra_is_solved_causally_where_plain_training_fails_and_the_criterion_knows():
     """Seed 0: below 2 % of error with weights near 1, against a failure whose weights on fresh times tell of it."""
-    problem = pde.LotkaVolterra()
+    problem = LotkaVolterra()
     causal = CausalPINN(steps=6000).fit(problem)
     plain = {"name": "plain", "twin": {"steepness": 0.0, "steps": 3000}}
     task = Task.of(causal.roles(), {"problem": problem})

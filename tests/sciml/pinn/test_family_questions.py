@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants import pde
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Predictive
@@ -17,6 +16,8 @@ from interpolants.framework.roles import Role
 from interpolants.framework.task import Split, Task
 from interpolants.sciml import FamilySolutions, ParameterRecovery
 from interpolants.sciml.pinn.family_questions import _map_panels, _picture, median, stretched
+from interpolants.sciml.pinn.pde.family import PDEFamily
+from interpolants.sciml.pinn.pde.nonlinear_poisson import NonlinearPoisson
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Line(pde.PDEFamily):
+class Line(PDEFamily):
     """``u' = z w``, ``u(0) = 0``."""
 
     box: dict = field(default_factory=lambda: {"x": (0.0, 2.0)})
@@ -146,7 +147,7 @@ def test_what_cannot_be_asked_is_refused():
 
 
 def test_a_map_shows_the_first_coordinate_from_left_to_right():
-    family = pde.NonlinearPoisson(dimension=2, degree=1)
+    family = NonlinearPoisson(dimension=2, degree=1)
     x = _picture(family)
     own = Measured({}, {"nmse": torch.zeros(1), "truth": x[None, :, 0] + 1, "mean": x[None, :, 1] + 1})
     across, up = (panel.series[0].arrays["values"] for panel in _map_panels(family, own, {}))

@@ -12,7 +12,6 @@ from torch.testing import assert_close
 from typer.testing import CliRunner
 
 import interpolants
-from interpolants import pde
 from interpolants.cli.app import app
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
@@ -21,6 +20,9 @@ from interpolants.sciml.pinn.family_checks import MisfitWarning, SensorCountWarn
 from interpolants.sciml.pinn.family_nets import FieldNet
 from interpolants.sciml.pinn.family_training import FamilyBatches, FamilyField, FieldLoss, fixed_grid
 from interpolants.sciml.pinn.low_rank import entropy, log_density
+from interpolants.sciml.pinn.pde.family import PDEFamily
+from interpolants.sciml.pinn.pde.linear_decay import LinearDecay
+from interpolants.sciml.pinn.pde.nonlinear_poisson import NonlinearPoisson
 from interpolants.sciml.pinn.taylor import Orders
 
 
@@ -43,7 +45,7 @@ def test_low_rank_gaussians_are_dense_ones():
 
 
 @dataclass(frozen=True)
-class Scaled(pde.PDEFamily):
+class Scaled(PDEFamily):
     """``u = z`` everywhere."""
 
     box: dict = field(default_factory=lambda: {"x": (-1.0, 1.0)})
@@ -180,7 +182,7 @@ def slope(function, along):
 
 
 @dataclass(frozen=True)
-class Rod(pde.PDEFamily):
+class Rod(PDEFamily):
     """``u'' = -z u``, ``u(0) = end``, ``u(1) = 0``; ``u = end sin(k (1 - x)) / sin(k)``, ``k^2 = z``."""
 
     box: dict = field(default_factory=lambda: {"x": (0.0, 1.0)})
@@ -263,7 +265,7 @@ def test_values_that_are_no_field_of_the_family_are_told(learnt):
 
 @pytest.mark.filterwarnings("ignore::interpolants.sciml.pinn.family_checks.MisfitWarning")
 def test_parameters_come_back_in_their_own_units():
-    family = pde.NonlinearPoisson(degree=1)
+    family = NonlinearPoisson(degree=1)
     small = RandomGridProcess(**SMALL, noise=10.0).fit(family)
     told = torch.tensor([[0.5, -0.5]]), torch.tensor([[0.3, 0.1]]), torch.tensor([[[0.4], [0.0]]])
     small.state["posterior"] = lambda where, values, known: told
@@ -284,7 +286,7 @@ def test_its_commands_read_a_csv_of_sensors(learnt, tmp_path):
         interpolants.load(tmp_path / "m", **code).infer(torch.tensor(sensors(4.0).to_numpy())).mean,
         learnt.infer(torch.tensor(sensors(4.0).to_numpy())).mean,
     )
-    small = RandomGridProcess(**SMALL, noise=10.0).fit(pde.NonlinearPoisson(degree=1))
+    small = RandomGridProcess(**SMALL, noise=10.0).fit(NonlinearPoisson(degree=1))
     small.save(tmp_path / "n")
     (tmp_path / "s.csv").write_text("w,x,u\n1.5,0.1,0.4\n1.5,-0.3,0.5\n1.5,0.9,0.1\n")
     (tmp_path / "q.csv").write_text("x,z0,z1,w\n0.1,0.5,-0.2,1.5\n")
@@ -299,7 +301,7 @@ def test_its_commands_read_a_csv_of_sensors(learnt, tmp_path):
 
 
 def test_a_fixed_grid_stays_and_a_random_one_moves():
-    family = pde.NonlinearPoisson(dimension=2, degree=1)
+    family = NonlinearPoisson(dimension=2, degree=1)
     grid = fixed_grid(family, 9)
     assert grid.shape == (9, 2)
     assert grid.abs().max() < 1
@@ -338,9 +340,9 @@ def test_problems_are_refused():
     with pytest.raises(
         InvalidInputError, match="must be a family of boundary-value problems, got LinearDecay"
     ):
-        RandomGridProcess(**SMALL).fit(pde.LinearDecay())
+        RandomGridProcess(**SMALL).fit(LinearDecay())
     with pytest.raises(InvalidInputError, match="points must be more than the 5 unknown parameters, got 4"):
-        RandomGridProcess(**SMALL).fit(pde.NonlinearPoisson())
+        RandomGridProcess(**SMALL).fit(NonlinearPoisson())
 
 
 def test_rows_are_checked(learnt):

@@ -13,13 +13,13 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.questions import ask
 from interpolants.framework.series import Series
 from interpolants.framework.task import Split, Task
-from interpolants.kernels.signatures import signature, with_time
-from interpolants.metrics.path_scores import marginal_distances
-from interpolants.problems.directed_chain import LinearDirectedChain
 from interpolants.sciml.processes import DirectedChainGenerator
 from interpolants.sciml.processes.chain_paths import DirectedChain, next_link, other_paths, windows_of
 from interpolants.sciml.processes.chain_questions import ChainIndependence, PathQuality, _densities
 from interpolants.sciml.processes.directed_chain import PathUnits
+from interpolants.sciml.processes.kernels.signatures import signature, with_time
+from interpolants.sciml.processes.metrics.path_scores import marginal_distances
+from interpolants.sciml.processes.problems.directed_chain import LinearDirectedChain
 from interpolants.sciml.processes.signature_loss import ExpectedSignature
 
 F64 = torch.float64

@@ -3,8 +3,8 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.problems.fractional_brownian import FractionalBrownianMotion
 from interpolants.sciml.processes import FractionalGaussianFit
+from interpolants.sciml.processes.problems.fractional_brownian import FractionalBrownianMotion
 
 
 def draw(hurst, count, length, **settings):

@@ -10,13 +10,18 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
-from interpolants.kernels.markov_fractional import MarkovMotion, optimal_weights, path_covariance, unit_scale
-from interpolants.problems.fractional_brownian import FractionalBrownianMotion
 from interpolants.sciml.processes import FractionalSDE
 from interpolants.sciml.processes.exact_evidence import exact_log_evidence
 from interpolants.sciml.processes.fractional_model import FractionalModel, Grid, ModelSettings, _next_values
 from interpolants.sciml.processes.fractional_questions import FractionalNoise
 from interpolants.sciml.processes.guided_paths import guide
+from interpolants.sciml.processes.kernels.markov_fractional import (
+    MarkovMotion,
+    optimal_weights,
+    path_covariance,
+    unit_scale,
+)
+from interpolants.sciml.processes.problems.fractional_brownian import FractionalBrownianMotion
 from interpolants.sciml.processes.series_windows import OtherUnitWarning, on_steps
 
 F64 = torch.float64

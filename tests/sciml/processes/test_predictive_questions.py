@@ -15,9 +15,9 @@ from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.task import Split, Task
 from interpolants.methods.parts.series import series_role
-from interpolants.problems.symbol_skeletons import hidden_regime, stochastic_skeleton
 from interpolants.sciml.processes import PVRNN
 from interpolants.sciml.processes.predictive_questions import Continuations, FreeGeneration, by_phase
+from interpolants.sciml.processes.problems.symbol_skeletons import hidden_regime, stochastic_skeleton
 
 
 class Oracle(Method):

@@ -8,12 +8,12 @@ from torch.testing import assert_close
 import interpolants
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.series import Series
-from interpolants.problems.symbol_skeletons import stochastic_skeleton
 from interpolants.sciml.processes import PVRNN
 from interpolants.sciml.processes.error_regression import ErrorRegression, RegressionSettings
 from interpolants.sciml.processes.latent_recurrence import LatentRecurrence, Latents, Layer
 from interpolants.sciml.processes.output_laws import OutputLaw
 from interpolants.sciml.processes.predictive_model import MetaPrior, PredictiveModel, Sequences, TrainingLoss
+from interpolants.sciml.processes.problems.symbol_skeletons import stochastic_skeleton
 
 F64 = torch.float64
 TWO = ({"d": 5, "z": 2, "tau": 1.5}, {"d": 3, "z": 1, "tau": (4.0, 4.0, 8.0)})

@@ -8,8 +8,8 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.problems.symbol_skeletons import stochastic_skeleton
 from interpolants.sciml.processes import VariationalRNN
+from interpolants.sciml.processes.problems.symbol_skeletons import stochastic_skeleton
 from interpolants.sciml.processes.series_windows import WindowBatches
 from interpolants.sciml.processes.variational_rnn import _over_gaps
 

@@ -11,12 +11,12 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
-from interpolants.problems import RandomWalk
 from interpolants.sciml.rl.assessments import assessed
 from interpolants.sciml.rl.critic_loss import CriticLoss
 from interpolants.sciml.rl.critics import Critics, Heads
 from interpolants.sciml.rl.known_values import KnownValues
 from interpolants.sciml.rl.least_squares_td import LeastSquaresTD
+from interpolants.sciml.rl.problems.random_walk import RandomWalk
 from interpolants.sciml.rl.td_critic import SkewedErrorsWarning, TDCritic, UnsettledWarning, _Batches
 from interpolants.sciml.rl.transitions import feature_units, features
 

@@ -5,9 +5,9 @@ from torch.testing import assert_close
 from interpolants.data.equation_trees import read_system
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.problems.dynamical_systems import dynamical_system
-from interpolants.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic import FittedEquations
 from interpolants.sciml.symbolic.fitted_equations import LostTermsWarning, smoothed_end, smoothed_slopes
+from interpolants.sciml.symbolic.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic.recovered_equations import symbol_error, terms_of
 
 FAMILIES = EquationFamilies(systems=("oscillator",))

@@ -9,12 +9,12 @@ from interpolants.data.equation_trees import read_system, shown_system
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import NotAbleError
 from interpolants.problems.dynamical_systems import dynamical_system
-from interpolants.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic import SymbolicOperatorTransformer
 from interpolants.sciml.symbolic.examples import ExampleBatches, Windows
 from interpolants.sciml.symbolic.hints import hidden, hint_of, skeletons
 from interpolants.sciml.symbolic.network import places
 from interpolants.sciml.symbolic.operator_transformer import UnlikeTrainingWarning, _reproduced
+from interpolants.sciml.symbolic.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic.recovered_equations import symbol_error
 from interpolants.sciml.symbolic.refinement import refine
 

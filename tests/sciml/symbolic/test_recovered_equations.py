@@ -5,8 +5,8 @@ from torch.testing import assert_close
 from interpolants.data.equation_trees import read_system
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Task
-from interpolants.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic import FittedEquations
+from interpolants.sciml.symbolic.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic.recovered_equations import (
     RecoveredEquations,
     _relative,

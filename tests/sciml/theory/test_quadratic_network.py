@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from interpolants.data import load_quadratic_teacher
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.framework.questions import ask
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Split, Task
 from interpolants.sciml import QuadraticNetwork
+from interpolants.sciml.theory.data.quadratic_teacher import load_quadratic_teacher
 from interpolants.sciml.theory.learning_curves import LearningCurves, recorded_steps
 from interpolants.sciml.theory.learning_delay import LearningDelay
 from interpolants.sciml.theory.quadratic_dynamics import QuadraticModel

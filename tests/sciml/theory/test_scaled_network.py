@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from interpolants.diagnostics.weight_kernel import tangent_kernel
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.sciml import ScaledNetwork
 from interpolants.sciml.theory.scaled_network import LazyRichScaling, SmallColumnsWarning, _Recorder
+from interpolants.sciml.theory.weight_kernel import tangent_kernel
 
 
 def blobs(n=60, seed=0):

@@ -16,10 +16,10 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.records import record
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
-from interpolants.pde.submodel import Submodel
-from interpolants.problems import ClampedPlate
 from interpolants.sciml import SubmodelGenerator
 from interpolants.sciml.uq.monte_carlo import binomial_interval, quantile_interval
+from interpolants.sciml.uq.pde.submodel import Submodel
+from interpolants.sciml.uq.problems.clamped_plate import ClampedPlate
 from interpolants.sciml.uq.submodel_generator import INTERFACE
 from interpolants.sciml.uq.submodel_quantities import TRUTH, SubmodelQuantities, relative_distance
 

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.apps.causal.abduction import WAYS, counterfactual_states
+from interpolants.apps.causal.causal_graph import CausalGraph
 from interpolants.apps.causal.causal_training import CausalLoss, CodedBatches, choose_encoder, encoded
 from interpolants.apps.causal.factor_ranges import FactorRanges, check_factors
 from interpolants.apps.causal.interventional import drawn_exogenous, fresh_states, kept_exogenous
 from interpolants.apps.causal.interventions import DO
+from interpolants.apps.causal.nets.structural_layer import StructuralLayer
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
-from interpolants.foundations.causal_graph import CausalGraph
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK
@@ -30,7 +31,6 @@ from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.build import choose_net
-from interpolants.nets.structural_layer import StructuralLayer
 from interpolants.objectives.losses import VelocityLoss
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.training.pairs import finished
@@ -53,7 +53,7 @@ class CausalAutoencoder(Trained):
 
     Args:
         graph: Factors and which causes which: text, pairs, a table, a ``networkx.DiGraph``; see
-            :class:`~interpolants.foundations.causal_graph.CausalGraph`.
+            :class:`~interpolants.apps.causal.causal_graph.CausalGraph`.
         block: d, numbers of the code of each factor.
         code_weight: Weight of the divergences of the codes beside the decoder's error; by factor, whatever the block.
         spread: Deviation of codes about known factors, in deviations of the factor. The paper's 1 pulls a code half way

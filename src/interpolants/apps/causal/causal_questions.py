@@ -10,6 +10,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.apps.causal.metrics.disentanglement import dci
+from interpolants.apps.causal.metrics.factor_regression import FactorRegression
+from interpolants.apps.causal.problems.counterfactual_images import CounterfactualImages
 from interpolants.data.arrays import is_table
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
@@ -21,11 +24,8 @@ from interpolants.framework.roles import Role
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import options_for
 from interpolants.methods.questions.distances import as_tensor
-from interpolants.metrics.disentanglement import dci
 from interpolants.metrics.estimate import Estimate
-from interpolants.metrics.factor_regression import FactorRegression
 from interpolants.metrics.label_classifier import LabelClassifier
-from interpolants.problems.counterfactual_images import CounterfactualImages
 
 # Values are drawn between these quantiles of the training factors, where no problem says what can be reached.
 _INNER = (0.05, 0.95)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from interpolants.apps.causal.nets.image_encoder import ImageEncoder
 from interpolants.nets.embeddings import drop_condition
-from interpolants.nets.image_encoder import ImageEncoder
 from interpolants.nets.perceptron import Perceptron
 from interpolants.objectives.losses import Objective
 from interpolants.objectives.times import TimeSampler

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from interpolants.foundations.causal_graph import CausalGraph, tells_order
+from interpolants.apps.causal.causal_graph import CausalGraph, tells_order
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record
 

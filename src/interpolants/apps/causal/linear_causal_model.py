@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from interpolants.apps.causal.causal_graph import CausalGraph
 from interpolants.apps.causal.factor_ranges import check_factors
 from interpolants.apps.causal.interventions import DO
-from interpolants.foundations.causal_graph import CausalGraph
+from interpolants.apps.causal.nets.structural_layer import intervene
 from interpolants.foundations.checks import positive
 from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability
@@ -18,7 +19,6 @@ from interpolants.framework.frames import Standard, constant_columns
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
-from interpolants.nets.structural_layer import intervene
 
 
 class LinearCausalModel(Method):

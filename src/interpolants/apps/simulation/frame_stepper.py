@@ -11,10 +11,12 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from interpolants.apps.simulation.data.mesh_fields import MeshField
+from interpolants.apps.simulation.nets.kernel_integral import KernelIntegral, Pairs
+from interpolants.apps.simulation.nets.point_packs import PointPack
 from interpolants.apps.simulation.simulation_roles import Simulations
 from interpolants.apps.simulation.simulation_training import SimulationUnits
 from interpolants.apps.simulation.simulator_parts import warn_if_sparse
-from interpolants.data.mesh_fields import MeshField
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.remembered import Remembered
@@ -22,9 +24,7 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.nets.kernel_integral import KernelIntegral, Pairs
 from interpolants.nets.net import empty_table, materialise
-from interpolants.nets.point_packs import PointPack
 from interpolants.nets.query_decoder import Layer
 from interpolants.training.pairs import finished
 

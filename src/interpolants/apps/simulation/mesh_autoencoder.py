@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from interpolants.apps.simulation.nets.kernel_integral import RULES, KernelIntegral, Pairs, area_weights
+from interpolants.apps.simulation.nets.point_packs import PointPack
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.remembered import Remembered
-from interpolants.nets.kernel_integral import RULES, KernelIntegral, Pairs, area_weights
 from interpolants.nets.net import materialise
-from interpolants.nets.point_packs import PointPack
 
 _CONVOLUTIONS: dict[int, Any] = {1: nn.Conv2d, 2: nn.Conv3d}
 _GROUPS = 4
@@ -37,7 +37,7 @@ class MeshAutoencoder(Remembered, id="mesh_autoencoder"):
         stretch: The time counts so many times as much as space, so that they see each other within
             ``radius / stretch`` of time.
         hidden: Width of the kernels.
-        rule: As in :class:`~interpolants.nets.kernel_integral.KernelIntegral`.
+        rule: As in :class:`~interpolants.apps.simulation.nets.kernel_integral.KernelIntegral`.
         by_area: Whether points count by the size of their cells, for meshes that are finer in some places.
         seed: Seed of the initial weights.
 

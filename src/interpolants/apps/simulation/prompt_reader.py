@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from interpolants.data.prompts import NOTHING, NUMBER, UNKNOWN
+from interpolants.apps.simulation.data.prompts import NOTHING, NUMBER, UNKNOWN
 from interpolants.foundations.remembered import Remembered
 from interpolants.nets.embeddings import FourierTime
 from interpolants.nets.net import empty_table, materialise

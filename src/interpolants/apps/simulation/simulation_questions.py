@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from interpolants.data.mesh_fields import MeshField, mesh_field
+from interpolants.apps.simulation.data.mesh_fields import MeshField, mesh_field
 from interpolants.foundations.checks import whole
 from interpolants.foundations.extras import require
 from interpolants.framework.figures import Axis, Figure, Panel, Series

@@ -8,8 +8,14 @@ from typing import Any, ClassVar
 
 import torch
 
+from interpolants.apps.simulation.data.mesh_fields import (
+    SUFFIXES,
+    MeshField,
+    mesh_field,
+    read_mesh_fields,
+    write_mesh_fields,
+)
 from interpolants.data.arrays import Kind as Given
-from interpolants.data.mesh_fields import SUFFIXES, MeshField, mesh_field, read_mesh_fields, write_mesh_fields
 from interpolants.data.unit_words import same_unit
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record, settings_of

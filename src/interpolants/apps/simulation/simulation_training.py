@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from interpolants.apps.simulation.data.mesh_fields import MeshField
 from interpolants.apps.simulation.mesh_autoencoder import MeshAutoencoder
-from interpolants.data.mesh_fields import MeshField
+from interpolants.apps.simulation.nets.point_packs import PointPack
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record
-from interpolants.nets.point_packs import PointPack
 from interpolants.objectives.times import TimeSampler
 
 # Share of a mesh that the encoder sees in training, at least: it then learns to fill in what lies between.

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.apps.simulation.data.mesh_fields import MeshField
+from interpolants.apps.simulation.data.prompts import PromptVocabulary, comma_numbers
 from interpolants.apps.simulation.mesh_autoencoder import MeshAutoencoder
+from interpolants.apps.simulation.nets.point_packs import PointPack
 from interpolants.apps.simulation.prompt_reader import PromptReader
 from interpolants.apps.simulation.simulation_training import SimulationUnits
-from interpolants.data.mesh_fields import MeshField
-from interpolants.data.prompts import PromptVocabulary, comma_numbers
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.frames import Standard
-from interpolants.nets.point_packs import PointPack
 
 # Share of nodes without a point from which on a mesh is too sparse to be read.
 _SPARSE = 0.5

@@ -10,8 +10,12 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from interpolants.apps.simulation.data.mesh_fields import MeshField
+from interpolants.apps.simulation.data.prompts import PromptVocabulary
 from interpolants.apps.simulation.latent_transformer import LatentTransformer
 from interpolants.apps.simulation.mesh_autoencoder import MeshAutoencoder, check_sizes
+from interpolants.apps.simulation.nets.kernel_integral import RULES
+from interpolants.apps.simulation.nets.point_packs import PointPack
 from interpolants.apps.simulation.prompt_reader import PromptBatches, PromptReader, reader_loss
 from interpolants.apps.simulation.simulation_roles import Simulations
 from interpolants.apps.simulation.simulation_training import (
@@ -29,8 +33,6 @@ from interpolants.apps.simulation.simulator_parts import (
     read_prompts,
     warn_if_sparse,
 )
-from interpolants.data.mesh_fields import MeshField
-from interpolants.data.prompts import PromptVocabulary
 from interpolants.dynamics.sample import sample as carry
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
@@ -48,8 +50,6 @@ from interpolants.guidance.classifier_free import ClassifierFree
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.start_points import draw_base
-from interpolants.nets.kernel_integral import RULES
-from interpolants.nets.point_packs import PointPack
 from interpolants.objectives.conditioned_loss import check_head, net_and_loss
 from interpolants.training.pairs import TimedNet, finished
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from interpolants.apps.speech.compressed_spectra import CompressedSpectra
 from interpolants.apps.speech.degradations import level_of
+from interpolants.apps.speech.metrics.speech_quality import estoi, pesq, si_ratios, si_sdr
 from interpolants.apps.speech.recordings import Recording, channels_of
 from interpolants.foundations.checks import whole
 from interpolants.foundations.randomness import generator
@@ -21,7 +22,6 @@ from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.methods.parts.choices import member
 from interpolants.methods.questions.calls import with_seed
-from interpolants.metrics.speech_quality import estoi, pesq, si_ratios, si_sdr
 
 _NO_PESQ = Finding(
     text="PESQ was not measured: its package is not installed.",

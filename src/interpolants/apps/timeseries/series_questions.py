@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.apps.timeseries.metrics.linear_predictive import linear_predictive_score, predictive_errors
 from interpolants.data.windows import all_windows, phase_randomised
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
@@ -22,7 +23,6 @@ from interpolants.framework.task import Task, rolling
 from interpolants.methods.questions.calls import with_seed
 from interpolants.methods.questions.series_parts import all_series_of, beside, named
 from interpolants.metrics.estimate import Estimate
-from interpolants.metrics.linear_predictive import linear_predictive_score, predictive_errors
 from interpolants.metrics.quantile_loss import loss_of_cases
 
 

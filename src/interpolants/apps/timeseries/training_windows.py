@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from interpolants.apps.timeseries.nets.sequence import SequenceNet
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.data.windows import all_windows, interpolated, with_lags
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import invalid
 from interpolants.framework.series import Series
-from interpolants.nets.sequence import SequenceNet
 from interpolants.objectives.joint import Weight, joint_loss
 from interpolants.objectives.losses import Objective
 from interpolants.objectives.times import TimeSampler

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interpolants.apps.trajectories.nets.equivariant_tracks import EquivariantTracks
 from interpolants.apps.trajectories.track_windows import Windows
+from interpolants.apps.trajectories.zero_mean import mean_point
 from interpolants.foundations.remembered import Remembered
-from interpolants.foundations.zero_mean import mean_point
-from interpolants.nets.equivariant_tracks import EquivariantTracks
 from interpolants.nets.net import materialise
 
 ANCHORS = ("learnt", "last", "mean", "centre")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from interpolants.apps.trajectories.anchors import ANCHORS, least_squares
+from interpolants.apps.trajectories.data.tracks import Tracks
 from interpolants.apps.trajectories.track_role import tracks_role
 from interpolants.apps.trajectories.track_velocity import TrackVelocity
 from interpolants.apps.trajectories.track_windows import (
@@ -22,7 +23,6 @@ from interpolants.apps.trajectories.track_windows import (
     principal_axes,
 )
 from interpolants.apps.trajectories.training_tracks import TrackBatches, TrackLoss, covariance_root, told
-from interpolants.data.tracks import Tracks
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.checks import one_of, whole

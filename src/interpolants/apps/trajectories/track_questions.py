@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.apps.trajectories.data.tracks import Tracks
+from interpolants.apps.trajectories.metrics.displacement_errors import displacement
 from interpolants.apps.trajectories.track_role import tracks_role
-from interpolants.data.tracks import Tracks
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
@@ -18,7 +19,6 @@ from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.roles import Reading, kind_of
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import options_for, takes, with_seed
-from interpolants.metrics.displacement_errors import displacement
 from interpolants.metrics.estimate import Estimate
 
 _SHOWN = 6

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.apps.trajectories.data.tracks import Tracks, ragged_tracks, read_tracks, tracks_of_table
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor, is_table
-from interpolants.data.tracks import Tracks, ragged_tracks, read_tracks, tracks_of_table
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.roles import Reading, Role, role_kind
 
@@ -21,15 +21,15 @@ class SparseFramesWarning(UserWarning):
 
 
 class TracksKind:
-    """Moving points of several cases, as :class:`~interpolants.data.tracks.Tracks`."""
+    """Moving points of several cases, as :class:`~interpolants.apps.trajectories.data.tracks.Tracks`."""
 
     has_rows = True
 
     def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tracks, Given]:
         """From arrays with NaN where nothing was seen, a list with one array per case, a long table or a file.
 
-        ``{"x": positions, "types": types}`` brings the types of nodes. See :func:`~interpolants.data.tracks.Tracks.of`,
-        :func:`~interpolants.data.tracks.ragged_tracks` and :func:`~interpolants.data.tracks.tracks_of_table`.
+        ``{"x": positions, "types": types}`` brings the types of nodes. See ``Tracks.of``,
+        ``ragged_tracks`` and ``tracks_of_table``.
 
         Raises:
             InvalidInputError: If it is none of them, or its dimensions are not those of the fit.

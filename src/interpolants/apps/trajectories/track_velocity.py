@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.apps.trajectories.anchors import Anchor
+from interpolants.apps.trajectories.nets.equivariant_tracks import EquivariantTracks, edge_mask
+from interpolants.apps.trajectories.nets.track_layers import safe_length
+from interpolants.apps.trajectories.zero_mean import ZeroMeanBasis
 from interpolants.foundations.ops import batch_time
 from interpolants.foundations.remembered import Remembered
-from interpolants.foundations.zero_mean import ZeroMeanBasis
 from interpolants.nets.embeddings import FourierTime
-from interpolants.nets.equivariant_tracks import EquivariantTracks, edge_mask
 from interpolants.nets.net import empty_table, materialise
-from interpolants.nets.track_layers import safe_length
 
 _FEATURES = 32
 
@@ -51,7 +51,7 @@ class TrackVelocity(Remembered, id="track_velocity"):
     """The anchor, and the velocity of the state: displacements of a network, and the state times a number.
 
     With ``context=0`` there is no anchor, and the state are coordinates of whole trajectories without their mean
-    (:class:`~interpolants.foundations.zero_mean.ZeroMeanBasis`).
+    (:class:`~interpolants.apps.trajectories.zero_mean.ZeroMeanBasis`).
 
     Args:
         anchor: Kind of anchor.

@@ -10,10 +10,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from interpolants.data.tracks import Tracks
+from interpolants.apps.trajectories.data.tracks import Tracks
+from interpolants.apps.trajectories.zero_mean import mean_point
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record
-from interpolants.foundations.zero_mean import mean_point
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from interpolants.apps.weather.data.climatology import GridClimatology
 from interpolants.apps.weather.ensembles import analysis_role, checked_seeds, ensemble_role, of_same_cases
 from interpolants.apps.weather.member_batches import MemberBatches, TargetUnits
+from interpolants.apps.weather.nets.grid_edges import check_edges
 from interpolants.apps.weather.seeded_net import SeededNet
-from interpolants.data.climatology import GridClimatology
 from interpolants.data.gridded import Gridded
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
@@ -29,7 +30,6 @@ from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.methods.parts.validation import followed
-from interpolants.nets.grid_edges import check_edges
 from interpolants.objectives.conditioned_loss import ConditionedLoss, check_head
 from interpolants.objectives.joint import joint_loss
 from interpolants.objectives.times import StratifiedTimes

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.apps.weather.data.climatology import GridClimatology
 from interpolants.apps.weather.ensemble_figures import (
     case_figure,
     paired_figure,
@@ -17,7 +18,13 @@ from interpolants.apps.weather.ensemble_figures import (
     spectra_figure,
 )
 from interpolants.apps.weather.ensembles import ensemble_role, of_same_cases
-from interpolants.data.climatology import GridClimatology
+from interpolants.apps.weather.metrics.event_scores import brier_of_cases, log_loss_of_cases
+from interpolants.apps.weather.metrics.field_scores import (
+    correlation_of_cases,
+    power_spectrum,
+    spectral_gap,
+    variogram_of_cases,
+)
 from interpolants.data.gridded import Gridded
 from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
@@ -31,13 +38,6 @@ from interpolants.methods.questions.calls import with_seed
 from interpolants.metrics.crps import crps_of_cases, energy_of_cases, score_estimate
 from interpolants.metrics.ensemble import rank_counts, spread_skill, unreliability
 from interpolants.metrics.estimate import Estimate
-from interpolants.metrics.event_scores import brier_of_cases, log_loss_of_cases
-from interpolants.metrics.field_scores import (
-    correlation_of_cases,
-    power_spectrum,
-    spectral_gap,
-    variogram_of_cases,
-)
 
 _OTHERS = "the members that were left out"
 # Most pairs of entries of the variogram score; of larger fields so many are drawn.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from interpolants.nets.grid_edges import beyond_edges
+from interpolants.apps.weather.nets.grid_edges import beyond_edges
 
 # Smoothing of the frames in cells, and weight of the whole field beside the window, round by round: first the one
 # motion of the whole field, from smooth frames to sharp ones, then that of each place.

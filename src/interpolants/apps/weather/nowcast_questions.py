@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor
 
+from interpolants.apps.weather.metrics.event_scores import critical_success_index
 from interpolants.apps.weather.nowcast_figures import leads_figure, nowcast_figure, uncertainty_figure
 from interpolants.apps.weather.sequences import maps, sequences_role
 from interpolants.data.gridded import Gridded
@@ -26,7 +27,6 @@ from interpolants.methods.questions.calls import options_for
 from interpolants.metrics.crps import crps_of_cases, score_estimate
 from interpolants.metrics.ensemble import spread_skill
 from interpolants.metrics.estimate import Estimate
-from interpolants.metrics.event_scores import critical_success_index
 from interpolants.metrics.ranks import rank_correlation
 
 _ROLE = "sequences"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from interpolants.apps.weather.motion import carried, motion
+from interpolants.apps.weather.nets.grid_edges import check_edges
 from interpolants.apps.weather.sequences import (
     TRANSFORMS,
     Nowcasts,
@@ -23,7 +24,6 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
-from interpolants.nets.grid_edges import check_edges
 
 FLOWS = ("least_squares", "tvl1")
 

@@ -11,13 +11,13 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.apps.weather.nowcast_net import ToldFrames
+from interpolants.apps.weather.precision_weight import PrecisionWeight
 from interpolants.apps.weather.sequences import Windows
 from interpolants.dynamics.sample import Samples, sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.randomness import key
 from interpolants.foundations.registry import build
 from interpolants.guidance.classifier_free import ClassifierFree
-from interpolants.guidance.precision_weight import PrecisionWeight
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.nets.embeddings import drop_condition
 from interpolants.objectives.times import TimeSampler

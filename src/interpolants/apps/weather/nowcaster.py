@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from interpolants.apps.weather.nets.grid_edges import check_edges
 from interpolants.apps.weather.nowcast_net import PatchedNet, ToldFrames
 from interpolants.apps.weather.nowcast_runs import NowcastRuns, WindowBatches, motions_of, precision_weight
 from interpolants.apps.weather.sequences import (
@@ -37,7 +38,6 @@ from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.validation import followed
 from interpolants.metrics.crps import crps_of_cases
-from interpolants.nets.grid_edges import check_edges
 from interpolants.objectives.conditioned_loss import ConditionedLoss
 from interpolants.objectives.joint import joint_loss
 from interpolants.objectives.times import StratifiedTimes
@@ -62,13 +62,13 @@ class Nowcaster(Trained):
     One network learns a quantity of a one-sided path from Gaussian noise to the K frames. It is told the past frames as
     they are and carried along their motion to each future time, and in a share of the training steps nothing, so that
     the field may be guided: ``G + w (P - G)``. With ``w = 1`` this is the conditional model, and for an exact one that
-    is best. A weight by precision differs between cells, see :mod:`interpolants.guidance.precision_weight`.
+    is best. A weight by precision differs between cells, see :mod:`interpolants.apps.weather.precision_weight`.
 
     Args:
         past: P.
         future: K.
         guidance: w: a number, the same everywhere; ``"validated"`` for the best constant on held-out sequences; or a
-            table of :class:`~interpolants.guidance.precision_weight.PrecisionWeight`, such as ``{"strength": 0.5}``.
+            table of ``PrecisionWeight``, such as ``{"strength": 0.5}``.
         transform: ``"sqrt"`` for amounts of rain, whose many zeros and long tail a root brings nearer; ``"none"``.
         motion: ``"carried"``: past frames are also told where their motion carries them; ``"none"`` for fields that do
             not move, such as monthly means.

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interpolants.apps.weather.nets.grid_convolution import CONVOLUTIONS, GridBlock
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.checks import whole
 from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.row_times import ask
 from interpolants.foundations.types import Condition
 from interpolants.nets.build import named_net
-from interpolants.nets.grid_convolution import CONVOLUTIONS, GridBlock
 from interpolants.nets.net import materialise
 from interpolants.objectives.joint import Weight
 from interpolants.paths.path import Path

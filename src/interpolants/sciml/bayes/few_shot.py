@@ -18,9 +18,9 @@ from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.roles import take
 from interpolants.framework.task import Task
 from interpolants.methods.questions.distances import as_tensor
-from interpolants.metrics.calibration import expected_calibration_error
 from interpolants.metrics.estimate import Estimate
 from interpolants.sciml.bayes.episodes import Groups
+from interpolants.sciml.bayes.metrics.calibration import expected_calibration_error
 
 _UNKNOWN = "unknown: the tasks are"
 # The stream of the rows that are known, of tasks and of classes.

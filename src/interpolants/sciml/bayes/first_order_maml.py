@@ -15,10 +15,10 @@ from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.nets.mlp import ACTIVATIONS
-from interpolants.nets.weight_vectors import WeightVectors
 from interpolants.sciml.bayes.episodes import Groups
 from interpolants.sciml.bayes.hierarchical_gaussian import TaskBatches
 from interpolants.sciml.bayes.local_solutions import descend
+from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 from interpolants.sciml.bayes.task_posterior import (
     GROUPS,
     XY,

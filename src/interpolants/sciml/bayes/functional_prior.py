@@ -16,10 +16,10 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
-from interpolants.mcmc.convergence import effective_sample_size, split_r_hat
-from interpolants.mcmc.sghmc import SGHMC, Slope, halves
 from interpolants.nets.mlp import ACTIVATIONS
-from interpolants.nets.weight_vectors import WeightVectors
+from interpolants.sciml.bayes.mcmc.convergence import effective_sample_size, split_r_hat
+from interpolants.sciml.bayes.mcmc.sghmc import SGHMC, Slope, halves
+from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 from interpolants.sciml.bayes.prior_matching import DISTANCES, Matching, Places, Target, covariance_gap
 from interpolants.sciml.bayes.target_process import checked_lengthscale, lengthscale_of
 from interpolants.sciml.bayes.weight_priors import PRIORS, GaussianPrior, make_prior

@@ -11,8 +11,8 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.errors import invalid
-from interpolants.mcmc.langevin import langevin_moments
-from interpolants.nets.weight_vectors import WeightVectors
+from interpolants.sciml.bayes.mcmc.langevin import langevin_moments
+from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 from interpolants.sciml.bayes.normal_inverse_wishart import local_posterior, log_marginal
 
 LOCALS = ("gauss_newton", "sgd", "sgld")

@@ -13,8 +13,8 @@ from torch import Generator, Tensor
 
 from interpolants.foundations.checks import one_of
 from interpolants.nets.perceptron import Perceptron
-from interpolants.nets.weight_vectors import WeightVectors
 from interpolants.objectives.critic import fit_critic
+from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 from interpolants.sciml.bayes.target_process import draw_functions, squared_exponential
 from interpolants.sciml.bayes.weight_priors import GaussianPrior
 

@@ -15,10 +15,10 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
-from interpolants.methods.rivals.linear_evidence import linear_posterior, linear_prediction
 from interpolants.nets.mlp import ACTIVATIONS
-from interpolants.nets.weight_vectors import WeightVectors
+from interpolants.sciml.bayes.linear_evidence import linear_posterior, linear_prediction
 from interpolants.sciml.bayes.local_solutions import LOCALS, Descent, Linearised, descend
+from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 
 _FIRST_NOISE = 0.1  # variance of the noise in standardised units, before anything is known
 _LEFT = 0.5  # share of the variance of y above which descent without a prior is told not to have arrived

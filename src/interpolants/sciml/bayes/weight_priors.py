@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from interpolants.foundations.randomness import generator as seeded
-from interpolants.nets.weight_vectors import WeightVectors
+from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 
 PRIORS = ("gaussian", "hierarchical", "flow", "standard")
 

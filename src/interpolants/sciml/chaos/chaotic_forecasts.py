@@ -23,9 +23,9 @@ from interpolants.metrics.energy_distance import energy_distance
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.path_errors import normalised_error, smape, valid_time
 from interpolants.metrics.ranks import rank_correlation
-from interpolants.problems.chaotic_invariants import known_invariants
-from interpolants.problems.chaotic_systems import ChaoticSystem, chaotic_systems
 from interpolants.sciml.chaos.chaotic_series import load_chaotic_series
+from interpolants.sciml.chaos.problems.chaotic_invariants import known_invariants
+from interpolants.sciml.chaos.problems.chaotic_systems import ChaoticSystem, chaotic_systems
 
 _REDRAWN, _SHOWN = 400, 3
 

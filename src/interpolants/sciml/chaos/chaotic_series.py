@@ -3,7 +3,7 @@
 from interpolants.data.bundled import DataInfo, Dataset, Split, check_split
 from interpolants.foundations.checks import number, whole
 from interpolants.foundations.randomness import generator
-from interpolants.problems.chaotic_systems import ChaoticSystem
+from interpolants.sciml.chaos.problems.chaotic_systems import ChaoticSystem
 
 _TRAIN = 5 / 6
 

@@ -17,7 +17,7 @@ from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.task import Task
 from interpolants.metrics.estimate import Estimate
-from interpolants.problems.chaotic_systems import ChaoticSystem, chaotic_systems
+from interpolants.sciml.chaos.problems.chaotic_systems import ChaoticSystem, chaotic_systems
 
 _ORIGINS, _AHEAD, _SMOOTH = 100, 10, 5
 

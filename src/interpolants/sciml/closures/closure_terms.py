@@ -12,9 +12,9 @@ from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Question
 from interpolants.framework.task import Task
 from interpolants.methods.questions.distances import as_tensor
-from interpolants.pde.active_fluid import complex_moments
 from interpolants.sciml.closures.moment_closure import MomentClosure
 from interpolants.sciml.closures.order_closures import closed
+from interpolants.sciml.closures.pde.active_fluid import complex_moments
 
 _POINTS = 2000
 

@@ -19,10 +19,10 @@ from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.methods.questions.distances import as_tensor
 from interpolants.metrics.estimate import Estimate
-from interpolants.pde.active_fluid import ActiveFluid, complex_moments
-from interpolants.pde.fourier_box import FourierBox
 from interpolants.sciml.closures.moment_closure import MomentClosure
 from interpolants.sciml.closures.order_closures import closed
+from interpolants.sciml.closures.pde.active_fluid import ActiveFluid, complex_moments
+from interpolants.sciml.closures.pde.fourier_box import FourierBox
 
 
 @dataclass(frozen=True, kw_only=True)

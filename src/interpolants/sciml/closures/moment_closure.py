@@ -21,10 +21,15 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.pde.active_fluid import PARAMETERS, ActiveFluid, complex_moments, real_moments
-from interpolants.pde.fourier_box import FourierBox
-from interpolants.pde.orientation_tensors import check_moments
 from interpolants.sciml.closures.order_closures import FACTORS, Factor, OrderFactor, closed
+from interpolants.sciml.closures.pde.active_fluid import (
+    PARAMETERS,
+    ActiveFluid,
+    complex_moments,
+    real_moments,
+)
+from interpolants.sciml.closures.pde.fourier_box import FourierBox
+from interpolants.sciml.closures.pde.orientation_tensors import check_moments
 from interpolants.training.pairs import finished
 
 CLOSURES = ("learnt", *FACTORS)

@@ -21,7 +21,7 @@ Factor = Callable[[Tensor], Tensor]
 
 
 def closed(factor: Factor, c: Tensor, z: Tensor) -> Tensor:
-    """z_2 ``(R, n, n)`` of c and moments ``(R, 1, n, n)``, as :class:`interpolants.pde.active_fluid.ActiveFluid` asks.
+    """z_2 ``(R, n, n)`` of c and moments ``(R, 1, n, n)``, as ``ActiveFluid`` asks.
 
     Args:
         factor: F of s.

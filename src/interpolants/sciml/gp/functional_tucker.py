@@ -18,8 +18,8 @@ from interpolants.framework.far_values import FarValuesWarning
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
-from interpolants.kernels.markov_chain import ChainPosterior
 from interpolants.kernels.matern import Matern
+from interpolants.sciml.gp.kernels.markov_chain import ChainPosterior
 from interpolants.sciml.gp.latent_functions import LatentMode, LevelPosterior, start_mode
 from interpolants.sciml.gp.mode_settings import MODES, UNSEEN, ModeSettings, per_mode
 from interpolants.sciml.gp.tucker_posterior import (

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.records import record
-from interpolants.kernels.markov_chain import ChainPosterior, infer_chain, log_normalisers
 from interpolants.kernels.matern import Matern
+from interpolants.sciml.gp.kernels.markov_chain import ChainPosterior, infer_chain, log_normalisers
 
 # Lengthscales stay between these shares of the range of the coordinates, and a search ends at the least factor.
 SHORTEST, LONGEST, LEAST_FACTOR = 1e-3, 1e2, 1.01
@@ -22,7 +22,7 @@ class LevelPosterior:
         places: The levels, sorted, ``(S,)``.
         mean: ``(S, R)``.
         covariance: ``(S, R, R)``.
-        log_normaliser: As in :class:`interpolants.kernels.ChainPosterior`.
+        log_normaliser: As in :class:`interpolants.sciml.gp.kernels.markov_chain.ChainPosterior`.
     """
 
     places: Tensor

@@ -15,7 +15,7 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
-from interpolants.kernels.infinite_width import ACTIVATIONS, NNGP
+from interpolants.sciml.gp.kernels.infinite_width import ACTIVATIONS, NNGP
 from interpolants.sciml.gp.scale_evidence import (
     PRIORS,
     Factored,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
-from interpolants.pde.family import PDEFamily, Range
+from interpolants.sciml.pinn.pde.family import PDEFamily, Range
 
 # Root mean square distance from which values misfit, and rounding at the ends of ranges.
 MISFIT, SLACK = 3.0, 1e-6

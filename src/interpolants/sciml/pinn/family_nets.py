@@ -12,8 +12,8 @@ from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.remembered import Remembered
-from interpolants.nets.grid_encoder import GridEncoder
 from interpolants.nets.net import give_memory
+from interpolants.sciml.pinn.nets.grid_encoder import GridEncoder
 from interpolants.sciml.pinn.taylor import Bundle, Orders, exp, linear, tanh
 
 
@@ -113,7 +113,7 @@ class ParameterNet(Remembered, id="parameter_net"):
         scale: Size of the values, by which they are divided.
         rank: Columns of the factor of the covariance; 0 for a diagonal one.
         width: Units of the hidden layer behind the encoder.
-        encoder: Further settings of :class:`~interpolants.nets.grid_encoder.GridEncoder`.
+        encoder: Further settings of :class:`~interpolants.sciml.pinn.nets.grid_encoder.GridEncoder`.
         seed: Seed of the initial weights.
     """
 

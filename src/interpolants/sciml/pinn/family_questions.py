@@ -21,7 +21,7 @@ from interpolants.framework.roles import Role
 from interpolants.framework.task import Task
 from interpolants.methods.questions.distances import as_tensor
 from interpolants.metrics.estimate import Estimate
-from interpolants.pde.family import PDEFamily, check_family
+from interpolants.sciml.pinn.pde.family import PDEFamily, check_family
 
 # The stream of the problems that are asked: floors, rivals and this method get the same ones.
 _ASKED = "families asked"

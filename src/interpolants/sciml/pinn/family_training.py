@@ -9,8 +9,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from interpolants.pde.evolution import Jet
-from interpolants.pde.family import PDEFamily, to_unit
 from interpolants.sciml.pinn.low_rank import entropy, log_density
+from interpolants.sciml.pinn.pde.family import PDEFamily, to_unit
 from interpolants.sciml.pinn.taylor import Bundle, Orders, of_function, product
 
 # Share of the cases whose sensors stand in clusters, and the clusters of each.

@@ -15,7 +15,6 @@ from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.stored import misses_code
 from interpolants.framework.trained import Trained
-from interpolants.pde.family import PDEFamily, check_family
 from interpolants.sciml.pinn.family_checks import (
     check_ranges,
     check_width,
@@ -32,6 +31,7 @@ from interpolants.sciml.pinn.family_training import (
     PosteriorLoss,
     fixed_grid,
 )
+from interpolants.sciml.pinn.pde.family import PDEFamily, check_family
 from interpolants.sciml.pinn.taylor import Orders
 from interpolants.training.pairs import finished
 
@@ -76,7 +76,7 @@ class RandomGridProcess(Trained):
         inverse_batch: Cases in each of these.
         sensors: Fewest and most sensors of a case.
         noise: Standard deviation of the noise in measured values, in units of u; > 0.
-        encoder: Settings of :class:`interpolants.nets.grid_encoder.GridEncoder`.
+        encoder: Settings of :class:`interpolants.sciml.pinn.nets.grid_encoder.GridEncoder`.
         batch_size: Cases of a step.
 
     Raises:
@@ -135,7 +135,7 @@ class RandomGridProcess(Trained):
         """Learn a family.
 
         Args:
-            problem: A :class:`interpolants.pde.PDEFamily`, such as ``pde.NonlinearPoisson()``.
+            problem: A :class:`interpolants.sciml.pinn.pde.family.PDEFamily`, such as ``pde.NonlinearPoisson()``.
             options: As in :meth:`interpolants.framework.method.Method.fit`.
         """
         return super().fit(problem, **options)

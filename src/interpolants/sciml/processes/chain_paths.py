@@ -13,7 +13,7 @@ from interpolants.data.windows import all_windows, interpolated
 from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.series import Series
-from interpolants.solvers.state_noise import integrate_state_noise
+from interpolants.sciml.processes.state_noise import integrate_state_noise
 
 GAPS = ("refuse", "linear", "skip")
 # Time (), state (B, C), neighbour's state (B, C) or None -> (B, C) or (B, C, m).

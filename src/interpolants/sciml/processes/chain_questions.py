@@ -17,15 +17,15 @@ from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.methods.questions.series_parts import part_series_of
 from interpolants.metrics.estimate import Estimate
-from interpolants.metrics.path_scores import (
+from interpolants.sciml.processes.chain_paths import windows_of
+from interpolants.sciml.processes.directed_chain import DirectedChainGenerator
+from interpolants.sciml.processes.metrics.path_scores import (
     discriminative_score,
     marginal_distances,
     path_dependence,
     peaks,
     predictive_score,
 )
-from interpolants.sciml.processes.chain_paths import windows_of
-from interpolants.sciml.processes.directed_chain import DirectedChainGenerator
 from interpolants.sciml.processes.signature_loss import ExpectedSignature
 
 _SHOWN, _BINS = 40, 40

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from interpolants.kernels.fractional_gaussian import increment_covariance
 from interpolants.sciml.processes.fractional_gaussian_fit import gaussian_log_density
 from interpolants.sciml.processes.fractional_model import FractionalModel
+from interpolants.sciml.processes.kernels.fractional_gaussian import increment_covariance
 
 
 def exact_log_evidence(model: FractionalModel, y: Tensor, seen: Tensor, every: int = 1) -> Tensor:

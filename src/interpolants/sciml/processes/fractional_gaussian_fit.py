@@ -14,13 +14,13 @@ from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.series import listed
 from interpolants.framework.stages import Run
-from interpolants.kernels.fractional_gaussian import (
+from interpolants.methods.parts.series import series_role
+from interpolants.sciml.processes.kernels.fractional_gaussian import (
     increment_covariance,
     motion_covariance,
     periodogram,
     whittle_loss,
 )
-from interpolants.methods.parts.series import series_role
 from interpolants.sciml.processes.series_windows import Units, check_series, warn_at_edge
 
 WAYS, VALUES, GAPS = ("whittle", "likelihood"), ("levels", "increments"), ("longest", "closed")

@@ -14,7 +14,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from interpolants.foundations.checks import number
-from interpolants.kernels.markov_fractional import (
+from interpolants.nets.perceptron import Perceptron
+from interpolants.sciml.processes.guided_paths import Chain, Control, Paths, Steering, draw_paths, guide
+from interpolants.sciml.processes.kernels.markov_fractional import (
     FASTEST,
     SLOWEST,
     ExactSteps,
@@ -22,8 +24,6 @@ from interpolants.kernels.markov_fractional import (
     optimal_weights,
     stationary_root,
 )
-from interpolants.nets.perceptron import Perceptron
-from interpolants.sciml.processes.guided_paths import Chain, Control, Paths, Steering, draw_paths, guide
 
 # Least standard deviation of the noise of values, in standardised units: without any, the law of paths is singular.
 LEAST_NOISE = 1e-2

@@ -16,7 +16,6 @@ from interpolants.framework.roles import Role
 from interpolants.framework.series import STEPS, Series, listed
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.kernels.markov_fractional import KINDS, unit_scale
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import over_time, series_role
 from interpolants.sciml.processes.fractional_model import LEAST_NOISE, FractionalModel, Grid, ModelSettings
@@ -28,6 +27,7 @@ from interpolants.sciml.processes.fractional_paths import (
     with_noise,
 )
 from interpolants.sciml.processes.guided_paths import Paths
+from interpolants.sciml.processes.kernels.markov_fractional import KINDS, unit_scale
 from interpolants.sciml.processes.linear_fit import best_linear, hurst_error
 from interpolants.sciml.processes.series_windows import (
     Units,

@@ -19,8 +19,8 @@ from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import with_seed
 from interpolants.methods.questions.series_parts import lines, part_series_of
 from interpolants.metrics.estimate import Estimate
-from interpolants.metrics.symbol_blocks import symbol_block_divergence
-from interpolants.problems.symbol_skeletons import SymbolSkeletons
+from interpolants.sciml.processes.metrics.symbol_blocks import symbol_block_divergence
+from interpolants.sciml.processes.problems.symbol_skeletons import SymbolSkeletons
 from interpolants.sciml.processes.pvrnn import PVRNN
 
 _SHOWN, _FORGOTTEN = 12, 6

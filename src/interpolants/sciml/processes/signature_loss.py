@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
-from interpolants.kernels.signatures import signature, signature_size, with_time
+from interpolants.sciml.processes.kernels.signatures import signature, signature_size, with_time
 
 # Integrals that vary by less than this share of the largest of their level are those of time alone.
 _LEAST = 1e-6

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from interpolants.foundations.checks import number, one_of
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.generalized_gaussian import variance
-from interpolants.objectives.error_variance import inverse_error_variance_weights
-from interpolants.objectives.generalized_likelihood import generalized_gaussian_loss
 from interpolants.sciml.rl.critics import Heads
+from interpolants.sciml.rl.error_variance import inverse_error_variance_weights
+from interpolants.sciml.rl.generalized_gaussian import variance
+from interpolants.sciml.rl.generalized_likelihood import generalized_gaussian_loss
 
 HEADS = ("generalized", "gaussian", "squared")
 CENTRES = ("likelihood", "mean")

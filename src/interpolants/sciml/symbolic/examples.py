@@ -13,9 +13,9 @@ from torch.nn.functional import cross_entropy
 
 from interpolants.data.equation_tokens import EquationTokens
 from interpolants.data.equation_trees import Ends
-from interpolants.problems.equation_families import DrawnEquations
 from interpolants.sciml.symbolic.hints import rough
 from interpolants.sciml.symbolic.network import SymbolicOperatorNet, Tokens
+from interpolants.sciml.symbolic.problems.equation_families import DrawnEquations
 
 # Hints of one equation, and the share of the paper of those with a term less, and of those with a term more.
 _HINTS, _ROUGH = 6, 0.15

@@ -19,7 +19,6 @@ from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic.examples import (
     ExampleBatches,
     TwoLosses,
@@ -29,6 +28,7 @@ from interpolants.sciml.symbolic.examples import (
 )
 from interpolants.sciml.symbolic.hints import hidden
 from interpolants.sciml.symbolic.network import SymbolicOperatorNet, Tokens
+from interpolants.sciml.symbolic.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic.refinement import Refined, integrated, refine
 from interpolants.sciml.symbolic.trajectory_roles import Paths, times_by_window
 from interpolants.sciml.symbolic.writing import written
@@ -142,7 +142,7 @@ class SymbolicOperatorTransformer(Trained):
         """Learn from trajectories of families.
 
         Args:
-            problem: :class:`interpolants.problems.EquationFamilies`.
+            problem: :class:`interpolants.sciml.symbolic.EquationFamilies`.
             options: As in :meth:`interpolants.framework.method.Method.fit`.
         """
         return super().fit(problem, **options)

@@ -19,8 +19,8 @@ from interpolants.framework.roles import Role
 from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.metrics.estimate import Estimate
-from interpolants.problems.equation_families import DrawnEquations, EquationFamilies
 from interpolants.sciml.symbolic.hints import HINTS, hint_of
+from interpolants.sciml.symbolic.problems.equation_families import DrawnEquations, EquationFamilies
 
 # A forecast that is worse than this counts as this bad, so that one that blows up does not make the mean.
 _WORST = 2.0

@@ -9,7 +9,6 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import skip_init
 
-from interpolants.diagnostics.weight_kernel import kernel_alignment, kernel_drift, tangent_kernel
 from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import generator
@@ -18,6 +17,7 @@ from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.theory.learning_curves import LearningCurves, recorded_steps
+from interpolants.sciml.theory.weight_kernel import kernel_alignment, kernel_drift, tangent_kernel
 
 # Rows on which the tangent kernel is watched: its cost grows with their square, and with all weights.
 _WATCHED, _GROWTH = 60, 0.05

@@ -1,0 +1,1 @@
+"""Parts of causal alone: nets."""

@@ -1,0 +1,1 @@
+"""Parts of medical alone: data."""

@@ -1,0 +1,1 @@
+"""Parts of multimodal alone: data."""

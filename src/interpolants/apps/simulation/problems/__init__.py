@@ -1,0 +1,1 @@
+"""Parts of simulation alone: problems."""

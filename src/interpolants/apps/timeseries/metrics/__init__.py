@@ -1,0 +1,1 @@
+"""Parts of timeseries alone: metrics."""

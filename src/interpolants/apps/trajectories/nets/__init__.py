@@ -1,0 +1,1 @@
+"""Parts of trajectories alone: nets."""

@@ -1,0 +1,1 @@
+"""Parts of bayes alone: metrics."""

@@ -1,0 +1,1 @@
+"""Parts of chaos alone: problems."""

@@ -1,0 +1,1 @@
+"""Parts of gp alone: data."""

@@ -1,0 +1,87 @@
+"""The mean of the solutions of a family, whatever the parameters."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from interpolants.foundations.checks import whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator
+from interpolants.framework.answers import Predictive
+from interpolants.framework.capabilities import capability
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.sciml.pinn.pde.family import FieldSolution, check_family
+
+
+class MeanField(Method):
+    """Mean and spread of numerical solutions at each point: the best that one field can do for all parameters.
+
+    Args:
+        draws: Problems that are solved.
+    """
+
+    noun: ClassVar[str] = "mean field"
+
+    draws: int = 200
+
+    def check_settings(self) -> None:
+        """Refuse what is no number of problems."""
+        whole("MeanField", "draws", self.draws, at_least=2)
+
+    def roles(self) -> tuple[Role, ...]:
+        """The family."""
+        return (Role(name="problem", kind="problem", axis="", about="A family of boundary-value problems."),)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Solve some of the problems.
+
+        Raises:
+            InvalidInputError: If the family has no solver.
+        """
+        family = data["problem"]
+        check_family("MeanField.fit", family)
+        found = solver_of(
+            family, "MeanField.fit", *family.draw(self.draws, generator(self.seed, "mean field"))
+        )
+        names = (*family.box, *family.unknown, *family.known)
+        return {"fields": found, "d": len(family.box), "columns": names, "component": family.component}
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Names of coordinates, parameters and u, as the family gives them."""
+        if not self.is_fitted:
+            return ()
+        known: dict[str, tuple[str, ...]] = {"x": self.state["columns"], "u": (self.state["component"],)}
+        return known.get(name, ())
+
+    @capability(
+        reads={"x": Role(name="x", about="File with columns of coordinates and all parameters.")},
+        like="u",
+        blocks=True,
+    )
+    def predict(self, x: Tensor) -> Predictive:
+        """The same field for all parameters, ``(N, 1)``.
+
+        Args:
+            x: Coordinates, unknown and known parameters, ``(N, d + Z + W)``.
+        """
+        if x.ndim != 2 or x.shape[1] != len(self.state["columns"]):
+            rule = f"x must have columns {', '.join(self.state['columns'])}"
+            raise invalid("MeanField.predict", rule, tuple(x.shape))
+        points = x[None, :, : self.state["d"]].double().expand(self.draws, -1, -1)
+        values = self.state["fields"].at(points)
+        mean, std = values.mean(0), values.std(0).clamp_min(1e-12)
+        return Predictive(loc=mean[None, :, None], scale=std[None, :, None])
+
+
+def solver_of(family: Any, who: str, z: Tensor, w: Tensor) -> FieldSolution:
+    """Numerical solutions of a family.
+
+    Raises:
+        InvalidInputError: If it has no solver.
+    """
+    found: FieldSolution | None = family.solution(z, w)
+    if found is None:
+        raise invalid(who, "the family must have a solver", type(family).__name__, "Write solution(z, w).")
+    return found

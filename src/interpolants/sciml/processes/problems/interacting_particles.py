@@ -1,0 +1,186 @@
+"""Systems of particles that interact through their distribution: opinions, and a network of neurons.
+
+Letters: n particles or neurons, T times; systems of at most so many particles are independent of each other.
+"""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations.errors import invalid
+from interpolants.sciml.processes.state_noise import integrate_state_noise
+
+
+class OpinionDynamics:
+    """Opinions that move towards those near to them: ``dY_i = -mean_j phi(|Y_i - Y_j|) (Y_i - Y_j) dt + noise dB_i``.
+
+    ``phi(r) = strength exp(-0.01 / (1 - (r - 0.2)^2))`` for ``r < 1.2``, else 0. From the uniform distribution on
+    ``(-2, 2)`` opinions gather in a few groups, so that the distribution at a later time has several peaks.
+
+    Args:
+        length: Times of a path, >= 2.
+        horizon: Time of the last one, > 0.
+        strength: Largest pull, >= 0.
+        noise: Size of the Brownian motions, >= 0.
+        particles: Most particles of a system; paths of different systems are independent.
+        substeps: Steps of Euler's scheme from one time to the next; a step is at most 0.25 / strength.
+
+    Raises:
+        InvalidInputError: If a setting is out of range.
+
+    Source: Motsch & Tadmor (2014), SIAM Review 56, 577-621; with these numbers Min, Hu & Ichiba (2023),
+        arXiv:2304.13131.
+    """
+
+    def __init__(
+        self,
+        length: int = 51,
+        horizon: float = 1.0,
+        strength: float = 6.0,
+        noise: float = 0.1,
+        particles: int = 512,
+        substeps: int = 1,
+    ) -> None:
+        who = "OpinionDynamics"
+        self.length = whole(who, "length", length, at_least=2)
+        self.horizon = positive(who, "horizon", horizon)
+        self.strength = number(who, "strength", strength, at_least=0)
+        self.noise = number(who, "noise", noise, at_least=0)
+        self.particles = whole(who, "particles", particles, at_least=1)
+        self.substeps = whole(who, "substeps", substeps, at_least=1)
+        # Opinions of one group are pulled together at this rate; the scheme makes their variance 14 % too large there.
+        _check_steps(who, self.length, self.horizon, self.substeps, 0.25 / max(self.strength, 1e-12))
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """Paths ``(n, length, 1)`` float64 of the particles of as many systems as n of them need."""
+        whole("OpinionDynamics.sample", "n", n, at_least=1)
+        start = 4 * torch.rand(n, 1, dtype=torch.float64, generator=generator) - 2
+        systems = torch.split(start, self.particles)
+        return torch.cat([self.continued(one, generator=generator) for one in systems])
+
+    def continued(self, start: Tensor, *, generator: Generator | None = None) -> Tensor:
+        """Paths ``(n, length, 1)`` of a system from its first state ``(n, 1)``."""
+        if start.ndim != 2 or start.shape[1] != 1:
+            raise invalid("OpinionDynamics.continued", "the start must be (n, 1)", tuple(start.shape))
+        return _paths(
+            lambda x, t: self.pull(x[:, 0])[:, None],
+            lambda x, t: torch.full_like(x, self.noise)[..., None],
+            start,
+            _grid(self.length, self.horizon, self.substeps),
+            1,
+            generator,
+        )[:, :: self.substeps]
+
+    def pull(self, y: Tensor) -> Tensor:
+        """Drift of each opinion of a system, ``(n,) -> (n,)``."""
+        apart = y[:, None] - y
+        r = apart.abs()
+        inner = (1 - (r - 0.2).square()).clamp_min(1e-12)
+        phi = torch.where(r < 1.2, self.strength * torch.exp(-0.01 / inner), 0.0)
+        found: Tensor = -(phi * apart).mean(1)
+        return found
+
+
+class FitzHughNagumoNetwork:
+    """Neurons that excite each other: voltage v, recovery w and gate y of the synapse, each pulled by the mean gate.
+
+    ``dv = (v - v^3 / 3 - w + current) dt - coupling (v - 1) ybar dt + 0.5 dB1 - 0.2 (v - 1) ybar dB2``,
+    ``dw = 0.08 (v + 0.7 - 0.8 w) dt``, ``dy = (S(v) (1 - y) - y) dt + sqrt(S(v) (1 - y) + y) chi(y) dB3`` with
+    ``S(v) = 1 / (1 + exp(-0.2 (v - 2)))``, ``chi(y) = 0.1 exp(-0.5 / (1 - (2 y - 1)^2))`` in (0, 1), and ybar the mean
+    over the neurons **at that time**. Some fire early and some late: the distribution of v has two peaks.
+
+    Args:
+        length: Times of a path, >= 2.
+        horizon: Time of the last one, > 0.
+        current: Input current.
+        coupling: Strength of the synapses, >= 0.
+        noise: Factor of all Brownian motions, >= 0.
+        substeps: Steps of Euler's scheme from one time to the next; a step is at most 0.1.
+
+    Raises:
+        InvalidInputError: If a setting is out of range.
+
+    Source: Baladron, Fasoli, Faugeras & Touboul (2012), Journal of Mathematical Neuroscience 2:10.
+    """
+
+    columns = ("voltage", "recovery", "gate")
+
+    def __init__(
+        self,
+        length: int = 51,
+        horizon: float = 2.0,
+        current: float = 0.5,
+        coupling: float = 1.0,
+        noise: float = 1.0,
+        substeps: int = 2,
+    ) -> None:
+        who = "FitzHughNagumoNetwork"
+        self.length = whole(who, "length", length, at_least=2)
+        self.horizon = positive(who, "horizon", horizon)
+        self.current = number(who, "current", current)
+        self.coupling = number(who, "coupling", coupling, at_least=0)
+        self.noise = number(who, "noise", noise, at_least=0)
+        self.substeps = whole(who, "substeps", substeps, at_least=1)
+        # With steps from about 1 voltages grow without bound.
+        _check_steps(who, self.length, self.horizon, self.substeps, 0.1)
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """Paths ``(n, length, 3)`` float64 of the n neurons of one network, each from a start of its own."""
+        whole("FitzHughNagumoNetwork.sample", "n", n, at_least=1)
+        z = torch.randn(n, 3, dtype=torch.float64, generator=generator)
+        start = torch.tensor([0.0, 0.5, 0.3]).double() + z * torch.tensor([0.4, 0.4, 0.05]).double()
+        return self.continued(start, generator=generator)
+
+    def continued(self, start: Tensor, *, generator: Generator | None = None) -> Tensor:
+        """Paths ``(n, length, 3)`` of a network from its first state ``(n, 3)``."""
+        if start.ndim != 2 or start.shape[1] != 3:
+            raise invalid("FitzHughNagumoNetwork.continued", "the start must be (n, 3)", tuple(start.shape))
+        grid = _grid(self.length, self.horizon, self.substeps)
+        return _paths(self.drift, self.strengths, start, grid, 3, generator)[:, :: self.substeps]
+
+    def drift(self, x: Tensor, t: Tensor) -> Tensor:
+        """``(n, 3) -> (n, 3)``."""
+        v, w, y = x.unbind(1)
+        synapse = self.coupling * (v - 1) * y.mean()
+        opening = torch.sigmoid(0.2 * (v - 2))
+        return torch.stack(
+            [v - v**3 / 3 - w + self.current - synapse, 0.08 * (v + 0.7 - 0.8 * w), opening * (1 - y) - y], 1
+        )
+
+    def strengths(self, x: Tensor, t: Tensor) -> Tensor:
+        """``(n, 3) -> (n, 3, 3)``; the last axis are the Brownian motions."""
+        v, _, y = x.unbind(1)
+        inside = ((y > 0) & (y < 1)).to(y)
+        chi = 0.1 * inside * torch.exp(-0.5 / (1 - (2 * y - 1).square()).clamp_min(1e-12))
+        found = x.new_zeros(len(x), 3, 3)
+        found[:, 0, 0], found[:, 0, 1] = 0.5, -0.2 * self.coupling * (v - 1) * y.mean()
+        found[:, 2, 2] = (torch.sigmoid(0.2 * (v - 2)) * (1 - y) + y).clamp_min(0).sqrt() * chi
+        return self.noise * found
+
+
+def _check_steps(who: str, length: int, horizon: float, substeps: int, longest: float) -> None:
+    """Refuse steps with which Euler's scheme gives other paths than those of the equation."""
+    needed = math.ceil(horizon / (length - 1) / longest * (1 - 1e-9))
+    if substeps < needed:
+        rule = f"a step from one time to the next must be at most {longest:.3g} long"
+        raise invalid(who, rule, f"{horizon / (length - 1) / substeps:.3g}", f"Take substeps={needed}.")
+
+
+def _grid(length: int, horizon: float, substeps: int) -> Tensor:
+    return torch.linspace(0, horizon, (length - 1) * substeps + 1, dtype=torch.float64)
+
+
+def _paths(
+    f: object, g: object, start: Tensor, times: Tensor, motions: int, generator: Generator | None
+) -> Tensor:
+    """All states, ``(n, T, C)``."""
+    size = math.sqrt(float(times[1] - times[0]))
+    noise = (
+        (size * torch.randn(len(start), motions, dtype=start.dtype, generator=generator), None)
+        for _ in times[1:]
+    )
+    done = integrate_state_noise(f, g, start, times, noise, return_path=True)  # type: ignore[arg-type]
+    assert done.path is not None
+    return done.path.transpose(0, 1).contiguous()

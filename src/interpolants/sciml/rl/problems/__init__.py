@@ -1,0 +1,1 @@
+"""Parts of rl alone: problems."""
