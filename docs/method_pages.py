@@ -13,6 +13,7 @@ from pathlib import Path
 
 import interpolants.methods
 from interpolants.foundations.cards import Card, load_cards
+from interpolants.runs.recipes import recipes
 
 DOCS = Path(__file__).parent
 _LINE = re.compile(
@@ -90,7 +91,7 @@ def _class(ids: list[str]) -> Iterator[str]:
         block, page = found
         where = f"../../{page.relative_to(DOCS).as_posix()}"
         yield f"## Example\n\nFrom [a page where it is explained]({where}):\n\n```python\n{block}```\n"
-    if (DOCS.parent / "recipes" / f"{card.recipe}.toml").exists():
+    if card.recipe in recipes():
         yield f"From a shell: `interpolants run --config {card.recipe} --quick --out runs/{card.id}`.\n"
     yield f"## The class\n\n```{{eval-rst}}\n{_directive(name, module)}\n```\n"
 

@@ -1,7 +1,9 @@
 """Bridge two arbitrary distributions with stochastic interpolants."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
+from interpolants.foundations.moved import MovedModules
 from interpolants.foundations.version import __version__
 
 if TYPE_CHECKING:
@@ -9,6 +11,8 @@ if TYPE_CHECKING:
     from interpolants.runs.models import load
 
 __all__ = ["Bridge", "__version__", "load"]
+
+sys.meta_path.append(MovedModules())
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,13 @@ from interpolants.runs.recipes import find_recipe
 
 ROOT = Path(__file__).parents[2]
 GROUP = typer.main.get_command(app)
-PATTERNS = ("recipes/*.toml", "*.md", "docs/**/*.md", "studies/*/README.md")
+PATTERNS = (
+    "recipes/*.toml",
+    "src/interpolants/*/*/recipes/*.toml",
+    "*.md",
+    "docs/**/*.md",
+    "studies/*/README.md",
+)
 UsageError = typer.BadParameter.__mro__[1]
 
 

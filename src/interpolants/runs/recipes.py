@@ -1,14 +1,23 @@
 """Recipes: settings files that run as they are, found by name in a checkout and in an installed package alike."""
 
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
-_PACKAGE = Path(__file__).parents[1]
+from interpolants.foundations.cards import catalogue
+
+_CHECKOUT = Path(__file__).parents[3]
 
 
 def recipe_folders() -> list[Path]:
-    """Search path of recipes, nearest first: beside the user, in the checkout of this library, in the package."""
-    places = [Path("recipes"), _PACKAGE.parents[1] / "recipes", _PACKAGE / "recipes"]
+    """Search path of recipes, nearest first.
+
+    Beside the user, in the checkout of this library, and in the folders ``recipes`` of every package with cards: the
+    library, its rooms and other distributions.
+    """
+    packages = [Path(str(files(name))) for name in catalogue().packages]
+    places = [Path("recipes"), _CHECKOUT / "recipes"]
+    places += [folder for package in packages for folder in sorted(package.glob("**/recipes"))]
     return [place for place in places if place.is_dir()]
 
 
