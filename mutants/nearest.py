@@ -2,10 +2,10 @@
 
 import ast
 import re
-import tomllib
 from functools import cache
 from pathlib import Path
 
+from interpolants.foundations.cards import load_cards
 from mutants.drawing import PACKAGE
 
 # What looks at the repository and not at numbers, or starts programs and browsers of its own.
@@ -31,7 +31,7 @@ def nearest_tests(root: Path, module: str, most: int = 4) -> list[str]:
     ranks = {}
     for file, text in _texts(root).items():
         points = 0
-        points += 100 * (file in _proofs(root).get(module, ()))
+        points += 100 * (file in _proofs().get(module, ()))
         here = Path(file).parent.as_posix() == f"tests/{package}"
         points += (50 if here else 10) * (Path(file).stem == f"test_{stem}")
         points += (20 if here else 5) * _alike(Path(file).stem.removeprefix("test_"), stem)
@@ -62,13 +62,12 @@ def _texts(root: Path) -> dict[str, str]:
 
 
 @cache
-def _proofs(root: Path) -> dict[str, set[str]]:
+def _proofs() -> dict[str, set[str]]:
     """For each module with a card, the files that its cards name as proof."""
     found: dict[str, set[str]] = {}
-    for file in (root / PACKAGE).rglob("*.card.toml"):
-        card = tomllib.loads(file.read_text())
-        module = card["entry"].split(":")[0].removeprefix("interpolants.").replace(".", "/") + ".py"
-        found.setdefault(module, set()).add(card["proof"]["test"].split("::")[0])
+    for card in load_cards("interpolants"):
+        module = card.entry.split(":")[0].removeprefix("interpolants.").replace(".", "/") + ".py"
+        found.setdefault(module, set()).add(card.proof.test.split("::")[0])
     return found
 
 

@@ -28,17 +28,17 @@ import torch
 
 import interpolants
 from interpolants.foundations import types
+from interpolants.foundations.card_defaults import SUFFIX, card_files
 from interpolants.foundations.card_file import parse_card
-from interpolants.foundations.cards import SUFFIX, load_cards
+from interpolants.foundations.cards import load_cards
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(interpolants.__file__).parent
-# Place in the package, without the suffix -> file, card.
-FILES = {
-    str(file.relative_to(SOURCE).as_posix()).removesuffix(SUFFIX): file
-    for file in sorted(SOURCE.rglob(f"*{SUFFIX}"))
+# Place in the package, without the suffix -> card.
+CARDS = {
+    one.place.removesuffix(SUFFIX): parse_card(one.file.read_text("utf-8"), one.place, one.fill)
+    for one in card_files("interpolants")
 }
-CARDS = {place: parse_card(file.read_text("utf-8"), f"{place}{SUFFIX}") for place, file in FILES.items()}
 
 # The subpackages whose public methods must all have a card.
 SUBPACKAGES = (
@@ -62,7 +62,7 @@ def bibliography():
 def test_the_files_are_what_load_cards_finds():
     cards = load_cards("interpolants")
     assert sorted(card.id for card in cards) == sorted(card.id for card in CARDS.values())
-    assert len(FILES) == len(cards)
+    assert len(CARDS) == len(cards)
 
 
 def misspelt_kinds(found):
@@ -102,7 +102,7 @@ def says_what_it_is(place):
 def lies_in_its_place(place):
     """Beside its module, under its own name or the module's."""
     module, _, _ = CARDS[place].entry.partition(":")
-    path, file = SOURCE.parent.joinpath(*module.split(".")), FILES[place]
+    path, file = SOURCE.parent.joinpath(*module.split(".")), SOURCE / f"{place}{SUFFIX}"
     near = file.parent == path.parent and file.name.removesuffix(SUFFIX) in (CARDS[place].id, path.name)
     return "" if near else f"{module} is elsewhere, or called otherwise"
 

@@ -5,13 +5,12 @@ lies outside rooms and names it. Front doors (``__init__``) are nobody's users. 
 """
 
 import re
-import tomllib
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from interpolants.foundations.cards import SUFFIX
+from interpolants.foundations.cards import load_cards
 from source_trees import MODULES, SOURCE, module_name, tree_of
 from test_import_contract import imported_modules
 
@@ -65,7 +64,7 @@ def homeless(
 
 @pytest.fixture(scope="module")
 def cards():
-    return [tomllib.loads(file.read_text("utf-8")) for file in SOURCE.rglob(f"*{SUFFIX}")]
+    return load_cards("interpolants")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +72,7 @@ def recipes(cards):
     """Recipe -> modules whose members it names."""
     homes: dict[str, set[str]] = {}
     for card in cards:
-        homes.setdefault(card["id"], set()).add(card["entry"].partition(":")[0])
+        homes.setdefault(card.id, set()).add(card.entry.partition(":")[0])
     files = [*(ROOT / "recipes").glob("*.toml"), *SOURCE.glob("*/*/recipes/*.toml")]
     words = {f.relative_to(ROOT).as_posix(): set(re.findall(r'"(\w+)"', f.read_text("utf-8"))) for f in files}
     return {file: set().union(*(homes.get(word, ()) for word in found)) for file, found in words.items()}
@@ -94,7 +93,7 @@ def named_outside(cards, graph):
     words |= {word.rpartition(".")[2] for word in words}
     entries = {name: {name} for name in graph}
     for card in cards:
-        module, _, name = card["entry"].partition(":")
+        module, _, name = card.entry.partition(":")
         entries[module].add(name)
     return {module for module, names in entries.items() if names & words}
 

@@ -3,9 +3,10 @@
 import importlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import reduce
+from typing import Any
 
 from interpolants.foundations.errors import invalid, nearest
 
@@ -144,18 +145,21 @@ class Card:
 _TABLES: dict[str, type[Proof] | type[Scopes]] = {"proof": Proof, "scopes": Scopes}
 
 
-def parse_card(text: str, place: str) -> Card:
+def parse_card(
+    text: str, place: str, fill: Callable[[dict[str, Any]], dict[str, Any]] = lambda table: table
+) -> Card:
     """Read and check one card.
 
     Args:
         text: The TOML.
         place: Where it comes from, for the errors.
+        fill: Adds what the card need not say.
 
     Raises:
         InvalidInputError: If the text is not TOML, a key is unknown or missing, or a value breaks its rule.
     """
     try:
-        table = tomllib.loads(text)
+        table = fill(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise invalid(place, "must be valid TOML", str(error), "Correct that line.") from error
     _check_keys(table, Card, place)

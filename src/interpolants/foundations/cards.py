@@ -10,18 +10,16 @@ Another distribution adds members by an entry point that names an importable pac
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 
+from interpolants.foundations.card_defaults import CardFile, card_files
 from interpolants.foundations.card_file import Card, parse_card
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.renamed import RENAMED
 
-SUFFIX = ".card.toml"
 # The group of entry points by which other distributions name packages with cards.
 GROUP = "interpolants.cards"
 _OWN = "interpolants"
@@ -87,7 +85,7 @@ def load_cards(package: str | None = None) -> tuple[Card, ...]:
 @cache
 def _package_cards(package: str) -> tuple[Card, ...]:
     places: dict[tuple[str, str], str] = {}
-    return _sorted(_read(file, place, places) for place, file in _card_files(files(package), ""))
+    return _sorted(_read(one, one.place, places) for one in card_files(package))
 
 
 @cache
@@ -100,14 +98,14 @@ def catalogue() -> Catalogue:
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.value, point.name)):
         where = _where(point)
         try:
-            found = list(_card_files(files(point.value), f"{point.value}: "))
+            found = list(card_files(point.value))
         except Exception as error:  # noqa: BLE001  # whatever the package does when it is imported
             faults.append(Fault(where=where, why=f"{type(error).__name__}: {error}"))
             continue
         packages.append(point.value)
-        for place, file in found:
+        for one in found:
             try:
-                cards.append(_read(file, place, places))
+                cards.append(_read(one, f"{point.value}: {one.place}", places))
             except (InvalidInputError, OSError, UnicodeDecodeError) as error:
                 faults.append(Fault(where=where, why=str(error)))
     return Catalogue(cards=_sorted(cards), faults=tuple(faults), packages=tuple(packages))
@@ -152,9 +150,9 @@ def _where(point: EntryPoint) -> str:
     return name if point.dist is None else f"{name} of {point.dist.name}"
 
 
-def _read(file: Traversable, place: str, places: dict[tuple[str, str], str]) -> Card:
+def _read(one: CardFile, place: str, places: dict[tuple[str, str], str]) -> Card:
     """A card from its file; notes its place among those of the cards read before, and refuses a name that is taken."""
-    card = parse_card(file.read_text(encoding="utf-8"), place)
+    card = parse_card(one.file.read_text(encoding="utf-8"), place, one.fill)
     key = (card.kind, card.id)
     if key in places:
         rule = f"id must be unique among its kind, and {places[key]} has it"
@@ -165,11 +163,3 @@ def _read(file: Traversable, place: str, places: dict[tuple[str, str], str]) -> 
 
 def _sorted(cards: Iterable[Card]) -> tuple[Card, ...]:
     return tuple(sorted(cards, key=lambda card: (card.kind, card.id)))
-
-
-def _card_files(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
-    for item in sorted(folder.iterdir(), key=lambda item: item.name):
-        if item.is_dir():
-            yield from _card_files(item, f"{prefix}{item.name}/")
-        elif item.name.endswith(SUFFIX):
-            yield prefix + item.name, item
