@@ -5,8 +5,9 @@ import warnings
 from collections.abc import Callable
 
 from benchmarks.overhead import machine
+from interpolants.foundations.tell import SettingWarning
 from interpolants.pde import Manufactured
-from interpolants.sciml.gp.gp_solver import AliasingWarning, GPSolver
+from interpolants.sciml.gp.gp_solver import GPSolver
 
 SIZES = {1: (100, 200, 400, 800), 2: (25, 50, 100, 200)}
 
@@ -28,7 +29,7 @@ def run(*, steps: int = 10, report: Callable[[str], None]) -> None:
 
 def _seconds(problem: Manufactured, n: int, steps: int) -> float:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AliasingWarning)
+        warnings.simplefilter("ignore", SettingWarning)
         begin = time.process_time()
         GPSolver(points=n, steps=steps).fit(problem)
     return (time.process_time() - begin) / steps

@@ -9,8 +9,8 @@ from torch.testing import assert_close
 from typer.testing import CliRunner
 
 from interpolants.cli.app import app
-from interpolants.foundations.cards import CardWarning
 from interpolants.foundations.registry import build, describe, members, names, rebuild
+from interpolants.foundations.tell import FileWarning
 from interpolants.methods.parts import choices
 from interpolants.objectives.joint import joint_loss
 from interpolants.reports.words import formula
@@ -172,7 +172,7 @@ def test_one_that_cannot_be_imported_is_left_out_with_a_warning(install):
     assert "its settings are not known here: No module named 'a_package_that_nobody_has'" in " ".join(
         told.split()
     )
-    with pytest.warns(CardWarning, match="objective/step_loss is left out, ModuleNotFoundError"):
+    with pytest.warns(FileWarning, match="objective/step_loss is left out, ModuleNotFoundError"):
         found = members("objective")
     assert "step_loss" not in found
     assert "velocity_loss" in found

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from interpolants import pde
+from interpolants.foundations.tell import FitWarning
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.questions import ask
 from interpolants.framework.scores import Answered, measured
@@ -28,7 +29,6 @@ from interpolants.methods.questions.solution import SolutionAndResidual
 from interpolants.pde.evolution import Evolution
 from interpolants.sciml import CausalPINN
 from interpolants.sciml.pinn.pde.lotka_volterra import LotkaVolterra
-from interpolants.training import StalledWarning
 from studies.common import Study
 
 Settings = Mapping[str, Any]
@@ -100,7 +100,7 @@ def measure(case: str, seed: int, settings: Settings) -> Answered:
     rungs = ladder(one, problem.end)
     own["steepness"] = rungs if how == CAUSAL else 0.0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", StalledWarning)  # w_min, which is part of the answer, tells it too
+        warnings.simplefilter("ignore", FitWarning)  # w_min, which is part of the answer, tells it too
         method = CausalPINN(seed=seed, **own).fit(problem)
     question = SolutionAndResidual(times=settings["times"], places=settings["places"], steepness=rungs[-1])
     found = ask(question, method, Task.of(method.roles(), {"problem": problem}))

@@ -19,16 +19,11 @@ from torch import Tensor
 from interpolants.data import load
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.foundations.tell import FitWarning
 from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
-from interpolants.guidance import (
-    CollapseWarning,
-    FeynmanKac,
-    GaussianFlow,
-    HeavyWeightsWarning,
-    WeightedSamples,
-)
+from interpolants.guidance import FeynmanKac, GaussianFlow, WeightedSamples
 from interpolants.metrics import energy_distance
 from interpolants.paths import VP, BrownianEnvelope, Linear
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
@@ -98,8 +93,8 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     if how == PLAIN:
         options["resampler"] = Systematic(ess=0.0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CollapseWarning)
-        warnings.simplefilter("ignore", HeavyWeightsWarning)  # the paper's corrector is here to be compared
+        warnings.simplefilter("ignore", FitWarning)
+        warnings.simplefilter("ignore", FitWarning)  # the paper's corrector is here to be compared
         sampler = FeynmanKac(problem.experts, **options)
         made = sampler.sample(seed=seed, **problem.starts(settings["particles"], seed))
     weights = torch.full((len(made.x),), 1 / len(made.x), dtype=F64) if how == PLAIN else made.weights

@@ -20,11 +20,11 @@ from interpolants.dynamics.sample import Samples
 from interpolants.dynamics.trajectory_statistics import TrajectoryStatistics
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.tell import DataWarning
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.methods import Bridge
-from interpolants.methods.parts.columns import ColumnsWarning
 from interpolants.metrics.beyond_modes import beyond_modes
 from interpolants.metrics.roc import roc
 from interpolants.paths import VP
@@ -74,7 +74,7 @@ def learn(x: Tensor, net: Settings, steps: int, batch: int, seed: int, *, scaled
     made = Bridge(path="vp", heads=("noise",), net=net, standardize=False, precondition=scaled, **loop)
     with warnings.catch_warnings():
         # The units are those of the first data, whatever a model of a model has drawn in them.
-        warnings.simplefilter("ignore", ColumnsWarning)
+        warnings.simplefilter("ignore", DataWarning)
         return made.fit(x1=x.float(), progress=False).fields
 
 

@@ -17,8 +17,8 @@ from interpolants.couplings import DataDependent, InPainting, Start, SuperResolu
 from interpolants.data import load
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
-from interpolants.fields.error_growth import GrowingErrorsWarning
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.foundations.tell import SettingWarning
 from interpolants.framework.figures import Axis, Figure, Panel, strips
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
@@ -141,7 +141,7 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     )
     with warnings.catch_warnings():
         # The regression is asked at t = 0 alone, where no error grows.
-        warnings.simplefilter("ignore", GrowingErrorsWarning)
+        warnings.simplefilter("ignore", SettingWarning)
         learnt = learn_fields(
             PATH,
             real.train,

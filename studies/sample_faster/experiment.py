@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from interpolants.acceleration.time_shift import TimeShiftWarning
+from interpolants.foundations.tell import FitWarning
 from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import MARKERS, Results, Stated, markdown
-from interpolants.methods.few_step.few_step import NothingToGainWarning
 from studies.common import Study
 from studies.sample_faster.judge import DIGITS, FASHION, distances, images, judge
 from studies.sample_faster.systems import EXIT, FEW, MAP, ONCE, STRAIGHT, SYSTEMS, Budget
@@ -73,7 +72,7 @@ def measure(case: str, seed: int, settings: Settings) -> Answered:
     values, timed = _known(data, own) if system == ONCE else {}, []
     begun = time.process_time()
     with warnings.catch_warnings():
-        for kind in (NothingToGainWarning, TimeShiftWarning):
+        for kind in (FitWarning, FitWarning):
             warnings.simplefilter("ignore", kind)  # it is what is being measured
         for row in SYSTEMS[system](Budget(data, seed, own)):
             values[f"{row.name}, training"] = time.process_time() - begun

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from interpolants.acceleration import NoiseScaling, TimeShift
-from interpolants.acceleration.time_shift import TimeShiftWarning
 from interpolants.data import load
 from interpolants.dynamics import sample
 from interpolants.dynamics.modifiers import Modifier
+from interpolants.foundations.tell import FitWarning
 from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
@@ -91,7 +91,7 @@ def measure(case: str, seed: int, settings: Settings) -> Answered:
     values = {"v": float(variance.mean()), "spread of v": float(variance.std() / variance.mean())}
     values["real rows, distance"] = _distance(train[: settings["n"]], test)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TimeShiftWarning)  # it is what is being measured
+        warnings.simplefilter("ignore", FitWarning)  # it is what is being measured
         for steps in STEPS:
             for name, modifiers in samplers(values["v"]).items():
                 done = sample(

@@ -9,17 +9,14 @@ from torch import nn
 from torch.testing import assert_close
 
 from digits_net import digits, digits_fields
-from interpolants.acceleration.encoder_propagation import (
-    EncoderPropagation,
-    EncoderPropagationWarning,
-    tune_encoder_propagation,
-)
+from interpolants.acceleration.encoder_propagation import EncoderPropagation, tune_encoder_propagation
 from interpolants.acceleration.feature_observer import FeatureObserver, feature_change
 from interpolants.acceleration.key_steps import key_steps
 from interpolants.acceleration.prior_noise import PriorNoise
 from interpolants.dynamics import Langevin, sample
 from interpolants.fields import LearnedFields, Preconditioned
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import SettingWarning
 from interpolants.guidance import ClassifierFree
 from interpolants.metrics import frechet_distance
 from interpolants.nets import MLP, ImageTransformer, MLPUNet, UNet
@@ -200,7 +197,7 @@ def test_halves_of_guidance_keep_their_own_features_and_a_change_of_layout_makes
 
 def test_a_segment_beyond_most_rows_is_decoded_in_parts_with_a_warning():
     given, x, run = fields(), start(64), {"method": "ddim", "n_steps": 10}
-    with pytest.warns(EncoderPropagationWarning, match="most_rows=130"):
+    with pytest.warns(SettingWarning, match="most_rows=130"):
         found = sample(given, x, modifiers=EncoderPropagation(5, parallel=True, most_rows=130), **run).x
     whole = sample(given, x, modifiers=EncoderPropagation(5), **run).x
     assert_close(found, whole, atol=1e-5, rtol=1e-5)
@@ -332,7 +329,7 @@ def test_on_digits_refreshing_one_level_beats_held_answers_and_plain_propagation
 
     held = error(sample(given, x, method="ddim", n_steps=10).x)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EncoderPropagationWarning)
+        warnings.simplefilter("ignore", SettingWarning)
         plain, once = (sample(given, x, modifiers=EncoderPropagation(5, r), **run).x for r in (0, 1))
         early = sample(given, x, modifiers=EncoderPropagation("stable_diffusion"), **run).x
     assert error(once) < held / 4

@@ -12,7 +12,6 @@ from torture.bits import worn
 from interpolants.acceleration.noise_scaling import NoiseScaling
 from interpolants.acceleration.time_shift import (
     TimeShift,
-    TimeShiftWarning,
     exposure_bias,
     from_ends,
     state_variance,
@@ -23,6 +22,7 @@ from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.tell import FitWarning
 from interpolants.methods import Bridge
 from interpolants.nets import MLP
 from interpolants.paths import VP, Linear, OneSidedLinear, OneSidedTrigonometric
@@ -52,9 +52,7 @@ def arrived(delta, modifiers=(), steps=50, v=V):
     return float(sample(biased(delta, v), start(), method="ddim", n_steps=steps, modifiers=modifiers).x.var())
 
 
-@pytest.mark.filterwarnings(
-    "ignore::interpolants.acceleration.time_shift.TimeShiftWarning"
-)  # at -0.05 too narrow
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.FitWarning")  # at -0.05 too narrow
 def test_it_takes_most_of_a_known_bias_away_and_adds_little_where_there_is_none():
     """Factors of the error of plain DDIM that the source's independent reproductions found: 0.40, 0.52, 0.30."""
     for delta, factor in ((0.02, 0.6), (-0.02, 0.6), (0.05, 0.6), (-0.05, 1.0)):
@@ -70,7 +68,7 @@ def test_the_published_rule_is_worse_where_data_have_a_variance():
 
 def test_the_published_rule_is_void_on_standardised_data_and_says_so():
     rule = TimeShift(0.04, 0.8, variance=0)
-    with pytest.warns(TimeShiftWarning, match="Give it the variance within data points"):
+    with pytest.warns(FitWarning, match="Give it the variance within data points"):
         found = sample(biased(0.0, 1.0), start(), method="ddim", n_steps=50, modifiers=rule)
     assert (
         float(found.reports[0]["shift"].mean()) < 0.5 * 0.02
@@ -93,7 +91,7 @@ def test_neutral_settings_give_the_bits_of_the_base_run(neutral):
     "run",
     [{"method": "ddim"}, {"method": "ancestral", "seed": 1}, {"method": "heun"}, {"eps": 0.5, "seed": 1}],
 )
-@pytest.mark.filterwarnings("ignore::interpolants.acceleration.time_shift.TimeShiftWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.FitWarning")
 def test_every_reading_runs_with_every_kind_of_step_and_rows_are_independent(reading, run):
     fields = LearnedFields(VP(), noise=worn(MLP(2, width=16, depth=2, seed=1)).eval())
     x, rule = start(90, 2).float(), TimeShift(0.1, 0.8, V, reading)
@@ -103,14 +101,14 @@ def test_every_reading_runs_with_every_kind_of_step_and_rows_are_independent(rea
 
 
 @pytest.mark.parametrize("reading", ["condition", "target", "stride"])
-@pytest.mark.filterwarnings("ignore::interpolants.acceleration.time_shift.TimeShiftWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.FitWarning")
 def test_a_window_of_almost_no_width_leaves_the_run_as_it_is(reading):
     run = {"method": "ddim", "n_steps": 10}
     found = sample(biased(0.03), start(3, 40), modifiers=TimeShift(1e-12, 0.8, V, reading), **run).x
     assert_close(found, sample(biased(0.03), start(3, 40), **run).x, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.acceleration.time_shift.TimeShiftWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.FitWarning")
 def test_the_readings_are_the_recursions_written_by_hand():
     path, fields, x0 = VP(), biased(0.03), start(4)
     times = torch.linspace(0, 1, 11, dtype=torch.float64)
@@ -181,7 +179,7 @@ def test_a_factor_near_one_changes_little_where_steps_look_at_the_end(path, run)
     assert_close(found, sample(fields, x, n_steps=6, **run).x, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.acceleration.time_shift.TimeShiftWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.FitWarning")
 def test_noise_is_scaled_at_the_time_that_a_shift_chose_for_each_row():
     path, fields, x = VP(), biased(0.03), start(4, 16)  # as many columns as rows that a batch is padded to
     times, rule = torch.linspace(0, 1, 9, dtype=torch.float64), TimeShift(0.1, 0.8, V)
@@ -259,7 +257,7 @@ def test_what_does_not_fit_is_refused(modifier, fields, x, message):
 
 @pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (16,)], ids=["pictures", "columns"])
-@pytest.mark.filterwarnings("ignore::interpolants.acceleration.time_shift.TimeShiftWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.FitWarning")
 def test_v_is_measured_on_the_data_in_the_units_of_the_fields(standardize, shape):
     """By default; left out, the rule is biased, and a number in data units is wrong by the square of the scale."""
     g = torch.Generator().manual_seed(0)
@@ -279,7 +277,7 @@ def test_v_is_measured_on_the_data_in_the_units_of_the_fields(standardize, shape
     assert not torch.equal(found, left_out)
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.acceleration.time_shift.TimeShiftWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.FitWarning")
 def test_the_times_that_were_used_are_reported():
     x, settings = start(3, 40), {"method": "ddim", "n_steps": 10}
     rule = TimeShift(0.04, 0.55, variance=V)

@@ -133,7 +133,7 @@ def test_the_same_command_twice_draws_the_same_rows(place):
     assert np.array_equal(np.load("once.npy"), np.load("twice.npy"))
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.framework.far_values.FarValuesWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.OutsideWarning")
 def test_what_json_has_no_words_for_is_null(place):
     np.save("far.npy", np.full((1, 2), 1e30, dtype=np.float32))
     told = call("log-prob", "runs/labels", "far.npy", "--cond", 1, "--json", "--on-failure", "keep").stdout

@@ -2,9 +2,8 @@
 
 import warnings
 
-import interpolants
 from interpolants.cli.group import plain_warnings
-from interpolants.data.shards import MissingShardWarning
+from interpolants.foundations.tell import FileWarning
 
 
 def _line(category, filename):
@@ -13,16 +12,15 @@ def _line(category, filename):
 
 def test_ours_have_no_source_line_and_others_keep_it():
     with plain_warnings():
-        assert _line(MissingShardWarning, "user.py") == "warning: data: a gap\n"
-        assert _line(UserWarning, interpolants.__file__) == "warning: data: a gap\n"
+        assert _line(FileWarning, "user.py") == "warning: data: a gap\n"
         assert _line(DeprecationWarning, "/elsewhere/other.py").startswith(
             "/elsewhere/other.py:12: DeprecationWarning: data"
         )
-    assert _line(MissingShardWarning, "user.py").startswith("user.py:12: MissingShardWarning: data")
+    assert _line(FileWarning, "user.py").startswith("user.py:12: FileWarning: data")
 
 
 def test_a_recorder_sees_them_all_the_same():
     with plain_warnings(), warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        warnings.warn("data: a gap", MissingShardWarning, stacklevel=1)
-    assert [one.category for one in found] == [MissingShardWarning]
+        warnings.warn("data: a gap", FileWarning, stacklevel=1)
+    assert [one.category for one in found] == [FileWarning]

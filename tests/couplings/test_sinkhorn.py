@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.couplings import MinibatchOT, Sinkhorn, SinkhornWarning
+from interpolants.couplings import MinibatchOT, Sinkhorn
 from interpolants.couplings.pairs import costs
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import FitWarning
 
 
 def clouds(n, m, dim=2, seed=0):
@@ -107,7 +108,7 @@ def test_no_convergence_is_said_and_never_hidden():
     plan = coupling.plan(x0, x1)
     assert not plan.converged
     assert plan.steps == 3
-    with pytest.warns(SinkhornWarning, match=r"right to tol=0.001, got .* after 3 steps at reg=0.001. Use"):
+    with pytest.warns(FitWarning, match=r"right to tol=0.001, got .* after 3 steps at reg=0.001. Use"):
         coupling.pair(x0, x1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

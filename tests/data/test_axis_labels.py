@@ -3,9 +3,10 @@ import pandas as pd
 import pytest
 import torch
 
-from interpolants.data.axis_labels import CalendarWarning, axis_labels
+from interpolants.data.axis_labels import axis_labels
 from interpolants.data.gridded import joined_cases
-from interpolants.data.gridded_files import RepeatedCasesWarning, gridded_of
+from interpolants.data.gridded_files import gridded_of
+from interpolants.foundations.tell import AssumptionWarning, DataWarning
 
 xarray = pytest.importorskip("xarray")
 TOWNS = ["Ulm", "Bern", "Graz", "Nice"]
@@ -44,7 +45,7 @@ def test_dates_of_other_calendars_are_even():
     assert torch.equal(found.numbers, axis_labels(plain, "time").numbers)
     assert found.dated
     months = [cftime.Datetime360Day(2024, 2, 29 + k) for k in (0, 1)] + [cftime.Datetime360Day(2024, 3, 1)]
-    with pytest.warns(CalendarWarning, match="360_day.*counted in seconds"):
+    with pytest.warns(AssumptionWarning, match="360_day.*counted in seconds"):
         even = axis_labels(plain.assign_coords(time=("time", months)), "time")
     assert even.numbers.diff().tolist() == [86400.0, 86400.0]
     assert not even.dated
@@ -52,5 +53,5 @@ def test_dates_of_other_calendars_are_even():
 
 def test_repeated_cases_are_told():
     x = stations()
-    with pytest.warns(RepeatedCasesWarning, match="5 of 55 cases of x have the time of another one"):
+    with pytest.warns(DataWarning, match="5 of 55 cases of x have the time of another one"):
         gridded_of(xarray.concat([x, x[:5]], "time"), "test", "x")

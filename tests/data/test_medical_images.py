@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from interpolants.data.files import read_array
-from interpolants.data.medical_images import UntoldGeometryWarning, Volume, read_volume
+from interpolants.data.medical_images import Volume, read_volume
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import AssumptionWarning
 
 nibabel = pytest.importorskip("nibabel")
 pydicom = pytest.importorskip("pydicom")
@@ -180,9 +181,7 @@ def test_what_a_file_does_not_tell_of_its_place_is_said(tmp_path):
     image = nibabel.Nifti1Image(VALUES, np.diag([*STEP, 1.0]))
     image.set_sform(None, 0), image.set_qform(None, 0)
     nibabel.save(image, tmp_path / "untold.nii")
-    with pytest.warns(
-        UntoldGeometryWarning, match="untold.nii does not tell .* left and right may be swapped"
-    ):
+    with pytest.warns(AssumptionWarning, match="untold.nii does not tell .* left and right may be swapped"):
         assert read_volume(tmp_path / "untold.nii").spacing == STEP
     dicom(
         tmp_path / "plate.dcm",
@@ -191,7 +190,7 @@ def test_what_a_file_does_not_tell_of_its_place_is_said(tmp_path):
         PixelSpacing=None,
         ImagerPixelSpacing=[0.2, 0.1],
     )
-    with pytest.warns(UntoldGeometryWarning, match="taken for an axial slice, as stored"):
+    with pytest.warns(AssumptionWarning, match="taken for an axial slice, as stored"):
         found = read_volume(tmp_path / "plate.dcm")
     assert found.pixel() == (0.2, 0.1)
     assert np.array_equal(found.slices()[0], 2 * VALUES[::-1, ::-1, 2].T - 1000)

@@ -7,8 +7,9 @@ import pytest
 
 from data.sharded_files import archive_of, as_npy, folder_of_arrays, packed, rows
 from interpolants.data.files import read_array
-from interpolants.data.shards import MissingShardWarning, is_sharded, open_shards
+from interpolants.data.shards import is_sharded, open_shards
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import FileWarning
 
 
 def as_picture(pixels, kind="PNG"):
@@ -85,7 +86,7 @@ def test_a_gap_in_the_numbers_is_told_and_a_row_that_is_not_there_is_none(tmp_pa
     folder_of_arrays(rows(), tmp_path, (10, 3, 10))
     assert len(open_shards(tmp_path, "test")) == 23
     (tmp_path / "part001.npy").unlink()
-    with pytest.warns(MissingShardWarning, match=r"go from 0 to 2 \(part002\.npy\); a file may be missing"):
+    with pytest.warns(FileWarning, match=r"go from 0 to 2 \(part002\.npy\); a file may be missing"):
         found = open_shards(tmp_path, "test")
     for outside in (20, -21):
         with pytest.raises(IndexError, match="below 20"):

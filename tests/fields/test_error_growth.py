@@ -9,8 +9,9 @@ import torch
 
 from interpolants.fields import QUANTITIES
 from interpolants.fields.conversions import plan
-from interpolants.fields.error_growth import GrowingErrorsWarning, growing_errors
+from interpolants.fields.error_growth import growing_errors
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.tell import SettingWarning
 from interpolants.methods import Bridge
 from interpolants.methods.parts.choices import choose_heads
 from interpolants.nets import MLP
@@ -110,7 +111,7 @@ def learnt(path, heads):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         bridge.fit(**known, x1=x1, progress=False)
-    return bridge, any(issubclass(w.category, GrowingErrorsWarning) for w in caught)
+    return bridge, any(issubclass(w.category, SettingWarning) for w in caught)
 
 
 def ratios(bridge, path, level, *, reverse=False):
@@ -166,11 +167,11 @@ def test_a_preconditioned_network_does_not_warn(head):
     )
     if head == "velocity":
         return
-    with pytest.warns(GrowingErrorsWarning, match=r"precondition=True or heads=\['velocity'\]"):
+    with pytest.warns(SettingWarning, match=r"precondition=True or heads=\['velocity'\]"):
         Bridge("one_sided_linear", heads=head, net=MLP(2, width=8, depth=1), steps=2).fit(
             x1=x1, progress=False
         )
-    with pytest.warns(GrowingErrorsWarning, match="learn_fields: heads="):
+    with pytest.warns(SettingWarning, match="learn_fields: heads="):
         learn_fields(OneSidedLinear(), None, x1, heads=(head,), settings=TrainSettings(steps=2))
     learn_fields(OneSidedLinear(), None, x1, heads=(head,), precondition=1.0, settings=TrainSettings(steps=2))
 

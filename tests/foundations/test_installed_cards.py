@@ -5,8 +5,9 @@ import warnings
 
 import pytest
 
-from interpolants.foundations.cards import CardWarning, catalogue, load_cards
+from interpolants.foundations.cards import catalogue, load_cards
 from interpolants.foundations.registry import build, kinds, names
+from interpolants.foundations.tell import FileWarning
 from plugins import card
 
 MEMBER = "from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Thirds:\n    size: int = 3\n"
@@ -29,7 +30,7 @@ def test_members_of_another_distribution_are_members(install):
 
 def test_a_package_that_cannot_be_imported_is_named_once_and_stops_nothing(install):
     install("others_b", {"__init__.py": "raise RuntimeError('no licence found')\n"})
-    with pytest.warns(CardWarning) as told:
+    with pytest.warns(FileWarning) as told:
         found = load_cards()
     (warning,) = told
     assert "entry point mine = 'others_b' of others_b: RuntimeError: no licence found" in str(warning.message)
@@ -49,7 +50,7 @@ def test_a_bad_card_is_left_out_and_its_neighbours_stay(install):
         "twins.card.toml": good,
     }
     install("others_c", files)
-    with pytest.warns(CardWarning):
+    with pytest.warns(FileWarning):
         assert names("toy_fraction") == ("thirds",)
     told = [str(fault) for fault in catalogue().faults]
     assert len(told) == 4

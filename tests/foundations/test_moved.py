@@ -21,3 +21,10 @@ def test_a_member_that_moved_is_named():
         from interpolants.data import Tracks  # noqa: F401
     with pytest.raises(ImportError, match="cannot import name 'NoSuchThing'"):
         from interpolants.data import NoSuchThing  # noqa: F401
+
+
+def test_a_name_that_changed_is_named():
+    with pytest.raises(ImportError, match=r"it was renamed to 'foundations\.FitWarning'"):
+        from interpolants.guidance import HeavyWeightsWarning  # noqa: F401
+    with pytest.raises(ImportError, match="it was renamed to 'MeanRateLoss'"):
+        from interpolants.objectives import DriftLoss  # noqa: F401

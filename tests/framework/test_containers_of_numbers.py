@@ -8,8 +8,8 @@ from PIL import Image
 
 from interpolants import Bridge
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import AssumptionWarning
 from interpolants.framework.capabilities import capability
-from interpolants.framework.labels import DoubtfulLabelsWarning
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 
@@ -72,7 +72,7 @@ def test_a_missing_condition_is_refused_with_its_row(cond):
 def test_a_name_in_every_row_is_told():
     names = [f"file {i}" for i in range(12)]
     for cond in (names, np.array(names), {"file": names}, pandas.DataFrame({"file": names})):
-        with pytest.warns(DoubtfulLabelsWarning, match="a different name in each of 12 rows"):
+        with pytest.warns(AssumptionWarning, match="a different name in each of 12 rows"):
             Regression().fit(COUNTS, COUNTS, cond=cond)
     assert Regression().fit(COUNTS, COUNTS, cond=["a", "b"] * 6).is_fitted
     assert Regression().fit(COUNTS[:5], COUNTS[:5], cond=names[:5]).is_fitted
@@ -82,9 +82,7 @@ def test_ages_as_labels_are_told_with_the_rule():
     ages = 18 + np.arange(300) % 60
     rows = np.zeros((300, 1))
     for cond in (ages, torch.from_numpy(ages), pandas.Series(ages)):
-        with pytest.warns(
-            DoubtfulLabelsWarning, match=r"60 different ones in 300 rows.*a measure in a table"
-        ):
+        with pytest.warns(AssumptionWarning, match=r"60 different ones in 300 rows.*a measure in a table"):
             found = Regression().fit(rows, rows, cond=cond)
         assert found.state["cond"].dtype == torch.int64
     table = Regression().fit(rows, rows, cond=pandas.DataFrame({"age": ages}))

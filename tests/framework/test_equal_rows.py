@@ -8,7 +8,7 @@ from interpolants import Bridge
 from interpolants.foundations.equal_rows import copies, count_shared, row_hashes, together, uncut
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.row_access import MANY, LazyRows
-from interpolants.framework.copied_rows import CopiedRowsWarning
+from interpolants.foundations.tell import DataWarning
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Split, Task
 from interpolants.methods.bridge.held_out import Ends, set_aside
@@ -129,18 +129,18 @@ def test_copies_with_other_answers_are_no_copies():
 
 def test_a_given_split_that_parts_copies_is_told():
     x, words = torch.cat([rows(60), rows(60)[:10]]), ["train"] * 60 + ["test"] * 10
-    with pytest.warns(CopiedRowsWarning, match="10 of 10 test rows are copies"):
+    with pytest.warns(DataWarning, match="10 of 10 test rows are copies"):
         task = Task.of(X, {"x": x, "part": words}, Split(by="given", role="part"))
     assert task.copied == 10
     parts = {"x": {"train": torch.arange(60), "test": torch.arange(55, 70)}}
-    with pytest.warns(CopiedRowsWarning, match="15 of 15 test rows"):
+    with pytest.warns(DataWarning, match="15 of 15 test rows"):
         Task.of(X, {"x": x}, parts=parts)
 
 
 def test_held_rows_that_were_learnt_from_are_told_at_the_fit_and_in_the_check():
     x = rows(120)
     bridge = Bridge(path="one_sided_linear", steps=3, net={"kind": "mlp", "width": 8, "depth": 1})
-    with pytest.warns(CopiedRowsWarning, match=r"Bridge.fit: 30 of 50 held-out rows of x1 are copies"):
+    with pytest.warns(DataWarning, match=r"Bridge.fit: 30 of 50 held-out rows of x1 are copies"):
         bridge.fit(x1=x, held={"x1": torch.cat([x[:30], rows(20, seed=5)])})
     assert bridge.about["held_copies"] == {"x1": [30, 50]} or list(bridge.about["held_copies"].values()) == [
         [30, 50]

@@ -9,7 +9,8 @@ from torch.testing import assert_close
 
 from interpolants import Bridge
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.framework.far_values import FarValuesWarning, spread_of, untold, warn_if_unlike
+from interpolants.foundations.tell import OutsideWarning
+from interpolants.framework.far_values import spread_of, untold, warn_if_unlike
 
 TINY = {"steps": 2, "net": {"kind": "mlp", "width": 4, "depth": 1}}
 KELVIN = 280 + 10 * torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
@@ -49,7 +50,7 @@ def test_a_sparse_field_in_other_units_is_told_by_its_size():
     spread, field = ((0.0, 1.0),), torch.zeros(3, 1, 100)
     field[:, :, :4] = 5.0
     warn_if_unlike("who", "x", field, spread)
-    with pytest.warns(FarValuesWarning, match="who: x lies 12 deviations"):
+    with pytest.warns(OutsideWarning, match="who: x lies 12 deviations"):
         warn_if_unlike("who", "x", 12 * field, spread)
 
 
@@ -57,7 +58,7 @@ def test_what_is_asked_on_the_way_is_not_compared():
     far, spread = torch.full((8, 1), 100.0), ((0.0, 1.0),)
     with untold():
         warn_if_unlike("who", "x", far, spread)
-    with pytest.warns(FarValuesWarning, match="x lies 100 deviations"):
+    with pytest.warns(OutsideWarning, match="x lies 100 deviations"):
         warn_if_unlike("who", "x", far, spread)
 
 
@@ -98,7 +99,7 @@ def test_conditions_in_other_units_are_told(form, tmp_path):
     bridge.save(tmp_path / "model")
     for one in (bridge, Bridge.load(tmp_path / "model")):
         with pytest.warns(
-            FarValuesWarning, match=r"cond.* lies 30.7 deviations from .* are the units the same"
+            OutsideWarning, match=r"cond.* lies 30.7 deviations from .* are the units the same"
         ):
             one.sample(3, cond=given(KELVIN[:3] - 273.15), n_steps=1)
         one.sample(3, cond=given(KELVIN[:3]), n_steps=1)
@@ -115,7 +116,7 @@ def test_a_condition_that_never_varied_is_told():
     bridge.fit(x1=torch.randn(50, 2), cond=torch.full((50, 1), 1.1), **QUIET)
     bridge.sample(3, cond=1.1, n_steps=1)
     with pytest.warns(
-        FarValuesWarning, match="cond was 1.1 in every row of the fit; nothing was learnt of other"
+        OutsideWarning, match="cond was 1.1 in every row of the fit; nothing was learnt of other"
     ):
         bridge.sample(3, cond=1.2, n_steps=1)
 
@@ -127,7 +128,7 @@ def test_points_that_are_carried_in_other_units_are_told(standardize):
     bridge = Bridge("linear", held_out=0, standardize=standardize, **TINY).fit(x0, x1, **QUIET)
     bridge.transport(x0[:4], n_steps=1)
     bridge.transport(x1[:4], n_steps=1, reverse=True)
-    with pytest.warns(FarValuesWarning, match="Bridge.transport: column 0 of x lies"):
+    with pytest.warns(OutsideWarning, match="Bridge.transport: column 0 of x lies"):
         bridge.transport(x0[:4] - 273.15, n_steps=1)
-    with pytest.warns(FarValuesWarning, match="Bridge.transport: column 0 of x lies"):
+    with pytest.warns(OutsideWarning, match="Bridge.transport: column 0 of x lies"):
         bridge.transport(x0[:4], n_steps=1, reverse=True)

@@ -8,8 +8,9 @@ from scipy import stats
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import FitWarning
 from interpolants.framework import stored
-from interpolants.framework.answers import InfiniteSpreadWarning, JointRows, Predictive
+from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import NotAbleError
 from interpolants.methods import ExactGP, MeanValue
 
@@ -191,9 +192,9 @@ def test_where_there_is_no_joint_distribution_it_is_refused_with_a_sentence():
 
 
 def test_an_infinite_spread_warns():
-    with pytest.warns(InfiniteSpreadWarning, match="3 of 3 rows have 2 <= 2 degrees of freedom"):
+    with pytest.warns(FitWarning, match="3 of 3 rows have 2 <= 2 degrees of freedom"):
         assert bool(torch.isinf(together(df=2.0).std).all())
-    with pytest.warns(InfiniteSpreadWarning, match="Predictive.covariance"):
+    with pytest.warns(FitWarning, match="Predictive.covariance"):
         assert bool(torch.isinf(together(df=1.5).covariance).all())
     together(df=2.1).std  # noqa: B018
 

@@ -6,7 +6,8 @@ import yaml
 
 import interpolants as itp
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.framework.model_card import ModelCardWarning, model_card
+from interpolants.foundations.tell import FileWarning
+from interpolants.framework.model_card import model_card
 from interpolants.framework.scores import Score
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
@@ -57,7 +58,7 @@ def test_a_card_of_ours_is_renewed_and_one_that_was_edited_is_kept(tmp_path):
     assert "`seed`: `2`" in text
     edited = text.replace("# ", "# My own ", 1)
     (folder / "README.md").write_text(edited)
-    with pytest.warns(ModelCardWarning, match="was edited, and is kept"):
+    with pytest.warns(FileWarning, match="was edited, and is kept"):
         fitted(seed=3).save(folder)
     assert (folder / "README.md").read_text() == edited
     assert itp.load(folder).seed == 3, "an edited card does not damage the model"
@@ -67,7 +68,7 @@ def test_a_card_of_ours_is_renewed_and_one_that_was_edited_is_kept(tmp_path):
 def test_a_card_without_our_hash_is_the_user_s(tmp_path, mine):
     folder = fitted().save(tmp_path / "m")
     (folder / "README.md").write_text(mine)
-    with pytest.warns(ModelCardWarning):
+    with pytest.warns(FileWarning):
         fitted().save(folder)
     assert (folder / "README.md").read_text() == mine
 

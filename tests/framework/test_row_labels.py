@@ -79,7 +79,7 @@ INDICES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.framework.rows.DatedRowsWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.AssumptionWarning")
 @pytest.mark.parametrize("index", INDICES)
 @pytest.mark.parametrize("step", [1, 3])
 def test_a_constant_shift_is_usual(index, step):

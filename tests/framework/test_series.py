@@ -7,10 +7,10 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import AssumptionWarning
 from interpolants.framework import stored
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.roles import Role, read, take
-from interpolants.framework.rows import DatedRowsWarning
 from interpolants.framework.series import STEPS, Series, dates
 from interpolants.framework.task import Split, Task, rolling
 from interpolants.methods.parts.series import on_one_clock
@@ -159,7 +159,7 @@ def test_a_context_is_read_on_the_clock_of_the_fit_however_short_it_is():
 def test_a_dated_table_as_rows_is_warned_about():
     table = pd.DataFrame({"a": np.arange(6.0)}, index=MONTHS)
     rows = Role(name="x")
-    with pytest.warns(DatedRowsWarning, match=r"x has dates for its index.*reset_index"):
+    with pytest.warns(AssumptionWarning, match=r"x has dates for its index.*reset_index"):
         one(table, rows)
     one(table.reset_index(drop=True), rows)
     with pytest.raises(InvalidInputError, match="numeric columns"):

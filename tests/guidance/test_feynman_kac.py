@@ -17,17 +17,8 @@ from interpolants.foundations.errors import DivergedError, InvalidInputError, No
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.student_t import StudentT
-from interpolants.guidance import (
-    CollapseWarning,
-    Expert,
-    FeynmanKac,
-    GaussianFlow,
-    HeavyWeightsWarning,
-    Reward,
-    annealed,
-    guided,
-    product,
-)
+from interpolants.foundations.tell import FitWarning
+from interpolants.guidance import Expert, FeynmanKac, GaussianFlow, Reward, annealed, guided, product
 from interpolants.guidance.weight_variance import weight_spread
 from interpolants.paths import VP, BrownianEnvelope, Linear, OneSidedLinear, ZeroEnvelope
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
@@ -89,7 +80,7 @@ def test_a_power_has_the_right_modes_spread_and_constant():
     assert made.resampled.shape == (100, 1)
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.guidance.HeavyWeightsWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.FitWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize(("beta", "baseline"), [(2.0, 0.192), (4.0, 0.244)])
 def test_the_table_of_annealing_over_eight_seeds(beta, baseline):
@@ -378,7 +369,7 @@ def test_images_and_conditions_by_group():
     assert_close(made.weights.reshape(3, 4).sum(1), torch.ones(3))
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.guidance.HeavyWeightsWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.FitWarning")
 def test_clipping_is_off_by_default_and_biased():
     make = lambda clip: FeynmanKac(annealed(FOUR_FIELDS, 4.0), transport="score", n_steps=60, clip=clip)  # noqa: E731
     free, loose, tight = (make(clip).sample(512, seed=2, dtype=F64) for clip in (None, 1e9, 1e-6))
@@ -387,11 +378,11 @@ def test_clipping_is_off_by_default_and_biased():
     assert abs(float(tight.log_z - free.log_z)) > 0.1
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.guidance.HeavyWeightsWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.FitWarning")
 def test_a_collapse_is_told_with_its_step():
     sampler = FeynmanKac(annealed(FOUR_FIELDS, 12.0), transport="score", n_steps=12)
     with pytest.warns(
-        CollapseWarning, match=r"only \d+ of 256 particles of group 0 had descendants at step \d+, t="
+        FitWarning, match=r"only \d+ of 256 particles of group 0 had descendants at step \d+, t="
     ):
         sampler.sample(256, seed=0, dtype=F64)
     with warnings.catch_warnings():
@@ -582,9 +573,7 @@ def log_z_off(beta, kappa):
 @pytest.mark.parametrize(("beta", "kappa"), [(2.0, 0.0), (2.0, 0.3), (1.25, 0.0)])
 def test_weights_without_a_variance_are_told(beta, kappa):
     """The errors of log Z are then many times the stated ones, at an effective size that looks healthy."""
-    with pytest.warns(
-        HeavyWeightsWarning, match=r"add up to .* variance of the weights is infinite.* transport='pf'"
-    ):
+    with pytest.warns(FitWarning, match=r"add up to .* variance of the weights is infinite.* transport='pf'"):
         off = log_z_off(beta, kappa)
     assert min(off) > 3
 

@@ -167,7 +167,7 @@ def test_bad_settings_are_refused(make, message):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::interpolants.guidance.particles.CollapseWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.FitWarning")
 def test_nearly_exact_measurements_need_more_steps_on_vp():
     """Six of eight entries, measured to a hundredth of their spread; the figures of the page's row."""
     prior, seen = GaussianMixture.random(3, 8, 1.0, seed=0), torch.eye(8, dtype=F64)[:6]

@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InterpolantsError
+from interpolants.foundations.tell import FitWarning, OutsideWarning
 from interpolants.framework import stored
-from interpolants.framework.far_values import FarValuesWarning, Measured
-from interpolants.framework.few_rows import LearntByHeartWarning, fewest_rows
+from interpolants.framework.far_values import Measured
+from interpolants.framework.few_rows import fewest_rows
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role, count, kind_of, take
 from interpolants.framework.settings import settings_of
@@ -77,7 +78,7 @@ def told_far(ask: Callable[[], Any]) -> list[str]:
             ask()
         except InterpolantsError as refusal:
             return [str(refusal)]
-    return [str(one.message) for one in said if issubclass(one.category, FarValuesWarning)]
+    return [str(one.message) for one in said if issubclass(one.category, OutsideWarning)]
 
 
 @each
@@ -234,7 +235,7 @@ def test_few_rows_that_are_learnt_by_heart_are_told_of(card):
         if steps >= 500:
             raise EnoughError
 
-    with pytest.warns(LearntByHeartWarning), contextlib.suppress(EnoughError):
+    with pytest.warns(FitWarning), contextlib.suppress(EnoughError):
         one.method.set_params(steps=1000).fit_roles(few, watch=stop)
 
 

@@ -10,9 +10,10 @@ from torch.testing import assert_close
 import interpolants
 from interpolants.dynamics.sample import sample
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import FitWarning
 from interpolants.methods import Bridge
 from interpolants.methods.few_step.features import new_features
-from interpolants.methods.few_step.few_step import Ends, FewStep, NothingToGainWarning
+from interpolants.methods.few_step.few_step import Ends, FewStep
 from interpolants.objectives.distribution_matching import GaussianKernels
 
 NET = {"kind": "mlp", "width": 32, "depth": 2}
@@ -146,12 +147,12 @@ def test_labels_are_matched():
 
 def test_where_nothing_can_be_gained_it_says_so_and_keeps_the_model():
     x = teacher().sample(600, seed=50, method="ddim", n_steps=4)  # the few-step samples are the data
-    with pytest.warns(NothingToGainWarning, match="nothing left to gain"):
+    with pytest.warns(FitWarning, match="nothing left to gain"):
         found = quick(n_steps=4, steps=20, lr=0.3).fit(model=teacher(), x1=x, progress=False)
     assert found.state["held_out_mmd"]["after"] <= found.state["held_out_mmd"]["before"]
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.methods.few_step.few_step.NothingToGainWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.FitWarning")
 def test_features_of_your_own_and_other_kernels():
     lift = nn.Linear(2, 16).requires_grad_(False).eval()
     found = quick(features=lift, kernel=GaussianKernels((1.0,)), method="reverse_flow", n_steps=3)

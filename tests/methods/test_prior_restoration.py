@@ -5,8 +5,8 @@ import torch
 from torch.testing import assert_close
 
 from interpolants import Bridge
-from interpolants.fields.error_growth import GrowingErrorsWarning
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import SettingWarning
 from interpolants.framework.method import load
 from interpolants.guidance.replacement import Replacement
 from interpolants.methods import FlowMap, Forecaster, PriorRestoration
@@ -211,9 +211,7 @@ def test_a_network_without_preconditioning_does_not_throw_the_start_out_of_the_d
     settings = {"steps": 150, "batch_size": 128, "seed": 0}
     if kind == "bridge":
         bridge = Bridge("one_sided_linear", net=Plain(), heads="noise", held_out=0, **settings)
-        with pytest.warns(
-            GrowingErrorsWarning, match=r"noise at t = 0.*precondition=True or heads=\['velocity'\]"
-        ):
+        with pytest.warns(SettingWarning, match=r"noise at t = 0.*precondition=True or heads=\['velocity'\]"):
             model = bridge.fit(x1=x, progress=False)
         frame = model.frame
     else:

@@ -182,7 +182,7 @@ def test_floats_of_any_size_give_the_same_answer_to_their_precision(dtype):
 REFUSED = ["uint8", "complex64", "U4", "object", "M8[s]", "V8"]
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.framework.far_values.FarValuesWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.OutsideWarning")
 @pytest.mark.parametrize("dtype", ["int8", "int64", "bool"])
 def test_whole_numbers_are_those_numbers_in_double_precision(dtype):
     x = np.abs(np.round(X)).astype(dtype)

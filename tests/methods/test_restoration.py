@@ -7,7 +7,7 @@ import torch
 
 from interpolants.couplings import Degraded
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.framework.far_values import FarValuesWarning
+from interpolants.foundations.tell import OutsideWarning
 from interpolants.framework.method import load
 from interpolants.methods.restoration.restoration import Restoration
 
@@ -148,7 +148,5 @@ def test_bad_use_is_refused_and_explained(bridge, use, message):
 def test_observations_in_other_units_are_told_of_and_hidden_values_are_not_looked_at(bridge):
     observed = torch.tensor([[1.0, -9999.0], [-1.0, -9999.0]])
     bridge.restore(observed, known=torch.tensor([[True, False]] * 2), n_steps=2)
-    with pytest.warns(
-        FarValuesWarning, match=r"Restoration.restore: column 0 of observed lies 255 deviations"
-    ):
+    with pytest.warns(OutsideWarning, match=r"Restoration.restore: column 0 of observed lies 255 deviations"):
         bridge.restore(255 * observed, known=torch.tensor([[True, False]] * 2), n_steps=2)

@@ -13,6 +13,7 @@ from interpolants import Bridge
 from interpolants.dynamics import sample as dynamics_sample
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import DataWarning
 from interpolants.methods import (
     FlowMap,
     Forecaster,
@@ -24,7 +25,6 @@ from interpolants.methods import (
     Restoration,
     one_step,
 )
-from interpolants.methods.parts.columns import ColumnsWarning
 
 F64 = torch.float64
 QUICK = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 10, "batch_size": 32}
@@ -105,12 +105,12 @@ def test_a_common_unit_of_a_schroedinger_bridge_does_not_matter():
 )
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_other_units_than_one_are_named(fit, scale):
-    with pytest.warns(ColumnsWarning, match=r"has mean .* is learnt in these units\. Standardise before fit"):
+    with pytest.warns(DataWarning, match=r"has mean .* is learnt in these units\. Standardise before fit"):
         fit(torch.tensor([1.0, scale], dtype=F64))
 
 
 def test_columns_of_unlike_size_are_named_where_distances_are_the_problem():
-    with pytest.warns(ColumnsWarning, match=r"column 1 of x1 varies by .* distances see the larger alone"):
+    with pytest.warns(DataWarning, match=r"column 1 of x1 varies by .* distances see the larger alone"):
         InterpolantSB(eps=0.5, **QUICK).fit(X0, X1 * torch.tensor([1.0, 1e3], dtype=F64))
 
 
@@ -146,7 +146,7 @@ def test_an_offset_of_many_densities_does_not_matter_and_latent_noise_keeps_its_
 
 def test_columns_that_latent_noise_drowns_are_named():
     scale = torch.tensor([1.0, 1e-3], dtype=F64)
-    with pytest.warns(ColumnsWarning, match=r"column 1 of the samples is drowned in noise .* Lower latent"):
+    with pytest.warns(DataWarning, match=r"column 1 of the samples is drowned in noise .* Lower latent"):
         Multimarginal(densities=3, latent=0.5, **QUICK).fit(*[x * scale for x in MARGINALS])
 
 
@@ -208,7 +208,7 @@ def test_every_method_of_tables_names_odd_columns_and_a_remedy(fit):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit(odd_rows())
-    told = [str(one.message) for one in caught if issubclass(one.category, ColumnsWarning)]
+    told = [str(one.message) for one in caught if issubclass(one.category, DataWarning)]
     tail, *_ = (one for one in told if "heavy-tailed" in one)
     assert "column gain of" in tail
     assert "transform={'gain': 'quantile'}" in tail or "data.Quantile" in tail

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from interpolants.nets.build import ChannelsWarning, choose_net
+from interpolants.foundations.tell import SettingWarning
+from interpolants.nets.build import choose_net
 
 
 def cost(shape):
@@ -30,7 +31,7 @@ def test_what_is_named_is_taken():
 
 
 def test_images_without_a_channel_axis_are_told_of():
-    with pytest.warns(ChannelsWarning, match=r"no axis of channels.*pass x\[:, None\] for a U-Net"):
+    with pytest.warns(SettingWarning, match=r"no axis of channels.*pass x\[:, None\] for a U-Net"):
         assert choose_net("auto", (28, 28), 1).settings["name"] == "mlp"
     assert choose_net("mlp", (28, 28), 1).settings["name"] == "mlp"
     assert choose_net("auto", (30, 3), 1).settings["name"] == "mlp"

@@ -7,8 +7,9 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import SettingWarning
 from interpolants.pde import BoxPDE, Jet, Manufactured
-from interpolants.pde.box import UndeterminedWarning, check_problem
+from interpolants.pde.box import check_problem
 
 BOX = ((0.0, 1.0), (0.0, 2.0))
 
@@ -71,7 +72,7 @@ def wave(x, y, u):
     ],
 )
 def test_too_few_boundary_values_are_told(changes, told):
-    with pytest.warns(UndeterminedWarning, match=told):
+    with pytest.warns(SettingWarning, match=told):
         check_problem("solver", own(**changes))
 
 

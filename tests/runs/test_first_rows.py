@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from interpolants.foundations.tell import DataWarning
 from interpolants.framework.roles import Role
 from interpolants.runs.files import read_table
-from interpolants.runs.first_rows import FirstRowsWarning, warn_of_first_rows
+from interpolants.runs.first_rows import warn_of_first_rows
 from interpolants.runs.values import Place, aligned, read_values
 
 RNG = np.random.default_rng(0)
@@ -32,13 +33,13 @@ def flowers(tmp_path):
 
 def test_a_label_that_no_kept_row_has_is_named(flowers):
     with pytest.warns(
-        FirstRowsWarning, match=r"limit=50 keeps the first of 90 rows, and none of them has the label 2\. "
+        DataWarning, match=r"limit=50 keeps the first of 90 rows, and none of them has the label 2\. "
     ):
         assert len(read_table(str(flowers), "data.x", labels="species", limit=50).x) == 50
 
 
 def test_a_sorted_column_is_named(flowers):
-    with pytest.warns(FirstRowsWarning, match="sorted by column 'species': they lie at one end"):
+    with pytest.warns(DataWarning, match="sorted by column 'species': they lie at one end"):
         read_table(str(flowers), "data.x", limit=50)
 
 
@@ -48,7 +49,7 @@ def test_labels_of_a_file_of_their_own_are_looked_at(tmp_path):
     roles = [Role(name="x"), Role(name="y", kind="labels")]
     tables = {"x": {"file": str(tmp_path / "x.npy"), "limit": 60}, "y": str(tmp_path / "y.npy")}
     values = read_values(tables, Place(roles={role.name: role for role in roles}))
-    with pytest.warns(FirstRowsWarning, match="none of them has the label 2"):
+    with pytest.warns(DataWarning, match="none of them has the label 2"):
         assert len(aligned(values, roles)["y"].value) == 60
 
 
@@ -56,7 +57,7 @@ def test_words_are_looked_at(tmp_path):
     file = tmp_path / "kind.csv"
     file.write_text("kind\n" + "dog\n" * 20 + "cat\n" * 20)
     role = Role(name="kind", words=True)
-    with pytest.warns(FirstRowsWarning, match="the label cat"):
+    with pytest.warns(DataWarning, match="the label cat"):
         read_values({"kind": {"file": str(file), "limit": 20}}, Place(roles={"kind": role}))
 
 
@@ -77,5 +78,5 @@ def test_a_column_that_rises_but_in_one_place_is_not_sorted():
         warnings.simplefilter("error")
         warn_of_first_rows("x", x, 100)
         warn_of_first_rows("x", torch.ones(50, 1), 10)
-    with pytest.warns(FirstRowsWarning, match="column 1"):
+    with pytest.warns(DataWarning, match="column 1"):
         warn_of_first_rows("x", torch.cat([x, -torch.arange(5000.0)[:, None]], 1), 100)

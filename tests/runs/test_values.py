@@ -129,7 +129,7 @@ def test_what_does_not_fit_is_refused(folder, settings, message):
         read(**settings)
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.runs.first_rows.FirstRowsWarning")  # they are numbered
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.DataWarning")  # they are numbered
 def test_rows_with_gaps_are_left_out_of_labels_and_conditions_too(folder):
     x, labels = np.arange(80.0).reshape(40, 2), np.arange(40) % 7
     x[[3, 20], 1] = np.nan

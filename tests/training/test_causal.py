@@ -9,7 +9,8 @@ from torch import nn
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.training import Causal, StalledWarning, TrainSettings, causal_weights, fit
+from interpolants.foundations.tell import FitWarning
+from interpolants.training import Causal, TrainSettings, causal_weights, fit
 
 N = 8
 
@@ -125,7 +126,7 @@ def test_weights_that_have_vanished_for_a_whole_rung_are_reported_with_their_pla
     assert causal.stalled is None
     train(causal, steps=1)
     assert 0 <= causal.stalled < 2 / N
-    with pytest.warns(StalledWarning, match=r"Test: stalled at t = 0\.\d+: weights beyond it stay below"):
+    with pytest.warns(FitWarning, match=r"Test: stalled at t = 0\.\d+: weights beyond it stay below"):
         causal.warn("Test")
     healthy = Causal(1e-3, rung_steps=20)
     train(healthy, steps=40)

@@ -8,7 +8,7 @@ import torch
 
 from interpolants import Bridge
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.methods.parts.columns import ColumnsWarning
+from interpolants.foundations.tell import DataWarning
 from interpolants.training.instance_noise import InstanceNoise, rate_rule
 
 
@@ -55,7 +55,7 @@ def test_a_bridge_learns_the_data_with_noise(tmp_path):
     bridge = Bridge("one_sided_linear", perturb=0.5, **settings).fit(x1=x, progress=False)
     assert float(np.std(bridge.sample(1000, seed=1))) == pytest.approx(0.5, abs=0.08)
     assert Bridge.load(bridge.save(tmp_path / "b")).perturb == InstanceNoise(0.5)
-    with pytest.warns(ColumnsWarning, match="constant"):
+    with pytest.warns(DataWarning, match="constant"):
         plain = Bridge("one_sided_linear", **settings).fit(x1=x, progress=False)
     assert float(np.std(plain.sample(1000, seed=1))) < 0.08
 

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations import registry
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import FitWarning
 from interpolants.methods import Bridge
 from interpolants.objectives.time_clusters import TimeClusters
 from interpolants.paths import VP, Linear, OneSidedLinear
@@ -18,7 +19,6 @@ from interpolants.training.losses import sum_of_means
 from interpolants.training.multi_task import (
     MinSNR,
     NashMTL,
-    NoGradientWarning,
     PCGrad,
     TaskWeights,
     UncertaintyWeighting,
@@ -93,10 +93,10 @@ def test_nash_lets_opposite_gradients_cancel():
 
 
 def test_nash_leaves_out_a_task_without_a_gradient():
-    with pytest.warns(NoGradientWarning):
+    with pytest.warns(FitWarning):
         weights = nash_weights(torch.tensor([[4.0, 0.0], [0.0, 0.0]]).double())
     assert_close(weights, torch.tensor([0.5, 0.0]).double())
-    with pytest.warns(NoGradientWarning):  # of a length that rounding has made a square below 0
+    with pytest.warns(FitWarning):  # of a length that rounding has made a square below 0
         weights = nash_weights(torch.tensor([[4.0, 0.0], [0.0, -1e-20]]).double())
     assert_close(weights, torch.tensor([0.5, 0.0]).double())
 

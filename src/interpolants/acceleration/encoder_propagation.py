@@ -10,7 +10,6 @@ the grid of the keys: that run is what propagation must beat.
 Source: Li et al. (2024), arXiv:2312.09608; refreshed levels, measured keys and verified times are ours.
 """
 
-import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -27,14 +26,11 @@ from interpolants.foundations.clock import ROUNDING
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import inner_net
 from interpolants.foundations.row_times import bare
+from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.nets.split import Features, RefreshingNet, SplitNet, module_in_training
 
 _WHO = "EncoderPropagation"
-
-
-class EncoderPropagationWarning(UserWarning):
-    """A segment was decoded in parts, as it has more rows than ``most_rows``."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +216,7 @@ class _Propagating(Work):
         if at_once < len(steps):
             told = f"{_WHO}: a segment of {len(steps)} steps has {len(steps) * held.shape[0]} rows"
             told += f", more than most_rows={self.settings.most_rows}, and is decoded in parts"
-            warnings.warn(told, EncoderPropagationWarning, stacklevel=2)
+            tell(SettingWarning, told)
         for first in range(0, len(steps), at_once):
             cut = slice(first, first + at_once)
             answers = _decoded(net, held, times[cut], t)

@@ -30,6 +30,7 @@ from interpolants.foundations.clock import is_before, number_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import SpatiallyLinearPath
 
@@ -37,10 +38,6 @@ _WHO = "TimeShift"
 # Candidate times per unit of time.
 _FINE = 1000
 _ENDS = ("denoised", "noise")
-
-
-class TimeShiftWarning(UserWarning):
-    """Times were chosen at the edge of the window in most rows: the variance says nothing of the time there."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +183,7 @@ class _Choosing(Work):
             told_why = (
                 "the bias is larger than the window, or the variance of a state says little of its time"
             )
-            warnings.warn(f"{_WHO}: {found}: {told_why}. {remedy}", TimeShiftWarning, stacklevel=2)
+            tell(FitWarning, f"{_WHO}: {found}: {told_why}. {remedy}")
         return told
 
 
@@ -300,7 +297,7 @@ def tune_time_shift(
 
     def bias(settings: TimeShift) -> float:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TimeShiftWarning)
+            warnings.filterwarnings("ignore", _WHO, FitWarning)
             done = sample(fields, x, return_path=True, modifiers=settings, **options)
         return float(exposure_bias(path, done, variance).log().abs().mean())
 

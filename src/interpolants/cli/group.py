@@ -4,15 +4,14 @@ import errno
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-import interpolants
 from interpolants.foundations.errors import InterpolantsError
 from interpolants.foundations.printable import printable
+from interpolants.foundations.tell import InterpolantsWarning
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -57,17 +56,14 @@ class Commands(TyperGroup):
 @contextmanager
 def plain_warnings() -> Iterator[None]:
     """Print warnings of this library as one line without the source line that issued them; others stay as they are."""
-    before, package = warnings.formatwarning, str(Path(interpolants.__file__).parent)
+    before = warnings.formatwarning
 
     def plain(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
-        ours = category.__module__.startswith("interpolants.") or filename.startswith(package)
-        return (
-            f"warning: {printable(str(message))}\n"
-            if ours
-            else before(message, category, filename, lineno, line)
-        )
+        if issubclass(category, InterpolantsWarning):
+            return f"warning: {printable(str(message))}\n"
+        return before(message, category, filename, lineno, line)
 
     warnings.formatwarning = plain
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interpolants.cli import complete
+from interpolants.foundations.tell import FileWarning
 
 if TYPE_CHECKING:
     from interpolants.cli.show import Screen
@@ -83,10 +84,10 @@ def executor_for(name: str, workers: int | None, address: str | None) -> "Execut
 
 def installed_cards(screen: "Screen") -> "Catalogue":
     """All cards; the screen says in a line each what is wrong with those of other distributions."""
-    from interpolants.foundations.cards import CardWarning, catalogue, load_cards
+    from interpolants.foundations.cards import catalogue, load_cards
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CardWarning)
+        warnings.simplefilter("ignore", FileWarning)
         load_cards()  # its warning is shown once, and this was the time
     for fault in catalogue().faults:
         screen.say(f"note: cards left out, {fault}")

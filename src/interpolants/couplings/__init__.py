@@ -14,7 +14,7 @@ from interpolants.couplings.minibatch_ot import MinibatchOT
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import Coupling, Pairs, UnfittedCoupling
 from interpolants.couplings.reflow import Reflow
-from interpolants.couplings.sinkhorn import EntropicPlan, Sinkhorn, SinkhornWarning
+from interpolants.couplings.sinkhorn import EntropicPlan, Sinkhorn
 from interpolants.couplings.super_resolution import SuperResolution
 from interpolants.foundations.cards import carded
 
@@ -39,7 +39,6 @@ __all__ = [
     "PlanCoupling",
     "Reflow",
     "Sinkhorn",
-    "SinkhornWarning",
     "Start",
     "SuperResolution",
     "UnfittedCoupling",

@@ -5,7 +5,6 @@ P_ij = exp((f_i + g_j - C_ij) / eps) / (n m) the plan.
 """
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +24,10 @@ from interpolants.couplings.pairs import (
 )
 from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.tell import FitWarning, tell
 
 _WARM_STEPS = 5  # steps at each regularisation on the way down
 _STEPS = 10  # steps between two renewals of the kernel, at the final regularisation
-
-
-class SinkhornWarning(UserWarning):
-    """Sinkhorn stopped before its marginals were right."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,7 @@ class Sinkhorn:
             DivergedError: If the iteration leaves the finite numbers.
 
         Warns:
-            SinkhornWarning: If the tolerance was not reached; the pairs come from the plan as it is.
+            FitWarning: If the tolerance was not reached; the pairs come from the plan as it is.
         """
         check_pairing("Sinkhorn", x0, x1, cond0, cond1, equal=False, distances=True)
         n0, n1 = x0.shape[0], x1.shape[0]
@@ -145,7 +141,7 @@ class Sinkhorn:
         for rows, columns in groups:
             plan = self.plan(left[rows.to(x0.device)], right[columns.to(x1.device)])
             if not plan.converged:
-                warnings.warn(self._complaint(plan), SinkhornWarning, stacklevel=2)
+                tell(FitWarning, self._complaint(plan))
             index1[rows] = columns[draw_columns(plan.plan, generator)]
         return make_pairs(x0, x1, cond0, cond1, torch.arange(n0), index1)
 

@@ -1,7 +1,6 @@
 """Labels along an axis of xarray as numbers: dates, other numbers, and words such as names of stations."""
 
 import hashlib
-import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,12 +9,9 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.extras import require
+from interpolants.foundations.tell import AssumptionWarning, tell
 
 _GREGORIAN = ("standard", "gregorian", "proleptic_gregorian")
-
-
-class CalendarWarning(UserWarning):
-    """Times are of a calendar that has no dates of ours, such as one of 360 days."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def _of_calendar(x: Any, name: str) -> Labels:
     cftime = require("cftime", by="axis_labels")
     seconds = np.asarray(cftime.date2num(x, "seconds since 1970-01-01", calendar=calendar), dtype=np.float64)
     told = f"times of {name} are of the calendar {calendar!r}: they are counted in seconds, without dates"
-    warnings.warn(f"{told}.", CalendarWarning, stacklevel=2)
+    tell(AssumptionWarning, f"{told}.")
     return Labels(torch.from_numpy(seconds))
 
 

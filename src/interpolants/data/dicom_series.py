@@ -3,16 +3,16 @@
 import importlib.util
 import io
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from interpolants.data.scan_volume import Affine, Array, UntoldGeometryWarning, Volume, along_the_patient
+from interpolants.data.scan_volume import Affine, Array, Volume, along_the_patient
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.tell import AssumptionWarning, tell
 from interpolants.foundations.unpacking import check_deflated, check_unpacked, refusing_content
 
 # Largest relative difference between the distances of the slices of one series, and of a slice from their line.
@@ -167,7 +167,7 @@ def _pixel(read: Sequence[Any], source: str) -> Affine:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(f"read_volume: {text}", UntoldGeometryWarning, stacklevel=5)
+    tell(AssumptionWarning, f"read_volume: {text}")
 
 
 def _told(read: Sequence[Any], tag: str, source: str) -> None:

@@ -3,17 +3,13 @@
 Letters: N cases, M members, C variables, G axes of the grid.
 """
 
-import warnings
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from interpolants.data.gridded import LATITUDES, LONGITUDES, Grid, Gridded, tolerance
-
-
-class NoCoordinatesWarning(UserWarning):
-    """Fields have no coordinates where those of the fit had some."""
+from interpolants.foundations.tell import AssumptionWarning, tell
 
 
 def aligned(fields: Gridded, grid: Grid, who: str, name: str) -> Gridded:
@@ -52,9 +48,7 @@ def _tell_unknown(own: Grid, grid: Grid, who: str, name: str) -> None:
     ]
     if lost and not own.is_plain:
         told = f"{who}: {name} has no coordinates of {' and '.join(lost)}"
-        warnings.warn(
-            f"{told}; its points are taken in the order of the fit.", NoCoordinatesWarning, stacklevel=3
-        )
+        tell(AssumptionWarning, f"{told}; its points are taken in the order of the fit.")
 
 
 def _with_variables(fields: Gridded, grid: Grid) -> Gridded:

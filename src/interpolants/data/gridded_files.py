@@ -5,7 +5,6 @@ Arrays without names are ``(N, M, L)`` or
 ``(N, M, H, W)`` for one variable, ``(N, M, C, H, W)`` for several.
 """
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from interpolants.data.axis_labels import axis_labels
 from interpolants.data.gridded import PLAIN, Grid, Gridded
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
+from interpolants.foundations.tell import DataWarning, tell
 from interpolants.foundations.unpacking import check_unpacked, check_zip, refusing_content, size_on_disk
 
 CASES = ("case", "start", "init", "initial_time", "forecast_reference_time", "reference_time", "date", "time")
@@ -38,10 +38,6 @@ LEVELS = ("isobaricinhpa", "level", "plev", "pressure_level", "pressure")
 NETCDF, ZARR, GRIB = (".nc", ".nc4", ".cdf", ".netcdf"), (".zarr",), (".grib", ".grib2", ".grb")
 SUFFIXES = (*NETCDF, *ZARR, *GRIB)
 WRITES = (".nc", ".zarr")
-
-
-class RepeatedCasesWarning(UserWarning):
-    """Cases have the same date, as where files that overlap were joined."""
 
 
 def gridded_of(value: Any, who: str, name: str, *, inner: Sequence[str] = MEMBERS) -> Gridded:
@@ -123,7 +119,7 @@ def _tell_repeated(cases: Tensor, axis: str, who: str, name: str) -> None:
         words = (
             "where files overlap, drop those that come again: they count twice, and may be learnt and tested"
         )
-        warnings.warn(f"{told}; {words}.", RepeatedCasesWarning, stacklevel=3)
+        tell(DataWarning, f"{told}; {words}.")
 
 
 def _by_level(arrays: dict[str, Any]) -> dict[str, Any]:

@@ -1,19 +1,19 @@
 """Medical images of files, NIfTI and DICOM, turned to one orientation."""
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from interpolants.data.dicom_series import dicom_volume
-from interpolants.data.scan_volume import PLANES, UntoldGeometryWarning, Volume, along_the_patient
+from interpolants.data.scan_volume import PLANES, Volume, along_the_patient
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.tell import AssumptionWarning, tell
 from interpolants.foundations.unpacking import gunzipped
 
-__all__ = ["NIFTI", "PLANES", "UntoldGeometryWarning", "Volume", "nifti_volume", "read_volume"]
+__all__ = ["NIFTI", "PLANES", "Volume", "nifti_volume", "read_volume"]
 
 NIFTI = (".nii", ".nii.gz")
 _MILLIMETRES = {"meter": 1000.0, "micron": 1e-3}
@@ -24,7 +24,7 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
     """A scan from a NIfTI file (``.nii``, ``.nii.gz``), a DICOM file, or a folder with one DICOM series.
 
     Slices of a scan that is tilted by up to 18 degrees are those of the scanner, along its own axes. A file that does
-    not tell how it lies in the patient is read as it is stored, with an ``UntoldGeometryWarning``.
+    not tell how it lies in the patient is read as it is stored, with an ``AssumptionWarning``.
 
     Args:
         path: The file or folder.
@@ -71,7 +71,7 @@ def nifti_volume(data: bytes, source: str = "NIfTI") -> Volume:
     header = image.header
     if int(header["qform_code"]) <= 0 and int(header["sform_code"]) <= 0:
         told = "does not tell how it lies in the patient (qform and sform codes 0): left and right may be swapped"
-        warnings.warn(f"read_volume: {source} {told}", UntoldGeometryWarning, stacklevel=3)
+        tell(AssumptionWarning, f"read_volume: {source} {told}")
     affine = np.asarray(image.affine, dtype=np.float64).copy()
     affine[:3] *= _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
     if values.ndim > 3 and max(values.shape[3:]) == 1:

@@ -25,10 +25,6 @@ _OBLIQUE = 0.1
 _SHEAR = 0.05
 
 
-class UntoldGeometryWarning(UserWarning):
-    """A file does not tell how its scan lies in the patient, or how large its pixels are."""
-
-
 @dataclass(frozen=True, eq=False)
 class Volume:
     """A scan with its axes along the patient's.

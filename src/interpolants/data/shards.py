@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.tell import FileWarning, tell
 from interpolants.foundations.unpacking import check_unpacked, refusing_content
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -49,10 +50,6 @@ class Shard(Protocol):
     def rows(self, index: NDArray[np.int64]) -> NDArray[Any]:
         """Some rows, ``(k, *D)``."""
         ...
-
-
-class MissingShardWarning(UserWarning):
-    """The numbers of shards have a gap: a file may be missing."""
 
 
 class ShardedArray:
@@ -165,7 +162,7 @@ def _check_names(found: list[Path], path: Path, who: str) -> None:
     for before, after, file in zip(numbers, numbers[1:], found[1:], strict=False):
         if before[:-1] == after[:-1] and after[-1] > before[-1] + 1:
             told = f"{who}: the shards of {path.name} go from {before[-1]} to {after[-1]} ({file.name})"
-            warnings.warn(f"{told}; a file may be missing", MissingShardWarning, stacklevel=2)
+            tell(FileWarning, f"{told}; a file may be missing")
             return
 
 

@@ -14,13 +14,13 @@ Source: derived here from :func:`interpolants.fields.conversions.fold`.
 """
 
 import copy
-import warnings
 from collections.abc import Sequence
 
 import torch
 
 from interpolants.fields.conversions import fold, plan
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.paths.path import Path
 
 # Distances from an end between which the power of a coefficient is measured, and coefficients that count as zero.
@@ -28,10 +28,6 @@ _NEAR, _NEARER, _ZERO = 1e-3, 1e-5, 1e-6
 # Powers of 1/t above which errors count as growing: between 1/2 (that of gamma') and 1 for the velocity, between 0 and
 # 1/2 for the noise.
 _LIMITS = {"velocity": 0.75, "noise": 0.25}
-
-
-class GrowingErrorsWarning(UserWarning):
-    """Issued when errors of the quantities to learn grow without bound in the velocity or the noise."""
 
 
 def growing_errors(path: Path, known: Sequence[str], target: str) -> dict[str, tuple[int, ...]]:
@@ -59,9 +55,7 @@ def growing_errors(path: Path, known: Sequence[str], target: str) -> dict[str, t
     return {name: at for name, at in ends.items() if at}
 
 
-def warn_of_growing_errors(
-    who: str, path: Path, heads: Sequence[str], *, instead: str, stacklevel: int = 2
-) -> None:
+def warn_of_growing_errors(who: str, path: Path, heads: Sequence[str], *, instead: str) -> None:
     """Warn if samples cannot be right, since errors of the quantities to learn grow without bound.
 
     On a one-sided path only errors that grow at t = 0 count. The flow towards the data draws states together at t = 1,
@@ -72,10 +66,9 @@ def warn_of_growing_errors(
         path: The interpolant.
         heads: Quantities to learn.
         instead: Remedy, as a sentence.
-        stacklevel: As in ``warnings.warn``.
 
     Warns:
-        GrowingErrorsWarning: If they do.
+        SettingWarning: If they do.
     """
     velocity, noise = (growing_errors(path, heads, target) for target in ("velocity", "noise"))
     if path.is_one_sided:
@@ -88,7 +81,7 @@ def warn_of_growing_errors(
         f"({listed}). Samples {'' if velocity else 'of SDEs (eps > 0) '}will be wrong by up to orders of magnitude. "
         f"{instead}"
     )
-    warnings.warn(words, GrowingErrorsWarning, stacklevel=stacklevel + 1)
+    tell(SettingWarning, words)
 
 
 def _with_plain_base(path: Path) -> Path:

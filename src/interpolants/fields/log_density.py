@@ -1,6 +1,5 @@
 """Log density of an interpolant as a network: a Gaussian that follows the path, times a learnt factor."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.records import record
 from interpolants.foundations.remembered import Remembered
+from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.foundations.types import Condition
 from interpolants.nets.build import choose_net
 from interpolants.nets.potential import Potential
@@ -160,10 +160,10 @@ def _warn_of_a_start_not_reached(path: Path, x1: Tensor) -> None:
         return
     cost = float(path.start_kl(x1[:_LOOKED_AT]).mean())
     if cost > START_COST:
-        warnings.warn(
+        tell(
+            SettingWarning,
             f"LogDensity: x_0 must have the base distribution within {START_COST} nats, got {cost:.2g}: samples start "
             "elsewhere than the density. Let the diffusion run longer, e.g. a larger bmax or smax.",
-            stacklevel=3,
         )
 
 

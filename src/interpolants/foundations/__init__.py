@@ -8,10 +8,26 @@ if TYPE_CHECKING:
     from interpolants.foundations.derivatives import exact_divergence, probed_divergence
     from interpolants.foundations.gaussian import Gaussian
     from interpolants.foundations.student_t import StudentT
+    from interpolants.foundations.tell import (
+        AssumptionWarning,
+        DataWarning,
+        FileWarning,
+        FitWarning,
+        InterpolantsWarning,
+        OutsideWarning,
+        SettingWarning,
+    )
 
 __all__ = [
+    "AssumptionWarning",
     "BaseDistribution",
+    "DataWarning",
+    "FileWarning",
+    "FitWarning",
     "Gaussian",
+    "InterpolantsWarning",
+    "OutsideWarning",
+    "SettingWarning",
     "StudentT",
     "exact_divergence",
     "probed_divergence",
@@ -22,6 +38,13 @@ _HOMES = {
     "StudentT": "student_t",
     "exact_divergence": "derivatives",
     "probed_divergence": "derivatives",
+    "AssumptionWarning": "tell",
+    "DataWarning": "tell",
+    "FileWarning": "tell",
+    "FitWarning": "tell",
+    "InterpolantsWarning": "tell",
+    "OutsideWarning": "tell",
+    "SettingWarning": "tell",
 }
 
 

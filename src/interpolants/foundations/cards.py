@@ -9,7 +9,6 @@ Another distribution adds members by an entry point that names an importable pac
     my_paths = "my_package.paths"
 """
 
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -19,14 +18,11 @@ from interpolants.foundations.card_defaults import CardFile, card_files
 from interpolants.foundations.card_file import Card, parse_card
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.renamed import RENAMED
+from interpolants.foundations.tell import FileWarning, tell
 
 # The group of entry points by which other distributions name packages with cards.
 GROUP = "interpolants.cards"
 _OWN = "interpolants"
-
-
-class CardWarning(UserWarning):
-    """Cards of another distribution cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +64,7 @@ def load_cards(package: str | None = None) -> tuple[Card, ...]:
     Args:
         package: Name of an importable package, to read its cards alone; ``None`` reads those of the library and of
             every distribution that names a package under the entry point ``interpolants.cards``. What is wrong with
-            another distribution's cards is a `CardWarning`, shown once, and the cards are left out.
+            another distribution's cards is a `FileWarning`, shown once, and the cards are left out.
 
     Returns:
         The cards; empty if the package has none.
@@ -142,7 +138,7 @@ def carded(package: str) -> Callable[[str], object]:
 @cache
 def _warn_of_faults() -> None:
     for fault in catalogue().faults:
-        warnings.warn(f"cards left out, {fault}", CardWarning, stacklevel=4)
+        tell(FileWarning, f"cards left out, {fault}")
 
 
 def _where(point: EntryPoint) -> str:

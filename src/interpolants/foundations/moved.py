@@ -1,10 +1,12 @@
-"""Modules that moved: an import from the old place is refused with the new one."""
+"""Modules that moved, and names that changed: an import by the old name is refused with the new one."""
 
 import re
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+
+from interpolants.foundations.renamed import RENAMED
 
 _PACKAGE = Path(__file__).parents[1]
 _RINGS = ("apps", "sciml")
@@ -25,11 +27,15 @@ class MovedModules:
         """Nothing, or the error that names the new place.
 
         Raises:
-            ModuleNotFoundError: If a room has it.
+            ModuleNotFoundError: If it was renamed, or a room has it.
         """
         package, _, last = name.rpartition(".")
         if package.partition(".")[0] != _PACKAGE.name or not last.isidentifier():
             return None
+        if last in RENAMED:
+            raise ModuleNotFoundError(
+                f"No {last!r} in {package!r}; it was renamed to {RENAMED[last]!r}", name=last
+            )
         defined = re.compile(rf"^(?:class|def) {last}\b|^{last} =", re.MULTILINE)
         files = [file for ring in _RINGS for file in sorted((_PACKAGE / ring).rglob("*.py"))]
         homes = [file for file in files if file.stem == last] or [

@@ -4,7 +4,6 @@ import dataclasses
 import inspect
 import types
 import typing
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,8 +11,9 @@ from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 from interpolants.foundations.card_file import Card
-from interpolants.foundations.cards import CardWarning, load_cards
+from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import InterpolantsError, invalid, nearest
+from interpolants.foundations.tell import FileWarning, tell
 
 # Settings that may be the bare id of a member of the kind they are named after: envelope = "zero".
 _BY_NAME = ("envelope",)
@@ -151,9 +151,7 @@ def _loaded(card: Card) -> Any:
     try:
         return card.load_entry()
     except Exception as error:  # noqa: BLE001  # whatever the module does when it is imported
-        warnings.warn(
-            f"{card.kind}/{card.id} is left out, {type(error).__name__}: {error}", CardWarning, stacklevel=4
-        )
+        tell(FileWarning, f"{card.kind}/{card.id} is left out, {type(error).__name__}: {error}")
         return None
 
 

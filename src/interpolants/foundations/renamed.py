@@ -7,6 +7,27 @@ QUANTITIES = {
     "drift": "mean_rate",  # E[dI/dt|x_t]; the drift of an SDE keeps its name
     "endpoint1": "denoised",  # E[x1|x_t]
 }
+# Former classes of warnings, without their common ending, by the class that took their place.
+_WARNINGS = {
+    "DataWarning": (
+        "Columns CopiedRows FirstRows LevelSeries RepeatedCases SameSeeds SmallColumns UnendedEpisodes"
+    ),
+    "OutsideWarning": (
+        "BeyondRange Extrapolation FarValues LostBand Misfit OtherUnit SensorCount ShortContext "
+        "SparseFrames UnknownPrompt UnlikeTraining UnseenColumn UnusualRecording"
+    ),
+    "FitWarning": (
+        "Collapse Convergence EvenPrecision FewMembers FewSteps HeavyWeights InfiniteSpread "
+        "LearntByHeart LinearRival LostTerms NoGradient NothingToGain Sinkhorn SmallResidual "
+        "Stalled TimeShift Unsettled Unsolved UntoldNoise"
+    ),
+    "SettingWarning": (
+        "Aliasing Channels EncoderPropagation FewFunctions GrowingErrors NarrowNet RecordingSize "
+        "SkewedErrors SparseMesh Undetermined"
+    ),
+    "AssumptionWarning": "Calendar DatedRows DoubtfulLabels MissingLabel NoCoordinates UntoldGeometry",
+    "FileWarning": "Card MissingShard ModelCard SoundFile",
+}
 RENAMED = QUANTITIES | {
     "DenoiserLoss": "NoiseLoss",
     "denoiser_loss": "noise_loss",
@@ -20,6 +41,7 @@ RENAMED = QUANTITIES | {
     "TokenLaw": "TokenDistribution",
     "truncated_gumbel_law": "truncated_gumbel_distribution",
 }
+RENAMED |= {f"{old}Warning": f"foundations.{new}" for new, olds in _WARNINGS.items() for old in olds.split()}
 
 
 def renamed_to(name: str, known: Iterable[str]) -> str | None:

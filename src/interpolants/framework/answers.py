@@ -1,7 +1,6 @@
 """Answers that are more than an array: a predictive distribution per row, and an ensemble of possible outcomes."""
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.foundations.records import record
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.series import STEPS, dates
 
 _PLAIN = Given("torch", "float64")
@@ -69,10 +69,6 @@ class Scored:
     def columns(self) -> dict[str, Any]:
         """Both by name, for files."""
         return {"x": self.x, "log_prob": self.log_prob}
-
-
-class InfiniteSpreadWarning(UserWarning):
-    """Issued when a standard deviation or a covariance is infinite: Student's t with at most 2 degrees of freedom."""
 
 
 @record("joint_rows")
@@ -188,7 +184,7 @@ class Predictive:
         """Standard deviations, ``(N, C)``, in kind; infinite for df <= 2.
 
         Warns:
-            InfiniteSpreadWarning: If one is infinite.
+            FitWarning: If one is infinite.
         """
         spread, mean = self._spread("Predictive.std"), self._average(self.loc)
         return self._out((self._average(self.scale.square() * spread + (self.loc - mean).square())).sqrt())
@@ -202,7 +198,7 @@ class Predictive:
         if bool(heavy.any()):
             told = f"{who}: {int(heavy.sum())} of {len(heavy)} rows have {float(df.min()):.3g} <= 2 degrees of freedom"
             told += ", whose standard deviation is infinite. Use quantile(p) instead."
-            warnings.warn(told, InfiniteSpreadWarning, stacklevel=3)
+            tell(FitWarning, told)
         return torch.where(df > 2, df / (df - 2), math.inf)
 
     @property
@@ -213,7 +209,7 @@ class Predictive:
             InvalidInputError: If the answer is no joint one.
 
         Warns:
-            InfiniteSpreadWarning: If it is infinite: df <= 2.
+            FitWarning: If it is infinite: df <= 2.
         """
         if self.joint is None:
             remedy = "Pass joint=True to predict."

@@ -1,15 +1,11 @@
 """Rows that a fit both learns from and is judged by."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interpolants.foundations.equal_rows import count_shared
+from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.roles import Role, kind_of
-
-
-class CopiedRowsWarning(UserWarning):
-    """Issued when rows by which a method is judged or stopped are copies of rows that it learns from."""
 
 
 def held_copies(
@@ -26,7 +22,7 @@ def held_copies(
         who: Name of the caller, used in the warning.
 
     Warns:
-        CopiedRowsWarning: If there are some.
+        DataWarning: If there are some.
     """
     found: dict[str, list[int]] = {}
     for axis in dict.fromkeys(role.axis for role in roles if role.axis and kind_of(role).has_rows):
@@ -40,7 +36,5 @@ def held_copies(
             f"{count} of {rows} held-out rows of {', '.join(names)} are copies of rows that are learnt from"
         )
         remedy = "Hold out other rows, or drop the copies"
-        warnings.warn(
-            f"{who}: {what}, and do not show whether it overfits. {remedy}.", CopiedRowsWarning, stacklevel=4
-        )
+        tell(DataWarning, f"{who}: {what}, and do not show whether it overfits. {remedy}.")
     return found

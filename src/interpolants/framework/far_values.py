@@ -4,7 +4,6 @@ A kind of role whose values are measured says by ``numbers`` what they are; the 
 fitted method, and compares what its capabilities are asked about.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from interpolants.data.endless import EndlessRows
 from interpolants.foundations.row_access import LazyRows
+from interpolants.foundations.tell import OutsideWarning, tell
 
 # Deviations from the mean of the fit beyond which half of the values of a column are hardly of its kind.
 _FAR = 10.0
@@ -26,10 +26,6 @@ _PIECE, _ROWS, _COLUMNS = 2**20, 4096, 1000
 _LEAST = 8
 
 _QUIET: ContextVar[bool] = ContextVar("far_values_quiet", default=False)
-
-
-class FarValuesWarning(UserWarning):
-    """Values lie far from those of the fit."""
 
 
 @runtime_checkable
@@ -115,7 +111,7 @@ def warn_if_far(who: str, name: str, z: Tensor, columns: Sequence[str] = (), *, 
         Whether there was something to tell.
 
     Warns:
-        FarValuesWarning: If half of the values of a column lie more than ten deviations off.
+        OutsideWarning: If half of the values of a column lie more than ten deviations off.
     """
     flat = z.detach().abs().flatten(0, -2)
     middle = flat.nanmedian(0).values
@@ -125,7 +121,7 @@ def warn_if_far(who: str, name: str, z: Tensor, columns: Sequence[str] = (), *, 
     place = int(far.nonzero()[0])
     named = _named(name, place, len(middle), columns)
     told = f"{who}: {named} lies {float(middle[place]):.3g} deviations from what the fit has seen"
-    warnings.warn(f"{told}; are the units the same? {remedy}".rstrip(), FarValuesWarning, stacklevel=6)
+    tell(OutsideWarning, f"{told}; are the units the same? {remedy}".rstrip())
     return True
 
 
@@ -142,7 +138,7 @@ def warn_if_unlike(
         columns: Names of the columns; numbers where there are none.
 
     Warns:
-        FarValuesWarning: If the values of a column, or their root mean square over the places of a field, lie more than
+        OutsideWarning: If the values of a column, or their root mean square over the places of a field, lie more than
             ten deviations off in half of the rows, or a column that never varied has another value.
     """
     if _QUIET.get() or not x.numel():
@@ -164,7 +160,7 @@ def warn_if_unlike(
         return
     place = int((still & other).nonzero()[0])
     told = f"{who}: {_named(name, place, len(mean), columns)} was {float(mean[place]):.6g} in every row of the fit"
-    warnings.warn(f"{told}; nothing was learnt of other values.", FarValuesWarning, stacklevel=6)
+    tell(OutsideWarning, f"{told}; nothing was learnt of other values.")
 
 
 def _named(name: str, place: int, count: int, columns: Sequence[str]) -> str:

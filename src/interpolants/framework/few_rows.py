@@ -1,21 +1,17 @@
 """Few rows that a gradient loop sees so often that it learns them by heart: told by the run of every method."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from interpolants.foundations.row_access import LazyRows
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.roles import Role, kind_of
 from interpolants.framework.rows import Rows
 
 # Rows below which, and steps from which, a network repeats rows.
 FEWEST, _MANY_STEPS = 40, 500
-
-
-class LearntByHeartWarning(UserWarning):
-    """Few rows were seen so often that a network can only repeat them."""
 
 
 def fewest_rows(roles: Sequence[Role], data: Mapping[str, Any]) -> int | None:
@@ -40,7 +36,7 @@ def warn_if_by_heart(who: str, rows: int | None, steps: int, *, asked: bool = Fa
         asked: Whether the method would set rows aside if it were asked, by ``held_out``.
 
     Warns:
-        LearntByHeartWarning: If so.
+        FitWarning: If so.
     """
     if rows is None or rows >= FEWEST or steps < _MANY_STEPS:
         return
@@ -48,4 +44,4 @@ def warn_if_by_heart(who: str, rows: int | None, steps: int, *, asked: bool = Fa
     remedy = "Fit with held_out=0.2: training then stops in time"
     if not asked:
         remedy = "Take fewer steps, or a method without a network"
-    warnings.warn(f"{who}: {rule}. {remedy}.", LearntByHeartWarning, stacklevel=5)
+    tell(FitWarning, f"{who}: {rule}. {remedy}.")

@@ -1,6 +1,5 @@
 """Kinds of roles for what is known of rows: labels as words or numbers, and conditions of any kind."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from torch import Tensor
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import is_table
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
+from interpolants.foundations.tell import AssumptionWarning, tell
 from interpolants.framework.far_values import spread_of, warn_if_unlike
 
 if TYPE_CHECKING:
@@ -85,10 +85,6 @@ def counted(codes: Tensor, given: Given, role: "Role", reading: "Reading") -> Gi
     return replace(given, columns=tuple(range(highest + 1)), absent=absent)
 
 
-class DoubtfulLabelsWarning(UserWarning):
-    """Issued when a condition is read as labels but looks like something else."""
-
-
 def _warn_of_own_names(codes: Tensor, given: Given, role: "Role", reading: "Reading") -> None:
     """Tell of names of which every row has its own, such as names of persons or files."""
     if len(codes) >= _SOME and len(given.columns) == len(codes):
@@ -96,7 +92,7 @@ def _warn_of_own_names(codes: Tensor, given: Given, role: "Role", reading: "Read
         remedy = (
             "Nothing is learnt that other rows share: leave it out, or pass numbers that describe the rows"
         )
-        warnings.warn(f"{reading.who}: {words}. {remedy}.", DoubtfulLabelsWarning, stacklevel=2)
+        tell(AssumptionWarning, f"{reading.who}: {words}. {remedy}.")
 
 
 def _warn_of_many_labels(codes: Tensor, role: "Role", reading: "Reading") -> None:
@@ -106,7 +102,7 @@ def _warn_of_many_labels(codes: Tensor, role: "Role", reading: "Reading") -> Non
         words = f"{role.name} holds whole numbers, {different} different ones in {len(codes)} rows"
         rule = "whole numbers in an array or a Series are labels without an order, and a measure in a table"
         remedy = "Pass floats for a measure, such as an age: x.astype('float64')"
-        warnings.warn(f"{reading.who}: {words}; {rule}. {remedy}.", DoubtfulLabelsWarning, stacklevel=2)
+        tell(AssumptionWarning, f"{reading.who}: {words}; {rule}. {remedy}.")
 
 
 def _check_whole_names(array: np.ndarray[Any, Any], role: "Role", reading: "Reading") -> None:
@@ -144,7 +140,7 @@ class Conditions:
         tables are known by name, and their whole numbers are a measure, such as an age.
 
         Warns:
-            DoubtfulLabelsWarning: If each of 10 rows or more has a name of its own, or whole numbers outside of a table
+            AssumptionWarning: If each of 10 rows or more has a name of its own, or whole numbers outside of a table
                 have 30 different values or more with fewer than 20 rows for each.
         """
         if repeated := _repeated(value):

@@ -8,7 +8,6 @@ import hashlib
 import inspect
 import math
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.printable import in_markdown, printable
 from interpolants.foundations.registry import card_of
 from interpolants.foundations.storage import README
+from interpolants.foundations.tell import FileWarning, tell
 from interpolants.foundations.version import __version__
 from interpolants.framework.labels import column_names
 from interpolants.framework.scores import Score
@@ -31,10 +31,6 @@ _SEAL = re.compile(r"\n<!-- written by interpolants \S+, sha256 ([0-9a-f]{64}); 
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.\-]*")
 # Names that a card shows at most, and what they are where they are no columns.
 _SHOWN, _NAMED = 20, {"labels": "labels", "xarray": "axes", "text": "symbols"}
-
-
-class ModelCardWarning(UserWarning):
-    """A card that a user edited was kept as it is."""
 
 
 def model_card(
@@ -71,7 +67,7 @@ def card_to_keep(folder: str | Path, text: str) -> str:
     if seal is not None and hashlib.sha256(old[: seal.start()].encode()).hexdigest() == seal[1]:
         return text
     words = f"{file} was edited, and is kept; what it says of the model may be out of date"
-    warnings.warn(f"{words}. Delete it and save again for a new one.", ModelCardWarning, stacklevel=4)
+    tell(FileWarning, f"{words}. Delete it and save again for a new one.")
     return old
 
 

@@ -1,6 +1,5 @@
 """Kinds of roles whose items are rows of numbers: ``rows``, all of one length, and ``ragged``, of different lengths."""
 
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from interpolants.data.coded_columns import coded
 from interpolants.data.endless import endless_rows
 from interpolants.data.mapped import OnDisk, mapped_rows, on_disk
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.tell import AssumptionWarning, tell
 from interpolants.framework.far_values import numbers_of
 
 if TYPE_CHECKING:
@@ -104,10 +104,6 @@ def _wide(value: Any, role: "Role", reading: "Reading") -> Any:
         raise invalid(reading.who, rule, str(error), "Make all rows equally long and numeric.") from error
 
 
-class DatedRowsWarning(UserWarning):
-    """A table with dates is read as rows without an order."""
-
-
 def _warn_of_dates(value: Any, role: "Role", reading: "Reading") -> None:
     """While fitting: rows are split at random and know no seasons, which is seldom meant for a series."""
     index = getattr(value, "index", None)
@@ -117,7 +113,7 @@ def _warn_of_dates(value: Any, role: "Role", reading: "Reading") -> None:
             f"{reading.who}: {role.name} has dates for its index, but its rows are taken without their times"
         )
         remedy = "if that is meant, call reset_index(drop=True)"
-        warnings.warn(f"{words}; {remedy}", DatedRowsWarning, stacklevel=2)
+        tell(AssumptionWarning, f"{words}; {remedy}")
 
 
 def _in_order(value: Any, role: "Role", reading: "Reading") -> Any:

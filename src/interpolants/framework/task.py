@@ -1,7 +1,6 @@
 """A task: what the roles hold, parted into train, held-out and test rows before anything is estimated."""
 
 import functools
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -14,8 +13,8 @@ from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.equal_rows import copies, together, uncut
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.capabilities import capabilities_of
-from interpolants.framework.copied_rows import CopiedRowsWarning
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role, count, kind_of, read, row_labels, take
 from interpolants.framework.row_labels import are_shifted, mark_matched
@@ -239,7 +238,7 @@ def _check_labelled(split: Split, counts: Mapping[str, int], axes: Mapping[str, 
         raise invalid("split", f"{split.role} must have as many rows as the data", f"{n}; {told}", remedy)
     if others:
         words = f"split: {split.role} has {n} rows and {told}, so that these rows are split at random"
-        warnings.warn(f"{words}. Give data of one {split.role} as many rows.", stacklevel=3)
+        tell(DataWarning, f"{words}. Give data of one {split.role} as many rows.")
 
 
 def _check_known(roles: Sequence[Role], values: Mapping[str, Any]) -> None:
@@ -380,7 +379,7 @@ class _Groups:
         """Number of test rows that are copies of train or held-out rows, in parts that are given.
 
         Warns:
-            CopiedRowsWarning: If there are some.
+            DataWarning: If there are some.
         """
         first = self._copies(axis)
         if first is None or self.split.by == "none":
@@ -390,9 +389,7 @@ class _Groups:
         if count:
             what = f"{count} of {len(parts['test'])} test rows are copies of rows that are learnt from"
             remedy = "Put equal rows into one part, or drop the copies"
-            warnings.warn(
-                f"split: {what}, and scores on them are too good. {remedy}.", CopiedRowsWarning, stacklevel=4
-            )
+            tell(DataWarning, f"split: {what}, and scores on them are too good. {remedy}.")
         return count
 
     def _cut(self, order: Tensor, first: Tensor | None = None) -> dict[str, Tensor]:

@@ -10,13 +10,12 @@ from interpolants.guidance.energy import EnergyGuided, Misfit, observed
 from interpolants.guidance.experts import Expert, Reward, annealed, guided, product
 from interpolants.guidance.feynman_kac import FeynmanKac
 from interpolants.guidance.keep_known import KeepKnown
-from interpolants.guidance.particles import CollapseWarning, WeightedSamples
+from interpolants.guidance.particles import WeightedSamples
 from interpolants.guidance.red_diff import REDDiff, Restored
 from interpolants.guidance.references import GaussianFlow
 from interpolants.guidance.replacement import Replacement
 from interpolants.guidance.shifted import ShiftedScore
 from interpolants.guidance.twisted import TwistedSMC
-from interpolants.guidance.weight_variance import HeavyWeightsWarning
 
 if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
@@ -24,13 +23,11 @@ if not TYPE_CHECKING:
 __all__ = [
     "ClassifierFree",
     "ClassifierGuided",
-    "CollapseWarning",
     "DPS",
     "EnergyGuided",
     "Expert",
     "FeynmanKac",
     "GaussianFlow",
-    "HeavyWeightsWarning",
     "Guided",
     "KeepKnown",
     "Misfit",

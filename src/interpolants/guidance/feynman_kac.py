@@ -5,7 +5,6 @@ The formulas are in ``guidance.tilted``, the loop and the population in ``solver
 
 import math
 import secrets
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.memory import chunk_rows, layer_sizes
 from interpolants.foundations.ops import time_dtype
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.foundations.types import take_rows
 from interpolants.guidance.experts import Expert, Reward, check_experts, total_of, value_of
 from interpolants.guidance.particles import (
@@ -35,7 +35,7 @@ from interpolants.guidance.particles import (
 )
 from interpolants.guidance.references import GaussianFlow, LinearDrift, MeanVelocity, Reference
 from interpolants.guidance.tilted import Target
-from interpolants.guidance.weight_variance import HeavyWeightsWarning, weight_spread
+from interpolants.guidance.weight_variance import weight_spread
 from interpolants.paths.path import Path, SpatiallyLinearPath
 from interpolants.solvers.registry import available, get_solver
 from interpolants.solvers.resampling import Resampler, Systematic
@@ -318,7 +318,7 @@ class FeynmanKac:
             "infinite near the base: log_z can be wrong by many times log_z_error. Take transport='pf' or "
             "GaussianFlow, or more noise (kappa > 2 (B - 1)/B for exponents that add up to B > 1)."
         )
-        warnings.warn(told, HeavyWeightsWarning, stacklevel=4)
+        tell(FitWarning, told)
 
     def _reference(self, noise: ParticleNoise, x: Tensor) -> Reference:
         if self.transport == "balanced":

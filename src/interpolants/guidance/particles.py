@@ -1,7 +1,6 @@
 """Shared parts of weighted-particle samplers: noise, result, and the warning when the weights collapse."""
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import BlockNoise
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.foundations.types import Condition
 from interpolants.solvers.resampling import Resampler
 from interpolants.solvers.sde import SdeSolver
@@ -22,10 +22,6 @@ from interpolants.solvers.weighted import Population
 START_STREAM = "particle start"
 # Fewer parents than this share of a group, and its particles say little of the target.
 COLLAPSE = 0.05
-
-
-class CollapseWarning(UserWarning):
-    """Nearly all particles of a group descend from a few."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +154,7 @@ def collect(
         n, group, parents = found
         what = f"only {parents} of {population.size} particles of group {group} had descendants"
         remedy = "Take more steps or more particles, or a target nearer to the experts."
-        warnings.warn(f"{who}: {what} at step {n}, t={grid[n]:.4g}. {remedy}", CollapseWarning, stacklevel=4)
+        tell(FitWarning, f"{who}: {what} at step {n}, t={grid[n]:.4g}. {remedy}")
     constant, error = population.log_z(log_weights) + log_z, population.log_z_error(log_weights)
     if resample:
         rows, log_weights = population.resample(log_weights)

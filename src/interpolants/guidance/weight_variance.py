@@ -27,10 +27,6 @@ from interpolants.paths.path import SpatiallyLinearPath
 _STEPS = 4000
 
 
-class HeavyWeightsWarning(UserWarning):
-    """Weights of infinite variance: their stated errors are far too small."""
-
-
 def weight_spread(path: SpatiallyLinearPath, level: NoiseLevel | None, total: float, start: float) -> float:
     """``E h^2 / (E h)^2`` per entry at the first time, for data as wide as the base; infinity where there is none.
 

@@ -1,6 +1,5 @@
 """Networks by name, and back from their settings."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.registry import build, names
+from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.nets.net import Net
 
 # Pixels up to which the U-Net's own defaults are taken, channels there with one level more, and the fewest.
@@ -100,17 +100,13 @@ def unet_size(shape: Sequence[int]) -> dict[str, Any]:
     return {"channels": max(channels, _NARROWEST), "multipliers": (1, 2, 2)}
 
 
-class ChannelsWarning(UserWarning):
-    """What may be images is learnt as vectors."""
-
-
 def _warn_of_no_channels(shape: tuple[int, ...], who: str) -> None:
     if len(shape) == 2 and min(shape) >= 8:
         words = (
             f"{who}: samples of shape {shape} have no axis of channels, so that an MLP takes them as vectors"
         )
         remedy = "If they are images, pass x[:, None] for a U-Net; if not, say net='mlp'"
-        warnings.warn(f"{words}. {remedy}.", ChannelsWarning, stacklevel=2)
+        tell(SettingWarning, f"{words}. {remedy}.")
 
 
 def _condition(cond: Tensor | None) -> dict[str, int]:

@@ -4,7 +4,6 @@ A residual is written against a :class:`~interpolants.pde.evolution.Jet`, as for
 whatever gives the derivatives. u has one component.
 """
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,15 +15,12 @@ from torch import Tensor
 from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.records import record
+from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.pde.evolution import Jet, noted_derivatives
 from interpolants.pde.residual_checks import check_slopes
 
 _AXES = "xyz"
 _PAIRS, _AN_INTERVAL = "box must be one to three pairs (low, high)", "E.g. box=((0.0, 1.0),) for an interval."
-
-
-class UndeterminedWarning(UserWarning):
-    """An equation has fewer boundary values than it needs for one solution."""
 
 
 class BoxProblem(ABC):
@@ -204,7 +200,7 @@ def _tell_of_missing_values(who: str, problem: BoxProblem, orders: dict[str, tup
             told = f"{who}: the equation has order {order} along {axis}, and u is given on {len(given)} face there"
             told += ": as a rule many functions solve it, and the answer is one of them"
             told += f". Give u on {axis}- and {axis}+, or leave faces out"
-            warnings.warn(told, UndeterminedWarning, stacklevel=4)
+            tell(SettingWarning, told)
 
 
 def _checked(who: str, what: str, value: Any, n: int) -> Tensor:

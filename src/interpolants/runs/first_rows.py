@@ -1,18 +1,15 @@
 """A limit keeps the first rows of a file: what is said where these are not like the others."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from interpolants.foundations.tell import DataWarning, tell
+
 # Rows that are compared before all are: most columns are told unsorted by them.
 _PROBED = 200
-
-
-class FirstRowsWarning(UserWarning):
-    """A limit keeps rows of a sorted file, which are unlike those that it leaves out."""
 
 
 def warn_of_first_rows(
@@ -40,7 +37,7 @@ def warn_of_first_rows(
 
 def _warn(text: str) -> None:
     remedy = "Shuffle the rows, those of files that belong together alike."
-    warnings.warn(f"{text}. {remedy}", FirstRowsWarning, stacklevel=4)
+    tell(DataWarning, f"{text}. {remedy}")
 
 
 def _sorted_column(x: Tensor) -> int | None:

@@ -1,7 +1,7 @@
 """Training: the loop, its settings, checkpoints and the moving average of the weights."""
 
 from interpolants.training.aggregates import KeepsState, StepContext, TellsNumbers, bin_means
-from interpolants.training.causal import Causal, StalledWarning, causal_weights
+from interpolants.training.causal import Causal, causal_weights
 from interpolants.training.checkpoint import Checkpoint
 from interpolants.training.ema import Ema, ema_rate
 from interpolants.training.engine import fit
@@ -36,7 +36,6 @@ __all__ = [
     "PCGrad",
     "PairBatches",
     "StepContext",
-    "StalledWarning",
     "TellsNumbers",
     "TokenBatches",
     "Tracked",

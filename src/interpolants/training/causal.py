@@ -4,7 +4,6 @@
 axis: not eps but ``eps n / T`` is a property of the problem.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -14,15 +13,12 @@ from torch import Tensor
 
 from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.training.aggregates import StepContext
 from interpolants.training.losses import Losses, sum_of_means
 
 # A weight below this counts as none.
 VANISHED = 1e-3
-
-
-class StalledWarning(UserWarning):
-    """Causal weights vanished beyond some place, and training did not get past it."""
 
 
 def causal_weights(losses: Tensor, eps: float, before: Tensor | float = 0.0) -> Tensor:
@@ -130,7 +126,7 @@ class Causal:
         if (place := self.stalled) is not None:
             remedy = "Begin the ladder lower, or train longer; what lies beyond was not trained."
             told = f"{who}: stalled at {self.axis} = {place:.4g}: weights beyond it stay below {VANISHED:g}. {remedy}"
-            warnings.warn(told, StalledWarning, stacklevel=3)
+            tell(FitWarning, told)
 
     def _check(self, ordered: Tensor, places: Tensor, context: StepContext) -> None:
         if ordered.ndim != 1 or ordered.shape != places.shape:

@@ -13,7 +13,6 @@ Source: Go et al. (2023), arXiv:2306.00354; Kendall et al. (2018), arXiv:1705.07
 Navon et al. (2022), arXiv:2202.01017. Newton's method for the Nash weights is ours.
 """
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.objectives.time_clusters import TimeClusters, choose_clusters
 from interpolants.paths.path import Path, SpatiallyLinearPath
 from interpolants.training.aggregates import StepContext, bin_means, bin_sizes
@@ -30,10 +30,6 @@ from interpolants.training.losses import Losses, sum_of_means
 
 # Added to cosines of gradients: without it the weights of opposite ones would be infinite.
 _RIDGE = 1e-12
-
-
-class NoGradientWarning(UserWarning):
-    """A task without a gradient takes no part in a step."""
 
 
 class TaskWeights(ABC):
@@ -311,7 +307,7 @@ def nash_weights(products: Tensor, *, most: int = 100) -> Tensor:
     there = lengths > 1e-12 * lengths.amax().clamp_min(1e-300)
     weights = torch.zeros_like(lengths)
     if not bool(there.all()):
-        warnings.warn("NashMTL: a task without a gradient takes no part", NoGradientWarning, stacklevel=2)
+        tell(FitWarning, "NashMTL: a task without a gradient takes no part")
     if not bool(there.any()):
         return weights
     scale = lengths[there]

@@ -1,6 +1,5 @@
 """Training of the fields of a path from two sample sets: batches of pairs, the joint loss, and the loop."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -22,6 +21,7 @@ from interpolants.foundations.devices import here
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.row_access import Rows, in_memory
 from interpolants.foundations.row_times import TakesOneTime, ask
+from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.foundations.types import Condition, check_rows, join_rows, take_rows
 from interpolants.nets.build import choose_net
 from interpolants.nets.embeddings import drop_condition as drop_rows
@@ -44,7 +44,7 @@ def _warn_of_blind_pairs(who: str, coupling: object) -> None:
             f"{who}: {type(coupling).__name__} pairs without a look at conditions that are no labels, which biases the "
             "starts of each condition. Take condition_weight='auto', or coupling='independent'."
         )
-        warnings.warn(told, stacklevel=2)
+        tell(SettingWarning, told)
 
 
 class PairBatches:
@@ -323,7 +323,7 @@ def learn_fields(
         The fields with averaged weights, the network, and the result of the training.
 
     Warns:
-        GrowingErrorsWarning: If the errors of these heads grow without bound at an end of the path.
+        SettingWarning: If the errors of these heads grow without bound at an end of the path.
     """
     check_precision("learn_fields", "x1", x1)
     settings = TrainSettings() if settings is None else settings

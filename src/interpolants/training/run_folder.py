@@ -1,11 +1,11 @@
 """Folder of a training run: its checkpoints and its logs."""
 
 import time
-import warnings
 from pathlib import Path
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.links import refuse_links
+from interpolants.foundations.tell import FileWarning, tell
 from interpolants.training.checkpoint import Checkpoint, prepare
 from interpolants.training.logging import TIMES, Log, training_seconds
 from interpolants.training.run_state import RunState
@@ -65,7 +65,7 @@ class RunFolder:
             raise invalid("fit", "out must hold a whole checkpoint", " | ".join(passed.values()))
         for path, reason in passed.items():
             path.rename(root / f"damaged-{path.name}-{time.time_ns()}")
-            warnings.warn(f"fit: passed over a damaged checkpoint: {reason}", stacklevel=5)
+            tell(FileWarning, f"fit: passed over a damaged checkpoint: {reason}")
         return latest.step if latest else 0
 
     def _start(self, folder: Path, root: Path) -> None:

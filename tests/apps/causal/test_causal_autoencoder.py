@@ -13,12 +13,11 @@ from interpolants.apps.causal import CausalAutoencoder
 from interpolants.apps.causal.abduction import counterfactual_states
 from interpolants.apps.causal.causal_graph import CausalGraph
 from interpolants.apps.causal.causal_training import code_divergence
-from interpolants.apps.causal.factor_ranges import BeyondRangeWarning
 from interpolants.apps.causal.interventional import drawn_exogenous, fresh_states
 from interpolants.apps.causal.nets.structural_layer import intervene, solve_structure
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.framework.far_values import FarValuesWarning
+from interpolants.foundations.tell import OutsideWarning
 from interpolants.framework.method import load
 from interpolants.paths.linear import OneSidedLinear
 
@@ -230,7 +229,7 @@ def test_interventions_that_mean_nothing_are_refused(learnt, do, says):
 
 def test_what_no_data_say_is_answered_with_a_warning_if_it_is_asked_for(learnt):
     model, _ = learnt
-    with pytest.warns(BeyondRangeWarning, match="no data say"):
+    with pytest.warns(OutsideWarning, match="no data say"):
         model.encode(chain(3, np.random.default_rng(5))[0], do={"a": 9.0}, beyond=True)
 
 
@@ -291,11 +290,11 @@ def test_a_series_sets_factors_by_name_and_never_by_place(learnt):
 def test_rows_in_other_units_are_told_of(learnt):
     model, _ = learnt
     x, _, _ = chain(20, np.random.default_rng(7))
-    with pytest.warns(FarValuesWarning, match="column 2 of x lies .* deviations .*are the units the same"):
+    with pytest.warns(OutsideWarning, match="column 2 of x lies .* deviations .*are the units the same"):
         model.encode(x + np.array([0, 0, 40, 0], dtype="float32"))
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.framework.far_values.FarValuesWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.OutsideWarning")
 def test_a_column_that_never_varied_stays_as_it_is():
     """It has no deviation, so that its unit was 1, whatever its size: 1e-6 came back as 1e-3."""
     x, factors, _ = chain(60, np.random.default_rng(0))

@@ -10,14 +10,14 @@ from torch.testing import assert_close
 from typer.testing import CliRunner
 
 from interpolants.apps.multimodal import MultimodalDiffusion
-from interpolants.apps.multimodal.chosen_units import LinearRivalWarning, errors_of, unexplained
+from interpolants.apps.multimodal.chosen_units import errors_of, unexplained
 from interpolants.apps.multimodal.linked_training import Heads, LinkedLoss, drawn_states
-from interpolants.apps.multimodal.modality_roles import MissingLabelWarning, modality_roles
+from interpolants.apps.multimodal.modality_roles import modality_roles
 from interpolants.apps.multimodal.shared_space import Modality, SharedSpace, subsets, tokens
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.row_times import TakesOneTime
-from interpolants.framework.far_values import FarValuesWarning
+from interpolants.foundations.tell import AssumptionWarning, FitWarning, OutsideWarning
 from interpolants.framework.frames import Standard, Whitened
 from interpolants.framework.method import load
 from interpolants.framework.roles import read
@@ -290,7 +290,7 @@ def test_units_are_chosen_by_what_is_expected_of_held_out_rows(world, generator)
     modalities = {name: "rows" if x.ndim > 1 else "labels" for name, x in data.items()}
     settings = {"modalities": modalities, "net": NET, "steps": 200, "batch_size": 64, "lr": 1e-2, "warmup": 0}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LinearRivalWarning)
+        warnings.simplefilter("ignore", FitWarning)
         auto = MultimodalDiffusion(**settings).fit(data, held=held)
     chosen = isinstance(auto.state["whole"].parts[next(iter(modalities))].frame, Whitened)
     left = {}
@@ -308,7 +308,7 @@ def test_a_linear_rival_that_wins_on_held_out_rows_is_named(generator):
     data, held = (smooth_halves(n, generator) for n in (400, 100))
     told = "of 100 held-out rows, a Gaussian of all columns expects .* better: it leaves 0.[0-9]+ of the variance"
     settings = {"net": NET, "steps": 20, "batch_size": 64, "warmup": 0, "whiten": False}
-    with pytest.warns(LinearRivalWarning, match=told):
+    with pytest.warns(FitWarning, match=told):
         MultimodalDiffusion(modalities={"left": "rows", "right": "rows"}, **settings).fit(data, held=held)
     x = 2 * torch.rand(600, 1, generator=generator) - 1
     bent = {"a": x, "b": torch.cos(3 * x)}
@@ -379,7 +379,7 @@ def test_words_for_a_missing_label_name_no_class(word, tmp_path):
 @pytest.mark.parametrize("word", ["none", "None", "NA", "n/a", "null", "nil", "?"])
 def test_words_that_may_as_well_name_a_class_are_missing_with_a_warning(word):
     told = "test: 2 rows of label have no label: they say .*If this is a class, give it another name"
-    with pytest.warns(MissingLabelWarning, match=told):
+    with pytest.warns(AssumptionWarning, match=told):
         codes, came = read_one("label", ["b", word, "a", word])
     assert codes.tolist() == [1, -1, 0, -1]
     assert came["label"].columns == ("a", "b")
@@ -400,7 +400,7 @@ def test_two_classes_as_minus_one_and_one_and_names_as_numbers_are_refused():
 def test_vectors_in_other_units_are_told_of(generator):
     x, label = clusters(60, generator)
     model = MultimodalDiffusion(net=NET, steps=2, batch_size=8).fit(image=x, label=label)
-    with pytest.warns(FarValuesWarning, match="column 1 of image lies"):
+    with pytest.warns(OutsideWarning, match="column 1 of image lies"):
         model.expect(image=x[:5] + torch.tensor([0.0, 273.0]))
 
 

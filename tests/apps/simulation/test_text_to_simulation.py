@@ -8,8 +8,8 @@ from torch.testing import assert_close
 from interpolants.apps.simulation import FrameStepper, TextToSimulation
 from interpolants.apps.simulation.data.mesh_fields import MeshField
 from interpolants.apps.simulation.problems.plume import GaussianPlume
-from interpolants.apps.simulation.simulator_parts import SparseMeshWarning, UnknownPromptWarning
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import OutsideWarning, SettingWarning
 from interpolants.framework.method import load
 from interpolants.runs.answers import read_rows
 
@@ -192,11 +192,11 @@ def test_a_fit_refuses_what_it_cannot_learn_from(plumes):
 
 
 def test_words_and_numbers_that_were_not_learnt_are_told(simulator, plumes):
-    with pytest.warns(UnknownPromptWarning, match="no training prompt had 'volcano'"):
+    with pytest.warns(OutsideWarning, match="no training prompt had 'volcano'"):
         simulator.sample(1, prompt="a volcano at x = 0.5")
-    with pytest.warns(UnknownPromptWarning, match="9 is outside of the numbers of the training"):
+    with pytest.warns(OutsideWarning, match="9 is outside of the numbers of the training"):
         simulator.sample(1, prompt=plumes["prompt"][0] + " 9")
-    with pytest.warns(UnknownPromptWarning, match=r"'0\.2,0\.3' is read as two numbers"):
+    with pytest.warns(OutsideWarning, match=r"'0\.2,0\.3' is read as two numbers"):
         simulator.sample(1, prompt=plumes["prompt"][0] + " 0.2,0.3")
     with pytest.raises(InvalidInputError, match="prompt must be a text, or several"):
         simulator.sample(1, prompt=0.5)
@@ -209,7 +209,7 @@ def corner_mesh(size=0.1, n=20):
 
 
 def test_a_mesh_that_leaves_most_nodes_empty_is_told(simulator):
-    with pytest.warns(SparseMeshWarning, match="of the nodes have no point"):
+    with pytest.warns(SettingWarning, match="of the nodes have no point"):
         simulator.forecast([corner_mesh()])
 
 
@@ -224,7 +224,7 @@ def test_a_mesh_that_leaves_most_nodes_empty_is_told_of_before_it_is_learnt_from
     told = (
         f"{method.__name__}.fit: {far:.0%} of the nodes have no point .* radius 0.3; the farthest is 1.4 away"
     )
-    with pytest.warns(SparseMeshWarning, match=told):
+    with pytest.warns(SettingWarning, match=told):
         method(**settings).fit([*plumes["fields"], corner])
 
 

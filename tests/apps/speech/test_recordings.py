@@ -16,8 +16,8 @@ from interpolants.apps.speech.recordings import (
     read_folder,
     read_recording,
 )
-from interpolants.apps.speech.sound_files import SoundFileWarning
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError
+from interpolants.foundations.tell import FileWarning
 from interpolants.framework.roles import Reading, Role
 
 soundfile = pytest.importorskip("soundfile")
@@ -42,7 +42,7 @@ def test_files_of_soundfile_are_read_and_written(tmp_path, ending):
 
 
 def test_louder_than_full_scale_is_made_smaller_and_not_clipped(tmp_path):
-    with pytest.warns(SoundFileWarning, match="samples reach 1.6 times full scale"):
+    with pytest.warns(FileWarning, match="samples reach 1.6 times full scale"):
         Recording(4 * tone(800, 8000), 8000).write_file(tmp_path / "loud.wav")
     x, _ = soundfile.read(tmp_path / "loud.wav")
     assert np.abs(x).max() == pytest.approx(1.0, abs=1e-3)

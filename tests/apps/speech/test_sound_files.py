@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from interpolants.apps.speech.recordings import Recording, Several, read_folder, read_recording
-from interpolants.apps.speech.sound_files import SoundFileWarning
+from interpolants.foundations.tell import FileWarning
 
 soundfile = pytest.importorskip("soundfile")
 X = 0.4 * np.sin(2 * math.pi * 440 / 8000 * np.arange(4000))
@@ -25,7 +25,7 @@ def test_a_file_that_was_cut_short_is_told_and_a_whole_one_is_not(tmp_path, enco
         assert len(read_recording(file)) == 4000
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) - 1000])
-    with pytest.warns(SoundFileWarning, match=r"a.wav holds \d+ of the 4000 samples that its header states"):
+    with pytest.warns(FileWarning, match=r"a.wav holds \d+ of the 4000 samples that its header states"):
         assert len(read_recording(file)) < 4000
 
 
@@ -40,7 +40,7 @@ def test_an_odd_note_before_the_samples_does_not_hide_that_they_were_cut_short(t
     file.write_bytes(noted)
     assert len(read_recording(file)) == 4000
     file.write_bytes(noted[:-1000])
-    with pytest.warns(SoundFileWarning, match="a.wav holds 3500 of the 4000 samples"):
+    with pytest.warns(FileWarning, match="a.wav holds 3500 of the 4000 samples"):
         assert len(read_recording(file)) == 3500
 
 
@@ -63,9 +63,7 @@ def test_sound_of_a_folder_that_is_not_read_is_told(tmp_path):
         warnings.simplefilter("error")
         read_folder(tmp_path)
     soundfile.write(tmp_path / "m.aiff", X, 8000)
-    with pytest.warns(
-        SoundFileWarning, match=r"m.aiff: left out, folders are searched for .wav, .flac, .ogg"
-    ):
+    with pytest.warns(FileWarning, match=r"m.aiff: left out, folders are searched for .wav, .flac, .ogg"):
         assert len(read_folder(tmp_path)) == 1
 
 
@@ -86,9 +84,7 @@ def test_recordings_of_one_name_are_numbered(tmp_path):
 
 def test_a_change_of_loudness_is_told_and_floats_need_none(tmp_path):
     loud = Recording(torch.from_numpy(4 * X), 8000)
-    with pytest.warns(
-        SoundFileWarning, match=r"a.wav: samples reach 1.6 times full scale, so all were divided"
-    ):
+    with pytest.warns(FileWarning, match=r"a.wav: samples reach 1.6 times full scale, so all were divided"):
         loud.write_file(tmp_path / "a.wav")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -14,18 +14,12 @@ from interpolants.apps.speech.degradations import AdditiveNoise, level_of
 from interpolants.apps.speech.long_recordings import joined, length_of, pieces, starts
 from interpolants.apps.speech.metrics.speech_quality import si_sdr
 from interpolants.apps.speech.recordings import Recording
-from interpolants.apps.speech.speech_enhancement import (
-    LEARNS,
-    LostBandWarning,
-    SpeechEnhancement,
-    _regression,
-)
+from interpolants.apps.speech.speech_enhancement import LEARNS, SpeechEnhancement, _regression
 from interpolants.apps.speech.synthetic_speech import harmonic_signals
-from interpolants.apps.speech.units import RecordingSizeWarning
-from interpolants.apps.speech.unusual_recordings import UnusualRecordingWarning
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.inner_nets import WrapsNet
+from interpolants.foundations.tell import OutsideWarning, SettingWarning
 from interpolants.nets.unet import UNet
 from interpolants.training.pairs import TimedNet
 
@@ -181,14 +175,14 @@ def test_zeros_at_the_end_are_another_recording(model):
 def test_rates_channels_and_names_are_kept(model):
     both = torch.stack([noisy(SIGNALS[0].samples), noisy(SIGNALS[1].samples)])
     with pytest.warns(
-        LostBandWarning, match="loses sound above 4000 Hz; recordings have 44100. Fit with rate=44100"
+        OutsideWarning, match="loses sound above 4000 Hz; recordings have 44100. Fit with rate=44100"
     ):
         found = model.restore(Recording(both, 44_100, "two"))
     assert (tuple(found.samples.shape), found.rate, found.name) == (tuple(both.shape), 44_100, "two")
-    with pytest.warns(LostBandWarning):
+    with pytest.warns(OutsideWarning):
         alone = model.restore(Recording(both[0], 44_100))
     assert torch.equal(alone.samples, found.samples[0])
-    with pytest.warns(LostBandWarning):
+    with pytest.warns(OutsideWarning):
         at_16 = model.restore(Recording(both[0].double(), 16_000))
     assert at_16.samples.dtype == torch.float64
     power = torch.fft.rfft(at_16.samples).abs().square()  # above half the model's rate there is nothing
@@ -280,19 +274,19 @@ def test_the_command_restores_files_and_folders(model, tmp_path):
         "--out",
         str(tmp_path / "b.wav"),
     ]
-    with pytest.warns(LostBandWarning):
+    with pytest.warns(OutsideWarning):
         done = run.invoke(app, one)
     assert done.exit_code == 0, done.output
     x, rate = soundfile.read(tmp_path / "b.wav")
     assert (len(x), rate) == (len(SIGNALS[0]), 22_050)
     words = ["restore", str(tmp_path / "model"), str(tmp_path / "in"), "--out", str(tmp_path / "out")]
-    with pytest.warns(LostBandWarning):
+    with pytest.warns(OutsideWarning):
         done = run.invoke(app, words)
     assert done.exit_code == 0, done.output
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.wav", "b.flac"]
     again, _ = soundfile.read(tmp_path / "out" / "b.flac")
     assert_close(torch.from_numpy(again), torch.from_numpy(x), rtol=0, atol=1 / 16000)
-    with pytest.warns(LostBandWarning):
+    with pytest.warns(OutsideWarning):
         here = interpolants.load(tmp_path / "model").restore(tmp_path / "in" / "b.flac").samples
     written = here / max(1.0, float(here.abs().max()))
     assert_close(torch.from_numpy(x).float(), written, rtol=0, atol=1 / 16000)
@@ -347,9 +341,7 @@ def test_a_silent_channel_stays_silent_beside_another(model):
 
 def test_a_silent_recording_comes_back_and_does_not_hold_up_a_folder(model):
     silent = Recording(torch.zeros(4000), 8000, "empty.wav")
-    with pytest.warns(
-        UnusualRecordingWarning, match=r"empty\.wav: silence throughout\. It comes back as it is"
-    ):
+    with pytest.warns(OutsideWarning, match=r"empty\.wav: silence throughout\. It comes back as it is"):
         found = model.restore([silent, Recording(CLEAN, 8000)])
     assert torch.equal(found[0].samples, silent.samples)
     assert torch.equal(found[1].samples, model.restore(Recording(CLEAN, 8000)).samples)
@@ -366,9 +358,7 @@ def test_pairs_in_another_order_are_told_by_their_names():
 def test_recordings_far_from_the_noise_of_the_path_are_told_of(size):
     """Without a unit of their own: restored recordings of size 1e-6 had been noise of 35 dB above them."""
     clean = [size * one.channels[0] for one in SIGNALS]
-    with pytest.warns(
-        RecordingSizeWarning, match=r"answers will miss the difference\. Take normalise='peak'"
-    ):
+    with pytest.warns(SettingWarning, match=r"answers will miss the difference\. Take normalise='peak'"):
         SpeechEnhancement(normalise="none", **SMALL).fit(clean)
     SpeechEnhancement(normalise="none", **{**SMALL, "learns": "mean"}).fit(clean)  # warnings are errors here
     SpeechEnhancement(**SMALL).fit(clean)

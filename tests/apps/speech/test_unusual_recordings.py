@@ -10,14 +10,10 @@ from typer.testing import CliRunner
 from interpolants.apps.speech.recordings import Recording
 from interpolants.apps.speech.speech_enhancement import SpeechEnhancement
 from interpolants.apps.speech.synthetic_speech import harmonic_signals
-from interpolants.apps.speech.unusual_recordings import (
-    UnusualRecordingWarning,
-    has_click,
-    is_clipped,
-    offset_of,
-)
+from interpolants.apps.speech.unusual_recordings import has_click, is_clipped, offset_of
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import OutsideWarning
 
 pytest.importorskip("julius")
 TINY = {"kind": "unet", "channels": 4, "multipliers": (1, 2), "blocks": 1, "attention": ()}
@@ -59,7 +55,7 @@ def test_an_offset_is_taken_away_and_told(model):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         plain = model.restore(X - X.mean())
-    with pytest.warns(UnusualRecordingWarning, match="a constant offset. It was taken away"):
+    with pytest.warns(OutsideWarning, match="a constant offset. It was taken away"):
         found = model.restore(X + 0.5)
     assert_close(found, plain, rtol=0, atol=1e-4)
 
@@ -68,7 +64,7 @@ def test_clicks_and_clipping_are_told_with_names(model):
     clicked = X.clone()
     clicked[2000] = 20 * X.abs().max()
     both = [Recording(clicked, 8000, "hall"), Recording(X.clamp(-0.1, 0.1), 8000, "loud"), Recording(X, 8000)]
-    with pytest.warns(UnusualRecordingWarning) as told:
+    with pytest.warns(OutsideWarning) as told:
         model.restore(both)
     words = sorted(str(one.message) for one in told)
     assert len(words) == 2
@@ -77,9 +73,7 @@ def test_clicks_and_clipping_are_told_with_names(model):
 
 
 def test_a_lower_rate_than_the_models_is_told(model):
-    with pytest.warns(
-        UnusualRecordingWarning, match="below the model's. The band from there to 4000 Hz is empty"
-    ):
+    with pytest.warns(OutsideWarning, match="below the model's. The band from there to 4000 Hz is empty"):
         assert model.restore(Recording(X, 4000)).rate == 4000
 
 

@@ -11,11 +11,10 @@ from torch.testing import assert_close
 
 from interpolants.apps.timeseries import SelfGuidedDiffusion
 from interpolants.apps.timeseries.refined_windows import Refinement
-from interpolants.apps.timeseries.training_windows import NarrowNetWarning
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
-from interpolants.framework.far_values import FarValuesWarning
+from interpolants.foundations.tell import OutsideWarning, SettingWarning
 from interpolants.paths import OneSidedLinear
 
 F64 = torch.float64
@@ -144,7 +143,7 @@ def test_bad_forecasts_are_refused_and_divergence_is_told(exact):
 def test_a_network_that_is_narrower_than_its_channels_is_told_of():
     values = torch.randn(80, 3, dtype=F64, generator=generator(2))
     settings = {**SMALL, "context": 12, "horizon": 6, "lags": [6]}
-    with pytest.warns(NarrowNetWarning, match=r"width 4 for 6 channels .*take width=12"):
+    with pytest.warns(SettingWarning, match=r"width 4 for 6 channels .*take width=12"):
         SelfGuidedDiffusion(**settings).fit(values)
 
 
@@ -174,13 +173,13 @@ def test_a_column_that_is_constant_stays_so():
     assert len(found[..., 0].unique()) > 1
     assert bool((model.complete(values, **how).x[..., 1] == 5).all())
     assert bool((model.sample(3, n_steps=4)[..., 1] == 5).all())
-    with pytest.warns(FarValuesWarning, match="column 1 of the series lies inf deviations"):
+    with pytest.warns(OutsideWarning, match="column 1 of the series lies inf deviations"):
         model.forecast(values + np.array([0.0, 2.0]), **how)
 
 
 def test_a_context_in_other_units_is_told_of(exact):
     model, history = exact
-    with pytest.warns(FarValuesWarning, match="the series lies .*are the units the same"):
+    with pytest.warns(OutsideWarning, match="the series lies .*are the units the same"):
         model.forecast(history + 273, members=2, strength=0.0, n_steps=2)
 
 
@@ -189,7 +188,7 @@ def test_half_of_the_values_beyond_ten_deviations_are_told_and_fewer_are_not():
     model = SelfGuidedDiffusion(context=8, horizon=4)
     model.state = {"units": WindowUnits("standard", 5 * unit, 2 * unit, unit[None]), "columns": ("a",)}
     seen = torch.ones(1, 8, 1, dtype=torch.bool)
-    with pytest.warns(FarValuesWarning, match="lies 11 deviations from"):
+    with pytest.warns(OutsideWarning, match="lies 11 deviations from"):
         model._warn_if_far("who", torch.full((1, 8, 1), 5.0 + 22.0), seen)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

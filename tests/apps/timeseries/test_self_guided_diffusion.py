@@ -18,17 +18,12 @@ from typer.testing import CliRunner
 
 import interpolants
 from interpolants.apps.timeseries import SelfGuidedDiffusion, guided_windows
-from interpolants.apps.timeseries.training_windows import (
-    LevelSeriesWarning,
-    WindowBatches,
-    WindowLoss,
-    net_and_window_loss,
-)
-from interpolants.apps.timeseries.unseen_columns import UnseenColumnWarning
+from interpolants.apps.timeseries.training_windows import WindowBatches, WindowLoss, net_and_window_loss
 from interpolants.apps.timeseries.window_units import SCALES, WindowUnits
 from interpolants.cli.app import app
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import DataWarning, OutsideWarning
 from interpolants.framework.roles import read
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.paths import get_path
@@ -418,9 +413,7 @@ def test_a_column_without_a_value_is_told_by_its_name():
         table
     )
     silent = table.tail(20).assign(south=np.nan)
-    with pytest.warns(
-        UnseenColumnWarning, match=r"no value of south in its last 8 times; .* other columns alone"
-    ):
+    with pytest.warns(OutsideWarning, match=r"no value of south in its last 8 times; .* other columns alone"):
         two.forecast(silent, members=2)
     two.forecast(silent.assign(south=[1.0 if k == 19 else np.nan for k in range(20)]), members=2)
 
@@ -536,8 +529,6 @@ def test_changes_that_are_small_beside_the_level_of_a_window_are_told_of():
     """A level of 1e4 with changes of 1 was forecast with a spread of 90, without a word."""
     settings = {**SMALL, "context": 8, "horizon": 4, "scale": "window", "steps": 1}
     x = stationary(60)[:, None].numpy()
-    with pytest.warns(
-        LevelSeriesWarning, match="column 0 changes by .* of its own size .* Take scale='level'"
-    ):
+    with pytest.warns(DataWarning, match="column 0 changes by .* of its own size .* Take scale='level'"):
         SelfGuidedDiffusion(**settings).fit(x + 1e4)
     SelfGuidedDiffusion(**settings).fit(1e4 * x)  # warnings are errors here

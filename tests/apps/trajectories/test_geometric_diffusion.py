@@ -15,14 +15,12 @@ from interpolants.apps.trajectories.data.tracks import Tracks
 from interpolants.apps.trajectories.metrics.displacement_errors import displacement
 from interpolants.apps.trajectories.nets.equivariant_tracks import EquivariantTracks, edge_mask
 from interpolants.apps.trajectories.problems.charged_particles import ChargedParticles
-from interpolants.apps.trajectories.track_role import SparseFramesWarning
 from interpolants.apps.trajectories.track_velocity import TrackVelocity
-from interpolants.apps.trajectories.track_windows import ShortContextWarning
 from interpolants.apps.trajectories.zero_mean import ZeroMeanBasis, without_mean
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import OutsideWarning
 from interpolants.framework.capabilities import NotAbleError
-from interpolants.framework.far_values import FarValuesWarning
 from interpolants.framework.method import load
 from interpolants.likelihood import log_prob
 from interpolants.paths import OneSidedTrigonometric
@@ -367,13 +365,13 @@ def test_frames_that_count_by_tens_are_told_of(model):
         GeometricDiffusion(**SMALL).fit(table)
     fitted = GeometricDiffusion(**SMALL).fit(table.assign(frame=table.frame // 10))
     with (
-        pytest.warns(ShortContextWarning, match="case 0 shows its last 1"),
-        pytest.warns(SparseFramesWarning, match="one frame in 10 was seen"),
+        pytest.warns(OutsideWarning, match="case 0 shows its last 1"),
+        pytest.warns(OutsideWarning, match="one frame in 10 was seen"),
     ):
         fitted.forecast(table, members=1)
 
 
 def test_distances_in_other_units_are_told_of(model):
     x = tracks(2).frames(0, 4)
-    with pytest.warns(FarValuesWarning, match="distances of context"):
+    with pytest.warns(OutsideWarning, match="distances of context"):
         model.forecast(replace(x, x=1000 * x.x), members=1)

@@ -9,7 +9,6 @@ from interpolants.apps.trajectories import TrackExtrapolation
 from interpolants.apps.trajectories.anchors import last_frame, least_squares
 from interpolants.apps.trajectories.data.tracks import Tracks, tracks_of_table
 from interpolants.apps.trajectories.track_windows import (
-    ShortContextWarning,
     TrackUnits,
     all_windows,
     filled_frames,
@@ -18,6 +17,7 @@ from interpolants.apps.trajectories.track_windows import (
 )
 from interpolants.apps.trajectories.training_tracks import told
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import OutsideWarning
 from interpolants.framework.answers import Ensemble
 
 
@@ -111,7 +111,7 @@ def test_last_frames_end_at_each_cases_end():
     assert torch.equal(found.x[0], x[0, 6:])
     assert torch.equal(found.x[1], x[1, 1:4])
     with pytest.warns(
-        ShortContextWarning, match="2 of 2 cases begin within the 3 frames.*case 0 shows its last 2"
+        OutsideWarning, match="2 of 2 cases begin within the 3 frames.*case 0 shows its last 2"
     ):
         short = last_frames(Tracks.of(x[:, :2]), 3, "test")
     assert short.seen[:, :, 0].tolist() == [[False, True, True]] * 2
@@ -121,7 +121,7 @@ def test_a_node_that_begins_later_than_its_case_is_named():
     x = motion(n=2)
     x[1, :7, 1] = torch.nan
     with pytest.warns(
-        ShortContextWarning, match="1 nodes begin within the 3 .*; node 1 of case 1 shows its last 2"
+        OutsideWarning, match="1 nodes begin within the 3 .*; node 1 of case 1 shows its last 2"
     ):
         last_frames(Tracks.of(x), 3, "test")
     last_frames(Tracks.of(x), 2, "test")  # two frames are shown: no warning, which would be an error here

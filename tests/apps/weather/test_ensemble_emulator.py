@@ -13,7 +13,7 @@ from interpolants.apps.weather.member_batches import MemberBatches, TargetUnits
 from interpolants.apps.weather.seeded_net import SeedEncoder
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.framework.far_values import FarValuesWarning
+from interpolants.foundations.tell import OutsideWarning
 from interpolants.objectives.times import StratifiedTimes
 
 TINY = {
@@ -305,7 +305,7 @@ def test_an_analysis_is_brought_to_the_grid_and_cases_of_the_ensemble():
 def test_seeds_in_other_units_are_told_of():
     data = on_a_globe()
     model = emulator().fit(data)
-    with pytest.warns(FarValuesWarning, match="column t of seeds lies"):
+    with pytest.warns(OutsideWarning, match="column t of seeds lies"):
         model.emulate(data.isel(number=slice(2)).assign(t=lambda d: d.t + 273), members=1)
 
 

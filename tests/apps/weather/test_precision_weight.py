@@ -10,16 +10,12 @@ import torch
 from torch.testing import assert_close
 
 from interpolants import Bridge
-from interpolants.apps.weather.precision_weight import (
-    EvenPrecisionWarning,
-    PrecisionWeight,
-    smoothed,
-    weight_map,
-)
+from interpolants.apps.weather.precision_weight import PrecisionWeight, smoothed, weight_map
 from interpolants.apps.weather.problems.gaussian_forecast import GaussianForecast
 from interpolants.dynamics import sample
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.tell import FitWarning
 from interpolants.guidance import ClassifierFree
 from interpolants.metrics.crps import crps
 from interpolants.paths import OneSidedLinear, OneSidedTrigonometric
@@ -120,7 +116,7 @@ def test_weights_stand_by_the_rule():
     frames = torch.stack([variance.reshape(2, 2), 100 * variance.reshape(2, 2)])[None]
     each = weight_map(frames, PrecisionWeight(strength=0.4, smooth=0.0))
     assert_close(each[0, 0], each[0, 1])  # a frame by itself
-    with pytest.warns(EvenPrecisionWarning, match="fluctuates alike"):
+    with pytest.warns(FitWarning, match="fluctuates alike"):
         assert_close(weight_map(torch.ones(2, 3, 4, 4), PrecisionWeight()), torch.ones(2, 3, 4, 4))
 
 

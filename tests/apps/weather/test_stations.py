@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from interpolants.apps.weather import SeedRegression
-from interpolants.data.grid_alignment import NoCoordinatesWarning
 from interpolants.data.gridded_files import gridded_of
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import AssumptionWarning
 from interpolants.framework.method import load
 
 xarray = pytest.importorskip("xarray")
@@ -48,7 +48,7 @@ def test_what_cannot_be_seen_is_told():
     x = stations()
     model = SeedRegression(n_seeds=2).fit(x)
     with pytest.warns(
-        NoCoordinatesWarning, match="no coordinates of station; its points are taken in the order"
+        AssumptionWarning, match="no coordinates of station; its points are taken in the order"
     ):
         model.emulate(x[:2, :2].drop_vars("station"), members=2)
     with pytest.warns(UserWarning, match="seeds 0 and 1 are the same member"):

@@ -157,14 +157,14 @@ def test_steps_given_to_one_fit_are_not_those_of_the_next():
     assert learner.fit(x1=x1, progress=False).history[-1]["step"] == 3
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.framework.far_values.FarValuesWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.OutsideWarning")
 def test_the_density_of_the_other_end_is_refused(bridge):
     """It needs the density of rho1, which the bridge has not; that of rho0 would have been taken in its place."""
     with pytest.raises(InvalidInputError, match="end must be 1, the distribution of x1, got 0"):
         bridge.log_prob(arrays()[0][:2], end=0)
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.framework.far_values.FarValuesWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.OutsideWarning")
 def test_gradients_flow_through_the_bridge_where_asked_for():
     """The same as through its parts; a difference quotient for the density."""
     learnt = Bridge(**{**TINY, "path": "one_sided_linear"}).fit(x1=torch.from_numpy(arrays()[1]), **QUIET)
@@ -231,7 +231,7 @@ def test_a_start_law_with_a_density_needs_no_leg():
     assert two.state["leg"] is None
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.framework.far_values.FarValuesWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.OutsideWarning")
 def test_a_mixture_given_as_the_start_is_kept_with_the_bridge(tmp_path):
     source = torch.Generator().manual_seed(2)
     for rho0 in (GaussianMixture.random(3, 2, seed=1), EightGaussians(radius=2.0)):

@@ -10,8 +10,9 @@ from torch.testing import assert_close
 
 from interpolants import Bridge
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import DataWarning
 from interpolants.framework.frames import Standard, Varying
-from interpolants.methods.parts.columns import ColumnsWarning, warn_about_columns
+from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.methods.restoration.prior_restoration import PriorRestoration
 from interpolants.operators import Mask
 
@@ -56,7 +57,7 @@ def test_a_bridge_learns_wavelengths():
 def test_constant_columns_are_exact_and_left_out_of_log_prob(standardize, tmp_path):
     x = torch.cat([normal(500, 1), torch.full((500, 1), 0.1, dtype=torch.float64), normal(500, 1, seed=1)], 1)
     settings = {**TINY, "steps": 30, "standardize": standardize}
-    with pytest.warns(ColumnsWarning, match=r"column 1 of x1 is constant"):
+    with pytest.warns(DataWarning, match=r"column 1 of x1 is constant"):
         bridge = Bridge("one_sided_linear", **settings).fit(x1=x, **QUIET)
     bridge = Bridge.load(bridge.save(tmp_path / "kept"))
     without = Bridge("one_sided_linear", **settings).fit(x1=x[:, [0, 2]], **QUIET)
@@ -68,10 +69,10 @@ def test_constant_columns_are_exact_and_left_out_of_log_prob(standardize, tmp_pa
     assert bridge.check(n=200).checks
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.framework.far_values.FarValuesWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.OutsideWarning")
 def test_rows_off_a_constant_have_no_density_and_cannot_be_carried():
     x0, x1 = (torch.cat([normal(300, 1, seed=k) + k, torch.full((300, 1), 3.0)], 1) for k in (0, 1))
-    with pytest.warns(ColumnsWarning, match="constant"):
+    with pytest.warns(DataWarning, match="constant"):
         bridge = Bridge(**{**TINY, "steps": 30}, leg={}).fit(x0, x1, **QUIET)
     odd = torch.cat([x1[:3], x1[:1] + 1])
     assert torch.isfinite(bridge.log_prob(odd)).tolist() == [True, True, True, False]
@@ -81,10 +82,10 @@ def test_rows_off_a_constant_have_no_density_and_cannot_be_carried():
         bridge.transport(odd)
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.framework.far_values.FarValuesWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.OutsideWarning")
 def test_known_entries_off_a_constant_are_not_completed():
     x = torch.cat([normal(300, 2), torch.full((300, 1), 3.0)], 1)
-    with pytest.warns(ColumnsWarning, match="constant"):
+    with pytest.warns(DataWarning, match="constant"):
         bridge = Bridge("one_sided_linear", **{**TINY, "steps": 30}).fit(x1=x, **QUIET)
     gaps = torch.tensor([[1.0, math.nan, 3.0], [1.0, math.nan, math.nan], [math.nan, 0.5, 3.0]])
     using = {"kind": "repaint", "n_steps": 4, "resamples": 1}
@@ -99,7 +100,7 @@ def test_known_entries_off_a_constant_are_not_completed():
 @pytest.mark.parametrize("columns", [1, 2])
 def test_a_single_row_repeated_is_refused_by_name(columns):
     with (
-        pytest.warns(ColumnsWarning, match="constant"),
+        pytest.warns(DataWarning, match="constant"),
         pytest.raises(InvalidInputError, match=r"Bridge.fit: rows of x1 must differ"),
     ):
         Bridge("one_sided_linear", **TINY).fit(x1=torch.full((100, columns), 5.0), **QUIET)
@@ -174,7 +175,7 @@ def test_ordinary_columns_are_not_named(draw):
 
 def test_a_bridge_without_its_constant_columns_is_a_prior_of_whole_rows():
     x = torch.cat([normal(300, 2).float(), torch.full((300, 1), 5.0)], 1)
-    with pytest.warns(ColumnsWarning, match="constant"):
+    with pytest.warns(DataWarning, match="constant"):
         model = Bridge("one_sided_linear", **TINY, heads=("noise",)).fit(x1=x, **QUIET)
     prior = PriorRestoration(operator=Mask(torch.tensor([True, False, True]))).fit(model=model)
     made = prior.restore(x[:3, [0, 2]]).x
@@ -190,16 +191,16 @@ def rain(n=1000, dry=0.57):
 
 def test_atoms_are_told_with_their_share_and_the_bound_that_samples_cross():
     words = r"of x1, 5\d % of column 0 are exactly 0, the least value, which samples cross\. .*{'0': {'kind': 'int"
-    with pytest.warns(ColumnsWarning, match=words):
+    with pytest.warns(DataWarning, match=words):
         Bridge("one_sided_linear", **{**TINY, "steps": 2}).fit(x1=rain(), **QUIET)
-    with pytest.warns(ColumnsWarning, match=r"57 % of column mm are exactly 0.*'mm': {'kind': 'int"):
+    with pytest.warns(DataWarning, match=r"57 % of column mm are exactly 0.*'mm': {'kind': 'int"):
         warn_about_columns("Bridge.fit", "x1", rain(), ("mm", "level"), transforms=True)
     with pytest.warns(
-        ColumnsWarning, match=r"are exactly 5, the largest value.*draw the value with its share\.$"
+        DataWarning, match=r"are exactly 5, the largest value.*draw the value with its share\.$"
     ):
         warn_about_columns("WassersteinGAN.fit", "x1", 5 - rain(), density=False)
     inside = torch.cat([normal(900, 1), torch.full((100, 1), 0.25, dtype=torch.float64)])
-    with pytest.warns(ColumnsWarning, match=r"10 % of column 0 are exactly 0\.25\. No sample"):
+    with pytest.warns(DataWarning, match=r"10 % of column 0 are exactly 0\.25\. No sample"):
         warn_about_columns("Bridge.fit", "x1", inside)
 
 

@@ -21,10 +21,10 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build
 from interpolants.foundations.row_access import LazyRows, some_rows, without_rows
+from interpolants.foundations.tell import DataWarning
 from interpolants.framework import stored
 from interpolants.framework.frames import Standard, Whitened, constant_columns
 from interpolants.methods.flow_map.flow_map import FlowMap
-from interpolants.methods.parts.columns import ColumnsWarning
 
 SMALL = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 8, "batch_size": 16}
 QUIET = {"progress": False}
@@ -230,7 +230,7 @@ def test_images_and_constant_columns_too(tmp_path):
     images = np.random.default_rng(0).normal(size=(300, 1, 6, 6)).astype(np.float32)
     flat = table(400)
     flat[:, 1] = 2.0
-    for x, told in ((images, nullcontext()), (flat, pytest.warns(ColumnsWarning, match="constant"))):
+    for x, told in ((images, nullcontext()), (flat, pytest.warns(DataWarning, match="constant"))):
         with told:
             assert same(fitted(np.load(on_disk(x, tmp_path, "npy"), mmap_mode="r")), fitted(x))
 

@@ -15,13 +15,13 @@ from interpolants import Bridge
 from interpolants.data import Log, Quantile
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import DataWarning
 from interpolants.framework.frames import Standard, Varying
 from interpolants.framework.transformed import Transformed, in_two
 from interpolants.likelihood import log_prob
 from interpolants.methods import PriorRestoration
 from interpolants.methods.bridge.densities import FramedDensity
 from interpolants.methods.parts.column_maps import bent_columns, choose_transform
-from interpolants.methods.parts.columns import ColumnsWarning
 from interpolants.operators import Mask
 
 F64 = torch.float64
@@ -213,10 +213,10 @@ def test_the_density_of_the_start_is_that_of_the_columns_that_vary_wherever_they
     assert_close(FramedDensity(Law(), frame).log_prob(z), x[:, 1:].sum(1) + x[:, 1:].std(0).log().sum())
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.framework.far_values.FarValuesWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.OutsideWarning")
 def test_constant_columns_are_left_out_beside_transformed_ones():
     x = torch.cat([torch.full((300, 1), 0.1, dtype=F64), prices(300)], 1)
-    with pytest.warns(ColumnsWarning, match="column 0 of x1 is constant"):
+    with pytest.warns(DataWarning, match="column 0 of x1 is constant"):
         bridge = Bridge("one_sided_linear", transform="asinh", **TINY).fit(x1=x, **QUIET)
     without = Bridge("one_sided_linear", transform="asinh", **TINY).fit(x1=x[:, 1:], **QUIET)
     made = bridge.sample(20, seed=1)
@@ -231,10 +231,10 @@ def test_constant_columns_are_left_out_beside_transformed_ones():
 
 def test_a_heavy_column_is_named_with_the_setting_and_no_more_once_it_is_set():
     x = prices(3000, s=2.5)
-    with pytest.warns(ColumnsWarning, match=r"heavy-tailed, .*transform=\{'0': 'log'\}"):
+    with pytest.warns(DataWarning, match=r"heavy-tailed, .*transform=\{'0': 'log'\}"):
         Bridge("one_sided_linear", **TINY).fit(x1=x, **QUIET)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ColumnsWarning)
+        warnings.simplefilter("error", DataWarning)
         Bridge("one_sided_linear", transform={"0": "log"}, **TINY).fit(x1=x, **QUIET)
 
 

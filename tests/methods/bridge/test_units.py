@@ -5,10 +5,11 @@ import torch
 from torch.testing import assert_close
 
 from interpolants import Bridge
+from interpolants.foundations.tell import DataWarning
 from interpolants.methods.bridge.completion import _covariance
 from interpolants.methods.bridge.held_out import Ends
 from interpolants.methods.bridge.units import _moments, starts_from_gaussians
-from interpolants.methods.parts.columns import ColumnsWarning, warn_about_noise
+from interpolants.methods.parts.columns import warn_about_noise
 
 F64 = {"dtype": torch.float64}
 
@@ -35,7 +36,7 @@ def test_learning_far_from_the_unit_is_told(change):
     bridge = Bridge(
         "one_sided_linear", standardize=False, steps=2, net={"kind": "mlp", "width": 4, "depth": 1}
     )
-    with pytest.warns(ColumnsWarning, match=r"column 0 of x1 has mean .* Leave out standardize=False"):
+    with pytest.warns(DataWarning, match=r"column 0 of x1 has mean .* Leave out standardize=False"):
         bridge.fit(x1=change(x), progress=False)
     bridge.fit(x1=3 * x + 1, progress=False)
 
@@ -50,5 +51,5 @@ def test_few_rows_of_both_ends_are_learnt_beside_gaussians(rows, starts):
 def test_noise_that_drowns_a_column_is_told_from_twenty_times_its_deviation():
     x = torch.tensor([[-1.0, -5.0], [1.0, 5.0]])
     warn_about_noise("who", "x1", x, 19.9, "eps")
-    with pytest.warns(ColumnsWarning, match="column 0 of x1 is drowned in noise of standard deviation 20.1"):
+    with pytest.warns(DataWarning, match="column 0 of x1 is drowned in noise of standard deviation 20.1"):
         warn_about_noise("who", "x1", x, 20.1, "eps")

@@ -7,7 +7,8 @@ from torch.testing import assert_close
 
 import interpolants
 from interpolants import Bridge
-from interpolants.framework.few_rows import LearntByHeartWarning, warn_if_by_heart
+from interpolants.foundations.tell import FitWarning
+from interpolants.framework.few_rows import warn_if_by_heart
 from interpolants.framework.frames import Whitened
 from interpolants.framework.stages import InterruptedFitError
 from interpolants.methods.bridge.held_out import count_aside
@@ -39,7 +40,7 @@ def test_shares_of_rows_that_are_held_out_unasked():
 def test_rows_that_are_learnt_by_heart_are_told():
     tiny = {"net": {"kind": "mlp", "width": 4, "depth": 1}, "batch_size": 4, "seed": 0}
     said = "of 20 rows none is set aside unasked, and 500 steps learn them by heart. Fit with held_out=0.2"
-    with pytest.warns(LearntByHeartWarning, match=said):
+    with pytest.warns(FitWarning, match=said):
         Bridge("one_sided_linear", steps=500, **tiny).fit(x1=few_rows(20)[0], **QUIET)
     for given in ({"held_out": 0}, {"held_out": 0.2}):  # who asks for it knows
         Bridge("one_sided_linear", steps=500, **tiny, **given).fit(x1=few_rows(20)[0], **QUIET)

@@ -10,10 +10,10 @@ from torch.testing import assert_close
 import interpolants
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import FitWarning, SettingWarning
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Task
 from interpolants.sciml import ChainConvergence, FunctionalPrior, TargetProcess
-from interpolants.sciml.bayes.functional_prior import ConvergenceWarning, FewFunctionsWarning
 from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 from interpolants.sciml.bayes.prior_matching import Matching, Places, Target, covariance_gap, sliced_distance
 from interpolants.sciml.bayes.target_process import squared_exponential
@@ -138,7 +138,7 @@ def test_the_noise_is_found_with_the_weights():
 def test_chains_that_do_not_agree_are_told():
     x, y = line()
     model = FunctionalPrior(hidden=(5,), prior="standard", samples=10, thin=1, burn_in=1, step=0.001)
-    with pytest.warns(ConvergenceWarning, match=r"do not agree, R-hat .* Take a longer burn_in"):
+    with pytest.warns(FitWarning, match=r"do not agree, R-hat .* Take a longer burn_in"):
         model.fit(x, y)
     task = Task.of(model.roles(), {"points": x, "values": y})
     found = ask(ChainConvergence(), model, task)
@@ -233,7 +233,7 @@ def test_a_prior_of_another_network_is_refused():
 
 def test_fewer_functions_than_places_warn():
     x, y = line()
-    with pytest.warns(FewFunctionsWarning, match="5 functions are compared at 8 places"):
+    with pytest.warns(SettingWarning, match="5 functions are compared at 8 places"):
         quiet(hidden=(), match_steps=1, functions=5, places=8).fit(x, y)
     quiet(hidden=(), match_steps=0, functions=5, places=8).fit(x, y)
     quiet(hidden=(), match_steps=1, functions=8, places=8).fit(x, y)

@@ -8,6 +8,7 @@ from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import FitWarning
 from interpolants.sciml import HierarchicalGaussian, TaskPosterior
 from interpolants.sciml.bayes.data.sine_line import load_sine_line
 from interpolants.sciml.bayes.episodes import Groups
@@ -16,7 +17,7 @@ from interpolants.sciml.bayes.linear_evidence import LinearEvidence
 from interpolants.sciml.bayes.local_solutions import Descent, evidence, jacobian
 from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 from interpolants.sciml.bayes.per_task_ridge import PerTaskRidge
-from interpolants.sciml.bayes.task_posterior import FewStepsWarning, in_units, net_of
+from interpolants.sciml.bayes.task_posterior import in_units, net_of
 
 DOUBLE = {"dtype": torch.float64}
 MEAN = torch.tensor([1.0, -0.5, 0.3, 2.0], **DOUBLE)
@@ -143,7 +144,7 @@ def test_without_a_prior_a_network_learns_a_line_or_says_that_it_did_not():
         found = TaskPosterior(local=local, **settings).fit(x, y).predict(x).mean
         assert float((found.reshape(-1) - y).std() / y.std()) < share
     for local in ("point", "sgd", "sgld"):
-        with pytest.warns(FewStepsWarning, match="5 steps of descent without a prior leave 9.%"):
+        with pytest.warns(FitWarning, match="5 steps of descent without a prior leave 9.%"):
             TaskPosterior(local=local).fit(x, y)
 
 

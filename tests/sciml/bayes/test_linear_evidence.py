@@ -7,7 +7,8 @@ import torch
 from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
-from interpolants.sciml.bayes.linear_evidence import LinearEvidence, UntoldNoiseWarning
+from interpolants.foundations.tell import FitWarning
+from interpolants.sciml.bayes.linear_evidence import LinearEvidence
 
 DOUBLE = {"dtype": torch.float64}
 
@@ -93,5 +94,5 @@ def test_rows_that_lie_on_a_plane_because_they_are_few_are_told():
     # Without noise more rows than that do tell.
     x, y = rows(n=5, noise=0.0)
     LinearEvidence().fit(x, y)
-    with pytest.warns(UntoldNoiseWarning, match="4 rows of 3 columns"):
+    with pytest.warns(FitWarning, match="4 rows of 3 columns"):
         LinearEvidence().fit(x[:4], y[:4])

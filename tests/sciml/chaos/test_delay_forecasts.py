@@ -9,8 +9,8 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import OutsideWarning
 from interpolants.framework.answers import Ensemble
-from interpolants.framework.far_values import FarValuesWarning
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.methods.rivals.delay_rivals import Analogue, Autoregression
@@ -280,7 +280,7 @@ def test_the_error_of_a_statistic_that_one_draw_has_is_unknown():
 def test_a_context_in_other_units_is_told():
     x = logistic(60)
     model = Autoregression(lags=2).fit(x)
-    with pytest.warns(FarValuesWarning, match="context lies .* deviations from what the fit has seen"):
+    with pytest.warns(OutsideWarning, match="context lies .* deviations from what the fit has seen"):
         model.forecast(x + 100.0, steps=2)
 
 

@@ -12,10 +12,11 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import OutsideWarning
 from interpolants.kernels import Matern
 from interpolants.sciml.gp import functional_tucker, latent_functions
 from interpolants.sciml.gp import tucker_posterior as inference
-from interpolants.sciml.gp.functional_tucker import ExtrapolationWarning, FunctionalTucker
+from interpolants.sciml.gp.functional_tucker import FunctionalTucker
 from interpolants.sciml.gp.kernels.markov_chain import infer_chain
 from interpolants.sciml.gp.latent_functions import start_mode
 from interpolants.sciml.gp.tucker_sums import Entries, contracted, sums
@@ -320,7 +321,7 @@ def test_a_table_with_words_and_dates_goes_in_and_comes_out():
 
 def test_far_outside_is_the_prior_and_is_said():
     x, y, model = one_mode()
-    with pytest.warns(ExtrapolationWarning, match=r"1 of 2 points lie .* \(row 1 first\)"):
+    with pytest.warns(OutsideWarning, match=r"1 of 2 points lie .* \(row 1 first\)"):
         far = model.predict(torch.tensor([[0.5], [50.0]], dtype=torch.float64), noise=False)
     assert float(far.mean[1]) == pytest.approx(float(y.mean()))
     assert float(far.std[1]) == pytest.approx(float(y.std()))

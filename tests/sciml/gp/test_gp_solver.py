@@ -10,11 +10,12 @@ from torch.testing import assert_close
 
 from interpolants import load
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import FitWarning, SettingWarning
 from interpolants.kernels import Peaks, SpectralMixture
 from interpolants.pde import BoxPDE, Manufactured
 from interpolants.pde.box import check_problem
 from interpolants.pde.product_grid import ProductGrid
-from interpolants.sciml.gp.gp_solver import AliasingWarning, GPSolver, UnsolvedWarning
+from interpolants.sciml.gp.gp_solver import GPSolver
 from interpolants.sciml.gp.grid_system import Factors, System, conjugate_gradients
 
 KERNEL = SpectralMixture()
@@ -130,8 +131,8 @@ def test_fast_waves_are_found_and_a_kernel_without_frequencies_is_far_behind():
     assert error(solver, WAVES) < 1e-3
     assert solver.peaks[0].strongest == pytest.approx(50 / (2 * math.pi), rel=2e-2)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AliasingWarning)
-        warnings.simplefilter("ignore", UnsolvedWarning)
+        warnings.simplefilter("ignore", SettingWarning)
+        warnings.simplefilter("ignore", FitWarning)
         rival = GPSolver(**{**SMALL, **plain}).fit(WAVES)
     assert error(rival, WAVES) > 30 * error(solver, WAVES)
 
@@ -201,9 +202,9 @@ def test_the_boundary_is_not_given_up_for_a_small_residual():
 
 def test_a_grid_that_is_too_coarse_is_told():
     """Ten points for eight waves: small residuals on the grid belong to a function that is elsewhere between them."""
-    with pytest.warns(AliasingWarning, match="between the points of the grid the residual is"):
+    with pytest.warns(SettingWarning, match="between the points of the grid the residual is"):
         GPSolver(points=12, components=6, steps=40).fit(WAVES)
-    with pytest.warns(AliasingWarning, match=r"top_frequency 40 is above 39.5"):
+    with pytest.warns(SettingWarning, match=r"top_frequency 40 is above 39.5"):
         GPSolver(**{**SMALL, "steps": 40, "top_frequency": 40.0}).fit(WAVES)
 
 
@@ -223,7 +224,7 @@ NONE = {
 
 @pytest.mark.parametrize("case", NONE)
 def test_what_is_no_solution_is_told(case):
-    with pytest.warns(UnsolvedWarning, match="of the equation's terms: this is no solution"):
+    with pytest.warns(FitWarning, match="of the equation's terms: this is no solution"):
         GPSolver(points=40, components=6, steps=40).fit(BoxPDE(**NONE[case]))
 
 
@@ -273,6 +274,6 @@ def test_values_on_the_boundary_that_are_not_taken_are_told():
         boundary=lambda x: 1e-6 * torch.sin(x),
         box=((0.0, 1.0),),
     )
-    with pytest.warns(UnsolvedWarning) as told:
+    with pytest.warns(FitWarning) as told:
         GPSolver(points=60, components=8, steps=40).fit(wave)
     assert any("on the boundary the solution is 0.4" in str(one.message) for one in told)

@@ -13,15 +13,14 @@ import interpolants
 from interpolants import pde
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import FitWarning
 from interpolants.framework.questions import ask
 from interpolants.framework.stages import InterruptedFitError
 from interpolants.framework.task import Task
 from interpolants.methods.questions.solution import SolutionAndResidual
 from interpolants.sciml import CausalPINN
-from interpolants.sciml.pinn.causal_pinn import SmallResidualWarning
 from interpolants.sciml.pinn.pde.linear_decay import LinearDecay
 from interpolants.sciml.pinn.pde.lotka_volterra import LotkaVolterra
-from interpolants.training import StalledWarning
 
 SMALL = {"width": 8, "depth": 1, "steps": 20, "batch_size": 8, "steepness": (4e-4, 4e-3)}
 
@@ -252,7 +251,7 @@ def test_a_fit_does_not_go_on_with_another_residual(tmp_path):
 
 def test_a_fit_that_does_not_get_past_a_time_says_so():
     stiff = pde.ODE(rates=lambda t, u: -1e3 * (u - torch.cos(9 * t)[:, None]), start=(0.0,), end=3.0)
-    with pytest.warns(StalledWarning, match=r"CausalPINN.fit: stalled at t = 0\.\d+"):
+    with pytest.warns(FitWarning, match=r"CausalPINN.fit: stalled at t = 0\.\d+"):
         pinn = CausalPINN(**SMALL | {"steepness": 3e6}).fit(stiff)
     assert pinn.state["windows"][0]["stalled"] < 3.0
     assert pinn.state["windows"][0]["w_min"] < 1e-3
@@ -341,9 +340,7 @@ def test_lotka_volterra_is_solved_causally_where_plain_training_fails_and_the_cr
 def test_a_criterion_that_a_state_at_rest_would_pass_is_told():
     """u from 1e-6 on: all residuals are tiny, w_min was 0.996 for an answer two hundred times too large."""
     tiny = pde.ODE(rates=decay, start=(1e-6,), end=2.0)
-    with pytest.warns(
-        SmallResidualWarning, match=r"w_min tells nothing\. Take units in which u and t are of size one"
-    ):
+    with pytest.warns(FitWarning, match=r"w_min tells nothing\. Take units in which u and t are of size one"):
         CausalPINN(**SMALL).fit(tiny)
     CausalPINN(**SMALL).fit(
         pde.ODE(rates=lambda t, u: 0 * u, start=(1.0,), end=2.0)

@@ -15,8 +15,8 @@ import interpolants
 from interpolants.cli.app import app
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import OutsideWarning
 from interpolants.sciml import RandomGridProcess
-from interpolants.sciml.pinn.family_checks import MisfitWarning, SensorCountWarning
 from interpolants.sciml.pinn.family_nets import FieldNet
 from interpolants.sciml.pinn.family_training import FamilyBatches, FamilyField, FieldLoss, fixed_grid
 from interpolants.sciml.pinn.low_rank import entropy, log_density
@@ -255,15 +255,15 @@ def test_parameters_are_found_from_sensors(learnt):
 def test_values_that_are_no_field_of_the_family_are_told(learnt):
     wrong = sensors(4.0)
     with pytest.warns(
-        MisfitWarning, match="times as far from fields of the family as noise and posterior allow"
+        OutsideWarning, match="times as far from fields of the family as noise and posterior allow"
     ):
         learnt.infer(wrong.assign(u=wrong.u * 10))
     learnt.infer(wrong)
-    with pytest.warns(SensorCountWarning, match="had 6 to 20 sensors, got 2; the answer is a guess"):
+    with pytest.warns(OutsideWarning, match="had 6 to 20 sensors, got 2; the answer is a guess"):
         learnt.infer(wrong[:2])
 
 
-@pytest.mark.filterwarnings("ignore::interpolants.sciml.pinn.family_checks.MisfitWarning")
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.OutsideWarning")
 def test_parameters_come_back_in_their_own_units():
     family = NonlinearPoisson(degree=1)
     small = RandomGridProcess(**SMALL, noise=10.0).fit(family)

@@ -8,6 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import OutsideWarning
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.sciml.processes import FractionalSDE
@@ -22,7 +23,7 @@ from interpolants.sciml.processes.kernels.markov_fractional import (
     unit_scale,
 )
 from interpolants.sciml.processes.problems.fractional_brownian import FractionalBrownianMotion
-from interpolants.sciml.processes.series_windows import OtherUnitWarning, on_steps
+from interpolants.sciml.processes.series_windows import on_steps
 
 F64 = torch.float64
 
@@ -260,7 +261,7 @@ def test_times_keep_the_unit_of_the_fit():
     assert_close(half, model.log_prob(gaps, times=seconds), atol=1e-6, rtol=0)
     with pytest.raises(InvalidInputError, match="fitted with times must be given those of the series"):
         model.log_prob(x)
-    with pytest.warns(OtherUnitWarning, match="is 1, in the fit it was 3600"):
+    with pytest.warns(OutsideWarning, match="is 1, in the fit it was 3600"):
         model.log_prob(x, times=seconds / 3600)
     assert model.forecast(steps=2, members=3).x.shape == (1, 3, 2, 1)
 

@@ -8,8 +8,8 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import FitWarning
 from interpolants.sciml.rl.error_variance import (
-    FewMembersWarning,
     effective_rows,
     inverse_error_variance_weights,
     sample_excess_kurtosis,
@@ -118,7 +118,7 @@ def test_bad_input_is_refused():
         inverse_error_variance_weights(torch.randn(1, 5, generator=torch.Generator().manual_seed(0)))
     with pytest.raises(InvalidInputError, match="two members or more"):
         shrunk_variance(torch.zeros(4, 1))
-    with pytest.warns(FewMembersWarning, match="four or more"):
+    with pytest.warns(FitWarning, match="four or more"):
         shrunk_variance(torch.tensor([[1.0, 2.0, 4.0]]))
     with pytest.raises(InvalidInputError, match="finite"):
         inverse_error_variance_weights(torch.tensor([[1.0, float("nan")], [0.0, 1.0]]))

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from interpolants import load
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import global_generators
+from interpolants.foundations.tell import DataWarning
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.sciml.rl import episode_return
@@ -19,7 +20,7 @@ from interpolants.sciml.rl.critics import Critics
 from interpolants.sciml.rl.episode_return import EpisodeReturn, mean_over_steps
 from interpolants.sciml.rl.hooked_ppo import Hook, make_ppo
 from interpolants.sciml.rl.noisy_control import NoisyControl
-from interpolants.sciml.rl.td_agent import TDAgent, UnendedEpisodesWarning
+from interpolants.sciml.rl.td_agent import TDAgent
 
 gymnasium = pytest.importorskip("gymnasium")
 pytest.importorskip("stable_baselines3")
@@ -183,7 +184,7 @@ def test_bad_input_is_refused():
         NoisyControl("Acrobot-v1", noise=0.1)
     with pytest.raises(InvalidInputError, match="registered environment"):
         NoisyControl("my_module:Env-v0", noise=0.0)
-    with pytest.warns(UnendedEpisodesWarning, match="longer rollout"):
+    with pytest.warns(DataWarning, match="longer rollout"):
         agent.set_params(rollout=4, batch_size=8, steps=8).fit(Match)
     agent.set_params(rollout=32, batch_size=32).fit(Match)
     with pytest.raises(InvalidInputError, match="rows of 1 numbers"):

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import FitWarning, SettingWarning
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.sciml.rl.assessments import assessed
@@ -17,7 +18,7 @@ from interpolants.sciml.rl.critics import Critics, Heads
 from interpolants.sciml.rl.known_values import KnownValues
 from interpolants.sciml.rl.least_squares_td import LeastSquaresTD
 from interpolants.sciml.rl.problems.random_walk import RandomWalk
-from interpolants.sciml.rl.td_critic import SkewedErrorsWarning, TDCritic, UnsettledWarning, _Batches
+from interpolants.sciml.rl.td_critic import TDCritic, _Batches
 from interpolants.sciml.rl.transitions import feature_units, features
 
 F64 = torch.float64
@@ -101,7 +102,7 @@ def test_heavy_tails_harm_it_less_than_a_gaussian_law_and_skewed_noise_needs_the
         )
         for centre in ("mean",)
     }
-    with pytest.warns(SkewedErrorsWarning):
+    with pytest.warns(SettingWarning):
         bias["likelihood"] = float(
             TDCritic(**options).fit(**skewed).predict(torch.arange(3.0)[:, None]).mean()
         )
@@ -114,7 +115,7 @@ def test_values_that_are_no_means_are_told():
     walk = RandomWalk(5, gamma=0.9, noise="none")
     options = {"gamma": 0.9, "states": 5, "steps": 250, "follow": 0.2, "lr": 0.04}
     rows = transitions(walk, 5000)
-    with pytest.warns(SkewedErrorsWarning, match="centre='mean'"):
+    with pytest.warns(SettingWarning, match="centre='mean'"):
         off = TDCritic(**options).fit(**rows)
     assert rmse(off, walk) > 0.1
     assert rmse(TDCritic(centre="mean", **options).fit(**rows), walk) < 0.08
@@ -126,7 +127,7 @@ def test_values_that_have_not_settled_are_told(options):
     x = torch.randn(200, 1, generator=torch.Generator().manual_seed(0))
     rows = {"state": x, "reward": torch.ones(200), "next_state": x.roll(1, 0), "done": torch.zeros(200)}
     small = {"members": 2, "hidden": (), "steps": 60, "lr": 0.05, "follow": 0.5}
-    with pytest.warns(UnsettledWarning, match="not settled"):
+    with pytest.warns(FitWarning, match="not settled"):
         few = TDCritic(gamma=0.99, **small, **options).fit(**rows)
     assert float(few.predict(x).mean()) < 90
     near = TDCritic(gamma=0.0, **{**small, "steps": 400}, **options).fit(**rows)
@@ -138,9 +139,7 @@ def test_small_errors_that_add_up_over_the_horizon_are_told():
     walk = RandomWalk(19, gamma=0.9, left=0.0, noise="gaussian")
     rows, states = transitions(walk, 20_000), torch.arange(19.0)[:, None]
     options = {"gamma": 0.9, "states": 19, "head": "squared", "agreement": 0.0}
-    with pytest.warns(
-        UnsettledWarning, match=r"not settled: by these errors they would still move by 0\.\d+"
-    ):
+    with pytest.warns(FitWarning, match=r"not settled: by these errors they would still move by 0\.\d+"):
         few = TDCritic(steps=200, lr=5e-3, **options).fit(**rows)
     assert float((few.predict(states)[:, 0] - walk.values()).mean()) < -0.04
     many = TDCritic(steps=1000, lr=5e-3, **options).fit(**rows)  # warnings are errors here

@@ -4,9 +4,10 @@ from torch.testing import assert_close
 
 from interpolants.data.equation_trees import read_system
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import FitWarning
 from interpolants.problems.dynamical_systems import dynamical_system
 from interpolants.sciml.symbolic import FittedEquations
-from interpolants.sciml.symbolic.fitted_equations import LostTermsWarning, smoothed_end, smoothed_slopes
+from interpolants.sciml.symbolic.fitted_equations import smoothed_end, smoothed_slopes
 from interpolants.sciml.symbolic.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic.recovered_equations import symbol_error, terms_of
 
@@ -79,7 +80,7 @@ def test_an_equation_whose_terms_are_all_below_the_threshold_is_told():
     model = FittedEquations().fit(FAMILIES)
     (text,) = model.identify(torch.stack([t, torch.exp(-0.5 * t)], 1))
     assert text.startswith("-(0.499993")
-    with pytest.warns(LostTermsWarning, match="no term of u1' is as large as threshold = 0.05"):
+    with pytest.warns(FitWarning, match="no term of u1' is as large as threshold = 0.05"):
         model.identify(torch.stack([1000 * t, torch.exp(-0.5 * t)], 1))
     assert model.identify(torch.stack([t, torch.ones_like(t)], 1)) == ["0"]
 

@@ -7,22 +7,21 @@ from torch.testing import assert_close
 
 from interpolants.data.equation_trees import read_system, shown_system
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.tell import OutsideWarning
 from interpolants.framework.capabilities import NotAbleError
 from interpolants.problems.dynamical_systems import dynamical_system
 from interpolants.sciml.symbolic import SymbolicOperatorTransformer
 from interpolants.sciml.symbolic.examples import ExampleBatches, Windows
 from interpolants.sciml.symbolic.hints import hidden, hint_of, skeletons
 from interpolants.sciml.symbolic.network import places
-from interpolants.sciml.symbolic.operator_transformer import UnlikeTrainingWarning, _reproduced
+from interpolants.sciml.symbolic.operator_transformer import _reproduced
 from interpolants.sciml.symbolic.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic.recovered_equations import symbol_error
 from interpolants.sciml.symbolic.refinement import refine
 
 OSCILLATORS = EquationFamilies(systems=("oscillator",), points=16, later=16)
 TINY = {"equations_drawn": 12, "width": 16, "heads": 2, "steps": 8, "batch_size": 8, "longest": 30}
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::interpolants.sciml.symbolic.operator_transformer.UnlikeTrainingWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.OutsideWarning")
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +270,7 @@ def test_oscillators_are_learnt_and_their_equations_found():
     assert trained[1] < 0.05 < untrained[1]
     times = torch.linspace(0, 2, 32, dtype=torch.float64)
     strange = torch.stack([times, 9 * torch.sin(40 * times), torch.sign(torch.sin(31 * times))], 1)
-    with pytest.warns(UnlikeTrainingWarning, match=r"unlike those of the training \(oscillator\)"):
+    with pytest.warns(OutsideWarning, match=r"unlike those of the training \(oscillator\)"):
         model.predict(strange)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from interpolants.foundations.errors import DivergedError, InvalidInputError
+from interpolants.foundations.tell import DataWarning
 from interpolants.sciml import ScaledNetwork
-from interpolants.sciml.theory.scaled_network import LazyRichScaling, SmallColumnsWarning, _Recorder
+from interpolants.sciml.theory.scaled_network import LazyRichScaling, _Recorder
 from interpolants.sciml.theory.weight_kernel import tangent_kernel
 
 
@@ -107,5 +108,5 @@ def test_rows_far_from_zero_are_told_apart_and_small_columns_are_told():
     found = ScaledNetwork(steps=100).fit(x + 1.7e9, y).predict(x + 1.7e9)
     assert bool((found.argmax(1) == y).all())
     small = torch.stack([torch.randn(40, dtype=torch.float64, generator=g), 1e-4 * x[:, 0]], 1)
-    with pytest.warns(SmallColumnsWarning, match="Standardise each"):
+    with pytest.warns(DataWarning, match="Standardise each"):
         ScaledNetwork(steps=1).fit(small, y)

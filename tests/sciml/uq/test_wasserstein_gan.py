@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.methods.parts.columns import ColumnsWarning
+from interpolants.foundations.tell import DataWarning
 from interpolants.objectives.critic import gradient_penalty
 from interpolants.sciml.uq.wasserstein_gan import WassersteinGAN
 
@@ -61,7 +61,7 @@ def test_bad_settings_are_refused():
 
 def test_a_constant_column_is_named():
     x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 0.0])
-    with pytest.warns(ColumnsWarning, match=r"WassersteinGAN.fit: column 1 of x1 is constant"):
+    with pytest.warns(DataWarning, match=r"WassersteinGAN.fit: column 1 of x1 is constant"):
         WassersteinGAN(steps=1, hidden=(4,)).fit(x, progress=False)
 
 

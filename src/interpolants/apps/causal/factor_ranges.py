@@ -1,7 +1,6 @@
 """Factors of a fit: which values were seen, and what may be asked for."""
 
 import math
-import warnings
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -9,15 +8,12 @@ from torch import Tensor
 from interpolants.apps.causal.causal_graph import CausalGraph, tells_order
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record
+from interpolants.foundations.tell import OutsideWarning, tell
 
 # Share of the range seen by which a value may lie outside of it.
 _MARGIN = 0.05
 # Known rows of a factor at least.
 _FEWEST = 2
-
-
-class BeyondRangeWarning(UserWarning):
-    """A factor is set to a value that the fit has not seen."""
 
 
 @record("factor_ranges")
@@ -53,9 +49,7 @@ class FactorRanges:
         rule = f"do[{self.names[place]!r}] must lie within the values of the fit, {seen}"
         if not beyond:
             raise invalid(who, rule, value, "Pass beyond=True to ask nevertheless.")
-        warnings.warn(
-            f"{who}: {rule}, got {value}: no data say what is there", BeyondRangeWarning, stacklevel=4
-        )
+        tell(OutsideWarning, f"{who}: {rule}, got {value}: no data say what is there")
 
 
 def check_factors(who: str, factors: Tensor, graph: str, *, named: bool) -> FactorRanges:

@@ -1,6 +1,5 @@
 """Units of linked modalities, chosen by the errors of expected values on held-out rows; comparison with a Gaussian."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor
 from interpolants.apps.multimodal.linked_gaussian import LinkedGaussian
 from interpolants.apps.multimodal.modality_roles import is_there
 from interpolants.apps.multimodal.shared_space import Modality
+from interpolants.foundations.tell import FitWarning, tell
 
 # Most held-out rows that are looked at, and most columns of the Gaussian, whose systems grow with their cube.
 _ROWS, _MOST_COLUMNS = 256, 1024
@@ -17,10 +17,6 @@ _ROWS, _MOST_COLUMNS = 256, 1024
 _SURE = 2.0
 
 Expect = Callable[[dict[str, Tensor]], Mapping[str, Any]]
-
-
-class LinearRivalWarning(UserWarning):
-    """Issued when a Gaussian of all columns expects held-out rows better than the model."""
 
 
 def errors_of(
@@ -90,6 +86,4 @@ def warn_if_linear_is_better(
         told = f"of {len(gap)} held-out rows, a Gaussian of all columns expects {name} of the others better"
         numbers = f"it leaves {shares[1]:.2f} of the variance, the model {shares[0]:.2f}"
         remedy = "Take LinkedGaussian, train for longer (steps=), or set whiten= to the other units."
-        warnings.warn(
-            f"MultimodalDiffusion.fit: {told}: {numbers}. {remedy}", LinearRivalWarning, stacklevel=2
-        )
+        tell(FitWarning, f"MultimodalDiffusion.fit: {told}: {numbers}. {remedy}")

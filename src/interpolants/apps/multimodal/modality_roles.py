@@ -1,6 +1,5 @@
 """Roles of linked modalities, made from settings: rows and labels that may be missing, row by row; and their verbs."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from interpolants.data.arrays import restore
 from interpolants.data.files import MISSING_WORDS
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.tell import AssumptionWarning, tell
 from interpolants.framework.capabilities import verb
 from interpolants.framework.labels import Labels, counted
 from interpolants.framework.roles import Reading, Role, role_kind
@@ -68,10 +68,6 @@ def _filled(value: Any, role: Role, reading: Reading) -> Any:
         return np.stack([gap if row is None else np.asarray(row) for row in plain])
     except ValueError as error:
         raise invalid(reading.who, f"rows of {role.name} must have one shape", str(error)) from error
-
-
-class MissingLabelWarning(UserWarning):
-    """Issued when a word that may name a class, such as "none", was read as a missing label."""
 
 
 class LabelsOrNone(Labels):
@@ -135,7 +131,7 @@ def _warn_of_words(gone: Sequence[Any], role: Role, reading: Reading) -> None:
         )
         told = f"{reading.who}: {n} rows of {role.name} have no label: they say {shown}"
         remedy = "If this is a class, give it another name; else write nan."
-        warnings.warn(f"{told}. {remedy}", MissingLabelWarning, stacklevel=2)
+        tell(AssumptionWarning, f"{told}. {remedy}")
 
 
 def _check_two_signs(known: Sequence[Any], gone: Sequence[Any], role: Role, reading: Reading) -> None:

@@ -143,7 +143,7 @@ class MultimodalDiffusion(Trained):
         Args:
             given: Rows by modality, in one dict; or pass them by name.
             options: Modalities by name, and what :meth:`interpolants.framework.method.Method.fit` takes. With ``held``,
-                units are chosen by these rows (``whiten="auto"``), and ``LinearRivalWarning`` is issued if a Gaussian
+                units are chosen by these rows (``whiten="auto"``), and ``FitWarning`` is issued if a Gaussian
                 of all columns expects a modality of them better.
         """
         return super().fit(**{**(given or {}), **options})

@@ -3,7 +3,6 @@
 Letters: N simulations, M points of a mesh, T times, C channels, Z latent channels, L words, F frames.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,19 +18,12 @@ from interpolants.apps.simulation.prompt_reader import PromptReader
 from interpolants.apps.simulation.simulation_training import SimulationUnits
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.tell import OutsideWarning, SettingWarning, tell
 from interpolants.framework.frames import Standard
 
 # Share of nodes without a point from which on a mesh is too sparse to be read.
 _SPARSE = 0.5
 _TOGETHER = 8  # simulations that are encoded at once
-
-
-class SparseMeshWarning(UserWarning):
-    """Issued when a mesh leaves most of the nodes of the latent grid without a point."""
-
-
-class UnknownPromptWarning(UserWarning):
-    """A prompt has words or numbers that the training had not."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +60,14 @@ class Answering:
         if unknown := vocabulary.unknown(text):
             words = ", ".join(map(repr, unknown[:4]))
             told = f"{self.who}: no training prompt had {words}; the answer may not mean it."
-            warnings.warn(told, UnknownPromptWarning, stacklevel=2)
+            tell(OutsideWarning, told)
         if commas := comma_numbers(text):
             told = f"{self.who}: {commas[0]!r} is read as two numbers; write a decimal point, or a space after it."
-            warnings.warn(told, UnknownPromptWarning, stacklevel=2)
+            tell(OutsideWarning, told)
         if outside := vocabulary.outside(text):
             span = f"{vocabulary.low:g} to {vocabulary.high:g}"
             told = f"{self.who}: {outside[0]:g} is outside of the numbers of the training, {span}."
-            warnings.warn(told, UnknownPromptWarning, stacklevel=2)
+            tell(OutsideWarning, told)
 
     def shown(self, one: MeshField, frames: int | None) -> Tensor:
         """First frames on the nodes, ``(F, K, *nodes)``, NaN for those that are not given."""
@@ -156,7 +148,7 @@ def warn_if_sparse(
         told = f"{who}: {empty:.0%} of the nodes have no point of the mesh within the radius {radius:g}"
         gap = f"the farthest is {float(nearest.max()):.2g} away from one, in units of the box"
         remedy = "Take a finer mesh, fewer nodes, or a larger radius."
-        warnings.warn(f"{told}; {gap}, and {effect}. {remedy}", SparseMeshWarning, stacklevel=3)
+        tell(SettingWarning, f"{told}; {gap}, and {effect}. {remedy}")
 
 
 def _same_times(own: Tensor, first: Tensor, whole_run: Tensor) -> bool:

@@ -1,9 +1,10 @@
 """Sound files as they are found: endings and encodings, files that were cut short, and sound that is not read."""
 
 import struct
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
+
+from interpolants.foundations.tell import FileWarning, tell
 
 ENDINGS = (".wav", ".flac", ".ogg")
 # Encodings that are written as they were read. Others are compressed in blocks, which changes the number of samples, or
@@ -25,10 +26,6 @@ _OTHER_SOUND = (
     ".wma",
 )
 _UNKNOWN_SIZE = 0x7FFFF000  # programs that write to a pipe state the largest size they can
-
-
-class SoundFileWarning(UserWarning):
-    """A sound file is not what its name or header says, or an answer could not be written as it is."""
 
 
 def kept_encoding(encoding: str) -> str | None:
@@ -62,9 +59,7 @@ def warn_if_cut_short(file: Path, found: int, channels: int) -> None:
         told = (
             f"{file.name} holds {found} of the {stated} samples that its header states: the rest is missing"
         )
-        warnings.warn(
-            f"{told}. Copy the file again, or go on with what is there.", SoundFileWarning, stacklevel=3
-        )
+        tell(FileWarning, f"{told}. Copy the file again, or go on with what is there.")
 
 
 def warn_of_sound_left_out(files: Iterable[Path]) -> None:
@@ -73,11 +68,11 @@ def warn_of_sound_left_out(files: Iterable[Path]) -> None:
     if found:
         names = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
         told = f"{names}: left out, folders are searched for {', '.join(ENDINGS)}"
-        warnings.warn(f"{told}. Convert them, or give them one by one.", SoundFileWarning, stacklevel=3)
+        tell(FileWarning, f"{told}. Convert them, or give them one by one.")
 
 
 def warn_of_smaller(name: str, peak: float) -> None:
     """Tell of an answer whose loudness was changed because its file ends at full scale."""
     told = f"{name}: samples reach {peak:.3g} times full scale, so all were divided by {peak:.3g}"
     remedy = "Take less loud recordings, or files of floats, which hold any size."
-    warnings.warn(f"{told}. {remedy}", SoundFileWarning, stacklevel=3)
+    tell(FileWarning, f"{told}. {remedy}")

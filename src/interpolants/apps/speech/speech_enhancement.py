@@ -3,7 +3,6 @@
 Letters: F bins, N frames, y the degraded spectrum, ``r = x - y`` the difference of the clean one from it.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -26,6 +25,7 @@ from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import with_inner_net
 from interpolants.foundations.randomness import BlockNoise, key
+from interpolants.foundations.tell import OutsideWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
@@ -43,10 +43,6 @@ LEARNS = ("clean", "noise", "mean")
 PREDICTORS = ("euler_maruyama", "reverse_diffusion", "ancestral", "reverse_flow")
 # A network of an eighth of a million weights, which learns on a CPU; that of the paper has 65 million.
 _SMALL = {"kind": "unet", "channels": 8, "multipliers": (1, 2, 4), "blocks": 1, "attention": ()}
-
-
-class LostBandWarning(UserWarning):
-    """A recording has a higher rate than the model: its highest sounds are lost."""
 
 
 class SpeechEnhancement(Trained):
@@ -267,7 +263,7 @@ class SpeechEnhancement(Trained):
             words = (
                 f"SpeechEnhancement.restore: {told}; recordings have {rates[-1]}. Fit with rate={rates[-1]}."
             )
-            warnings.warn(words, LostBandWarning, stacklevel=5)
+            tell(OutsideWarning, words)
 
     def _check_lengths(self, observed: Sequence[Recording]) -> None:
         """Refuse recordings that are shorter than a window."""

@@ -1,8 +1,8 @@
 """Units of a recording: what its samples are divided by, and its answer multiplied with."""
 
-import warnings
-
 from torch import Tensor
+
+from interpolants.foundations.tell import SettingWarning, tell
 
 # The peak of the degraded recording, as in the paper; a multiple of its root mean square, which no outlier moves; 1.
 UNITS = ("peak", "level", "none")
@@ -10,10 +10,6 @@ UNITS = ("peak", "level", "none")
 _CREST = 8.0
 # Sizes of what is learnt, in units of the path's noise, between which a sampler finds it.
 _LEAST, _MOST = 0.01, 100.0
-
-
-class RecordingSizeWarning(UserWarning):
-    """What is done to recordings is far from the size of the noise of the path."""
 
 
 def warn_of_size(who: str, of_difference: float, of_noise: float) -> None:
@@ -25,14 +21,12 @@ def warn_of_size(who: str, of_difference: float, of_noise: float) -> None:
         of_noise: Deviation of the base.
 
     Warns:
-        RecordingSizeWarning: If they are.
+        SettingWarning: If they are.
     """
     if not _LEAST < of_difference / of_noise < _MOST:
         told = f"{who}: clean and degraded spectra differ by {of_difference:.2g}, the path's noise is {of_noise:.2g}"
         remedy = "Take normalise='peak' for recordings of any size, or degraded ones that differ more"
-        warnings.warn(
-            f"{told}: answers will miss the difference. {remedy}.", RecordingSizeWarning, stacklevel=3
-        )
+        tell(SettingWarning, f"{told}: answers will miss the difference. {remedy}.")
 
 
 def unit_of(y: Tensor, normalise: str) -> float:

@@ -1,11 +1,11 @@
 """Recordings unlike those that a speech model has learnt from: silence, offsets, clicks, clipping, lower rates."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
 from interpolants.apps.speech.recordings import Recording, is_silent
+from interpolants.foundations.tell import OutsideWarning, tell
 
 # A constant offset of so many root mean squares of the rest, in recordings of so many seconds, is none of speech.
 _OFFSET, _SECONDS = 0.2, 0.25
@@ -13,10 +13,6 @@ _OFFSET, _SECONDS = 0.2, 0.25
 _CLICK = 5.0
 # Where the peak was cut off, so many of the samples are at it, beside others that are.
 _CUT = 0.002
-
-
-class UnusualRecordingWarning(UserWarning):
-    """A recording has something that the model has not learnt from."""
 
 
 def offset_of(y: Tensor, rate: int) -> float:
@@ -77,4 +73,4 @@ def warn_of_unusual(who: str, observed: Sequence[Recording], rate: int, normalis
 def _tell(who: str, names: Sequence[str], what: str) -> None:
     if names:
         listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        warnings.warn(f"{who}: {listed}: {what}.", UnusualRecordingWarning, stacklevel=7)
+        tell(OutsideWarning, f"{who}: {listed}: {what}.")

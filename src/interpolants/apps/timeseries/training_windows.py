@@ -3,7 +3,6 @@
 Letters: L times of a window, H times before it that its lags reach back, C columns, k lags.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.data.windows import all_windows, interpolated, with_lags
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.tell import DataWarning, SettingWarning, tell
 from interpolants.framework.series import Series
 from interpolants.objectives.joint import Weight, joint_loss
 from interpolants.objectives.losses import Objective
@@ -114,10 +114,6 @@ class WindowBatches:
         }
 
 
-class LevelSeriesWarning(UserWarning):
-    """Windows in units of their own size hardly change."""
-
-
 def _warn_if_level(scaled: Tensor) -> None:
     """Tell of columns of windows ``(R, T, C)`` that change by little beside their size."""
     change = scaled.std(1, correction=0).mean(0)
@@ -126,11 +122,7 @@ def _warn_if_level(scaled: Tensor) -> None:
         column, share = small[0]
         told = f"SelfGuidedDiffusion: column {column} changes by {share:.2g} of its own size within a window"
         remedy = "a network errs by about as much. Take scale='level', or 'standard' if there is no trend"
-        warnings.warn(f"{told}; {remedy}.", LevelSeriesWarning, stacklevel=3)
-
-
-class NarrowNetWarning(UserWarning):
-    """A network is narrower than what must pass through it."""
+        tell(DataWarning, f"{told}; {remedy}.")
 
 
 def warn_if_narrow(net: Any, shape: tuple[int, int]) -> None:
@@ -145,7 +137,7 @@ def warn_if_narrow(net: Any, shape: tuple[int, int]) -> None:
         remedy = (
             f"take width={2 * shape[0]} or more, fewer lags, or learn single series (each = true in a recipe)"
         )
-        warnings.warn(f"{told}; {remedy}.", NarrowNetWarning, stacklevel=2)
+        tell(SettingWarning, f"{told}; {remedy}.")
 
 
 class WindowLoss:

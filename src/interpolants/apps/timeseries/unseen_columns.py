@@ -1,13 +1,10 @@
 """Columns of which a forecast sees nothing: told, as they come out like any other."""
 
-import warnings
 from collections.abc import Sequence
 
 from torch import Tensor
 
-
-class UnseenColumnWarning(UserWarning):
-    """Nothing of a column was seen in the history that a forecast looks at."""
+from interpolants.foundations.tell import OutsideWarning, tell
 
 
 def warn_of_unseen(who: str, where: str, seen: Tensor, columns: Sequence[str]) -> None:
@@ -20,11 +17,11 @@ def warn_of_unseen(who: str, where: str, seen: Tensor, columns: Sequence[str]) -
         columns: Names of the columns; numbers where there are none.
 
     Warns:
-        UnseenColumnWarning: If there is such a column.
+        OutsideWarning: If there is such a column.
     """
     names = columns if len(columns) == seen.shape[1] else range(seen.shape[1])
     unseen = [str(name) for name, some in zip(names, seen.any(0).tolist(), strict=True) if not some]
     if unseen:
         told = f"{who}: {where} has no value of {', '.join(unseen)} in its last {len(seen)} times"
         words = f"{told}; members of it follow the other columns alone."
-        warnings.warn(words, UnseenColumnWarning, stacklevel=5)
+        tell(OutsideWarning, words)

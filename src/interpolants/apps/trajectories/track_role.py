@@ -1,6 +1,5 @@
 """Tracks as a kind of role: arrays, ragged lists, long tables and files of moving points."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,13 +10,10 @@ from interpolants.apps.trajectories.data.tracks import Tracks, ragged_tracks, re
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor, is_table
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.tell import OutsideWarning, tell
 from interpolants.framework.roles import Reading, Role, role_kind
 
 TABLES = (".csv", ".parquet")
-
-
-class SparseFramesWarning(UserWarning):
-    """Frames are counted by tens, say, where those of the fit were counted by ones."""
 
 
 class TracksKind:
@@ -45,7 +41,7 @@ class TracksKind:
             words = (
                 f"frames of the fit are counted by ones: divide them by {stride} if these are as far apart"
             )
-            warnings.warn(f"{told}; {words}.", SparseFramesWarning, stacklevel=2)
+            tell(OutsideWarning, f"{told}; {words}.")
         return tracks, given
 
     def read_file(self, text: str, role: Role, key: str | None = None) -> Tracks | Tensor:

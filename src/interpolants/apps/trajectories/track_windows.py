@@ -3,7 +3,6 @@
 Letters: R windows, C frames given, S frames that follow, N nodes, D dimensions.
 """
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -14,6 +13,7 @@ from interpolants.apps.trajectories.data.tracks import Tracks
 from interpolants.apps.trajectories.zero_mean import mean_point
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record
+from interpolants.foundations.tell import OutsideWarning, tell
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +74,6 @@ def _parted(x: Tensor, seen: Tensor, types: Tensor, context: int) -> Windows:
     return Windows(filled_frames(given, present), present, x[:, context:] * after[..., None], after, types)
 
 
-class ShortContextWarning(UserWarning):
-    """Issued when a case, or a node of a case, begins within the frames that forecasts are made from."""
-
-
 def last_frames(tracks: Tracks, context: int, who: str) -> Tracks:
     """The last ``context`` frames of every case, up to the last in which a node was seen; not seen before its first.
 
@@ -111,12 +107,12 @@ def _warn_if_short(seen: Tensor, who: str) -> None:
         told = f"{int(short.sum())} of {len(seen)} cases begin within the {frames} frames that are needed"
         least = int(of_case.argmin())
         words = f"case {least} shows its last {int(of_case[least])}, and is taken to have stood still before"
-        warnings.warn(f"{who}: {told}; {words}. {remedy}.", ShortContextWarning, stacklevel=3)
+        tell(OutsideWarning, f"{who}: {told}; {words}. {remedy}.")
     if bool(late.any()):
         told = f"{int(late.sum())} nodes begin within the {frames} frames that are needed"
         case, node = (int(k) for k in late.nonzero()[0])
         words = f"node {node} of case {case} shows its last {int(shown[case, node])}, and is taken to have stood still"
-        warnings.warn(f"{who}: {told}; {words} before. {remedy}.", ShortContextWarning, stacklevel=3)
+        tell(OutsideWarning, f"{who}: {told}; {words} before. {remedy}.")
 
 
 def filled_frames(x: Tensor, seen: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """What methods and questions of ensembles share: their verb, their role, and the check of seeds."""
 
-import warnings
 from itertools import combinations
 
 import torch
@@ -9,14 +8,11 @@ from torch import Tensor
 from interpolants.data.grid_alignment import aligned
 from interpolants.data.gridded import Gridded
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.capabilities import verb
 from interpolants.framework.roles import Role
 
 verb("emulate", "seeds")
-
-
-class SameSeedsWarning(UserWarning):
-    """Two seeds are one member, given twice."""
 
 
 def ensemble_role() -> Role:
@@ -46,7 +42,7 @@ def checked_seeds(who: str, seeds: Gridded, count: int) -> Tensor:
     for first, second in combinations(range(found), 2):
         if torch.equal(seeds.values[:, first], seeds.values[:, second]):
             told = f"{who}: seeds {first} and {second} are the same member: their spread tells nothing"
-            warnings.warn(f"{told}.", SameSeedsWarning, stacklevel=3)
+            tell(DataWarning, f"{told}.")
     return seeds.values
 
 

@@ -21,7 +21,6 @@ there in full, and are ours.
 """
 
 import math
-import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,15 +33,12 @@ from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.foundations.types import Condition
 from interpolants.guidance.classifier_free import ClassifierFree, without_and_given
 
 _WHO = "PrecisionWeight"
 _TINY = 1e-30  # of variances in units of the states
-
-
-class EvenPrecisionWarning(UserWarning):
-    """The estimate fluctuates alike in all entries: there is nothing to weight by, and the run takes W = 1."""
 
 
 @dataclass(frozen=True)
@@ -196,10 +192,9 @@ def weight_map(variance: Tensor, settings: PrecisionWeight, counted: Tensor | No
         scale = _smoothed_counted(scale, counted, settings.smooth)
     norm, even = _norm(scale, counted, axes)
     if even:
-        warnings.warn(
+        tell(
+            FitWarning,
             f"{_WHO}: the estimate fluctuates alike in all entries of a frame, which is not weighted.",
-            EvenPrecisionWarning,
-            stacklevel=2,
         )
     low, high = settings.bounds
     return torch.where(counted, (1 + settings.strength * norm).clamp(low, high), 1.0)

@@ -1,6 +1,5 @@
 """The fit of a bridge: its settings, what it reads, and how its fields are matched."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, ClassVar, Self
@@ -18,6 +17,7 @@ from interpolants.foundations.calls import check_takes_condition
 from interpolants.foundations.checks import is_among, number, one_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.row_access import Rows, each, in_memory, root_mean_square
+from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.framework.frames import Frame, constant_columns
 from interpolants.framework.roles import Role
 from interpolants.framework.settings import settings_of
@@ -206,13 +206,13 @@ class BridgeFit(Trained):
         if self.first_path.base is not None and not isinstance(self.coupling, Independent):
             words = f"Bridge.fit: {type(self.coupling).__name__} has nothing to pair on a one-sided path"
             remedy = "Leave coupling out, or pass x0=torch.randn_like(x1) with path='linear'"
-            warnings.warn(f"{words}, where x0 is drawn with each x1. {remedy}.", stacklevel=4)
+            tell(SettingWarning, f"{words}, where x0 is drawn with each x1. {remedy}.")
 
     def _warn_of_unused_labels(self, data: Mapping[str, Any]) -> None:
         """Only couplings that pair within labels, or by conditions, read those of x0."""
         if data.get("cond0") is not None and isinstance(self.coupling, Independent):
             words = "Bridge.fit: cond0 has no effect, for the coupling is independent: rows are paired across labels"
-            warnings.warn(f"{words}. Take coupling='minibatch_ot' to pair within them.", stacklevel=4)
+            tell(SettingWarning, f"{words}. Take coupling='minibatch_ot' to pair within them.")
 
     def _match(
         self,
@@ -265,7 +265,7 @@ class BridgeFit(Trained):
         net = net if own else net.float()  # the ends are float32 here, whatever torch's default type
         if not preconditions(self, path, ends.x1):
             instead = _stable_instead(path, self.heads)
-            warn_of_growing_errors("Bridge.fit", path, self.heads, instead=instead, stacklevel=8)
+            warn_of_growing_errors("Bridge.fit", path, self.heads, instead=instead)
             return net, joint_loss(self.heads, path)
         size = root_mean_square(ends.x1)
         if size == 0:

@@ -1,6 +1,5 @@
 """The density of rho0 in the units of a bridge's network."""
 
-import warnings
 from typing import Any
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor
 
 from interpolants.fields.error_growth import growing_errors
 from interpolants.fields.preconditioned import Preconditioned
+from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.framework.frames import Frame
 
 # Noise at t = 1, in standardised units, below which the denoised state determines nothing else.
@@ -55,4 +55,4 @@ def warn_of_errors_at_data(bridge: Any, verb: str, harm: str) -> None:
         f"Bridge.{verb}: the velocity follows from heads={list(heads)}, whose error it divides by the noise that "
         f"vanishes at t=1; {harm}. Fit with precondition=True, or heads=['denoised', 'noise']."
     )
-    warnings.warn(told, stacklevel=4)
+    tell(SettingWarning, told)

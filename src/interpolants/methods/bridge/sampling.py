@@ -138,7 +138,7 @@ class SampledBridge(ExaminedBridge):
             ``(n, *D)`` in the kind of ``x``, or the details.
 
         Warns:
-            FarValuesWarning: If the points lie far from all rows that the end had in the fit.
+            OutsideWarning: If the points lie far from all rows that the end had in the fit.
         """
         seed = secrets.randbits(31) if seed is None else seed
         target = self._target(cond, guidance, guidance_interval)

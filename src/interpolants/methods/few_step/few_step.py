@@ -2,7 +2,6 @@
 
 import copy
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -18,6 +17,7 @@ from interpolants.foundations.equal_rows import copies, together, uncut
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import FramedFields, widened
 from interpolants.framework.roles import Role
@@ -40,10 +40,6 @@ KERNELS: Mapping[str, Callable[[], FeatureKernel]] = {
 FEATURES = ("entries", "pca", "convolutions")
 # Rows that are judged, and real rows among which batches are drawn.
 _JUDGED, _BANK = 512, 20_000
-
-
-class NothingToGainWarning(UserWarning):
-    """The few-step samples cannot be told from the data by the judge, before any training."""
 
 
 class FewStep(Trained):
@@ -161,9 +157,7 @@ class FewStep(Trained):
                 f"squared MMD {start['held_out_mmd']:.2g} ± {start['held_out_error']:.1g} on held-out rows"
             )
             remedy = "Take fewer steps, or a judge that sees more."
-            warnings.warn(
-                f"FewStep.fit: {found}: there is nothing left to gain. {remedy}", NothingToGainWarning, 3
-            )
+            tell(FitWarning, f"FewStep.fit: {found}: there is nothing left to gain. {remedy}")
 
     @capability(like="x1")
     def sample(self, n: int, *, seed: int = 0, cond: Tensor | None = None, first_index: int = 0) -> Any:

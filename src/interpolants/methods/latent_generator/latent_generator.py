@@ -4,7 +4,6 @@ Letters: x data of D entries, z latents of d, f the decoder, s the model's noise
 """
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar, Self
@@ -16,6 +15,7 @@ from interpolants.dynamics.samplers import arrival_status
 from interpolants.foundations.checks import one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, by_block, generator
+from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard, constant_columns
 from interpolants.framework.roles import Role
@@ -151,10 +151,10 @@ class LatentGenerator(Trained):
         frame = self._frame(x)
         rows = frame.encode(x).flatten(1)
         if self.perturb.std == 0 and self.noise is None:
-            warnings.warn(
+            tell(
+                SettingWarning,
                 "LatentGenerator: without noise on the data and with a free s the likelihood of a distribution on a "
                 "thin set is unbounded. Give perturb > 0, or fix noise.",
-                stacklevel=2,
             )
         parts, objective = self._new_parts(rows), self.objective()
         held = self.perturb.prepare(rows)
@@ -184,10 +184,10 @@ class LatentGenerator(Trained):
     def _warn_of_collapse(self, s: float) -> None:
         """Where s is the spread of the noisy data, the decoder gives their mean, and the latents say nothing."""
         if self.noise is None and s > _COLLAPSED * math.hypot(1, self.perturb.std):
-            warnings.warn(
+            tell(
+                SettingWarning,
                 f"LatentGenerator: the noise s = {s:.3g} is the whole spread of the data, so that samples are "
                 "hardly more than their mean. Train longer, take more points in the bound, or a smaller first_noise.",
-                stacklevel=2,
             )
 
     def _new_parts(self, rows: Tensor) -> nn.ModuleDict:

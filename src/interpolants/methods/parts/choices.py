@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from interpolants.foundations.cards import load_cards
 from interpolants.foundations.checks import is_among, one_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.registry import build, find_card, members, names
+from interpolants.foundations.tell import DataWarning, tell
 from interpolants.foundations.trees import MissingCode
 from interpolants.objectives.joint import learnable
 from interpolants.objectives.losses import has_singular_rate
@@ -206,8 +206,8 @@ def warn_about_loss_of_detail(who: str, tensor: Tensor, name: str) -> None:
         return
     head = tensor[:1000].reshape(min(len(tensor), 1000), -1)
     if len(head) >= 100 and torch.equal(head, head.round()):
-        warnings.warn(
+        tell(
+            DataWarning,
             f"{who}: {name} takes whole numbers only, and discrete data have no density. Samples are fine; before "
             "reading log_prob, add uniform noise of one step (dequantise).",
-            stacklevel=4,
         )

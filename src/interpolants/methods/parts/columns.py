@@ -1,13 +1,13 @@
 """Columns that a density model cannot take as they are: constant, collinear, heavy-tailed, whole numbers."""
 
 import math
-import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from interpolants.foundations.row_access import Rows
+from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.frames import constant_columns
 
 # Rows that are looked at, and the least from which anything is concluded.
@@ -44,10 +44,6 @@ _OF_SAMPLES = (
 )
 
 
-class ColumnsWarning(UserWarning):
-    """Some columns need another treatment than they got."""
-
-
 def warn_about_columns(
     who: str,
     name: str,
@@ -74,7 +70,7 @@ def warn_about_columns(
         noisy: Whether noise is added to the rows, which gives every column a density: heavy tails alone are named.
 
     Warns:
-        ColumnsWarning: One for each kind of column that there is.
+        DataWarning: One for each kind of column that there is.
     """
     if x.ndim != 2:
         return
@@ -95,7 +91,7 @@ def warn_about_columns(
     told = zip((constant & out, constant & ~out, tied, whole, far), (*kinds, tail), strict=True)
     for found, words in told:
         if words and bool(found.any()):
-            warnings.warn(f"{who}: {_named(name, found, columns)} {words}.", ColumnsWarning, stacklevel=7)
+            tell(DataWarning, f"{who}: {_named(name, found, columns)} {words}.")
 
 
 def _warn_about_atoms(
@@ -136,7 +132,7 @@ def _warn_about_atoms(
                 for column, (low, high) in list(bounds.items())[:_SHOWN]
             }
             remedy = f"{remedy}; transform={chosen} keeps the other samples inside of the bound"
-        warnings.warn(f"{words}. {remedy}.", ColumnsWarning, stacklevel=8)
+        tell(DataWarning, f"{words}. {remedy}.")
 
 
 def _atom(x: Tensor) -> tuple[float, float]:
@@ -169,7 +165,7 @@ def warn_about_units(who: str, name: str, x: Rows, remedy: str = _BY_HAND) -> No
         remedy: What helps, as an order without a full stop.
 
     Warns:
-        ColumnsWarning: If a column that varies has a standard deviation or a mean far from one.
+        DataWarning: If a column that varies has a standard deviation or a mean far from one.
     """
     rows = x[:_MOST].detach().double()
     rows = rows if rows.ndim == 2 else rows.reshape(-1, 1)
@@ -179,14 +175,14 @@ def warn_about_units(who: str, name: str, x: Rows, remedy: str = _BY_HAND) -> No
         what = f"column {int(far.nonzero()[0])} of {name}" if x.ndim == 2 else name
         at = int(far.nonzero()[0])
         words = f"{who}: {what} has mean {float(rows[:, at].mean()):.3g} and standard deviation {float(spread[at]):.3g}"
-        warnings.warn(f"{words}, and is learnt in these units. {remedy}.", ColumnsWarning, stacklevel=6)
+        tell(DataWarning, f"{words}, and is learnt in these units. {remedy}.")
 
 
 def warn_about_ratios(who: str, name: str, x: Tensor) -> None:
     """Name columns of very different size, for methods whose problem is one of distances between rows.
 
     Warns:
-        ColumnsWarning: If the largest standard deviation is many times the smallest of those that vary.
+        DataWarning: If the largest standard deviation is many times the smallest of those that vary.
     """
     if x.ndim != 2:
         return
@@ -198,9 +194,7 @@ def warn_about_ratios(who: str, name: str, x: Tensor) -> None:
     if float(spread[high]) > _UNIT * float(spread[low]):
         sizes = [f"column {int(at)} of {name} varies by {float(spread[at]):.3g}" for at in (high, low)]
         remedy = "Bring columns to one size before fit, unless these are the distances that are meant"
-        warnings.warn(
-            f"{who}: {sizes}, and distances see the larger alone. {remedy}.", ColumnsWarning, stacklevel=6
-        )
+        tell(DataWarning, f"{who}: {sizes}, and distances see the larger alone. {remedy}.")
 
 
 def warn_about_noise(
@@ -217,7 +211,7 @@ def warn_about_noise(
         columns: Names of the columns; numbers where there are none.
 
     Warns:
-        ColumnsWarning: If the noise is many times the standard deviation of a column that varies.
+        DataWarning: If the noise is many times the standard deviation of a column that varies.
     """
     rows = x[:_MOST].detach().double()
     rows = rows if rows.ndim == 2 else rows.reshape(-1, 1)
@@ -226,7 +220,7 @@ def warn_about_noise(
         what = _named(name, drowned, columns) if x.ndim == 2 else f"{name} is"
         words = f"{who}: {what} drowned in noise of standard deviation {noise:.3g} in data units"
         remedy = f"Lower {setting}, or bring columns to one size before fit"
-        warnings.warn(f"{words}, and will not be learnt. {remedy}.", ColumnsWarning, stacklevel=6)
+        tell(DataWarning, f"{words}, and will not be learnt. {remedy}.")
 
 
 def _named(name: str, found: Tensor, columns: Sequence[str]) -> str:

@@ -20,7 +20,6 @@ Source: learnt drift: Tong et al. (2023), arXiv:2307.03672; drift from the poten
 arXiv:2408.11686.
 """
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -28,10 +27,11 @@ import torch
 from torch import Generator, Tensor, nn
 
 from interpolants.couplings.paired import Paired
-from interpolants.couplings.sinkhorn import EntropicPlan, SinkhornWarning, draw_columns
+from interpolants.couplings.sinkhorn import EntropicPlan, draw_columns
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.stages import Run
 from interpolants.methods.schrodinger.bridge import LearntBridge, energy_and_residual, probe_count
 from interpolants.methods.schrodinger.drifts import DriftFields, EndsFrame, FramedDrifts, matching_loss
@@ -134,7 +134,7 @@ class EntropicSB(LearntBridge):
         plan = entropic_plan(left, right, self.eps)
         if not plan.converged:
             what = f"EntropicSB: marginals of a plan are off by {plan.error:.2g} after {plan.steps} steps"
-            warnings.warn(f"{what}. Use a larger eps or a smaller block.", SinkhornWarning, stacklevel=2)
+            tell(FitWarning, f"{what}. Use a larger eps or a smaller block.")
         return plan
 
     def _judge(self, drifts: nn.Module, x0: Tensor, x1: Tensor) -> tuple[float, float]:

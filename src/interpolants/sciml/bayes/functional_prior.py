@@ -1,7 +1,6 @@
 """Bayesian neural networks whose prior was fitted to functions that a user can reason about."""
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
@@ -11,6 +10,7 @@ from torch import Generator, Tensor
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import FitWarning, SettingWarning, tell
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -28,14 +28,6 @@ MOST_R_HAT = 1.1
 # Prior of the noise variance of standardised values, InverseGamma(shape, rate); places at which chains are compared.
 _NOISE_SHAPE, _NOISE_RATE, _COMPARED = 1.0, 0.05, 60
 _TELLING = 10  # kept networks of a chain from which a warning is given
-
-
-class ConvergenceWarning(UserWarning):
-    """The chains of a fit do not agree: its error bars are not to be trusted."""
-
-
-class FewFunctionsWarning(UserWarning):
-    """Issued when fewer functions than places are drawn: the fitted prior follows the noise of the draws."""
 
 
 class FunctionalPrior(Method):
@@ -66,7 +58,7 @@ class FunctionalPrior(Method):
         match_steps: Steps of the prior.
         match_lr: Their learning rate.
         functions: Functions drawn of both for a step.
-        places: Places at which they are compared; at most as many as functions, else a `FewFunctionsWarning` is issued.
+        places: Places at which they are compared; at most as many as functions, else a `SettingWarning` is issued.
         critic_steps: Steps of the critic in each step.
         noise: Standard deviation of e in units of the values; ``"auto"`` samples it with the weights.
         chains: Number of chains.
@@ -219,7 +211,7 @@ class FunctionalPrior(Method):
         if self.functions < self.places:
             told = f"FunctionalPrior.fit: {self.functions} functions are compared at {self.places} places; the fitted "
             told += "prior follows the noise of the draws. Take more functions, or fewer places."
-            warnings.warn(told, FewFunctionsWarning, stacklevel=5)
+            tell(SettingWarning, told)
         optimizer = torch.optim.RMSprop(prior.parameters(), self.match_lr)
         places, target = Places(x, self.places), self._target(x.shape[1])
         matching = Matching(
@@ -415,7 +407,7 @@ def _warn(r_hat: float) -> None:
     if not r_hat <= MOST_R_HAT:
         told = f"FunctionalPrior: the chains do not agree, R-hat {r_hat:.3g} > {MOST_R_HAT}; their error bars are "
         told += "not to be trusted. Take a longer burn_in, or a larger thin."
-        warnings.warn(told, ConvergenceWarning, stacklevel=5)
+        tell(FitWarning, told)
 
 
-__all__ = ["MOST_R_HAT", "ConvergenceWarning", "FewFunctionsWarning", "FunctionalPrior"]
+__all__ = ["MOST_R_HAT", "FunctionalPrior"]

@@ -1,12 +1,12 @@
 """Bayesian linear regression whose penalty and noise maximise the evidence."""
 
-import warnings
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -17,10 +17,6 @@ from interpolants.framework.stages import Run
 _RATIOS = torch.logspace(-8, 8, 97, dtype=torch.float64)
 # Singular values of a smaller share of the largest are rounding; at a smaller ratio there is next to no noise.
 _RANK, _SURE = 1e-10, 1e-5
-
-
-class UntoldNoiseWarning(UserWarning):
-    """There are so few rows that any values lie on a plane, and error bars are nearly 0."""
 
 
 class LinearEvidence(Method):
@@ -58,7 +54,7 @@ def linear_posterior(who: str, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     """The posterior of the coefficients for rows ``x (N, D)`` and values ``y (N, C)``, in the basis of the data.
 
     Warns:
-        UntoldNoiseWarning: If the rows lie on a plane because they are few, and the evidence is greatest without noise.
+        FitWarning: If the rows lie on a plane because they are few, and the evidence is greatest without noise.
 
     Raises:
         InvalidInputError: If shapes do not fit, or there is one row alone.
@@ -76,10 +72,9 @@ def linear_posterior(who: str, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     spanned = int((s > _RANK * s.max()).sum()) >= len(x) - 1
     if spanned and bool((ratio < _SURE).any()):
         told = f"{who}: {len(x)} rows of {x.shape[1]} columns lie on a plane whatever the noise"
-        warnings.warn(
+        tell(
+            FitWarning,
             f"{told}, and the evidence is greatest without any: error bars are nearly 0. Take more rows.",
-            UntoldNoiseWarning,
-            stacklevel=7,
         )
     shrunk = s.square()[:, None] + ratio
     return {

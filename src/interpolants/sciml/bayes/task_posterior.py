@@ -1,7 +1,6 @@
 """A network for one task, whose weights have a prior: what an adaptation to a new task is."""
 
 import math
-import warnings
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from interpolants.foundations.checks import one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -22,10 +22,6 @@ from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 
 _FIRST_NOISE = 0.1  # variance of the noise in standardised units, before anything is known
 _LEFT = 0.5  # share of the variance of y above which descent without a prior is told not to have arrived
-
-
-class FewStepsWarning(UserWarning):
-    """Descent without a prior stopped long before it had learnt the rows."""
 
 
 class TaskPosterior(Method):
@@ -99,7 +95,7 @@ class TaskPosterior(Method):
                 f"{self.inner_steps} steps of descent without a prior leave {left:.0%} of the variance of y"
             )
             remedy = "Take more inner_steps, a larger inner_lr, or local='gauss_newton'."
-            warnings.warn(f"TaskPosterior.fit: {told}. {remedy}", FewStepsWarning, stacklevel=4)
+            tell(FitWarning, f"TaskPosterior.fit: {told}. {remedy}")
 
     @capability(like="y", blocks=True)
     def predict(self, x: Tensor, *, noise: bool = True, joint: bool = False) -> Predictive:

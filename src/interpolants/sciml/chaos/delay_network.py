@@ -13,12 +13,12 @@ from torch import Generator, Tensor
 
 from interpolants.foundations.checks import number, whole
 from interpolants.foundations.remembered import Remembered
+from interpolants.foundations.tell import DataWarning
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.series import Series
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.methods.parts.columns import ColumnsWarning
 from interpolants.methods.parts.delays import Delayed, delay_vectors
 from interpolants.methods.parts.generators import from_noise, vector_generator
 from interpolants.nets.perceptron import Perceptron
@@ -149,9 +149,8 @@ class DelayGenerator(Delayed):
         change = (y - x[:, -1:]).flatten(1)
         scale = change.std(0).clamp_min(1e-6)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ColumnsWarning
-            )  # values of a smooth path are collinear: nobody asks densities
+            # Values of a smooth path are collinear, or keep one value: nobody asks densities.
+            warnings.filterwarnings("ignore", r"Bridge\.fit: (?!.*copies)", DataWarning)
             law = run.fit(
                 f"generator{stage}", self.generator, x1=(change / scale).float(), cond=x.flatten(1).float()
             )

@@ -1,7 +1,6 @@
 """Functional Bayesian Tucker decomposition: tensors whose indices are real numbers, with uncertainty."""
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
@@ -12,9 +11,9 @@ from torch import Generator, Tensor
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK
+from interpolants.foundations.tell import OutsideWarning, tell
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
-from interpolants.framework.far_values import FarValuesWarning
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
@@ -39,10 +38,6 @@ LARGEST_CORE = 4096
 _FIRST_SHARE = 0.3
 # Rounds after which starts are compared.
 _TRIAL = 10
-
-
-class ExtrapolationWarning(FarValuesWarning):
-    """Predictions are asked for where there were no data; they return to the prior."""
 
 
 class FunctionalTucker(Method):
@@ -223,7 +218,7 @@ class FunctionalTucker(Method):
         """Distribution of the value at each point: a Gaussian with the posterior's mean and variance.
 
         Outside the coordinates of the fit, predictions return to the prior within a few lengthscales, and their
-        standard deviation says so; farther out than one lengthscale an `ExtrapolationWarning` tells of it.
+        standard deviation says so; farther out than one lengthscale an `OutsideWarning` tells of it.
 
         Args:
             x: Coordinates, ``(B, K)``.
@@ -282,7 +277,7 @@ class FunctionalTucker(Method):
             told += (
                 f"coordinates of the fit (row {int(far.nonzero()[0])} first); they get little but the prior"
             )
-            warnings.warn(told, ExtrapolationWarning, stacklevel=5)
+            tell(OutsideWarning, told)
 
     def _check_levels(self, mode: int, strange: Tensor, who: str = "FunctionalTucker.predict") -> None:
         if len(strange) and self.unseen == "refuse":
@@ -391,4 +386,4 @@ def _blocks(x: Tensor) -> Iterator[tuple[Tensor, int]]:
         yield torch.cat([block, block[:1].expand(short, -1)]), len(block)
 
 
-__all__ = ["CORES", "MODES", "UNSEEN", "ExtrapolationWarning", "FunctionalTucker"]
+__all__ = ["CORES", "MODES", "UNSEEN", "FunctionalTucker"]

@@ -1,7 +1,6 @@
 """Gaussian process solver for equations in a box, with a kernel whose frequencies are learnt from the equation."""
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -10,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from interpolants.foundations.checks import is_whole, number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.tell import FitWarning, SettingWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -41,14 +41,6 @@ _TOLD, _UNSOLVED = 0.05, 0.25
 _PROBES = 5
 POINTS = Role(name="points", about="File with columns x, or x and y.")
 FREQUENCIES = Role(name="frequencies", exact=True, about="File with one column of frequencies.")
-
-
-class AliasingWarning(UserWarning):
-    """The grid is too coarse for the frequencies of the kernel or of the solution."""
-
-
-class UnsolvedWarning(UserWarning):
-    """The equation does not hold where it was asked to: a solver found no solution."""
 
 
 class GPSolver(Method):
@@ -242,7 +234,7 @@ class GPSolver(Method):
             limit = nyquist(x)
             if top != "auto" and top > limit:
                 told = f"GPSolver: top_frequency {top:g} is above {limit:.4g}, the highest that the grid tells apart"
-                warnings.warn(f"{told}; take more points", AliasingWarning, stacklevel=2)
+                tell(SettingWarning, f"{told}; take more points")
             top = _TOP * limit if top == "auto" else float(top)
             scale = _LENGTHSCALE * float(x[-1] - x[0]) if scale == "auto" else float(scale)
             found.append(Peaks.even(self.components, top, scale))
@@ -428,13 +420,13 @@ def _tell_of_aliases(found: Mapping[str, Any]) -> None:
         )
         remedy = "Take more steps, and units in which the box and u are of size one"
         told += f". {remedy}; or there is none, and the equation contradicts the boundary values"
-        warnings.warn(told, UnsolvedWarning, stacklevel=4)
+        tell(FitWarning, told)
         return
     if left["between"] > max(_TOLD * left["of_terms"], 10 * left["on_grid"]):
         share = left["between"] / max(left["of_terms"], 1e-300)
         told = f"GPSolver: between the points of the grid the residual is {share:.2g} of the equation's terms"
         told += f", and {left['between'] / max(left['on_grid'], 1e-300):.2g} times that on the grid"
-        warnings.warn(f"{told}: do not trust the solution. Take more points", AliasingWarning, stacklevel=4)
+        tell(SettingWarning, f"{told}: do not trust the solution. Take more points")
 
 
 def _tell_of_boundary(left: Mapping[str, float]) -> None:
@@ -443,7 +435,7 @@ def _tell_of_boundary(left: Mapping[str, float]) -> None:
         share = left["missed"] / max(left["of_u"], 1e-300)
         told = f"GPSolver: on the boundary the solution is {share:.2g} of the size of u away from the values given"
         remedy = "Take units in which u is of size one, or more steps"
-        warnings.warn(f"{told}: this is no solution. {remedy}", UnsolvedWarning, stacklevel=4)
+        tell(FitWarning, f"{told}: this is no solution. {remedy}")
 
 
 def _probed(problem: BoxProblem, orders: Mapping[str, Sequence[int]]) -> Tensor:

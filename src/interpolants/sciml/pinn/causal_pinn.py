@@ -1,7 +1,6 @@
 """Physics-informed networks that are trained causally: early times first, by weights that follow the residual."""
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -11,6 +10,7 @@ from torch import Generator, Tensor
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
@@ -31,10 +31,6 @@ _INITIAL_TIMES = 64
 # The criterion tells nothing where a state at rest stays below it by such a share of what it allows.
 _VOID = 0.1
 POINTS = Role(name="points", about="File with columns t, or t and x.")
-
-
-class SmallResidualWarning(UserWarning):
-    """Residuals are so small in their units that the criterion holds for what is no solution."""
 
 
 class CausalPINN(Trained):
@@ -245,7 +241,7 @@ class CausalPINN(Trained):
             )
             better = 10 / (window.length * float(left.mean()))
             remedy = f"Take units in which u and t are of size one, or a last steepness near {better:.1g}."
-            warnings.warn(f"CausalPINN.fit: {told}. {remedy}", SmallResidualWarning, stacklevel=5)
+            tell(FitWarning, f"CausalPINN.fit: {told}. {remedy}")
 
     def _polish(self, run: Run, window: Window, net: SolutionNet, k: int) -> None:
         """L-BFGS on many fixed points, where all weights are near 1."""

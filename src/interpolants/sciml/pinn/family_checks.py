@@ -1,6 +1,5 @@
 """Checks of what a process of a family is asked, and what it tells of values that do not fit."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,18 +7,11 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.tell import OutsideWarning, tell
 from interpolants.sciml.pinn.pde.family import PDEFamily, Range
 
 # Root mean square distance from which values misfit, and rounding at the ends of ranges.
 MISFIT, SLACK = 3.0, 1e-6
-
-
-class MisfitWarning(UserWarning):
-    """Measured values are no field of the family, at the noise of the training."""
-
-
-class SensorCountWarning(UserWarning):
-    """A field has fewer or more sensors than those of the training."""
 
 
 def warn_of_counts(counts: Sequence[int], known: tuple[int, int], who: str) -> None:
@@ -27,7 +19,7 @@ def warn_of_counts(counts: Sequence[int], known: tuple[int, int], who: str) -> N
     other = [count for count in counts if not known[0] <= count <= known[1]]
     if other:
         told = f"{who}: fields of the training had {known[0]} to {known[1]} sensors, got {other[0]}"
-        warnings.warn(f"{told}; the answer is a guess.", SensorCountWarning, stacklevel=5)
+        tell(OutsideWarning, f"{told}; the answer is a guess.")
 
 
 def warn_of_misfit(off: Tensor, who: str) -> None:
@@ -37,7 +29,7 @@ def warn_of_misfit(off: Tensor, who: str) -> None:
     which = f"those of {int((off > MISFIT).sum())} of {len(off)} fields" if len(off) > 1 else "values"
     told = f"{who}: {which} are up to {float(off.max()):.3g} times as far from fields of the family as noise and "
     remedy = "Look at units, known parameters and noise; these parameters must not be trusted."
-    warnings.warn(f"{told}posterior allow. {remedy}", MisfitWarning, stacklevel=6)
+    tell(OutsideWarning, f"{told}posterior allow. {remedy}")
 
 
 def unit_points(points: Tensor, family: PDEFamily) -> Tensor:

@@ -1,12 +1,12 @@
 """Draws of paths of a model with fractional noise: free, given values, and what follows them."""
 
-import warnings
 from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.sciml.processes.fractional_model import FractionalModel, Grid
 from interpolants.sciml.processes.guided_paths import Paths, Steering, draw_paths
 
@@ -72,4 +72,4 @@ def warn_of_poor_control(
         remedy = (
             "log_prob, H and its error mean little. Take control='both' or more steps, or give a larger noise"
         )
-        warnings.warn(f"{told}; {remedy}.", stacklevel=4)
+        tell(FitWarning, f"{told}; {remedy}.")

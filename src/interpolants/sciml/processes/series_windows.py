@@ -1,7 +1,6 @@
 """Windows of series for models of a path: values on one grid, with what was seen of them."""
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,14 +8,11 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.tell import FitWarning, OutsideWarning, tell
 from interpolants.framework.series import Series
 
 # Median gaps of times that differ by more than this are likely to be in different units.
 _OTHER_UNIT = 30.0
-
-
-class OtherUnitWarning(UserWarning):
-    """Times are of another size than those of the fit."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ def warn_at_edge(who: str, hurst: float, share: float, values: str, remedy: str 
     noise = f"noise {1 / max(share, 1e-300):.2g} times the steps of the state"
     told = f"H = {hurst:.3f} and {noise} describe no fractional motion"
     asked = f"Is the series one of {other}? values={other!r} takes it so."
-    warnings.warn(f"{who}: {told}. {asked} {remedy}".rstrip(), stacklevel=3)
+    tell(FitWarning, f"{who}: {told}. {asked} {remedy}".rstrip())
 
 
 def median_gap(times: Tensor | None) -> float:
@@ -127,7 +123,7 @@ def check_times(
         raise invalid(who, rule, f"{len(flat)} numbers" if len(flat) != len(many[0]) else "some that do not")
     if len(gaps) and not 1 / _OTHER_UNIT < float(gaps.median()) / gap < _OTHER_UNIT:
         told = f"{who}: the median gap of times is {float(gaps.median()):.4g}, in the fit it was {gap:.4g}"
-        warnings.warn(f"{told}; are they in the same unit?", OtherUnitWarning, stacklevel=5)
+        tell(OutsideWarning, f"{told}; are they in the same unit?")
     return (flat - flat[0]) / gap
 
 

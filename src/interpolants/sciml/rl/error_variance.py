@@ -1,19 +1,14 @@
 """Weights for the rows of a batch by how much the errors of an ensemble disagree on them."""
 
-import warnings
-
 import torch
 from torch import Tensor
 
 from interpolants.foundations.checks import finite, floating, number
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.tell import FitWarning, tell
 
 # Offsets are looked for on a grid of their logarithms, this far beyond the variances, and then between two neighbours.
 _DECADES, _GRID = 4.0, 100
-
-
-class FewMembersWarning(UserWarning):
-    """An ensemble of two or three has no estimate of its kurtosis."""
 
 
 def sample_excess_kurtosis(errors: Tensor) -> Tensor:
@@ -54,7 +49,7 @@ def shrunk_variance(errors: Tensor, kurtosis: Tensor | float | None = None) -> T
     n = errors.shape[1]
     if kurtosis is None and n < 4:
         words = f"{who}: the kurtosis of {n} members cannot be estimated, 0 is taken; take four or more"
-        warnings.warn(words, FewMembersWarning, stacklevel=2)
+        tell(FitWarning, words)
         kurtosis = 0.0
     k = sample_excess_kurtosis(errors) if kurtosis is None else kurtosis
     found: Tensor = errors.var(1, correction=1) / (k / n + (n + 1) / (n - 1))

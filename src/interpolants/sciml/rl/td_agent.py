@@ -1,6 +1,5 @@
 """An agent that learns by acting, with critics that know how noisy their temporal-difference errors are."""
 
-import warnings
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +9,7 @@ from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator, global_generators, key
+from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -21,10 +21,6 @@ from interpolants.sciml.rl.hooked_ppo import Factory, Hook, Returns, make_ppo
 from interpolants.sciml.rl.noisy_control import NoisyControl
 
 verb("act", "observation")
-
-
-class UnendedEpisodesWarning(UserWarning):
-    """No episode ended within a rollout."""
 
 
 class TDAgent(Method):
@@ -176,7 +172,7 @@ class TDAgent(Method):
         ended = [found for _, found in returns.rows[before:]]
         if not ended:
             words = f"TDAgent.fit: no episode ended within a rollout of {self.rollout} steps; take a longer rollout"
-            warnings.warn(words, UnendedEpisodesWarning, stacklevel=2)
+            tell(DataWarning, words)
         return {"episodes": float(len(ended)), **({"return": sum(ended) / len(ended)} if ended else {})}
 
     # --- answers

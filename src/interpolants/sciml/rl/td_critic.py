@@ -2,7 +2,6 @@
 
 import copy
 import math
-import warnings
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +10,7 @@ from torch import Generator, Tensor
 from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import FitWarning, SettingWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -29,14 +29,6 @@ _SURE, _LARGE, _ROUNDING = 6.0, 0.1, 1e-5
 _AWAY, _BEYOND, _DETERMINED = 0.1, 1.5, 1e-6
 # Features, such as numbered states, above which the move is taken to be the same for all states.
 _MOST_FEATURES = 1000
-
-
-class SkewedErrorsWarning(UserWarning):
-    """Values are centres of a law of errors that are no means."""
-
-
-class UnsettledWarning(UserWarning):
-    """Values have not settled: training was too short for the horizon."""
 
 
 class TDCritic(Method):
@@ -163,7 +155,7 @@ class TDCritic(Method):
                 "TDCritic.fit: the mean of the errors is not 0, so values are centres of a law and no means"
             )
             remedy = "take centre='mean', or more steps if the loss still falls"
-            warnings.warn(f"{words}; {remedy}", SkewedErrorsWarning, stacklevel=4)
+            tell(SettingWarning, f"{words}; {remedy}")
 
     def _check_settled(
         self, batches: "_Batches", critics: Critics, error: Tensor, unit: float, *, surely_off: bool
@@ -179,7 +171,7 @@ class TDCritic(Method):
             told = "TDCritic.fit: the mean of the errors is not 0, so values have not settled"
             told += f": by these errors they would still move by {unit * moved:.2g}"
             remedy = "take more steps, or a larger lr or follow; long horizons take many"
-            warnings.warn(f"{told}; {remedy}", UnsettledWarning, stacklevel=5)
+            tell(FitWarning, f"{told}; {remedy}")
 
     @property
     def _law(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import key
+from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -31,10 +32,6 @@ _ROUNDS, _LOCAL, _STEPS = 10, 9, 200
 _EXPLAINED = (
     0.1  # share of the variance of a state that linear terms leave, below which it is told that none stayed
 )
-
-
-class LostTermsWarning(UserWarning):
-    """All terms of an equation are below the threshold."""
 
 
 class FittedEquations(Method):
@@ -143,7 +140,7 @@ class FittedEquations(Method):
             if float(left) < _EXPLAINED * float(target.var(correction=0)):
                 told = f"no term of u{k + 1}' is as large as threshold = {self.threshold:g}, though linear ones fit it"
                 remedy = "Take times in units in which states change by about one, or a smaller threshold."
-                warnings.warn(f"FittedEquations: {told}. {remedy}", LostTermsWarning, stacklevel=5)
+                tell(FitWarning, f"FittedEquations: {told}. {remedy}")
 
 
 def smoothed_end(window: Tensor) -> Tensor:

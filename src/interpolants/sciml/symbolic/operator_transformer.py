@@ -3,7 +3,6 @@
 Letters: N trajectories, S points of a window, D states of the largest system, d of one, Q query times.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Self
 
@@ -15,6 +14,7 @@ from interpolants.data.equation_trees import Ends, read_system, shown_system
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK
+from interpolants.foundations.tell import OutsideWarning, tell
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
@@ -51,10 +51,6 @@ _SLACK, _STEPS = 1.001, 200
 # Texts of one row that a search may keep: 64 rows are written at once.
 _MOST_BEAMS = 64
 _NO_SYMBOLS = "it was made with symbols=False: a network of values alone writes no equations"
-
-
-class UnlikeTrainingWarning(UserWarning):
-    """A window is unlike those of the training: no answer about it can be trusted."""
 
 
 class SymbolicOperatorTransformer(Trained):
@@ -377,7 +373,7 @@ class SymbolicOperatorTransformer(Trained):
             names = ", ".join(self.state["names"])
             told = f"SymbolicOperatorTransformer: {len(strange)} windows (number {strange[0]} first) are unlike those "
             told += f"of the training ({names}): their own points are missed by more than {limit:.0%}"
-            warnings.warn(f"{told}. Do not trust what is said of them.", UnlikeTrainingWarning, stacklevel=6)
+            tell(OutsideWarning, f"{told}. Do not trust what is said of them.")
 
 
 def checked_families(who: str, problem: Any) -> EquationFamilies:

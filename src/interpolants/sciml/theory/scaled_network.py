@@ -1,7 +1,6 @@
 """A classifier whose output is scaled: from features that are learnt to features that stay, by one number."""
 
 import math
-import warnings
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn.utils import skip_init
 from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -25,10 +25,6 @@ _WATCHED, _GROWTH = 60, 0.05
 _SPARSE, _FEW = 4, 100
 # Columns of a table are told where the quartiles of one are this much nearer than those of another, in so many rows.
 _SMALL, _ROWS = 1e-3, 1000
-
-
-class SmallColumnsWarning(UserWarning):
-    """Some columns of a table are too small beside others to be seen."""
 
 
 class LazyRichScaling(nn.Module):
@@ -249,7 +245,7 @@ def _tell_of_small_columns(x: Tensor) -> None:
     if len(spread) and float(spread.min()) < _SMALL * float(spread.max()):
         told = f"columns have spreads from {float(spread.min()):.2g} to {float(spread.max()):.2g} in one unit"
         remedy = "Standardise each: the small ones are next to invisible."
-        warnings.warn(f"ScaledNetwork.fit: {told}. {remedy}", SmallColumnsWarning, stacklevel=4)
+        tell(DataWarning, f"ScaledNetwork.fit: {told}. {remedy}")
 
 
 def _classes(who: str, labels: Tensor, held: Tensor | None) -> int:
