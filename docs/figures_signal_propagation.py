@@ -11,7 +11,7 @@ import torch
 from interpolants.data import load
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.questions import ask
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 from interpolants.kernels import layer_statistics
 from interpolants.reports.draw import save

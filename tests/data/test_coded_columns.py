@@ -5,7 +5,8 @@ import torch
 
 from interpolants.data.coded_columns import coded, read_coded
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.framework.roles import Role, read
+from interpolants.framework.role import Role
+from interpolants.framework.roles import read
 
 TABLE = pd.DataFrame(
     {

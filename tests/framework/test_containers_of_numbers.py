@@ -11,7 +11,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.tell import AssumptionWarning
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 
 COUNTS = np.arange(24).reshape(12, 2) % 7
 

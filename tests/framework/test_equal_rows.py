@@ -9,7 +9,7 @@ from interpolants.foundations.equal_rows import copies, count_shared, row_hashes
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.row_access import MANY, LazyRows
 from interpolants.foundations.tell import DataWarning
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 from interpolants.methods.bridge.held_out import Ends, set_aside
 

@@ -7,7 +7,7 @@ import torch
 
 from interpolants import Bridge
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 
 ROLES = (Role(name="x"),)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import InterruptedFitError
 
 

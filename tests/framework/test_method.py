@@ -15,7 +15,8 @@ from interpolants.framework import stored
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import NotAbleError, capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role, read
+from interpolants.framework.role import Role
+from interpolants.framework.roles import read
 from interpolants.framework.stages import Run
 from interpolants.framework.task import Split, Task
 

@@ -9,7 +9,7 @@ import xarray
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.row_labels import is_shift
 from interpolants.framework.task import Split, Task
 

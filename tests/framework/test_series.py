@@ -10,7 +10,8 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.tell import AssumptionWarning
 from interpolants.framework import stored
 from interpolants.framework.answers import Ensemble
-from interpolants.framework.roles import Role, read, take
+from interpolants.framework.role import Role
+from interpolants.framework.roles import read, take
 from interpolants.framework.series import STEPS, Series, dates
 from interpolants.framework.task import Split, Task, rolling
 from interpolants.methods.parts.series import on_one_clock

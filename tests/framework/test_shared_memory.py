@@ -13,7 +13,7 @@ from interpolants.foundations.shared_memory import Memory, apart, arrays_in
 from interpolants.framework import stored
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 
 
 class Keeper(Method):

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 
 ROLES = (Role(name="x"),)

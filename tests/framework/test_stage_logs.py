@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stage_logs import stage_logs
 from interpolants.methods.bridge.bridge import Bridge
 

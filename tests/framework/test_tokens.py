@@ -8,7 +8,8 @@ import torch
 from interpolants.data.arrays import restore
 from interpolants.data.bundled import DataInfo, Dataset
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.framework.roles import Reading, Role, read
+from interpolants.framework.role import Reading, Role
+from interpolants.framework.roles import read
 from interpolants.framework.tokens import Tokens
 
 ROLE = Role(name="tokens", kind="tokens")

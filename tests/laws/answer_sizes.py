@@ -14,7 +14,7 @@ from interpolants.framework.answers import Ensemble, Predictive
 from interpolants.framework.capabilities import Capability, leading_arguments
 from interpolants.framework.far_values import Measured
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role, kind_of
+from interpolants.framework.role import Role, kind_of
 from interpolants.framework.task import Task
 from interpolants.metrics import energy_distance
 from laws.asking import call, plain

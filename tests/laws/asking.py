@@ -12,7 +12,8 @@ from interpolants.framework import stored
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import Capability, capabilities_of, cut, leading_arguments
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role, kind_of, take
+from interpolants.framework.role import Role, kind_of
+from interpolants.framework.roles import take
 from interpolants.framework.task import Task
 
 N = 5  # samples to ask for, where rows are not what is given

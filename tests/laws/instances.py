@@ -14,7 +14,7 @@ from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.framework.method import MODEL, Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.settings import settings_of
 from interpolants.framework.task import Split, Task
 from interpolants.runs.recipe import TaskTables, cell_name, make_method, make_recipe, make_task

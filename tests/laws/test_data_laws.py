@@ -20,7 +20,8 @@ from interpolants.framework import stored
 from interpolants.framework.far_values import Measured
 from interpolants.framework.few_rows import fewest_rows
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role, count, kind_of, take
+from interpolants.framework.role import Role, kind_of
+from interpolants.framework.roles import count, take
 from interpolants.framework.settings import settings_of
 from laws import test_method_laws as laws
 from laws.asking import able, call, inputs, plain

@@ -5,7 +5,7 @@ import torch
 
 from interpolants.framework.capabilities import capability
 from interpolants.framework.far_values import warn_if_far
-from interpolants.framework.roles import Role, kind_of, role_kind
+from interpolants.framework.role import Role, kind_of, role_kind
 from laws import test_data_laws as laws
 from laws import test_offset_laws as offset_laws
 from laws.test_method_laws_can_fail import Good, arguments, carded, obey

@@ -23,7 +23,7 @@ from interpolants.foundations.shared_memory import arrays_in
 from interpolants.framework import stored
 from interpolants.framework.capabilities import NotAbleError, leading_arguments
 from interpolants.framework.method import Method, load
-from interpolants.framework.roles import kind_of
+from interpolants.framework.role import kind_of
 from interpolants.training.settings import FREE
 from laws.asking import able, answers, call, close, count, inputs, plain, rows_of, same, same_numbers, some
 from laws.instances import Instance, instance, method_cards

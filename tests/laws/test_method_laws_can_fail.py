@@ -14,7 +14,7 @@ from interpolants.foundations.cards import load_cards
 from interpolants.framework import model_card
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.solvers.euler import Euler
 from laws import instances
 from laws import test_method_laws as laws

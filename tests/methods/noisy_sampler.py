@@ -7,7 +7,7 @@ import torch
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 
 

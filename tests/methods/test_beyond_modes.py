@@ -9,7 +9,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.questions import ask
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Task
 from interpolants.methods.questions.beyond_modes import BeyondModes
 from interpolants.paths import VP

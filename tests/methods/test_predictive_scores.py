@@ -13,7 +13,7 @@ from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import NotAbleError, capability
 from interpolants.framework.method import Method
 from interpolants.framework.questions import ask
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 from interpolants.methods import ExactGP, MeanValue
 from interpolants.methods.questions.predictive_scores import PredictiveScores

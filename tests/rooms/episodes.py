@@ -9,7 +9,7 @@ from interpolants.foundations.checks import positive
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.task import Split
 from rooms.parts import lines

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.flow_map.flow_map import FlowMap

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from rooms.parts import ToyNet, moons, noise
 

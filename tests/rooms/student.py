@@ -7,7 +7,7 @@ import torch
 
 from interpolants.data.arrays import restore
 from interpolants.framework.capabilities import capability
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.flow_map.flow_map import FlowMap

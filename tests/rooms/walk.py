@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from interpolants.foundations.randomness import generator, key
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 
 verb("act", "observation")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from interpolants.foundations.tell import DataWarning
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.runs.files import read_table
 from interpolants.runs.first_rows import warn_of_first_rows
 from interpolants.runs.values import Place, aligned, read_values

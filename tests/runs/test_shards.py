@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from interpolants.framework.capabilities import capabilities_of
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.methods import Bridge, FlowMap, TokenBridge
 from interpolants.runs.shards import Request, can_be_cut, in_parts
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.runs.answers import read_rows
 from interpolants.runs.values import Place, read_value
 

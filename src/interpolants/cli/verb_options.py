@@ -14,7 +14,7 @@ from interpolants.cli.shared import Address, ExecutorName
 if TYPE_CHECKING:
     from interpolants.framework.capabilities import Capability
     from interpolants.framework.method import Method
-    from interpolants.framework.roles import Role
+    from interpolants.framework.role import Role
 
 _PLAIN = (bool, int, float, str)
 # What every such command has beside the arguments of its function.

@@ -19,7 +19,7 @@ from interpolants.foundations.errors import invalid
 if TYPE_CHECKING:
     from interpolants.framework.capabilities import Capability
     from interpolants.framework.method import Method
-    from interpolants.framework.roles import Role
+    from interpolants.framework.role import Role
     from interpolants.runs.shards import Request
 
 _FREE = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -180,7 +180,7 @@ class VerbCommand:
     @property
     def _formats(self) -> tuple[str, ...]:
         """Endings of files beside those of arrays: those of the kinds of its roles, in which answers come back."""
-        from interpolants.framework.roles import formats_of
+        from interpolants.framework.role import formats_of
 
         _, roles = self.options
         return tuple(end for role in roles.values() for end in formats_of(role))

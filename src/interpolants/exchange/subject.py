@@ -19,7 +19,7 @@ from interpolants.framework.capabilities import Capability, capabilities_of
 from interpolants.framework.frames import Frame, FramedFields, LinearFrame, Standard
 from interpolants.framework.labels import column_names
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 
 WHO = "export"
 # Verbs that run along fields; the first that a method has tells the shape of its states and its condition.

@@ -26,7 +26,8 @@ from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.randomness import BLOCK, checked_place, checked_seed
 from interpolants.foundations.shared_memory import Memory, apart
 from interpolants.framework.far_values import Measured, untold, warn_if_unlike
-from interpolants.framework.roles import Role, count, kind_of, memory_of, read
+from interpolants.framework.role import Role, kind_of
+from interpolants.framework.roles import count, memory_of, read
 
 # Containers without names of columns; answers with parts, such as distributions, tell these of the method.
 _NAMELESS = ("torch", "numpy", "list")

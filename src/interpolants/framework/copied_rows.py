@@ -5,7 +5,7 @@ from typing import Any
 
 from interpolants.foundations.equal_rows import count_shared
 from interpolants.foundations.tell import DataWarning, tell
-from interpolants.framework.roles import Role, kind_of
+from interpolants.framework.role import Role, kind_of
 
 
 def held_copies(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from interpolants.foundations.row_access import LazyRows
 from interpolants.foundations.tell import FitWarning, tell
-from interpolants.framework.roles import Role, kind_of
+from interpolants.framework.role import Role, kind_of
 from interpolants.framework.rows import Rows
 
 # Rows below which, and steps from which, a network repeats rows.

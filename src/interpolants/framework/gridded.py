@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,9 +15,7 @@ from interpolants.data.gridded_files import MEMBERS, WRITES, gridded_of, read_gr
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record, settings_of
 from interpolants.framework.answers import Ensemble
-
-if TYPE_CHECKING:
-    from interpolants.framework.roles import Reading, Role
+from interpolants.framework.role import Reading, Role
 
 
 @record("gridded_container", parts=lambda kind: settings_of(kind.named(), "index"))
@@ -53,7 +51,7 @@ class GriddedKind:
     has_rows: bool = True
     writes: tuple[str, ...] = WRITES
 
-    def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Gridded, Given]:
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Gridded, Given]:
         """From xarray, arrays ``(N, M, *F)`` or files; variables come in the order of the fit, on its grid.
 
         Raises:
@@ -74,7 +72,7 @@ class GriddedKind:
         """Variables of all cases and members."""
         return value.values.flatten(0, 1)
 
-    def read_file(self, text: str, role: "Role", key: str | None = None) -> Gridded:
+    def read_file(self, text: str, role: Role, key: str | None = None) -> Gridded:
         """From NetCDF, Zarr, GRIB or NumPy files."""
         found: Gridded = read_gridded(text, f"--{role.name}", role.name, key, inner=self.inner)
         return found

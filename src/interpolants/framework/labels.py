@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +13,7 @@ from interpolants.data.arrays import is_table
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.tell import AssumptionWarning, tell
 from interpolants.framework.far_values import spread_of, warn_if_unlike
-
-if TYPE_CHECKING:
-    from interpolants.framework.roles import Reading, Role
-
+from interpolants.framework.role import Reading, Role
 
 # Labels as numbers are refused where there are so many times fewer of them, and so many would have an entry.
 _SPARSE, _FEW = 4, 10_000
@@ -37,7 +34,7 @@ class Labels:
     has_rows = True
     takes_words = True
 
-    def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
         """From whole numbers, strings or categories; whole numbers >= 0 are their own codes."""
         array = _plain_array(value, role, reading)
         if array.ndim != 1:
@@ -53,7 +50,7 @@ class Labels:
         return _named_codes(array.astype(str), role, reading)
 
 
-def _plain_array(value: Any, role: "Role", reading: "Reading") -> np.ndarray[Any, Any]:
+def _plain_array(value: Any, role: Role, reading: Reading) -> np.ndarray[Any, Any]:
     plain = (
         value.detach().cpu().numpy()
         if isinstance(value, Tensor)
@@ -65,7 +62,7 @@ def _plain_array(value: Any, role: "Role", reading: "Reading") -> np.ndarray[Any
         raise invalid(reading.who, f"{role.name} must be one label per row", str(error)) from error
 
 
-def _own_codes(array: np.ndarray[Any, Any], role: "Role", reading: "Reading") -> Tensor:
+def _own_codes(array: np.ndarray[Any, Any], role: Role, reading: Reading) -> Tensor:
     if array.size and int(array.min()) < 0:
         raise invalid(
             reading.who, f"{role.name} as numbers must be >= 0", int(array.min()), "Number the groups from 0."
@@ -73,7 +70,7 @@ def _own_codes(array: np.ndarray[Any, Any], role: "Role", reading: "Reading") ->
     return torch.from_numpy(array.astype(np.int64))
 
 
-def counted(codes: Tensor, given: Given, role: "Role", reading: "Reading") -> Given:
+def counted(codes: Tensor, given: Given, role: Role, reading: Reading) -> Given:
     """Labels that are their own codes: a network has an entry for each up to the highest, so they must be dense."""
     highest, seen = int(codes.max()), set(codes.tolist())
     different = len(seen)
@@ -85,7 +82,7 @@ def counted(codes: Tensor, given: Given, role: "Role", reading: "Reading") -> Gi
     return replace(given, columns=tuple(range(highest + 1)), absent=absent)
 
 
-def _warn_of_own_names(codes: Tensor, given: Given, role: "Role", reading: "Reading") -> None:
+def _warn_of_own_names(codes: Tensor, given: Given, role: Role, reading: Reading) -> None:
     """Tell of names of which every row has its own, such as names of persons or files."""
     if len(codes) >= _SOME and len(given.columns) == len(codes):
         words = f"{role.name} has a different name in each of {len(codes)} rows, and each is read as a label"
@@ -95,7 +92,7 @@ def _warn_of_own_names(codes: Tensor, given: Given, role: "Role", reading: "Read
         tell(AssumptionWarning, f"{reading.who}: {words}. {remedy}.")
 
 
-def _warn_of_many_labels(codes: Tensor, role: "Role", reading: "Reading") -> None:
+def _warn_of_many_labels(codes: Tensor, role: Role, reading: Reading) -> None:
     """Tell of whole numbers with few rows for each of many values, such as ages."""
     different = len(torch.unique(codes))
     if different >= _MEASURE and len(codes) < _MEASURE_ROWS * different:
@@ -105,7 +102,7 @@ def _warn_of_many_labels(codes: Tensor, role: "Role", reading: "Reading") -> Non
         tell(AssumptionWarning, f"{reading.who}: {words}; {rule}. {remedy}.")
 
 
-def _check_whole_names(array: np.ndarray[Any, Any], role: "Role", reading: "Reading") -> None:
+def _check_whole_names(array: np.ndarray[Any, Any], role: Role, reading: Reading) -> None:
     """Refuse missing names, which would be groups called nan or None."""
     missing = [
         i for i, name in enumerate(array.tolist()) if name is None or str(name) == "<NA>" or name != name
@@ -115,7 +112,7 @@ def _check_whole_names(array: np.ndarray[Any, Any], role: "Role", reading: "Read
         raise invalid(reading.who, f"{role.name} must have a label in every row", shown, "Drop these rows.")
 
 
-def _named_codes(names: np.ndarray[Any, Any], role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
+def _named_codes(names: np.ndarray[Any, Any], role: Role, reading: Reading) -> tuple[Tensor, Given]:
     known = sorted(set(names.tolist())) if reading.before is None else list(reading.before.columns)
     codes = {str(name): code for code, name in enumerate(known)}  # the label 1, which a file has as text
     codes |= {name: code for code, name in enumerate(known)}
@@ -133,7 +130,7 @@ class Conditions:
     has_rows = True
     takes_words = True
 
-    def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
         """Whole numbers and names are labels, floats are vectors or fields; one value may stand for all rows asked.
 
         A dict of these, or a table, becomes one vector or field, with a column for each name of labels. Columns of
@@ -171,7 +168,7 @@ class Conditions:
         shape = tuple(map(int, tensor.shape[1:]))
         return tensor, Given("condition", str(tensor.dtype), columns=shape, spread=spread_of(tensor))
 
-    def _asked(self, value: Any, role: "Role", reading: "Reading", *, named: bool) -> tuple[Tensor, Given]:
+    def _asked(self, value: Any, role: Role, reading: Reading, *, named: bool) -> tuple[Tensor, Given]:
         given = reading.before
         assert given is not None
         if given.container == "labels":
@@ -212,9 +209,7 @@ def _repeated(value: Any) -> str:
     return next((name for name in names if names.count(name) > 1), "")
 
 
-def _joined(
-    kind: Conditions, parts: Mapping[str, Any], role: "Role", reading: "Reading"
-) -> tuple[Tensor, Given]:
+def _joined(kind: Conditions, parts: Mapping[str, Any], role: Role, reading: Reading) -> tuple[Tensor, Given]:
     """Vectors, fields and labels as one vector or field per row, ``(N, C)`` or ``(N, C, *D)``."""
     forms = None if reading.before is None else {form[0]: form for form in reading.before.forms}
     if forms is not None and set(forms) != set(parts):
@@ -239,7 +234,7 @@ def _joined(
     return whole, Given("condition", str(whole.dtype), columns=shape, forms=tuple(told))
 
 
-def _not_single(parts: Mapping[str, Any], role: "Role", reading: "Reading") -> InvalidInputError:
+def _not_single(parts: Mapping[str, Any], role: Role, reading: Reading) -> InvalidInputError:
     rule = f"{role.name} must be what it was in the fit, a single condition"
     return invalid(reading.who, rule, f"a dict of {', '.join(parts)}")
 
@@ -250,7 +245,7 @@ def _given_of(form: tuple[Any, ...]) -> Given:
     return Given(container, dtype, columns=tuple(columns), absent=tuple(absent), spread=tuple(spread))
 
 
-def _columns_of(tensor: Tensor, given: Given, role: "Role", reading: "Reading") -> Tensor:
+def _columns_of(tensor: Tensor, given: Given, role: Role, reading: Reading) -> Tensor:
     """Labels as one column of zeros and ones for each name; vectors and fields as they are."""
     if given.container != "labels":
         return tensor
@@ -263,14 +258,14 @@ def _columns_of(tensor: Tensor, given: Given, role: "Role", reading: "Reading") 
     return torch.nn.functional.one_hot(tensor, len(given.columns)).to(torch.float32)
 
 
-def _check_sizes(parts: Mapping[str, Any], found: list[Tensor], role: "Role", reading: "Reading") -> None:
+def _check_sizes(parts: Mapping[str, Any], found: list[Tensor], role: Role, reading: Reading) -> None:
     sizes = {name: len(tensor) for name, tensor in zip(parts, found, strict=True)}
     if len(set(sizes.values())) > 1:
         shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise invalid(reading.who, f"the conditions in {role.name} must have as many rows", shown)
 
 
-def _in_one(found: list[Tensor], role: "Role", reading: "Reading") -> Tensor:
+def _in_one(found: list[Tensor], role: Role, reading: Reading) -> Tensor:
     """Side by side; beside a field, numbers of the row are constant channels."""
     spaces = {tuple(tensor.shape[2:]) for tensor in found if tensor.ndim > 2}
     if len(spaces) > 1:
@@ -285,7 +280,7 @@ def _in_one(found: list[Tensor], role: "Role", reading: "Reading") -> Tensor:
     return torch.cat([tensor.to(dtype) for tensor in wide], 1)
 
 
-def _checked_whole(value: Any, role: "Role", reading: "Reading") -> Tensor:
+def _checked_whole(value: Any, role: Role, reading: Reading) -> Tensor:
     """A joined condition that is passed on as it is."""
     assert reading.before is not None
     wanted = (reading.rows or 1, *reading.before.columns)
@@ -317,7 +312,7 @@ def column_names(given: Given) -> list[str]:
 # --- one condition
 
 
-def _asked_labels(value: Any, role: "Role", reading: "Reading", given: Given, *, named: bool) -> Tensor:
+def _asked_labels(value: Any, role: Role, reading: Reading, given: Given, *, named: bool) -> Tensor:
     rows = reading.rows or 1
     if named:
         codes, _ = Labels().read(np.atleast_1d(_plain_array(value, role, reading)), role, reading)
@@ -335,7 +330,7 @@ def _asked_labels(value: Any, role: "Role", reading: "Reading", given: Given, *,
     return codes.contiguous()
 
 
-def _codes_of(numbers: Tensor, role: "Role", reading: "Reading", given: Given) -> Tensor:
+def _codes_of(numbers: Tensor, role: Role, reading: Reading, given: Given) -> Tensor:
     """Codes of labels asked for by number: by name where the names are numbers, as categories may be."""
     words = [name for name in given.columns if isinstance(name, str)]
     named = {
@@ -363,7 +358,7 @@ def _number_in(name: object) -> float | None:
         return None
 
 
-def _whole_numbers(tensor: Tensor, role: "Role", reading: "Reading") -> Tensor:
+def _whole_numbers(tensor: Tensor, role: Role, reading: Reading) -> Tensor:
     whole = tensor.long()
     if not torch.equal(whole.to(tensor.dtype), tensor):
         shown = str(tensor.flatten()[:4].tolist())
@@ -381,7 +376,7 @@ def _is_named(value: Any) -> bool:
     return getattr(dtype, "kind", "none") in "OUS" or str(dtype) in ("category", "string", "str")
 
 
-def _numbers(value: Any, role: "Role", reading: "Reading") -> Tensor:
+def _numbers(value: Any, role: Role, reading: Reading) -> Tensor:
     """A copy of real, finite numbers as a tensor of float or int64."""
     plain = _without_na(getattr(value, "to_numpy", lambda: value)())
     try:
@@ -397,7 +392,7 @@ def _numbers(value: Any, role: "Role", reading: "Reading") -> Tensor:
     return _finite(tensor, role, reading) if tensor.is_floating_point() else tensor.long()
 
 
-def _finite(tensor: Tensor, role: "Role", reading: "Reading") -> Tensor:
+def _finite(tensor: Tensor, role: Role, reading: Reading) -> Tensor:
     """Numbers without NaN and infinity; rows that have some are counted."""
     rows = tensor[None] if tensor.ndim == 0 else tensor
     whole = torch.isfinite(rows).flatten(1).all(1) if rows.ndim > 1 else torch.isfinite(rows)

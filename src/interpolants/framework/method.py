@@ -48,7 +48,8 @@ from interpolants.framework.copied_rows import held_copies
 from interpolants.framework.far_values import Measured, spread_of
 from interpolants.framework.few_rows import fewest_rows, warn_if_by_heart
 from interpolants.framework.model_card import card_to_keep, model_card
-from interpolants.framework.roles import Role, kind_of, memory_of, named, read, without_index
+from interpolants.framework.role import Role, kind_of
+from interpolants.framework.roles import memory_of, named, read, without_index
 from interpolants.framework.settings import Settings
 from interpolants.framework.stages import Ended, Run, Watch, best_weights, thinned
 

@@ -1,7 +1,7 @@
 """Kinds of roles whose items are rows of numbers: ``rows``, all of one length, and ``ragged``, of different lengths."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,7 @@ from interpolants.data.mapped import OnDisk, mapped_rows, on_disk
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.tell import AssumptionWarning, tell
 from interpolants.framework.far_values import numbers_of
-
-if TYPE_CHECKING:
-    from interpolants.framework.roles import Reading, Role
+from interpolants.framework.role import Reading, Role
 
 # Rows that stand for a distribution given by its sampler, where a role is read into memory.
 DRAWS = 50_000
@@ -28,7 +26,7 @@ class Rows:
 
     has_rows = True
 
-    def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Any, Given]:
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Any, Given]:
         """From any container, or a path; tables bring the columns of the fit, in whatever order."""
         if (found := on_disk(value, reading.who, role.name)) is not None:
             return self._read_file(found, role, reading)
@@ -42,7 +40,7 @@ class Rows:
         """The rows themselves; some of those that are not in memory."""
         return numbers_of(value)
 
-    def _read_file(self, found: OnDisk, role: "Role", reading: "Reading") -> tuple[Any, Given]:
+    def _read_file(self, found: OnDisk, role: Role, reading: Reading) -> tuple[Any, Given]:
         """Rows as they are asked for, where the role allows it and they are many."""
         streams = role.streams and reading.before is None and not role.exact
         lazy = mapped_rows(found, reading.who, role.name) if streams else None
@@ -51,7 +49,7 @@ class Rows:
         rows, given = self._read_whole(np.asarray(found.array), role, reading)
         return rows, replace(found.kind, dtype=given.dtype, flat=given.flat)
 
-    def _read_whole(self, value: Any, role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
+    def _read_whole(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
         value = _in_order(value, role, reading)
         _warn_of_dates(value, role, reading)
         value, forms = _coded(value, role, reading)
@@ -70,7 +68,7 @@ class Rows:
         return tensor, replace(given, forms=forms, container=given.container if wide is value else "list")
 
 
-def _coded(value: Any, role: "Role", reading: "Reading") -> tuple[Any, tuple[Any, ...]]:
+def _coded(value: Any, role: Role, reading: Reading) -> tuple[Any, tuple[Any, ...]]:
     """A table whose columns of dates and words are numbers, and the forms of its columns; other values as they are."""
     before = () if reading.before is None else reading.before.forms
     if not role.words or not hasattr(value, "iloc"):
@@ -93,7 +91,7 @@ def _measured(value: Any) -> Any:
     return value.astype(np.float64) if numbers and value.dtype != np.uint8 else value
 
 
-def _wide(value: Any, role: "Role", reading: "Reading") -> Any:
+def _wide(value: Any, role: Role, reading: Reading) -> Any:
     """A list of numbers as an array of float64; anything else is left as it is."""
     if not isinstance(value, list | tuple) or (value and isinstance(value[0], Tensor)):
         return value
@@ -104,7 +102,7 @@ def _wide(value: Any, role: "Role", reading: "Reading") -> Any:
         raise invalid(reading.who, rule, str(error), "Make all rows equally long and numeric.") from error
 
 
-def _warn_of_dates(value: Any, role: "Role", reading: "Reading") -> None:
+def _warn_of_dates(value: Any, role: Role, reading: Reading) -> None:
     """While fitting: rows are split at random and know no seasons, which is seldom meant for a series."""
     index = getattr(value, "index", None)
     dated = hasattr(index, "freqstr") and hasattr(index, "asi8") and hasattr(index, "year")
@@ -116,7 +114,7 @@ def _warn_of_dates(value: Any, role: "Role", reading: "Reading") -> None:
         tell(AssumptionWarning, f"{words}; {remedy}")
 
 
-def _in_order(value: Any, role: "Role", reading: "Reading") -> Any:
+def _in_order(value: Any, role: Role, reading: Reading) -> Any:
     """A table with the columns that are known, or those of the fit, in their order."""
     fitted = () if reading.before is None or reading.before.container != "pandas" else reading.before.columns
     columns = role.columns or tuple(map(str, fitted))
@@ -136,7 +134,7 @@ class Ragged:
 
     has_rows = True
 
-    def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[list[Tensor], Given]:
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[list[Tensor], Given]:
         """From a list or tuple of arrays or tables; all have the same columns."""
         if not isinstance(value, list | tuple) or not value:
             rule = f"{role.name} must be a list with one array per item"

@@ -7,7 +7,7 @@ rows would stand at the wrong time.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +19,7 @@ from interpolants.data.series_table import TIMELY, check_order, irregular
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record, settings_of
-
-if TYPE_CHECKING:
-    from interpolants.framework.roles import Reading, Role
+from interpolants.framework.role import Reading, Role
 
 STEPS, DATES = "steps", "dates"
 
@@ -118,7 +116,7 @@ class SeriesKind:
 
     has_rows = True
 
-    def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Any, Given]:
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Any, Given]:
         """A `Series`, or a list with one per item.
 
         From DataFrames and pandas' Series with dates for an index or in one column, xarray's with an axis of dates, and
@@ -156,7 +154,7 @@ def listed(value: "Series | list[Series]") -> "list[Series]":
     return value if isinstance(value, list) else [value]
 
 
-def _in_one_order(parts: Any, role: "Role", reading: "Reading") -> Any:
+def _in_one_order(parts: Any, role: Role, reading: Reading) -> Any:
     """While fitting: tables of several columns with those of the first in its order; others as they are.
 
     Raises:
@@ -184,7 +182,7 @@ def take_times(value: Any, rows: Any, take: Callable[[Any, Any], Any]) -> Any:
     return value[:, rows if isinstance(value, Tensor) else rows.numpy()]
 
 
-def _read_one(value: Any, role: "Role", reading: "Reading", *, padded: bool = False) -> tuple[Series, Given]:
+def _read_one(value: Any, role: Role, reading: Reading, *, padded: bool = False) -> tuple[Series, Given]:
     if isinstance(value, Series):
         given: Given = Clocked(
             "torch", "float64", columns=value.columns, frequency=value.frequency, clock=value.clock
@@ -206,7 +204,7 @@ def _up_to_last_value(one: Series) -> Series:
     return one[: int(known[-1]) + 1] if len(known) else one
 
 
-def _taken_apart(value: Any, role: "Role", reading: "Reading") -> tuple[Any, Any]:
+def _taken_apart(value: Any, role: Role, reading: Reading) -> tuple[Any, Any]:
     """The dates (None where there are none), and the values beside them."""
     if hasattr(value, "data_vars") and hasattr(value, "to_array"):
         _check_dataset(value, role, reading)
@@ -229,7 +227,7 @@ def _taken_apart(value: Any, role: "Role", reading: "Reading") -> tuple[Any, Any
     return index, value
 
 
-def _check_no_times(table: Any, role: "Role", reading: "Reading") -> None:
+def _check_no_times(table: Any, role: Role, reading: Reading) -> None:
     """Refuse a column of times as numbers beside others: it would be taken for a variable."""
     if (
         getattr(table.index.dtype, "kind", "O") == "M"
@@ -247,7 +245,7 @@ def _check_no_times(table: Any, role: "Role", reading: "Reading") -> None:
             raise invalid(reading.who, rule, f"numbers in column {str(name)!r}", remedy)
 
 
-def _check_dataset(value: Any, role: "Role", reading: "Reading") -> None:
+def _check_dataset(value: Any, role: Role, reading: Reading) -> None:
     """Refuse a Dataset whose variables are no columns along one axis of times."""
     axes = {tuple(map(str, one.dims)) for one in value.data_vars.values()}
     if len(axes) != 1 or len(next(iter(axes))) != 1:
@@ -258,7 +256,7 @@ def _check_dataset(value: Any, role: "Role", reading: "Reading") -> None:
         raise invalid(reading.who, rule, found or "no variables", "Select others with .sel(...).")
 
 
-def _table_of(value: Any, role: "Role", reading: "Reading") -> Any:
+def _table_of(value: Any, role: Role, reading: Reading) -> Any:
     """An array of xarray as a table; its axis of dates, or else its first, comes down the rows."""
     timed = [d for d in value.dims if d in value.coords and value.coords[d].dtype.kind == "M"]
     if value.ndim > 2 or len(timed) > 1:
@@ -268,7 +266,7 @@ def _table_of(value: Any, role: "Role", reading: "Reading") -> Any:
     return value.transpose(first, ...).to_pandas()
 
 
-def _clock(index: Any, role: "Role", reading: "Reading") -> tuple[Tensor, str, str]:
+def _clock(index: Any, role: Role, reading: Reading) -> tuple[Tensor, str, str]:
     """Times, clock and frequency of the labels of rows."""
     kind = getattr(index.dtype, "kind", "O")
     if kind == "M":
@@ -293,7 +291,7 @@ def _in_zone(index: Any, clock: str) -> Any:
     return index if index.tz is None or clock in (STEPS, DATES) else index.tz_convert(clock)
 
 
-def _with_clock(index: Any, plain: Any, role: "Role", reading: "Reading") -> tuple[Series, Clocked]:
+def _with_clock(index: Any, plain: Any, role: Role, reading: Reading) -> tuple[Series, Clocked]:
     table = plain if not hasattr(plain, "columns") else plain[_columns(plain, role, reading)]
     x, given = as_tensor(table, reading.who, role.name, gaps=True, detach=not reading.attached)
     if x.ndim != 2:
@@ -319,7 +317,7 @@ def _with_clock(index: Any, plain: Any, role: "Role", reading: "Reading") -> tup
     return one, came
 
 
-def _columns(table: Any, role: "Role", reading: "Reading") -> list[Any]:
+def _columns(table: Any, role: Role, reading: Reading) -> list[Any]:
     """The columns of the fit, in its order."""
     before = reading.before
     if before is None or before.container != "pandas" or before.flat or not before.columns:
@@ -333,7 +331,7 @@ def _columns(table: Any, role: "Role", reading: "Reading") -> list[Any]:
     return [here[str(name)] for name in before.columns]
 
 
-def _frequency(index: Any, role: "Role", reading: "Reading") -> str:
+def _frequency(index: Any, role: Role, reading: Reading) -> str:
     """Pandas' word for the distance of two dates.
 
     Raises:
@@ -351,7 +349,7 @@ def _frequency(index: Any, role: "Role", reading: "Reading") -> str:
     return str(found)
 
 
-def _irregular(index: Any, role: "Role", reading: "Reading") -> Exception:
+def _irregular(index: Any, role: Role, reading: Reading) -> Exception:
     name = f"dates of {role.name}"
     if len(index) >= 3:
         return irregular(index, reading.who, name)
@@ -360,7 +358,7 @@ def _irregular(index: Any, role: "Role", reading: "Reading") -> Exception:
     return invalid(reading.who, f"{name} must follow each other regularly", found, remedy)
 
 
-def _as_fitted(one: Series, given: Given, role: "Role", reading: "Reading") -> tuple[Series, Given]:
+def _as_fitted(one: Series, given: Given, role: Role, reading: Reading) -> tuple[Series, Given]:
     """A series for a fitted method: on the clock of the fit."""
     before = reading.before
     assert isinstance(before, Clocked)

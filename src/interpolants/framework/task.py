@@ -16,7 +16,8 @@ from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role, count, kind_of, read, row_labels, take
+from interpolants.framework.role import Role, kind_of
+from interpolants.framework.roles import count, read, row_labels, take
 from interpolants.framework.row_labels import are_shifted, mark_matched
 from interpolants.framework.series import Series, equal_length, take_times
 

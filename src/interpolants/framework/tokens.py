@@ -1,6 +1,6 @@
 """Tokens as a kind of role: texts of one length, or whole numbers."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +11,7 @@ from interpolants.data.arrays import Container
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.bundled import Dataset
 from interpolants.foundations.errors import invalid
-
-if TYPE_CHECKING:
-    from interpolants.framework.roles import Reading, Role
+from interpolants.framework.role import Reading, Role
 
 # Types for which PyTorch has no comparisons.
 _UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
@@ -28,7 +26,7 @@ class Tokens:
 
     has_rows = True
 
-    def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
         """From a string, strings of one length, arrays of whole numbers, or a data set with symbols."""
         symbols = tuple(role.names if reading.before is None else reading.before.columns)
         if isinstance(value, Dataset) and (found := value.info.symbols):
@@ -57,7 +55,7 @@ def _texts(value: Any) -> list[str] | None:
     return None
 
 
-def _alphabet(texts: list[str], symbols: tuple[str, ...], role: "Role", reading: "Reading") -> Alphabet:
+def _alphabet(texts: list[str], symbols: tuple[str, ...], role: Role, reading: Reading) -> Alphabet:
     if not all(texts):
         raise invalid(reading.who, f"{role.name} must not be empty", "''")
     if symbols:
@@ -68,7 +66,7 @@ def _alphabet(texts: list[str], symbols: tuple[str, ...], role: "Role", reading:
     return Alphabet.of("".join(texts))
 
 
-def _numbers(value: Any, symbols: tuple[str, ...], role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
+def _numbers(value: Any, symbols: tuple[str, ...], role: Role, reading: Reading) -> tuple[Tensor, Given]:
     names = list(getattr(value, "columns", ()))
     if names != list(range(len(names))):
         rule = f"{role.name} are known by their places, and a table must have no names of columns"
@@ -90,7 +88,7 @@ def _numbers(value: Any, symbols: tuple[str, ...], role: "Role", reading: "Readi
     return (x[None] if x.ndim == 1 else x).long(), _given(value, x, symbols, flat=flat)
 
 
-def _as_tensor(plain: Any, role: "Role", reading: "Reading") -> Tensor:
+def _as_tensor(plain: Any, role: Role, reading: Reading) -> Tensor:
     try:
         x = np.array(plain)
         return torch.as_tensor(x.astype(x.dtype.newbyteorder("="), copy=False))

@@ -18,7 +18,7 @@ from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_path, choose_times

@@ -19,7 +19,8 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.registry import build, names
 from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import capability
-from interpolants.framework.roles import Role, read
+from interpolants.framework.role import Role
+from interpolants.framework.roles import read
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import as_table, member

@@ -17,7 +17,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.storage import check_place, replacing
 from interpolants.framework.answers import Ensemble, Predictive, Scored, WritesFiles
 from interpolants.framework.method import Method
-from interpolants.framework.roles import ReadsFiles, Role, kind_of
+from interpolants.framework.role import ReadsFiles, Role, kind_of
 from interpolants.framework.self_checks import CheckReport
 from interpolants.runs.files import WRITES, check_free, labels_if_whole, read_table, read_texts, write_table
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from interpolants.framework.capabilities import Capability, capabilities_of
 from interpolants.framework.method import MODEL, Method
-from interpolants.framework.roles import formats_of
+from interpolants.framework.role import formats_of
 from interpolants.runs.recipe import Recipe
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.storage import read_document, write_text
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Task
 from interpolants.reports.facts import RoleFacts
 from interpolants.reports.words import count

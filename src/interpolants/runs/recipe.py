@@ -40,7 +40,7 @@ from interpolants.foundations.registry import build, find_card
 from interpolants.framework.claims import Claim
 from interpolants.framework.method import Method
 from interpolants.framework.questions import Question, check_able
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 from interpolants.runs.overrides import merged
 from interpolants.runs.values import Place, Value, aligned, read_values

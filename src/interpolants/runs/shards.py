@@ -17,7 +17,8 @@ from interpolants.executors.executor import Executor
 from interpolants.foundations.randomness import BLOCK
 from interpolants.framework.capabilities import Capability
 from interpolants.framework.method import Method, load
-from interpolants.framework.roles import Role, count, take
+from interpolants.framework.role import Role
+from interpolants.framework.roles import count, take
 from interpolants.runs.answers import Plain, plain_answer
 
 

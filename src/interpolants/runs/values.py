@@ -37,7 +37,8 @@ from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, find_card, kinds, names
 from interpolants.framework.method import load
-from interpolants.framework.roles import ReadsFiles, Role, kind_of, take
+from interpolants.framework.role import ReadsFiles, Role, kind_of
+from interpolants.framework.roles import take
 from interpolants.framework.rows import Rows
 from interpolants.runs.files import labels_if_whole, read_table, read_texts
 from interpolants.runs.first_rows import warn_of_first_rows

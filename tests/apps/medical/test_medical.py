@@ -26,7 +26,7 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard
 from interpolants.framework.method import Method
 from interpolants.framework.questions import ask
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 from interpolants.operators import Mask
 from interpolants.paths import OneSidedLinear

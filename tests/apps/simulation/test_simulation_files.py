@@ -13,7 +13,7 @@ from interpolants.apps.simulation.simulation_roles import (
     Simulations,
 )
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.framework.roles import Reading, Role
+from interpolants.framework.role import Reading, Role
 
 FIELDS, PROMPT, POINTS = (
     Role(name=name, kind=kind)

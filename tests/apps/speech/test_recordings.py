@@ -18,7 +18,7 @@ from interpolants.apps.speech.recordings import (
 )
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError
 from interpolants.foundations.tell import FileWarning
-from interpolants.framework.roles import Reading, Role
+from interpolants.framework.role import Reading, Role
 
 soundfile = pytest.importorskip("soundfile")
 ROLE, READING = Role(name="observed", kind="recordings"), Reading("test")

@@ -12,7 +12,7 @@ from interpolants.apps.speech.synthetic_speech import harmonic_signals
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.questions import Measured, ask
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 
 SIGNALS = harmonic_signals(5, seconds=1.0)

@@ -12,7 +12,7 @@ from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import NotAbleError, capability
 from interpolants.framework.method import Method
 from interpolants.framework.questions import Measured, ask
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 from interpolants.sciml import FamilySolutions, ParameterRecovery
 from interpolants.sciml.pinn.family_questions import _map_panels, _picture, median, stretched

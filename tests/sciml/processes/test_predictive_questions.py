@@ -11,7 +11,7 @@ from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.questions import ask
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.task import Split, Task
 from interpolants.methods.parts.series import series_role

@@ -9,7 +9,7 @@ import torch
 
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.framework.questions import ask
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 from interpolants.sciml import QuadraticNetwork
 from interpolants.sciml.theory.data.quadratic_teacher import load_quadratic_teacher

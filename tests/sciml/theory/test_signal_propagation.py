@@ -10,7 +10,7 @@ import torch
 import interpolants
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.questions import ask
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 from interpolants.kernels import ACTIVATIONS, layer_statistics
 from interpolants.sciml import SignalPropagation

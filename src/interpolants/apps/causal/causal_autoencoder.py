@@ -23,7 +23,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard, constants_of, with_constants
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.classifier_free import ClassifierFree

@@ -20,7 +20,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Figure, strips
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import options_for
 from interpolants.methods.questions.distances import as_tensor

@@ -13,7 +13,7 @@ from interpolants.data.arrays import is_table
 from interpolants.data.files import read_array
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.capabilities import verb
-from interpolants.framework.roles import Reading, Role, role_kind
+from interpolants.framework.role import Reading, Role, role_kind
 from interpolants.framework.rows import Rows
 
 verb("counterfactual", "x")

@@ -15,7 +15,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 
 RULES = ("identity", "zero", "polynomial", "logistic", "k_means", "otsu", "optical_flow")

@@ -19,7 +19,7 @@ from interpolants.foundations.shrinkage import shrunk_correlation
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.operators.measurement import Operator, as_matrix
 

@@ -14,7 +14,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, strips
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Question
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Task
 from interpolants.methods.questions.distances import as_tensor
 from interpolants.metrics.estimate import Estimate

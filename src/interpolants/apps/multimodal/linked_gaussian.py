@@ -22,7 +22,7 @@ from interpolants.foundations.shrinkage import shrunk_correlation
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import constant_columns
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 
 # Eigenvalues of a known block below this share of the largest one are directions that do not vary.

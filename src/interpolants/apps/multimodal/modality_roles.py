@@ -16,7 +16,7 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.tell import AssumptionWarning, tell
 from interpolants.framework.capabilities import verb
 from interpolants.framework.labels import Labels, counted
-from interpolants.framework.roles import Reading, Role, role_kind
+from interpolants.framework.role import Reading, Role, role_kind
 from interpolants.framework.rows import Rows
 
 KINDS = ("rows", "labels")

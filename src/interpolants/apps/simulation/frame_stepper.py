@@ -21,7 +21,7 @@ from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.remembered import Remembered
 from interpolants.framework.capabilities import capability
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.nets.net import empty_table, materialise

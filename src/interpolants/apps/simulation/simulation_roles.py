@@ -19,7 +19,7 @@ from interpolants.data.arrays import Kind as Given
 from interpolants.data.unit_words import same_unit
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record, settings_of
-from interpolants.framework.roles import Reading, Role, role_kind
+from interpolants.framework.role import Reading, Role, role_kind
 
 FIELDS, ARRAYS, XARRAY = "fields", "arrays", "xarray"
 

@@ -43,7 +43,7 @@ from interpolants.foundations.randomness import key
 from interpolants.framework.capabilities import capability
 from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.frames import Standard
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.classifier_free import ClassifierFree

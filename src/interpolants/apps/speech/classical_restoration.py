@@ -10,7 +10,7 @@ from interpolants.apps.speech.recordings import Heard, Recording
 from interpolants.foundations.checks import number, whole
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 
 _WINDOW = 0.032  # seconds

@@ -28,7 +28,7 @@ from interpolants.foundations.extras import require
 from interpolants.foundations.records import record, settings_of
 from interpolants.foundations.storage import replacing
 from interpolants.foundations.unpacking import check_unpacked, refusing_content
-from interpolants.framework.roles import Reading, Role, role_kind
+from interpolants.framework.role import Reading, Role, role_kind
 
 _SILENT = 1e-8
 _FULL = 1.001  # full scale, and what rounding adds to it

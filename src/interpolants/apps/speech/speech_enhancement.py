@@ -27,7 +27,7 @@ from interpolants.foundations.inner_nets import with_inner_net
 from interpolants.foundations.randomness import BlockNoise, key
 from interpolants.foundations.tell import OutsideWarning, tell
 from interpolants.framework.capabilities import capability
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.one_sided import gaussian_path

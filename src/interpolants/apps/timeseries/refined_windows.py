@@ -15,7 +15,7 @@ from interpolants.data.windows import with_lags
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.framework.capabilities import verb
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.series import STEPS, Series, dates, listed
 
 verb("refine", "forecast")

@@ -16,7 +16,7 @@ from interpolants.foundations.checks import one_of, whole
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.forecasts import check_sizes
 

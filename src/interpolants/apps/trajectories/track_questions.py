@@ -16,7 +16,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series, trails
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
-from interpolants.framework.roles import Reading, kind_of
+from interpolants.framework.role import Reading, kind_of
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import options_for, takes, with_seed
 from interpolants.metrics.estimate import Estimate

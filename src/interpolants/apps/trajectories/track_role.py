@@ -11,7 +11,7 @@ from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor, is_table
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.tell import OutsideWarning, tell
-from interpolants.framework.roles import Reading, Role, role_kind
+from interpolants.framework.role import Reading, Role, role_kind
 
 TABLES = (".csv", ".parquet")
 

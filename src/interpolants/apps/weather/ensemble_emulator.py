@@ -23,7 +23,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import key
 from interpolants.framework.capabilities import capability
 from interpolants.framework.gridded import GriddedEnsemble, gridded_ensemble
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.one_sided import gaussian_path

@@ -32,7 +32,8 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Figure
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
-from interpolants.framework.roles import Role, read
+from interpolants.framework.role import Role
+from interpolants.framework.roles import read
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import with_seed
 from interpolants.metrics.crps import crps_of_cases, energy_of_cases, score_estimate

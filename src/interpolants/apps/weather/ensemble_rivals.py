@@ -18,7 +18,7 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import constant_columns
 from interpolants.framework.gridded import GriddedEnsemble, gridded_ensemble
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 
 # ``E|Z| = sqrt(2 / pi)`` of a standard normal number: from a mean absolute error to a standard deviation.

@@ -10,7 +10,7 @@ from interpolants.data.gridded import Gridded
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.capabilities import verb
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 
 verb("emulate", "seeds")
 

@@ -22,7 +22,7 @@ from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.extras import require
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 
 FLOWS = ("least_squares", "tvl1")

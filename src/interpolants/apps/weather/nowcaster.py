@@ -31,7 +31,7 @@ from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability, verb
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.one_sided import gaussian_path

@@ -21,7 +21,7 @@ from interpolants.foundations.extras import require
 from interpolants.foundations.records import record
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.gridded import GriddedKind
-from interpolants.framework.roles import Role, role_kind
+from interpolants.framework.role import Role, role_kind
 
 role_kind("frames", GriddedKind(inner=FRAMES))
 TRANSFORMS = ("none", "sqrt")

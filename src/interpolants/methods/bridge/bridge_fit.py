@@ -19,7 +19,7 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.row_access import Rows, each, in_memory, root_mean_square
 from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.framework.frames import Frame, constant_columns
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.settings import settings_of
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained

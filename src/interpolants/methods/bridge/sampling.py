@@ -21,7 +21,7 @@ from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Scored
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Whitened, widened
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.transformed import in_two
 from interpolants.guidance.classifier_free import guide
 from interpolants.methods.bridge.auto_eps import EpsChoice

@@ -19,7 +19,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Frame, FramedFields
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.bridge.bridge import Bridge

@@ -20,7 +20,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import FramedFields, widened
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.few_step.features import Scaled, new_features

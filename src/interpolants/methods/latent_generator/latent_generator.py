@@ -18,7 +18,7 @@ from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard, constant_columns
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.likelihood.result import LogProb

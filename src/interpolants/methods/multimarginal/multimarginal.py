@@ -22,7 +22,7 @@ from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.multimarginal.route_fields import RouteFields

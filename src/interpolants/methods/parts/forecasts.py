@@ -8,7 +8,7 @@ from torch import Tensor
 
 from interpolants.foundations.checks import whole
 from interpolants.framework.answers import Ensemble
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 
 
 def pair_roles() -> tuple[Role, Role]:

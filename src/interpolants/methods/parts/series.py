@@ -9,7 +9,7 @@ from torch import Tensor
 
 from interpolants.foundations.errors import invalid
 from interpolants.framework.answers import Ensemble
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.series import STEPS, Series
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Self
 
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.trained import Trained
 
 

@@ -17,7 +17,7 @@ from interpolants.framework.capabilities import NotAbleError
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.methods.questions.distances import as_codes, as_tensor

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from interpolants.foundations.errors import invalid
 from interpolants.framework.figures import Series as Mark
-from interpolants.framework.roles import Role, read
+from interpolants.framework.role import Role
+from interpolants.framework.roles import read
 from interpolants.framework.series import Series, listed
 from interpolants.framework.task import Task
 from interpolants.methods.parts.series import one_series

@@ -16,7 +16,8 @@ from interpolants.foundations.checks import whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
-from interpolants.framework.roles import Role, read
+from interpolants.framework.role import Role
+from interpolants.framework.roles import read
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import with_seed
 from interpolants.metrics.estimate import Estimate

@@ -12,7 +12,7 @@ from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.extras import require
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.kernels.kronecker import product, rows
 from interpolants.pde.box import BoxProblem, check_problem

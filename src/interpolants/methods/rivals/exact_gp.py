@@ -12,7 +12,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.kernels.matern import SMOOTHNESS, Matern
 

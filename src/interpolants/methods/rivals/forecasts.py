@@ -9,7 +9,7 @@ from interpolants.foundations.randomness import key
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.forecasts import check_sizes, ensemble_of, pair_roles
 from interpolants.methods.parts.start_points import Pool

@@ -12,7 +12,7 @@ from interpolants.foundations.randomness import BLOCK, by_block
 from interpolants.foundations.shrinkage import LEAST_VARIANCE, shrunk_correlation
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 
 

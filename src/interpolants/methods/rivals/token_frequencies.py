@@ -10,7 +10,7 @@ from interpolants.foundations.checks import whole
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 
 

@@ -21,7 +21,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.columns import warn_about_columns, warn_about_ratios
 from interpolants.methods.parts.learning import in_one_precision

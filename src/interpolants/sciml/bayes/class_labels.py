@@ -10,7 +10,7 @@ from interpolants.data.arrays import Kind as Given
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record
 from interpolants.framework.labels import Labels
-from interpolants.framework.roles import Role, role_kind
+from interpolants.framework.role import Role, role_kind
 
 
 @record("class_labels")

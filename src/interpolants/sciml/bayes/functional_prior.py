@@ -14,7 +14,7 @@ from interpolants.foundations.tell import FitWarning, SettingWarning, tell
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.nets.mlp import ACTIVATIONS
 from interpolants.sciml.bayes.mcmc.convergence import effective_sample_size, split_r_hat

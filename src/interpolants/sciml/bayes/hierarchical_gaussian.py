@@ -11,7 +11,7 @@ from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.sciml.bayes.episodes import Groups

@@ -10,7 +10,7 @@ from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 
 # Grid of the ratio of noise to prior variance, in standardised columns.

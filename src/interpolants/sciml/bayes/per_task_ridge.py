@@ -6,7 +6,7 @@ from torch import Tensor
 
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.bayes.task_posterior import GROUPS, XY, TaskPosterior, check_columns
 

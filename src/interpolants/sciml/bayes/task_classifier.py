@@ -14,7 +14,7 @@ from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.bayes import linear_heads
 from interpolants.sciml.bayes.class_labels import NEW_LABELS

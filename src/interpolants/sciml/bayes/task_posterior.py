@@ -13,7 +13,7 @@ from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.nets.mlp import ACTIVATIONS
 from interpolants.sciml.bayes.linear_evidence import linear_posterior, linear_prediction

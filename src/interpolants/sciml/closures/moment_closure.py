@@ -18,7 +18,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.sciml.closures.order_closures import FACTORS, Factor, OrderFactor, closed

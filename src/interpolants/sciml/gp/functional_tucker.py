@@ -15,7 +15,7 @@ from interpolants.foundations.tell import OutsideWarning, tell
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.kernels.matern import Matern
 from interpolants.sciml.gp.kernels.markov_chain import ChainPosterior

@@ -12,7 +12,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.tell import FitWarning, SettingWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.stored import misses_code
 from interpolants.kernels.kronecker import product, rows, triangular_solve

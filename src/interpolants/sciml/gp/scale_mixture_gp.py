@@ -13,7 +13,7 @@ from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.gp.kernels.infinite_width import ACTIVATIONS, NNGP
 from interpolants.sciml.gp.scale_evidence import (

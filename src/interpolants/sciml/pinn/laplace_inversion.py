@@ -11,7 +11,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.pinn.mean_field import solver_of
 from interpolants.sciml.pinn.pde.family import PDEFamily, check_family

@@ -11,7 +11,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import capability
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.stored import misses_code
 from interpolants.framework.trained import Trained

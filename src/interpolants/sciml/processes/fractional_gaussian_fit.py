@@ -11,7 +11,7 @@ from interpolants.foundations.checks import number, one_of
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.series import listed
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.series import series_role

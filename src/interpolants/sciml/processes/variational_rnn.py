@@ -11,7 +11,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.series import listed
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained

@@ -11,7 +11,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.task import Task
 from interpolants.methods.questions.distances import as_tensor
 from interpolants.metrics.estimate import Estimate

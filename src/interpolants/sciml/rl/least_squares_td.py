@@ -9,7 +9,7 @@ from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.rl.transitions import ROLES, checked_transitions, feature_units, features
 

@@ -12,7 +12,7 @@ from interpolants.foundations.randomness import generator, global_generators, ke
 from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.rl.assessments import ASSESSED, assessed
 from interpolants.sciml.rl.critic_loss import CriticLoss

@@ -13,7 +13,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import FitWarning, SettingWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.rl.assessments import ASSESSED, assessed
 from interpolants.sciml.rl.critic_loss import CriticLoss

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
 from interpolants.foundations.errors import invalid
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 
 ROLES = (
     Role(name="state", about="States before each step, one row each."),

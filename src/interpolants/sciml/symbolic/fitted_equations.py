@@ -21,7 +21,7 @@ from interpolants.foundations.randomness import key
 from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.symbolic.operator_transformer import X, checked_families
 from interpolants.sciml.symbolic.refinement import integrated

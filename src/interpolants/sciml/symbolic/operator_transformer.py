@@ -16,7 +16,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK
 from interpolants.foundations.tell import OutsideWarning, tell
 from interpolants.framework.capabilities import capability, verb
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.sciml.symbolic.examples import (

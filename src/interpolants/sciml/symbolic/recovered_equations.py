@@ -15,7 +15,7 @@ from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.metrics.estimate import Estimate

@@ -16,7 +16,7 @@ from interpolants.data.files import read_array
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record
-from interpolants.framework.roles import Reading, Role, role_kind
+from interpolants.framework.role import Reading, Role, role_kind
 
 _TIMES = ("t", "time", "times")
 

@@ -10,7 +10,7 @@ from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.theory.learning_curves import LearningCurves, recorded_steps
 from interpolants.sciml.theory.quadratic_dynamics import QuadraticModel

@@ -14,7 +14,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.theory.learning_curves import LearningCurves, recorded_steps
 from interpolants.sciml.theory.weight_kernel import kernel_alignment, kernel_drift, tangent_kernel

@@ -10,7 +10,7 @@ from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.kernels.activation_averages import activation_of
 from interpolants.kernels.criticality import CriticalPoint, NotCriticalError, critical_point

@@ -13,7 +13,7 @@ from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.generators import from_noise, vector_generator
 from interpolants.sciml.uq.monte_carlo import estimates, relative_distance

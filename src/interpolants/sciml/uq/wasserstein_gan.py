@@ -13,7 +13,7 @@ from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard, widened
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.nets.perceptron import Perceptron
