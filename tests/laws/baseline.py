@@ -12,6 +12,7 @@ import argparse
 import inspect
 import json
 import math
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ def said(kind: Any, given: dict[str, Any]) -> str:
     try:
         kind(**given)
     except Exception as error:  # noqa: BLE001  # whatever it is: the type is part of the result
-        return f"{type(error).__name__}: {error}"
+        return re.sub(r" at 0x[0-9a-f]+", "", f"{type(error).__name__}: {error}")
     return "taken"
 
 
