@@ -32,10 +32,14 @@ demo: $(VENV)/.user                ## Learn bridges between real images and writ
 	$(BIN)/interpolants run --config recipes/digits_demo.toml $(DEMO_SET) --out $(DEMO_OUT) --resume
 	@echo "Open $(DEMO_OUT)/report.html in a browser. All commands: $(BIN)/interpolants --help"
 
+# make test ROOM=weather runs the tests of one room, ROOM=core those of no room.
+ROOM ?=
+OF_ROOM = $(if $(filter core,$(ROOM)),--ignore=tests/apps --ignore=tests/sciml,$(or $(wildcard tests/*/$(ROOM)/.),$(error there is no room $(ROOM))))
+
 # loadfile: the tests of one file stay on one worker and share what its fixtures made. A worker that dies ends the run and
 # is named: a new one might wait for ever.
 test: $(VENV)/.dev                 ## Run the default tests on two workers
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations=25
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations=25 $(if $(ROOM),$(OF_ROOM))
 
 # make test-slow AT_MOST=1800 starts none after 30 minutes, and another part of them for every commit.
 test-slow: $(VENV)/.dev            ## Run the tests marked slow
