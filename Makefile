@@ -94,8 +94,8 @@ mutants: $(VENV)/.dev              ## Put faults into formulas, see which the te
 	OMP_NUM_THREADS=1 $(BIN)/python -m mutants --scale $(SCALE)
 
 check: $(VENV)/.dev                ## Lint, types, import contract
-	$(BIN)/ruff check src tests benchmarks torture mutants studies gallery docs/*.py
-	$(BIN)/ruff format --check src tests benchmarks torture mutants studies gallery docs/*.py
+	$(BIN)/ruff check src tests benchmarks torture mutants studies gallery docs/*.py docs/figures/*.py
+	$(BIN)/ruff format --check src tests benchmarks torture mutants studies gallery docs/*.py docs/figures/*.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
