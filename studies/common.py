@@ -8,6 +8,7 @@ from typing import Any
 
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.storage import write_text
+from interpolants.framework.answered import Answered
 from interpolants.framework.experiment import (
     MANIFEST,
     Progress,
@@ -18,7 +19,6 @@ from interpolants.framework.experiment import (
     stored_cells,
 )
 from interpolants.framework.figures import Figure
-from interpolants.framework.scores import Answered
 from interpolants.framework.seeds import Measure, Results, SeededCases, Stated, cell_id
 from interpolants.reports.draw import save
 

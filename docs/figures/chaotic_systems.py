@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from interpolants.foundations import trees
-from interpolants.framework.scores import Answered
+from interpolants.framework.answered import Answered
 from interpolants.reports.draw import save
 
 IMAGES, RUN = Path(__file__).parents[1] / "images", Path(sys.argv[1] if len(sys.argv) > 1 else "runs/chaos")

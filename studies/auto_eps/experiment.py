@@ -21,8 +21,8 @@ from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, compared, markdown
 from interpolants.likelihood.kl_bound import SquaredErrors, optimal_eps, squared_errors
 from interpolants.methods.bridge.auto_eps import EpsChoice, auto_eps

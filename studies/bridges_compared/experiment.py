@@ -16,8 +16,8 @@ from torch import Tensor
 from interpolants.couplings.pairs import costs
 from interpolants.couplings.sinkhorn import Sinkhorn
 from interpolants.data.catalogue import load
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import MARKERS, Results, Stated, markdown
 from interpolants.methods.schrodinger.bridge import SchrodingerBridge
 from interpolants.methods.schrodinger.entropic_sb import EntropicSB

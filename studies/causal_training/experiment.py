@@ -20,9 +20,9 @@ from torch import Tensor
 
 from interpolants import pde
 from interpolants.foundations.tell import FitWarning
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.questions import ask
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.framework.task import Task
 from interpolants.methods.questions.solution import SolutionAndResidual

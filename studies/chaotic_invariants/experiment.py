@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, markdown
 from interpolants.metrics.lyapunov import LyapunovSpectrum
 from interpolants.sciml.chaos.problems.chaotic_invariants import Invariants, checked_invariants

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across, shaded
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, compared, markdown
 from interpolants.paths.envelopes import (
     BrownianEnvelope,

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from interpolants.data import load
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Figure, strips
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.guidance import CyclicOneWay
 from interpolants.guidance.cyclic import Job

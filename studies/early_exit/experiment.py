@@ -17,8 +17,8 @@ from torch import Tensor
 
 from interpolants.acceleration.layer_exit import CRITERIA
 from interpolants.data import load
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.methods import Bridge, EarlyExit
 from interpolants.metrics import frechet_distance

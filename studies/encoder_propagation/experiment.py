@@ -21,8 +21,8 @@ from interpolants.acceleration.key_steps import key_steps
 from interpolants.data import load
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.metrics import frechet_distance
 from interpolants.nets import UNet, build_net

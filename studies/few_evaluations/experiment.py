@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.metrics.energy_distance import energy_distance
 from studies.common import Study

@@ -20,8 +20,8 @@ from interpolants.data import load
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.foundations.tell import FitWarning
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.guidance import FeynmanKac, GaussianFlow, WeightedSamples
 from interpolants.metrics import energy_distance

@@ -17,8 +17,8 @@ from interpolants.data.images import load_digits
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.randomness import generator
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, across, cloud
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.metrics.estimate import floor

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.randomness import generator
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import MARKERS, Results, Stated, markdown, shown
 from interpolants.methods.forecaster import Forecaster
 from interpolants.metrics.crps import crps

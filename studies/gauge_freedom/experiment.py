@@ -17,8 +17,8 @@ from interpolants.diagnostics import asymmetry, conservative_projection, helmhol
 from interpolants.diagnostics.intrinsic_dimension import METHODS
 from interpolants.fields import LearnedFields
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import MARKERS, Results, Stated, markdown
 from interpolants.objectives import NoiseTimes
 from interpolants.paths import OneSidedLinear

@@ -21,8 +21,8 @@ from interpolants.dynamics.trajectory_statistics import TrajectoryStatistics
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.tell import DataWarning
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.methods import Bridge
 from interpolants.metrics.beyond_modes import beyond_modes

@@ -18,8 +18,8 @@ from torch.nn.functional import avg_pool2d
 from interpolants.data.images import load_fashion_mnist
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, across, strips
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.metrics.diversity import memorisation
 from interpolants.metrics.energy_distance import energy_distance

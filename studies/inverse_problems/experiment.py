@@ -20,8 +20,8 @@ from interpolants.data import load
 from interpolants.fields import Fields
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, across, strips
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.guidance import DPS, REDDiff, TwistedSMC
 from interpolants.operators import Mask, Measurement, Operator, PhaseRetrieval, Saturate

@@ -15,8 +15,9 @@ import torch
 from interpolants.data import load_digits
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud
-from interpolants.framework.scores import Answered, measured, paired_gap
+from interpolants.framework.scores import paired_gap
 from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.metrics import energy_distance
 from interpolants.paths import (

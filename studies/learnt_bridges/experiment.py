@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Figure
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.kinetic import KineticOptimal

@@ -38,8 +38,9 @@ from interpolants.discrete import (
 )
 from interpolants.discrete.nelbo import Form
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
-from interpolants.framework.scores import Answered, measured, paired_gap
+from interpolants.framework.scores import paired_gap
 from interpolants.framework.seeds import MARKERS, Results, Stated, markdown, shown
 from interpolants.methods import TokenBridge
 from interpolants.metrics import ngram_distance

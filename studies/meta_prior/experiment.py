@@ -10,10 +10,10 @@ from itertools import pairwise
 from typing import Any
 
 from interpolants.foundations.randomness import generator
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, across
 from interpolants.framework.method import Method
 from interpolants.framework.questions import ask
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.framework.task import Split, Task
 from interpolants.sciml.processes.predictive_questions import FreeGeneration

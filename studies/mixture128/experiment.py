@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, compared, markdown
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.metrics.kde_kl import kde_kl

@@ -19,8 +19,8 @@ from torch import Tensor
 from interpolants.couplings import MinibatchOT
 from interpolants.data import load
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, cloud, strips
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.methods.multimarginal.multimarginal import Multimarginal
 from interpolants.metrics import energy_distance, sliced_wasserstein

@@ -18,8 +18,8 @@ from torch import Tensor
 from interpolants.data import load
 from interpolants.diagnostics.gradient_affinity import task_affinity
 from interpolants.foundations.ops import expand_like
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.methods import Bridge
 from interpolants.metrics import energy_distance, frechet_distance

@@ -21,8 +21,8 @@ from interpolants.diagnostics import log_density_mismatch, ode_sde_gap
 from interpolants.dynamics import ReverseNoise
 from interpolants.fields import LearnedFields, continuity_residual
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, cloud, shaded
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.metrics import energy_distance
 from interpolants.objectives import FokkerPlanckResidual, StratifiedTimes

@@ -17,8 +17,8 @@ from torch import Tensor
 from interpolants.data import load
 from interpolants.dynamics import sample
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, across
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.metrics import energy_distance
 from interpolants.paths import EDM

@@ -15,8 +15,8 @@ from interpolants.apps.weather.problems.gaussian_forecast import GaussianForecas
 from interpolants.dynamics import sample
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, across
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.metrics.crps import crps
 from interpolants.paths import OneSidedLinear

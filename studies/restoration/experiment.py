@@ -19,8 +19,8 @@ from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.foundations.tell import SettingWarning
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, strips
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.guidance import KeepKnown
 from interpolants.metrics import sliced_wasserstein

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from interpolants.foundations.tell import FitWarning
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import MARKERS, Results, Stated, markdown
 from studies.common import Study
 from studies.sample_faster.judge import DIGITS, FASHION, distances, images, judge

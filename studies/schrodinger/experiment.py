@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from interpolants.dynamics.sample import sample
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.experiment import RUN
 from interpolants.framework.figures import Axis, Figure, Panel, across, cloud, trails
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.methods.schrodinger.bridge import SchrodingerBridge
 from interpolants.methods.schrodinger.entropic_sb import EntropicSB

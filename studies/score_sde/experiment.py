@@ -18,8 +18,9 @@ from torch import Tensor
 
 from interpolants.data import load
 from interpolants.dynamics import Langevin, ReverseNoise, sample
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across, strips
-from interpolants.framework.scores import Answered, mean_and_error, measured, paired_gap
+from interpolants.framework.scores import mean_and_error, paired_gap
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.guidance import ClassifierGuided, Replacement
 from interpolants.metrics.wasserstein import bures_wasserstein

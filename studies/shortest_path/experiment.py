@@ -22,8 +22,8 @@ from torch.nn.functional import avg_pool2d
 
 from interpolants.data import load_photographs
 from interpolants.dynamics import sample
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across, cloud, strips
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.metrics import energy_distance
 from interpolants.paths import VP, OneSidedLinear, OneSidedTrigonometric, ShortestPath, fisher_rao_length

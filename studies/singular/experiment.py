@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from interpolants.data import load
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, across, cloud, strips, trails
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.methods import LatentGenerator
 from interpolants.metrics import energy_distance

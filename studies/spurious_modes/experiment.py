@@ -15,8 +15,8 @@ from torch import Tensor
 
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, shaded
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, compared, markdown
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.encoder_decoder import EncoderDecoder

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from interpolants.foundations.randomness import key
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.questions import Measured
-from interpolants.framework.scores import Answered, mean_and_error, measured
+from interpolants.framework.scores import mean_and_error
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.framework.task import Split, Task
 from interpolants.sciml.rl.episode_return import EpisodeReturn

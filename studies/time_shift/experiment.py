@@ -19,8 +19,8 @@ from interpolants.data import load
 from interpolants.dynamics import sample
 from interpolants.dynamics.modifiers import Modifier
 from interpolants.foundations.tell import FitWarning
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.methods import Bridge
 from interpolants.metrics import frechet_distance

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Figure
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.likelihood.log_prob import log_prob
 from interpolants.methods.bridge.bridge import Bridge

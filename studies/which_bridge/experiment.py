@@ -24,8 +24,8 @@ from interpolants.fields.protocol import Fields
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import InterpolantsError, InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.methods.schrodinger.drifts import DriftFields
 from interpolants.methods.schrodinger.light_sb import LightDrifts

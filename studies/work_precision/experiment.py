@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from interpolants.foundations.errors import MissingExtraError
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, across
-from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from studies.common import Study
 from studies.work_precision.problem import problem

@@ -6,8 +6,9 @@ import pytest
 
 from interpolants.cli.recipe_runs import show_answers
 from interpolants.cli.show import Screen
+from interpolants.framework.answered import Answered
 from interpolants.framework.claims import Claim, Verdict
-from interpolants.framework.scores import Answered, Score
+from interpolants.framework.scores import Score
 
 TITLE = "Sliced Wasserstein-2 distance to held-out data, SDE, eps = 0.5"
 

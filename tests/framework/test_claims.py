@@ -3,8 +3,9 @@ import math
 import pytest
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.answered import Answered
 from interpolants.framework.claims import Claim, verdict_lines
-from interpolants.framework.scores import Answered, Score
+from interpolants.framework.scores import Score
 
 
 def seeds(*values, rival=None, **more):

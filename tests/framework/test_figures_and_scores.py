@@ -6,9 +6,10 @@ import torch
 
 from interpolants.foundations import trees
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.claims import Claim, Verdict
 from interpolants.framework.figures import MARKS, Axis, Figure, Panel, Series
-from interpolants.framework.scores import Answered, Finding, Score, mean_and_error, measured, paired_gap
+from interpolants.framework.scores import Finding, Score, mean_and_error, paired_gap
 
 GOOD = {
     "line": {"x": [0, 1], "y": [0, 1], "error": [0.1, 0.1]},

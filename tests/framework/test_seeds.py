@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
+from interpolants.framework.answered import measured
 from interpolants.framework.experiment import conduct
 from interpolants.framework.figures import Figure, Panel
-from interpolants.framework.scores import measured
 from interpolants.framework.seeds import SeededCases, Stated, cell_id, compared, markdown, shown
 
 CLAIMS = (

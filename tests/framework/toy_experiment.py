@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
+from interpolants.framework.answered import Answered, measured
 from interpolants.framework.experiment import conduct
 from interpolants.framework.figures import Figure, Panel, Series
-from interpolants.framework.scores import Answered, Score, measured
+from interpolants.framework.scores import Score
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.randomness import generator
+from interpolants.framework.answered import Answered
 from interpolants.framework.figures import Figure, Panel, Series
-from interpolants.framework.scores import Answered, Score, mean_and_error
+from interpolants.framework.scores import Score, mean_and_error
 
 _RULES = {"tanh": torch.tanh, "relu": torch.relu}
 

@@ -9,9 +9,9 @@ import pytest
 from studies.common import ROOT, TABLE, Study, read, run
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.answered import measured
 from interpolants.framework.experiment import settings_hash, stored_answers
 from interpolants.framework.figures import Figure, Panel
-from interpolants.framework.scores import measured
 from interpolants.framework.seeds import markdown
 from studies import __main__ as command
 

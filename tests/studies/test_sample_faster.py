@@ -10,7 +10,7 @@ from studies.sample_faster.systems import EXIT, FEW, MAP, ONCE, STRAIGHT, SYSTEM
 
 from interpolants.data import load_fashion_mnist
 from interpolants.data.bundled import is_there
-from interpolants.framework.scores import measured
+from interpolants.framework.answered import measured
 from interpolants.framework.seeds import Results
 
 CASE = f"{DIGITS}: {ONCE}"

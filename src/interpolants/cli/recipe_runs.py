@@ -12,7 +12,8 @@ from interpolants.foundations.errors import InterpolantsError, MissingExtraError
 if TYPE_CHECKING:
     from interpolants.cli.show import Screen
     from interpolants.executors.executor import Executor
-    from interpolants.framework.scores import Answered, Score
+    from interpolants.framework.answered import Answered
+    from interpolants.framework.scores import Score
     from interpolants.reports.facts import RunFacts
     from interpolants.runs.recipe_files import RecipeFolder
 

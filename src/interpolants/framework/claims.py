@@ -5,12 +5,12 @@ import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.records import record
-from interpolants.framework.scores import Answered, Score, mean_and_error
+from interpolants.framework.scores import Score, mean_and_error
 
 ROLES = ("trivial", "twin", "peer", "oracle", "floor", "number")
 BUDGETS = ("ci", "study")
@@ -85,7 +85,7 @@ class Claim:
             found["question"], found["score"], found["relation"], factor, found["rival"] or "", margin
         )
 
-    def judge(self, seeds: Sequence[Mapping[str, Answered]], *, budget: str) -> "Verdict":
+    def judge(self, seeds: Sequence[Mapping[str, "Scored"]], *, budget: str) -> "Verdict":
         """Judge it on the answers of each seed, question -> answers.
 
         Args:
@@ -103,6 +103,14 @@ class Claim:
         gap, between = mean_and_error([gap for gap, _ in pairs])
         error = pairs[0][1] if len(pairs) == 1 else between
         return Verdict(self, _outcome(said.relation, gap, error), gap, error, len(pairs))
+
+
+class Scored(Protocol):
+    """Answers whose scores are found by name."""
+
+    def __getitem__(self, name: str, /) -> Score:
+        """A score."""
+        ...
 
 
 @record("verdict")

@@ -27,8 +27,8 @@ from interpolants.foundations.folder_lock import locked
 from interpolants.foundations.links import refuse_links
 from interpolants.foundations.storage import read_document, write_text
 from interpolants.foundations.temporaries import TEMPORARY, sweep
+from interpolants.framework.answered import Answered
 from interpolants.framework.machine import code_commit, manifest
-from interpolants.framework.scores import Answered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,13 +8,14 @@ import hashlib
 import inspect
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import yaml
 from torch import nn
 
+from interpolants.data.arrays import Kind as Given
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.printable import in_markdown, printable
 from interpolants.foundations.registry import card_of
@@ -24,17 +25,30 @@ from interpolants.foundations.version import __version__
 from interpolants.framework.labels import column_names
 from interpolants.framework.scores import Score
 
-if TYPE_CHECKING:
-    from interpolants.framework.method import Method
-
 _SEAL = re.compile(r"\n<!-- written by interpolants \S+, sha256 ([0-9a-f]{64}); .* -->\n\Z")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.\-]*")
 # Names that a card shows at most, and what they are where they are no columns.
 _SHOWN, _NAMED = 20, {"labels": "labels", "xarray": "axes", "text": "symbols"}
 
 
+class Described(Protocol):
+    """What a card tells of a fitted method."""
+
+    given: dict[str, Given]
+    shapes: dict[str, tuple[int, ...]]
+    about: dict[str, Any]
+
+    def chosen_params(self) -> dict[str, Any]:
+        """Settings that are not the default."""
+        ...
+
+    def capabilities(self) -> Mapping[str, str]:
+        """Verbs, each with the reason why it cannot be asked, or an empty one."""
+        ...
+
+
 def model_card(
-    method: "Method", *, license: str = "unknown", datasets: Sequence[str] = (), scores: Sequence[Score] = ()
+    method: Described, *, license: str = "unknown", datasets: Sequence[str] = (), scores: Sequence[Score] = ()
 ) -> str:
     """The card of a fitted method.
 
@@ -72,7 +86,7 @@ def card_to_keep(folder: str | Path, text: str) -> str:
 
 
 def _front(
-    method: "Method", license: str, datasets: Sequence[str], scores: Sequence[Score]
+    method: Described, license: str, datasets: Sequence[str], scores: Sequence[Score]
 ) -> dict[str, Any]:
     """The front matter that the hub reads."""
     card = card_of(type(method))
@@ -97,7 +111,7 @@ def _front(
     return found
 
 
-def _body(method: "Method", datasets: Sequence[str], scores: Sequence[Score]) -> Iterator[str]:
+def _body(method: Described, datasets: Sequence[str], scores: Sequence[Score]) -> Iterator[str]:
     card = card_of(type(method))
     assert card is not None
     about = (inspect.getdoc(type(method)) or "").partition("\n")[0].replace("``", "`")
@@ -109,7 +123,7 @@ def _body(method: "Method", datasets: Sequence[str], scores: Sequence[Score]) ->
     yield from _section("Limits", [f"{card.limits[:1].upper()}{card.limits[1:]}."])
 
 
-def _settings(method: "Method") -> dict[str, Any]:
+def _settings(method: Described) -> dict[str, Any]:
     """The settings that were chosen, those of the fit alone too; not the device, which files do not hold."""
     chosen = {**method.chosen_params(), **method.about.get("settings", {})}
     return {name: value for name, value in chosen.items() if name != "device"}
@@ -120,7 +134,7 @@ def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
         yield f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines) + "\n"
 
 
-def _use(method: "Method") -> str:
+def _use(method: Described) -> str:
     """Lines that load it, and what it answers."""
     try:
         verbs = [verb for verb, why in method.capabilities().items() if not why]
@@ -131,7 +145,7 @@ def _use(method: "Method") -> str:
     return f"{code}\n\nThe weights are safetensors, all else is JSON; no code is stored.{answers}"
 
 
-def _roles(method: "Method") -> Iterator[str]:
+def _roles(method: Described) -> Iterator[str]:
     for name, given in method.given.items():
         shape = method.shapes.get(name)
         size = "" if shape is None else f", rows of shape {shape}"

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.registry import build, card_of
+from interpolants.framework.answered import Answered
 from interpolants.framework.capabilities import NotAbleError
 from interpolants.framework.figures import Figure
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
-from interpolants.framework.scores import UNKNOWN, Answered, Finding, Score
+from interpolants.framework.scores import UNKNOWN, Finding, Score
 from interpolants.framework.task import Task
 from interpolants.metrics.estimate import Estimate
 

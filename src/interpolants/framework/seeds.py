@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from interpolants.framework.answered import Answered
 from interpolants.framework.claims import Claim, Verdict, verdict_lines
 from interpolants.framework.figures import Figure, Series
-from interpolants.framework.scores import Answered, Score, mean_and_error, paired_gap
+from interpolants.framework.scores import Score, mean_and_error, paired_gap
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 Array = np.ndarray[Any, Any]

@@ -13,9 +13,9 @@ from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.folder_lock import LOCK, locked
 from interpolants.foundations.links import refuse_links
 from interpolants.foundations.storage import read_document, write_text
+from interpolants.framework.answered import Answered
 from interpolants.framework.experiment import CELLS, GATHERED, RESULTS
 from interpolants.framework.method import MODEL
-from interpolants.framework.scores import Answered
 from interpolants.framework.stages import IDENTITY, PLAN
 from interpolants.framework.trained import Trained
 from interpolants.runs.file_hashes import file_hashes

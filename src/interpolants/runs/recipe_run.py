@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from interpolants.executors.executor import Executor
+from interpolants.framework.answered import Answered
 from interpolants.framework.claims import Verdict
 from interpolants.framework.experiment import conduct, settings_hash
 from interpolants.framework.method import MODEL, Method, load
 from interpolants.framework.questions import ask
-from interpolants.framework.scores import Answered
 from interpolants.framework.stored import is_tree, read, write
 from interpolants.framework.task import Task
 from interpolants.runs.data_facts import keep_data

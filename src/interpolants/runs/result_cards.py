@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from interpolants.foundations.storage import README, write_text
+from interpolants.framework.answered import Answered
 from interpolants.framework.method import MODEL, Method
 from interpolants.framework.model_card import card_to_keep, model_card
-from interpolants.framework.scores import Answered
 from interpolants.runs.data_facts import kept_data
 from interpolants.runs.values import Value
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from interpolants.framework.answered import Answered
 from interpolants.framework.experiment import CELLS, RESULTS, stored_answers
-from interpolants.framework.scores import Answered
 from interpolants.runs.recipe_run import RecipeRun
 
 

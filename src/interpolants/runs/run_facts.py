@@ -15,10 +15,11 @@ from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.records import record_of
 from interpolants.foundations.registry import find_card
 from interpolants.foundations.storage import read_document, write_text
+from interpolants.framework.answered import Answered
 from interpolants.framework.experiment import MANIFEST, stored_answers
 from interpolants.framework.figures import Figure
 from interpolants.framework.method import Method
-from interpolants.framework.scores import Answered, Finding
+from interpolants.framework.scores import Finding
 from interpolants.framework.stage_logs import stage_logs
 from interpolants.reports.facts import CellFacts, ModelFacts, QuestionFacts, RunFacts, StageFacts
 from interpolants.reports.words import count, setting, spaced

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.framework.answered import Answered
 from interpolants.framework.experiment import settings_hash
 from interpolants.framework.questions import ask
-from interpolants.framework.scores import Answered, Score
+from interpolants.framework.scores import Score
 from interpolants.framework.stage_logs import stage_logs
 from interpolants.framework.task import Task
 from interpolants.runs.file_hashes import file_hashes

@@ -12,9 +12,10 @@ from typing import Any
 from interpolants.executors.executor import Executor
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.storage import write_text
+from interpolants.framework.answered import Answered
 from interpolants.framework.experiment import Progress, conduct, stored_answers
 from interpolants.framework.figures import Axis, Figure, Panel, Series
-from interpolants.framework.scores import Answered, mean_and_error, paired_gap
+from interpolants.framework.scores import mean_and_error, paired_gap
 from interpolants.runs.recipe import make_method
 from interpolants.runs.recipe_files import tables_of
 from interpolants.runs.sweep import VALIDATION, Setting, Sweep, cell_id

@@ -7,9 +7,10 @@ from typing import Any
 
 from interpolants.foundations import trees
 from interpolants.foundations.registry import find_card
+from interpolants.framework.answered import Answered
 from interpolants.framework.figures import Figure
 from interpolants.framework.method import Method
-from interpolants.framework.scores import Answered, Finding
+from interpolants.framework.scores import Finding
 from interpolants.framework.stage_logs import StageLog
 from interpolants.methods.bridge.bridge import Bridge
 from interpolants.reports.embedded import described

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from interpolants.foundations import trees
 from interpolants.foundations.errors import InterpolantsError, invalid
+from interpolants.framework.answered import Answered
 from interpolants.framework.method import Method, load
-from interpolants.framework.scores import Answered
 from interpolants.framework.stage_logs import StageLog, stage_logs
 from interpolants.framework.stages import IDENTITY
 from interpolants.framework.stored import is_tree, method_id
