@@ -39,11 +39,9 @@ def fits(folder: Path) -> Iterator[tuple[str, str]]:
         try:
             method = one.method.fit_roles(one.task.for_fit(one.method))
             yield f"{card.id}: learnt", stored.fingerprint(method.learnt())
-            asked = {"fitted": method}
-            if card.stored:
-                asked["stored"] = load(place) if place.exists() else method
-                if not place.exists():
-                    method.save(place)
+            if not place.exists():
+                method.save(place)
+            asked = {"fitted": method, "stored": load(place)}
             for how, model in asked.items():
                 for verb, answer in answers(model, one.task, one.probe).items():
                     yield f"{card.id}: {how}: {verb}", stored.fingerprint(answer)
