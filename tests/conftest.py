@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With ``--at-most``, put the files into an order that the commit draws, the same in every worker."""
-    if config.getoption("at_most") is not None:
+    if config.getoption("at_most", None) is not None:
         git = ["git", "-C", str(config.rootpath), "rev-parse", "HEAD"]
         commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout
         items.sort(key=lambda item: zlib.crc32((commit + item.nodeid.partition("::")[0]).encode()))
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what ``--at-most`` leaves no time for."""
-    at_most = item.config.getoption("at_most")
+    at_most = item.config.getoption("at_most", None)
     if at_most is not None and time.monotonic() - STARTED > at_most:
         pytest.skip(NO_TIME)
 

@@ -122,3 +122,14 @@ def test_the_slope_of_the_pull_is_finite_just_beyond_its_reach():
     step = 1e-5 * torch.eye(4, dtype=F64)
     differences = torch.stack([(model.pull(y + e) - model.pull(y - e)) / 2e-5 for e in step], 1)
     assert_close(found, differences, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("particles", [1, 7, 32])
+def test_systems_side_by_side_are_those_that_follow_each_other(particles):
+    """8,192 systems of one particle took minutes, one after the other."""
+    problem = OpinionDynamics(length=5, strength=1.0, particles=particles)
+    found = problem.sample(100, generator=torch.Generator().manual_seed(3))
+    source = torch.Generator().manual_seed(3)
+    start = 4 * torch.rand(100, 1, dtype=torch.float64, generator=source) - 2
+    alone = [problem.continued(one, generator=source) for one in start.split(particles)]
+    assert torch.equal(found, torch.cat(alone))

@@ -4,6 +4,7 @@ Letters: n particles or neurons, T times; systems of at most so many particles a
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor
@@ -11,6 +12,9 @@ from torch import Generator, Tensor
 from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.sciml.processes.state_noise import integrate_state_noise
+from interpolants.solvers.fixed import Velocity
+
+_PAIRS = 1 << 20  # of particles that act on each other, which systems side by side may have
 
 
 class OpinionDynamics:
@@ -58,28 +62,38 @@ class OpinionDynamics:
         whole("OpinionDynamics.sample", "n", n, at_least=1)
         start = 4 * torch.rand(n, 1, dtype=torch.float64, generator=generator) - 2
         systems = torch.split(start, self.particles)
-        return torch.cat([self.continued(one, generator=generator) for one in systems])
+        whole_ones, rest = systems[: n // self.particles], systems[n // self.particles :]
+        at_once = max(1, _PAIRS // self.particles**2)
+        groups = [whole_ones[k : k + at_once] for k in range(0, len(whole_ones), at_once)]
+        return torch.cat([self._paths(group, generator) for group in (*groups, rest) if group])
 
     def continued(self, start: Tensor, *, generator: Generator | None = None) -> Tensor:
         """Paths ``(n, length, 1)`` of a system from its first state ``(n, 1)``."""
         if start.ndim != 2 or start.shape[1] != 1:
             raise invalid("OpinionDynamics.continued", "the start must be (n, 1)", tuple(start.shape))
-        return _paths(
-            lambda x, t: self.pull(x[:, 0])[:, None],
-            lambda x, t: torch.full_like(x, self.noise)[..., None],
-            start,
-            _grid(self.length, self.horizon, self.substeps),
-            1,
-            generator,
-        )[:, :: self.substeps]
+        return self._paths((start,), generator)
+
+    def _paths(self, systems: Sequence[Tensor], generator: Generator | None) -> Tensor:
+        """Paths of systems of one size, side by side; each has the draws that it would have alone."""
+        grid = _grid(self.length, self.horizon, self.substeps)
+        noise = torch.cat([_increments(one, grid, 1, generator) for one in systems], 1)
+        start = torch.cat(list(systems))
+
+        def drift(x: Tensor, t: Tensor) -> Tensor:
+            return self.pull(x.reshape(len(systems), -1)).reshape(-1, 1)
+
+        def strength(x: Tensor, t: Tensor) -> Tensor:
+            return torch.full_like(x, self.noise)[..., None]
+
+        return _paths(drift, strength, start, grid, noise)[:, :: self.substeps]
 
     def pull(self, y: Tensor) -> Tensor:
-        """Drift of each opinion of a system, ``(n,) -> (n,)``."""
-        apart = y[:, None] - y
+        """Drift of each opinion of a system, ``(n,) -> (n,)``, or of several, ``(S, n) -> (S, n)``."""
+        apart = y[..., :, None] - y[..., None, :]
         r = apart.abs()
         inner = (1 - (r - 0.2).square()).clamp_min(1e-12)
         phi = torch.where(r < 1.2, self.strength * torch.exp(-0.01 / inner), 0.0)
-        found: Tensor = -(phi * apart).mean(1)
+        found: Tensor = -(phi * apart).mean(-1)
         return found
 
 
@@ -138,7 +152,8 @@ class FitzHughNagumoNetwork:
         if start.ndim != 2 or start.shape[1] != 3:
             raise invalid("FitzHughNagumoNetwork.continued", "the start must be (n, 3)", tuple(start.shape))
         grid = _grid(self.length, self.horizon, self.substeps)
-        return _paths(self.drift, self.strengths, start, grid, 3, generator)[:, :: self.substeps]
+        noise = _increments(start, grid, 3, generator)
+        return _paths(self.drift, self.strengths, start, grid, noise)[:, :: self.substeps]
 
     def drift(self, x: Tensor, t: Tensor) -> Tensor:
         """``(n, 3) -> (n, 3)``."""
@@ -172,15 +187,19 @@ def _grid(length: int, horizon: float, substeps: int) -> Tensor:
     return torch.linspace(0, horizon, (length - 1) * substeps + 1, dtype=torch.float64)
 
 
-def _paths(
-    f: object, g: object, start: Tensor, times: Tensor, motions: int, generator: Generator | None
-) -> Tensor:
-    """All states, ``(n, T, C)``."""
+def _increments(start: Tensor, times: Tensor, motions: int, generator: Generator | None) -> Tensor:
+    """Of each particle's Brownian motions, drawn step by step: ``(T - 1, n, motions)``."""
     size = math.sqrt(float(times[1] - times[0]))
-    noise = (
-        (size * torch.randn(len(start), motions, dtype=start.dtype, generator=generator), None)
-        for _ in times[1:]
-    )
-    done = integrate_state_noise(f, g, start, times, noise, return_path=True)  # type: ignore[arg-type]
+    drawn = [
+        torch.randn(len(start), motions, dtype=start.dtype, generator=generator)
+        for _ in range(len(times) - 1)
+    ]
+    return size * torch.stack(drawn)
+
+
+def _paths(f: Velocity, g: Velocity, start: Tensor, times: Tensor, noise: Tensor) -> Tensor:
+    """All states, ``(n, T, C)``."""
+    steps = ((increment, None) for increment in noise)
+    done = integrate_state_noise(f, g, start, times, steps, return_path=True)
     assert done.path is not None
     return done.path.transpose(0, 1).contiguous()
