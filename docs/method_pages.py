@@ -20,7 +20,7 @@ _LINE = re.compile(
     r"^\{\{ (cards of|class|list of classes|other pages|other names) ?([\w, ]*)\}\}$", re.MULTILINE
 )
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_PLACES = ("families/two_distributions.md", "families/*.md", "methods/*.md", "*.md")
+_PLACES = ("families/two_distributions.md", "families/*.md", "methods/*.md", "*.md", "reference/rivals.md")
 _RIVALS = "interpolants.methods.rivals."
 
 

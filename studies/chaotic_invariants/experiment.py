@@ -2,8 +2,8 @@
 
 Lyapunov exponents of all flows of the package dysts without delay, by evolution of an orthonormal frame from many
 starts: their sum beside the divergence of the flow, which is the check of this computation, and beside the exponents
-that the package states. The table of the library, ``problems/chaotic_invariants.csv``, is written from the results by
-``python -m studies.chaotic_invariants.write``.
+that the package states. The table of the library, ``sciml/chaos/problems/chaotic_invariants.csv``, is written from the
+results by ``python -m studies.chaotic_invariants.write``.
 """
 
 import math

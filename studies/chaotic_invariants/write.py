@@ -11,7 +11,7 @@ from studies.common import ROOT, read
 def main(folder: Path = Path(__file__).parent) -> None:
     """The table beside the module that reads it."""
     found = invariants(read(STUDY.stored(folder), folder))
-    write_text(ROOT / "src" / "interpolants" / "problems" / TABLE, written(found))
+    write_text(ROOT / "src" / "interpolants" / "sciml" / "chaos" / "problems" / TABLE, written(found))
 
 
 if __name__ == "__main__":

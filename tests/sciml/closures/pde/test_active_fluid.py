@@ -212,15 +212,15 @@ def test_what_is_no_density_is_refused():
 
 
 def test_a_run_that_is_not_resolved_is_refused():
+    def drawn(**settings):
+        return ActiveFluidRuns(**settings).sample(1, generator=torch.Generator().manual_seed(0))
+
     with pytest.raises(DivergedError, match="exceeds c by"):
-        ActiveFluidRuns(points=16, moments=4, alpha=(-2, -2), zeta=(1, 1), end=8, frames=21).sample(1)
+        drawn(points=16, moments=4, alpha=(-2, -2), zeta=(1, 1), end=8, frames=21)
     with pytest.raises(DivergedError, match=r"left the finite numbers|moments of no density"):
-        ActiveFluidRuns(points=8, moments=3, alpha=(-40, -40), zeta=(8, 8), dt=0.5, end=20, frames=3).sample(
-            1
-        )
-    sharp = ActiveFluidRuns(points=8, moments=2, alpha=(0, 0), end=20, frames=3, translation=0.2, size=0.2)
+        drawn(points=8, moments=3, alpha=(-40, -40), zeta=(8, 8), dt=0.5, end=20, frames=3)
     with pytest.raises(DivergedError, match="order is too sharp for 2 moments"):
-        sharp.sample(1)
+        drawn(points=8, moments=2, alpha=(0, 0), end=20, frames=3, translation=0.2, size=0.2)
 
 
 def test_a_flow_without_a_solution_is_refused():
