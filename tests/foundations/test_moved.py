@@ -4,6 +4,8 @@ import importlib
 
 import pytest
 
+import interpolants.methods
+
 TRACKS = r"in 'interpolants\.data'; see interpolants\.apps\.trajectories\.data\.tracks$"
 
 
@@ -21,6 +23,11 @@ def test_a_member_that_moved_is_named():
         from interpolants.data import Tracks  # noqa: F401
     with pytest.raises(ImportError, match="cannot import name 'NoSuchThing'"):
         from interpolants.data import NoSuchThing  # noqa: F401
+
+
+def test_a_member_that_moved_is_named_by_its_former_package():
+    with pytest.raises(AttributeError, match=r"'Multimarginal'; see interpolants\.generative\.multimarginal"):
+        interpolants.methods.Multimarginal  # noqa: B018
 
 
 def test_a_name_that_changed_is_named():

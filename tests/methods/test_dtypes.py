@@ -9,7 +9,6 @@ from interpolants.methods import (
     FlowMap,
     InterpolantSB,
     LatentGenerator,
-    Multimarginal,
     Rectification,
 )
 
@@ -18,7 +17,6 @@ SMALL = {"kind": "mlp", "width": 8, "depth": 1}
 BRIDGES = {
     "rectification": lambda: Rectification(net=SMALL, **FEW, n_steps=4),
     "gradient": lambda: Rectification(net=SMALL, **FEW, n_steps=4, gradient=True),
-    "multimarginal": lambda: Multimarginal(latent=0.5, net=SMALL, **FEW),
 }
 
 

@@ -29,7 +29,6 @@ from interpolants.methods import (
     GaussianFit,
     LatentGenerator,
     LightSB,
-    Multimarginal,
     Rectification,
 )
 from interpolants.nets import MLP
@@ -241,7 +240,6 @@ METHODS = [
     LatentGenerator,
     Forecaster,
     Rectification,
-    Multimarginal,
 ]
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from types import ModuleType
 
 from interpolants.foundations.renamed import RENAMED
+from interpolants.foundations.rings import RINGS
 
 _PACKAGE = Path(__file__).parents[1]
-_RINGS = ("apps", "sciml")
 
 
 class MovedModules:
@@ -37,7 +37,7 @@ class MovedModules:
                 f"No {last!r} in {package!r}; it was renamed to {RENAMED[last]!r}", name=last
             )
         defined = re.compile(rf"^(?:class|def) {last}\b|^{last} =", re.MULTILINE)
-        files = [file for ring in _RINGS for file in sorted((_PACKAGE / ring).rglob("*.py"))]
+        files = [file for ring in RINGS for file in sorted((_PACKAGE / ring).rglob("*.py"))]
         homes = [file for file in files if file.stem == last] or [
             file for file in files if defined.search(file.read_text(encoding="utf-8"))
         ]

@@ -6,10 +6,6 @@ from interpolants.foundations.cards import carded
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.flow_map.rules import RULES, AverageVelocity
 from interpolants.methods.forecaster import Forecaster
-from interpolants.methods.multimarginal.cheapest_route import cheapest_route
-from interpolants.methods.multimarginal.multimarginal import Multimarginal
-from interpolants.methods.multimarginal.route_fields import RouteFields
-from interpolants.methods.multimarginal.routes import Curve, Route, Straight, Waypoints
 from interpolants.methods.rectification.rectification import FlowNumbers, Rectification
 from interpolants.methods.rectification.rounds import one_step, rectified_pairs
 from interpolants.methods.rectification.straightness import Straightness, straightness
@@ -31,7 +27,6 @@ __all__ = [
     "RULES",
     "AverageVelocity",
     "Climatology",
-    "Curve",
     "CoupledEnds",
     "DriftFields",
     "EntropicSB",
@@ -42,19 +37,13 @@ __all__ = [
     "LearntBridge",
     "LearntInterpolant",
     "LightSB",
-    "Multimarginal",
     "Persistence",
     "PriorRestoration",
     "Rectification",
     "Restoration",
-    "Route",
-    "RouteFields",
-    "Straight",
     "SchrodingerBridge",
     "Straightness",
     "TokenBridge",
-    "Waypoints",
-    "cheapest_route",
     "one_step",
     "rectified_pairs",
     "straightness",

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.methods import Multimarginal, cheapest_route
+from interpolants.generative.multimarginal.cheapest_route import cheapest_route
+from interpolants.generative.multimarginal.multimarginal import Multimarginal
 
 SPREADS = torch.tensor([1.0, 1.0, 3.0])
 

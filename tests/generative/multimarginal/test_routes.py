@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.methods.multimarginal.routes import (
+from interpolants.generative.multimarginal.routes import (
     Curve,
     RoutePath,
     Straight,

@@ -1,6 +1,6 @@
 """Learning the conditional means of K densities over the whole simplex: network, batches and loss.
 
-Letters: as in :mod:`interpolants.methods.multimarginal.multimarginal`.
+Letters: as in :mod:`interpolants.generative.multimarginal.multimarginal`.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from interpolants.couplings.paired import Paired
 from interpolants.foundations.ops import expand_like, sum_event
 from interpolants.foundations.remembered import Remembered
-from interpolants.methods.multimarginal.routes import latent_variance
+from interpolants.generative.multimarginal.routes import latent_variance
 from interpolants.nets.build import choose_net
 from interpolants.nets.embeddings import FourierTime
 

@@ -25,9 +25,14 @@ from interpolants.framework.frames import Standard
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.methods.multimarginal.route_fields import RouteFields
-from interpolants.methods.multimarginal.routes import check_simplex, choose_route
-from interpolants.methods.multimarginal.simplex_learning import SimplexBatches, SimplexLoss, SimplexNet, blend
+from interpolants.generative.multimarginal.route_fields import RouteFields
+from interpolants.generative.multimarginal.routes import check_simplex, choose_route
+from interpolants.generative.multimarginal.simplex_learning import (
+    SimplexBatches,
+    SimplexLoss,
+    SimplexNet,
+    blend,
+)
 from interpolants.methods.parts.choices import choose_coupling
 from interpolants.methods.parts.columns import warn_about_columns, warn_about_noise, warn_about_units
 from interpolants.methods.parts.learning import in_one_precision
@@ -137,7 +142,7 @@ class Multimarginal(Trained):
         Args:
             source: Density at t = 0.
             target: Density at t = 1.
-            route: See :func:`interpolants.methods.multimarginal.routes.choose_route`.
+            route: See :func:`interpolants.generative.multimarginal.routes.choose_route`.
         """
         way = choose_route(route, source, target, self.densities)
         return RouteFields(self.fitted_state("fields")["net"], way, self.latent)
@@ -198,7 +203,7 @@ class Multimarginal(Trained):
             x: Points ``(n, *D)`` of density ``source`` (of ``target`` when ``reverse``).
             source: Where the route begins.
             target: Where it ends.
-            route: See :func:`interpolants.methods.multimarginal.routes.choose_route`.
+            route: See :func:`interpolants.generative.multimarginal.routes.choose_route`.
             reverse: Run the route backwards.
             eps: Noise level; above zero it needs ``latent > 0``.
             seed: Seed of the noise.

@@ -15,10 +15,10 @@ from interpolants.dynamics import sample
 from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
 from interpolants.framework import stored
 from interpolants.framework.method import load
-from interpolants.methods.multimarginal.multimarginal import Multimarginal
-from interpolants.methods.multimarginal.route_fields import RouteFields
-from interpolants.methods.multimarginal.routes import Straight, latent_variance
-from interpolants.methods.multimarginal.simplex_learning import (
+from interpolants.generative.multimarginal.multimarginal import Multimarginal
+from interpolants.generative.multimarginal.route_fields import RouteFields
+from interpolants.generative.multimarginal.routes import Straight, latent_variance
+from interpolants.generative.multimarginal.simplex_learning import (
     SimplexBatches,
     SimplexLoss,
     SimplexNet,

@@ -1,6 +1,6 @@
 """Fields along a route across the simplex, from heads that know all of it.
 
-Letters: as in :mod:`interpolants.methods.multimarginal.multimarginal`.
+Letters: as in :mod:`interpolants.generative.multimarginal.multimarginal`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from interpolants.fields.protocol import QUANTITIES, Fields
 from interpolants.foundations.errors import NotIdentifiableError, invalid, nearest
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
-from interpolants.methods.multimarginal.routes import Route, RoutePath
+from interpolants.generative.multimarginal.routes import Route, RoutePath
 
 SimplexField = Callable[[Tensor, Tensor], Tensor]
 

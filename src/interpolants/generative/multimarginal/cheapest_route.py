@@ -10,9 +10,9 @@ from torch import Tensor
 
 from interpolants.foundations.checks import whole
 from interpolants.foundations.randomness import generator as seeded
-from interpolants.methods.multimarginal.multimarginal import Multimarginal
-from interpolants.methods.multimarginal.route_fields import RouteFields
-from interpolants.methods.multimarginal.routes import Curve, Straight, choose_route
+from interpolants.generative.multimarginal.multimarginal import Multimarginal
+from interpolants.generative.multimarginal.route_fields import RouteFields
+from interpolants.generative.multimarginal.routes import Curve, Straight, choose_route
 
 
 def cheapest_route(
