@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.objectives import MarginalLikelihood
+from interpolants.generative.latent_generator.marginal import MarginalLikelihood
 from interpolants.problems import SubspaceGaussian
 
 F64 = torch.float64

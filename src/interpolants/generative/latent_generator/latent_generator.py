@@ -21,11 +21,11 @@ from interpolants.framework.frames import Standard, constant_columns
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
+from interpolants.generative.latent_generator.marginal import MarginalLikelihood
 from interpolants.likelihood.result import LogProb
 from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.methods.parts.learning import in_one_precision
 from interpolants.nets.perceptron import Perceptron
-from interpolants.objectives.marginal import MarginalLikelihood
 from interpolants.training.instance_noise import InstanceNoise
 from interpolants.training.pairs import finished
 from interpolants.training.settings import TrainSettings

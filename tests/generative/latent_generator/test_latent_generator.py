@@ -10,8 +10,8 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework import stored
 from interpolants.framework.capabilities import NotAbleError
+from interpolants.generative.latent_generator.latent_generator import LatentGenerator
 from interpolants.likelihood import compare_log_prob
-from interpolants.methods import LatentGenerator
 from interpolants.metrics import codimension_slope
 from interpolants.problems import ClosedCurve
 from interpolants.training.instance_noise import InstanceNoise
