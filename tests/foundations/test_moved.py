@@ -18,6 +18,11 @@ def test_a_module_that_moved_is_named():
         importlib.import_module("interpolants.data.no_such_module")
 
 
+def test_a_package_that_became_a_room_is_named():
+    with pytest.raises(ModuleNotFoundError, match=r"see interpolants\.generative\.schrodinger$"):
+        importlib.import_module("interpolants.methods.schrodinger.light_sb")
+
+
 def test_a_member_that_moved_is_named():
     with pytest.raises(ImportError, match=f"No 'Tracks' {TRACKS}"):
         from interpolants.data import Tracks  # noqa: F401

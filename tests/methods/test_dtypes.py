@@ -5,9 +5,7 @@ import torch
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods import (
-    EntropicSB,
     FlowMap,
-    InterpolantSB,
     Rectification,
 )
 
@@ -39,12 +37,10 @@ def test_the_network_is_of_the_type_of_the_samples(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("name", [*BRIDGES, "flow_map", "entropic_sb", "interpolant_sb"])
+@pytest.mark.parametrize("name", [*BRIDGES, "flow_map"])
 def test_no_network_is_learnt_in_half_precision(name, dtype):
     more = {
         "flow_map": lambda: FlowMap(net=SMALL, **FEW),
-        "entropic_sb": lambda: EntropicSB(net=SMALL, **FEW),
-        "interpolant_sb": lambda: InterpolantSB(net=SMALL, **FEW),
     }
     x0, x1 = torch.zeros(40, 2, dtype=dtype), torch.ones(40, 2, dtype=dtype)
     with pytest.raises(InvalidInputError, match=rf"x\d must be float32 or float64, .* got {dtype}\. Pass x"):

@@ -14,7 +14,6 @@ from interpolants.foundations.tell import DataWarning
 from interpolants.methods import (
     FlowMap,
     Forecaster,
-    InterpolantSB,
     PriorRestoration,
     Rectification,
     Restoration,
@@ -81,12 +80,6 @@ def test_units_of_conditions_of_a_restoration_do_not_matter():
     assert_close(made[0], made[1])
 
 
-def test_a_common_unit_of_a_schroedinger_bridge_does_not_matter():
-    fits = {k: InterpolantSB(eps=0.5 * k**2, **QUICK).fit(X0 * k, X1 * k) for k in (1.0, 2.0**12)}
-    made = [fit.sample(8, seed=0, n_steps=4) / k for k, fit in fits.items()]
-    assert_close(made[0], made[1], rtol=1e-4, atol=1e-4)
-
-
 @pytest.mark.parametrize(
     "fit",
     [
@@ -102,11 +95,6 @@ def test_a_common_unit_of_a_schroedinger_bridge_does_not_matter():
 def test_other_units_than_one_are_named(fit, scale):
     with pytest.warns(DataWarning, match=r"has mean .* is learnt in these units\. Standardise before fit"):
         fit(torch.tensor([1.0, scale], dtype=F64))
-
-
-def test_columns_of_unlike_size_are_named_where_distances_are_the_problem():
-    with pytest.warns(DataWarning, match=r"column 1 of x1 varies by .* distances see the larger alone"):
-        InterpolantSB(eps=0.5, **QUICK).fit(X0, X1 * torch.tensor([1.0, 1e3], dtype=F64))
 
 
 def test_flows_and_costs_of_a_rectification_are_in_data_units():
@@ -147,7 +135,6 @@ def test_a_rectification_of_other_units_is_kept(tmp_path):
         lambda x: Bridge("one_sided_linear", held_out=0, **QUICK).fit(x1=x, progress=False),
         lambda x: FlowMap(**QUICK).fit(odd_rows(1), x),
         lambda x: Forecaster(**QUICK).fit(odd_rows(1), x),
-        lambda x: InterpolantSB(eps=0.5, **QUICK).fit(odd_rows(1), x),
         lambda x: Rectification(n_steps=2, **QUICK).fit(odd_rows(1), x),
         lambda x: Restoration(**QUICK).fit(x),
         lambda x: PriorRestoration(torch.ones(1, 3, dtype=F64), **QUICK).fit(x),

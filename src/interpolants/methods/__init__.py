@@ -12,12 +12,6 @@ from interpolants.methods.rectification.straightness import Straightness, straig
 from interpolants.methods.restoration.prior_restoration import PriorRestoration
 from interpolants.methods.restoration.restoration import Restoration
 from interpolants.methods.rivals.forecasts import Climatology, Persistence
-from interpolants.methods.schrodinger.bridge import CoupledEnds, LearntBridge, SchrodingerBridge
-from interpolants.methods.schrodinger.drifts import DriftFields
-from interpolants.methods.schrodinger.entropic_sb import EntropicSB
-from interpolants.methods.schrodinger.interpolant_sb import InterpolantSB
-from interpolants.methods.schrodinger.learnt_interpolant import LearntInterpolant
-from interpolants.methods.schrodinger.light_sb import LightSB
 from interpolants.methods.token_bridge import TokenBridge
 
 if not TYPE_CHECKING:
@@ -27,21 +21,13 @@ __all__ = [
     "RULES",
     "AverageVelocity",
     "Climatology",
-    "CoupledEnds",
-    "DriftFields",
-    "EntropicSB",
     "FlowMap",
     "FlowNumbers",
     "Forecaster",
-    "InterpolantSB",
-    "LearntBridge",
-    "LearntInterpolant",
-    "LightSB",
     "Persistence",
     "PriorRestoration",
     "Rectification",
     "Restoration",
-    "SchrodingerBridge",
     "Straightness",
     "TokenBridge",
     "one_step",

@@ -12,7 +12,6 @@ from interpolants.problems.gaussian_mixture import (
     paper_mixture,
     random_mixture,
 )
-from interpolants.problems.light_schrodinger import EOTMixturePair, MixtureSchrodingerBridge
 from interpolants.problems.linear_gaussian import LinearGaussian, ObservedSample
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge, MixtureFields
 from interpolants.problems.noisy_lorenz import NoisyLorenz
@@ -38,7 +37,6 @@ __all__ = [
     "Checkerboard",
     "CheckerboardBridge",
     "CheckerboardFields",
-    "EOTMixturePair",
     "EightGaussians",
     "EmpiricalBridge",
     "EmpiricalFields",
@@ -50,7 +48,6 @@ __all__ = [
     "LinearGaussian",
     "MarkovTokens",
     "MixtureFields",
-    "MixtureSchrodingerBridge",
     "MixtureTransition",
     "Moons",
     "NoisyLorenz",

@@ -268,11 +268,18 @@ def test_bad_settings_and_data_are_refused_and_shown(make, message):
         make()
 
 
+class LearntCoupling(Independent):
+    """A toy that must see two sample sets first."""
+
+    def fit(self, x0, x1):
+        return self
+
+
 def test_a_coupling_that_must_be_learnt_is_refused():
     with pytest.raises(
-        InvalidInputError, match="must need no fit: it pairs every density, got LightCoupling"
+        InvalidInputError, match="must need no fit: it pairs every density, got LearntCoupling"
     ):
-        Multimarginal(coupling="light_coupling")
+        Multimarginal(coupling=LearntCoupling())
 
 
 FEW = {"densities": 3, "net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 4, "batch_size": 8}

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from interpolants.couplings.light_plan import LightPlan, check_eps
 from interpolants.fields.protocol import as_time
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator as keyed
+from interpolants.generative.schrodinger.couplings.light_plan import LightPlan, check_eps
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.schrodinger import PairedSample
 

@@ -3,7 +3,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.foundations.kmeans import kmeans
+from interpolants.generative.schrodinger.kmeans import kmeans
 
 
 def test_clusters_far_apart_are_found(generator):

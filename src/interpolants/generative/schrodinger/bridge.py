@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
-from interpolants.couplings.light_plan import check_eps
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import as_time
 from interpolants.foundations.checks import whole
@@ -23,10 +22,16 @@ from interpolants.framework.frames import Standard
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.trained import Trained
+from interpolants.generative.schrodinger.couplings.light_plan import check_eps
+from interpolants.generative.schrodinger.drifts import (
+    LARGEST_AFFINE,
+    AffineAndNet,
+    DriftFields,
+    drift_targets,
+)
 from interpolants.methods.parts.columns import warn_about_columns, warn_about_ratios
 from interpolants.methods.parts.learning import in_one_precision
 from interpolants.methods.parts.start_points import StartPoints
-from interpolants.methods.schrodinger.drifts import LARGEST_AFFINE, AffineAndNet, DriftFields, drift_targets
 from interpolants.nets.build import choose_net
 
 STEPS = 100

@@ -24,23 +24,23 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from interpolants.couplings.light_coupling import PlanCoupling
-from interpolants.couplings.light_plan import LightPlan
-from interpolants.couplings.light_settings import LightTraining
-from interpolants.couplings.light_training import fit_light_plan
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.randomness import BlockNoise, generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import constant_columns
 from interpolants.framework.stages import Run
-from interpolants.methods.schrodinger.bridge import (
+from interpolants.generative.schrodinger.bridge import (
     SchrodingerBridge,
     check_times,
     energy_and_residual,
     probe_count,
 )
-from interpolants.methods.schrodinger.drifts import DriftFields
+from interpolants.generative.schrodinger.couplings.light_coupling import PlanCoupling
+from interpolants.generative.schrodinger.couplings.light_plan import LightPlan
+from interpolants.generative.schrodinger.couplings.light_settings import LightTraining
+from interpolants.generative.schrodinger.couplings.light_training import fit_light_plan
+from interpolants.generative.schrodinger.drifts import DriftFields
 from interpolants.objectives.times import StratifiedTimes
 
 # Streams of one seed, beside those of ``dynamics``.

@@ -5,8 +5,8 @@ from torch.testing import assert_close
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.methods.schrodinger.bridge import SchrodingerBridge, energy_and_residual
-from interpolants.methods.schrodinger.drifts import DriftFields, EndsFrame, FramedDrifts
+from interpolants.generative.schrodinger.bridge import SchrodingerBridge, energy_and_residual
+from interpolants.generative.schrodinger.drifts import DriftFields, EndsFrame, FramedDrifts
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
 
 F64 = torch.float64

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from interpolants.couplings.light_plan import LightPlan, check_eps
-from interpolants.couplings.light_search import Ends, Row, Search
-from interpolants.couplings.light_settings import LightTraining
 from interpolants.foundations.checks import finite
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import generator as keyed
+from interpolants.generative.schrodinger.couplings.light_plan import LightPlan, check_eps
+from interpolants.generative.schrodinger.couplings.light_search import Ends, Row, Search
+from interpolants.generative.schrodinger.couplings.light_settings import LightTraining
 
 _MOST_HELD_OUT = 10_000
 

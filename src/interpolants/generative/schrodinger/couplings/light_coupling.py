@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interpolants.couplings.light_plan import LightPlan, check_eps
-from interpolants.couplings.light_settings import LightTraining
-from interpolants.couplings.light_training import fit_light_plan
 from interpolants.couplings.pairs import Cond, Pairs, check_pairing
 from interpolants.foundations.errors import invalid
+from interpolants.generative.schrodinger.couplings.light_plan import LightPlan, check_eps
+from interpolants.generative.schrodinger.couplings.light_settings import LightTraining
+from interpolants.generative.schrodinger.couplings.light_training import fit_light_plan
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ from interpolants.foundations.ops import expand_like
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.stages import Run
-from interpolants.methods.schrodinger.bridge import LearntBridge, energy_and_residual, probe_count
-from interpolants.methods.schrodinger.drifts import DriftFields, EndsFrame, FramedDrifts, matching_loss
-from interpolants.methods.schrodinger.plan_drifts import PlanDrifts, entropic_plan
+from interpolants.generative.schrodinger.bridge import LearntBridge, energy_and_residual, probe_count
+from interpolants.generative.schrodinger.drifts import DriftFields, EndsFrame, FramedDrifts, matching_loss
+from interpolants.generative.schrodinger.plan_drifts import PlanDrifts, entropic_plan
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.training.pairs import PairBatches, finished
 

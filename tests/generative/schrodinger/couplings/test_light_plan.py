@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.couplings import LightPlan
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.generative.schrodinger.couplings.light_plan import LightPlan
 
 F64 = torch.float64
 KINDS = ("diagonal", "full")

@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.couplings import LightPlan, LightTraining, fit_light_plan
-from interpolants.couplings.light_model import Coordinates, Model, loss, sums_of
-from interpolants.couplings.light_search import Alternation, between, riccati
 from interpolants.foundations.errors import DivergedError, InvalidInputError
+from interpolants.generative.schrodinger.couplings.light_model import Coordinates, Model, loss, sums_of
+from interpolants.generative.schrodinger.couplings.light_plan import LightPlan
+from interpolants.generative.schrodinger.couplings.light_search import Alternation, between, riccati
+from interpolants.generative.schrodinger.couplings.light_settings import LightTraining
+from interpolants.generative.schrodinger.couplings.light_training import fit_light_plan
 
 F64 = torch.float64
 METHODS = ("lbfgs", "em", "adam")

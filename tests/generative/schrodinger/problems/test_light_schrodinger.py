@@ -2,14 +2,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.couplings import LightPlan
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.problems import (
+from interpolants.generative.schrodinger.couplings.light_plan import LightPlan
+from interpolants.generative.schrodinger.problems.light_schrodinger import (
     EOTMixturePair,
-    GaussianSchrodingerBridge,
     MixtureSchrodingerBridge,
-    get_problem,
 )
+from interpolants.problems import GaussianSchrodingerBridge, get_problem
 
 F64 = torch.float64
 

@@ -26,16 +26,16 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.randomness import generator
 from interpolants.framework.stages import Run
-from interpolants.methods.parts.choices import choose_coupling
-from interpolants.methods.schrodinger.bridge import LearntBridge, energy_and_residual, probe_count
-from interpolants.methods.schrodinger.drifts import (
+from interpolants.generative.schrodinger.bridge import LearntBridge, energy_and_residual, probe_count
+from interpolants.generative.schrodinger.drifts import (
     LARGEST_AFFINE,
     DriftFields,
     EndsFrame,
     FramedDrifts,
     matching_loss,
 )
-from interpolants.methods.schrodinger.learnt_interpolant import LearntInterpolant
+from interpolants.generative.schrodinger.learnt_interpolant import LearntInterpolant
+from interpolants.methods.parts.choices import choose_coupling
 from interpolants.nets.build import choose_net
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.training.pairs import PairBatches, finished

@@ -7,8 +7,8 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework import stored
 from interpolants.framework.method import load
-from interpolants.methods.schrodinger.entropic_sb import EntropicSB
-from interpolants.methods.schrodinger.plan_drifts import PlanDrifts, entropic_plan
+from interpolants.generative.schrodinger.entropic_sb import EntropicSB
+from interpolants.generative.schrodinger.plan_drifts import PlanDrifts, entropic_plan
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
 
 F64 = torch.float64

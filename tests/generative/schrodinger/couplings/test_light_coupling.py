@@ -2,8 +2,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.couplings import LightCoupling, LightPlan, PlanCoupling, UnfittedCoupling, get_coupling
+from interpolants.couplings import UnfittedCoupling, get_coupling
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.generative.schrodinger.couplings.light_coupling import LightCoupling, PlanCoupling
+from interpolants.generative.schrodinger.couplings.light_plan import LightPlan
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.training.pairs import PairBatches
 

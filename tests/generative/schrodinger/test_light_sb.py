@@ -12,11 +12,14 @@ from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework import stored
 from interpolants.framework.method import load
-from interpolants.methods import LightSB
-from interpolants.methods.schrodinger.light_sb import kinetic_energy
+from interpolants.generative.schrodinger.light_sb import LightSB, kinetic_energy
+from interpolants.generative.schrodinger.problems.light_schrodinger import (
+    EOTMixturePair,
+    MixtureSchrodingerBridge,
+)
 from interpolants.metrics import cbw2_uvp
 from interpolants.paths import BrownianEnvelope, Linear
-from interpolants.problems import EOTMixturePair, GaussianSchrodingerBridge, MixtureSchrodingerBridge
+from interpolants.problems import GaussianSchrodingerBridge
 
 F64 = torch.float64
 EXACT = MixtureSchrodingerBridge.random(0, 2, 0.25)
@@ -269,3 +272,8 @@ def test_a_fit_that_is_killed_between_the_directions_goes_on(tmp_path):
     )
     assert seen == ["backwards"]
     assert stored.fingerprint(again.state) == stored.fingerprint(LightSB(**FEW).fit(x0, x1).state)
+
+
+def test_a_former_name_is_refused_with_what_takes_its_place():
+    with pytest.raises(AttributeError, match="The bridge itself"):
+        getattr(LightSB(), "result")  # noqa: B009

@@ -10,9 +10,9 @@ from interpolants.couplings import MinibatchOT
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework import stored
 from interpolants.framework.method import load
-from interpolants.methods.schrodinger.drifts import matching_loss
-from interpolants.methods.schrodinger.interpolant_sb import InterpolantSB, MaxMin
-from interpolants.methods.schrodinger.learnt_interpolant import LearntInterpolant, bubbles
+from interpolants.generative.schrodinger.drifts import matching_loss
+from interpolants.generative.schrodinger.interpolant_sb import InterpolantSB, MaxMin
+from interpolants.generative.schrodinger.learnt_interpolant import LearntInterpolant, bubbles
 from interpolants.nets.build import choose_net
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
 

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from interpolants.couplings.light_model import Coordinates, Model, Sums, loss, sums_of
-from interpolants.couplings.light_settings import LightTraining
 from interpolants.foundations.errors import DivergedError
-from interpolants.foundations.kmeans import kmeans
+from interpolants.generative.schrodinger.couplings.light_model import Coordinates, Model, Sums, loss, sums_of
+from interpolants.generative.schrodinger.couplings.light_settings import LightTraining
+from interpolants.generative.schrodinger.kmeans import kmeans
 
 Row = dict[str, float]
 
