@@ -9,7 +9,7 @@ from mutants.operators import changes
 
 PACKAGE = Path("src/interpolants")
 CORE = ("paths", "fields", "objectives", "dynamics", "solvers", "likelihood", "couplings", "guidance", "discrete",
-        "acceleration", "diagnostics", "kernels", "operators", "pde", "nets", "metrics", "training",
+        "diagnostics", "kernels", "operators", "pde", "nets", "metrics", "training",
         "problems")  # fmt: skip
 ROOMS = ("methods", "apps", "sciml", "generative")
 PER_MODULE, PER_ROOM_MODULE, FEWEST = 5, 1, 3

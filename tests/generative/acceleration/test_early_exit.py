@@ -9,11 +9,12 @@ from torch import nn
 from torch.testing import assert_close
 
 from digits_net import digits
-from interpolants.acceleration.exit_heads import ExitHeads
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.methods import Bridge, EarlyExit
-from interpolants.methods.early_exit.exit_training import ExitLoss, ExitProblem, calibrated
+from interpolants.generative.acceleration.early_exit import EarlyExit
+from interpolants.generative.acceleration.exit_heads import ExitHeads
+from interpolants.generative.acceleration.exit_training import ExitLoss, ExitProblem, calibrated
+from interpolants.methods import Bridge
 from interpolants.nets import MLP
 from interpolants.paths import VP
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from interpolants.acceleration.key_steps import key_steps, keys_by_change
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.generative.acceleration.key_steps import key_steps, keys_by_change
 
 
 @pytest.mark.parametrize("size", [1.0, 0.3, 1e-5, 0.0])

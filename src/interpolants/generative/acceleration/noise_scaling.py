@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from interpolants.acceleration.time_shift import TimeShift, from_ends
 from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import positive
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
+from interpolants.generative.acceleration.time_shift import TimeShift, from_ends
 from interpolants.paths.path import SpatiallyLinearPath
 
 

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interpolants.acceleration.exit_heads import ExitHeads
 from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.fields.protocol import Fields
 from interpolants.foundations import trees
@@ -30,6 +29,7 @@ from interpolants.foundations.invariance import VECTOR, whole_rows
 from interpolants.foundations.ops import mean_event
 from interpolants.foundations.row_times import bare
 from interpolants.foundations.types import Condition
+from interpolants.generative.acceleration.exit_heads import ExitHeads
 from interpolants.nets.split import LayeredNet, module_in_training
 
 CRITERIA = ("absolute", "relative", "gap")

@@ -7,8 +7,6 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Generator, Tensor, nn
 
-from interpolants.acceleration.exit_heads import ExitHeads
-from interpolants.acceleration.layer_exit import CRITERIA, LayerExit, StaticExit, layered, weights_hash
 from interpolants.dynamics.modifiers import Modifier
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.fields.learned import LearnedFields
@@ -22,8 +20,16 @@ from interpolants.framework.frames import Frame, FramedFields
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
+from interpolants.generative.acceleration.exit_heads import ExitHeads
+from interpolants.generative.acceleration.exit_training import WEIGHTINGS, ExitLoss, ExitProblem, calibrated
+from interpolants.generative.acceleration.layer_exit import (
+    CRITERIA,
+    LayerExit,
+    StaticExit,
+    layered,
+    weights_hash,
+)
 from interpolants.methods.bridge.bridge import Bridge
-from interpolants.methods.early_exit.exit_training import WEIGHTINGS, ExitLoss, ExitProblem, calibrated
 from interpolants.methods.parts.choices import choose_coupling
 from interpolants.methods.parts.learning import in_one_precision
 from interpolants.methods.parts.start_points import StartPoints

@@ -4,18 +4,18 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.acceleration.exit_heads import ExitHeads
-from interpolants.acceleration.layer_exit import (
+from interpolants.dynamics import sample
+from interpolants.fields import LearnedFields, Preconditioned
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.invariance import VECTOR, whole_rows
+from interpolants.generative.acceleration.exit_heads import ExitHeads
+from interpolants.generative.acceleration.layer_exit import (
     LayerExit,
     StaticExit,
     _interpolated,
     run_layers,
     weights_hash,
 )
-from interpolants.dynamics import sample
-from interpolants.fields import LearnedFields, Preconditioned
-from interpolants.foundations.errors import InvalidInputError
-from interpolants.foundations.invariance import VECTOR, whole_rows
 from interpolants.guidance import ClassifierFree
 from interpolants.nets import MLP, ImageTransformer, UNet
 from interpolants.paths import OneSidedLinear

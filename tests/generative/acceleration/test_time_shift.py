@@ -9,8 +9,13 @@ import torch
 from torch.testing import assert_close
 from torture.bits import worn
 
-from interpolants.acceleration.noise_scaling import NoiseScaling
-from interpolants.acceleration.time_shift import (
+from interpolants.dynamics import sample
+from interpolants.fields import LearnedFields
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.tell import FitWarning
+from interpolants.generative.acceleration.noise_scaling import NoiseScaling
+from interpolants.generative.acceleration.time_shift import (
     TimeShift,
     exposure_bias,
     from_ends,
@@ -18,11 +23,6 @@ from interpolants.acceleration.time_shift import (
     tune_time_shift,
     variance_within,
 )
-from interpolants.dynamics import sample
-from interpolants.fields import LearnedFields
-from interpolants.foundations.errors import InvalidInputError
-from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.tell import FitWarning
 from interpolants.methods import Bridge
 from interpolants.nets import MLP
 from interpolants.paths import VP, Linear, OneSidedLinear, OneSidedTrigonometric

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from interpolants.acceleration.key_steps import AUTO, Keys, key_steps
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import inner_net
 from interpolants.foundations.types import Condition
+from interpolants.generative.acceleration.key_steps import AUTO, Keys, key_steps
 from interpolants.nets.split import SplitNet
 
 

@@ -4,9 +4,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from interpolants.acceleration.feature_observer import FeatureObserver, feature_change
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
+from interpolants.generative.acceleration.feature_observer import FeatureObserver, feature_change
 from interpolants.nets import MLP, UNet
 from interpolants.paths import Linear, OneSidedLinear
 from stirred_nets import stirred

@@ -5,8 +5,8 @@ import re
 import pytest
 import torch
 
-from interpolants.acceleration.cost_model import PropagationCost, propagation_cost
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.generative.acceleration.cost_model import PropagationCost, propagation_cost
 from interpolants.nets import MLP, UNet
 
 

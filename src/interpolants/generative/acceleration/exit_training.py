@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
-from interpolants.acceleration.exit_heads import ExitHeads
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import invalid
@@ -19,6 +18,7 @@ from interpolants.foundations.inner_nets import inner_net, with_inner_net
 from interpolants.foundations.ops import expand_like, mean_event, sum_event
 from interpolants.foundations.row_times import TakesOneTime
 from interpolants.foundations.types import Condition
+from interpolants.generative.acceleration.exit_heads import ExitHeads
 from interpolants.nets.embeddings import drop_condition
 from interpolants.nets.split import LayeredNet
 from interpolants.objectives.joint import JointLoss, joint_loss

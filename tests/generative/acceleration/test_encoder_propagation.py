@@ -9,14 +9,17 @@ from torch import nn
 from torch.testing import assert_close
 
 from digits_net import digits, digits_fields
-from interpolants.acceleration.encoder_propagation import EncoderPropagation, tune_encoder_propagation
-from interpolants.acceleration.feature_observer import FeatureObserver, feature_change
-from interpolants.acceleration.key_steps import key_steps
-from interpolants.acceleration.prior_noise import PriorNoise
 from interpolants.dynamics import Langevin, sample
 from interpolants.fields import LearnedFields, Preconditioned
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.tell import SettingWarning
+from interpolants.generative.acceleration.encoder_propagation import (
+    EncoderPropagation,
+    tune_encoder_propagation,
+)
+from interpolants.generative.acceleration.feature_observer import FeatureObserver, feature_change
+from interpolants.generative.acceleration.key_steps import key_steps
+from interpolants.generative.acceleration.prior_noise import PriorNoise
 from interpolants.guidance import ClassifierFree
 from interpolants.metrics import frechet_distance
 from interpolants.nets import MLP, ImageTransformer, MLPUNet, UNet

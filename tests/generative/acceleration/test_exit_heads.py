@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.acceleration.exit_heads import ESTIMATES, ExitHeads
+from interpolants.generative.acceleration.exit_heads import ESTIMATES, ExitHeads
 from interpolants.nets import ImageTransformer
 from interpolants.nets.embeddings import FourierTime
 

@@ -17,8 +17,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from interpolants.acceleration.feature_observer import FeatureObserver, feature_change
-from interpolants.acceleration.key_steps import AUTO, Keys, check_keys, key_steps, keys_by_change
 from interpolants.dynamics.modifiers import Modifier, Trial, Work
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import one_of, whole
@@ -28,6 +26,8 @@ from interpolants.foundations.inner_nets import inner_net
 from interpolants.foundations.row_times import bare
 from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.foundations.types import Condition, take_rows
+from interpolants.generative.acceleration.feature_observer import FeatureObserver, feature_change
+from interpolants.generative.acceleration.key_steps import AUTO, Keys, check_keys, key_steps, keys_by_change
 from interpolants.nets.split import Features, RefreshingNet, SplitNet, module_in_training
 
 _WHO = "EncoderPropagation"
