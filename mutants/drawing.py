@@ -8,7 +8,7 @@ from mutants.mutant import Mutant
 from mutants.operators import changes
 
 PACKAGE = Path("src/interpolants")
-CORE = ("paths", "fields", "objectives", "dynamics", "solvers", "likelihood", "couplings", "guidance", "discrete",
+CORE = ("paths", "fields", "objectives", "dynamics", "solvers", "likelihood", "couplings", "guidance",
         "diagnostics", "kernels", "operators", "pde", "nets", "metrics", "training",
         "problems")  # fmt: skip
 ROOMS = ("methods", "apps", "sciml", "generative")

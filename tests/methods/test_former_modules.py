@@ -9,7 +9,6 @@ from interpolants.methods import (
     PriorRestoration,
     Rectification,
     Restoration,
-    TokenBridge,
 )
 
 
@@ -29,7 +28,6 @@ def test_a_former_module_is_refused_with_the_one_that_takes_its_place(name):
         (PriorRestoration(lambda x: x), "summary", r"residual\(x, observed\)"),
         (Rectification(), "summary", r"compare_flows\(x\)"),
         (Forecaster(), "rollout", r"forecast\(x, members=M, steps=S\)"),
-        (TokenBridge(), "infill", r"complete\(x\)"),
         (Bridge(), "normaliser", "frame"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,

@@ -12,7 +12,6 @@ from interpolants.methods.rectification.straightness import Straightness, straig
 from interpolants.methods.restoration.prior_restoration import PriorRestoration
 from interpolants.methods.restoration.restoration import Restoration
 from interpolants.methods.rivals.forecasts import Climatology, Persistence
-from interpolants.methods.token_bridge import TokenBridge
 
 if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
@@ -29,7 +28,6 @@ __all__ = [
     "Rectification",
     "Restoration",
     "Straightness",
-    "TokenBridge",
     "one_step",
     "rectified_pairs",
     "straightness",

@@ -18,7 +18,6 @@ from interpolants.problems.noisy_lorenz import NoisyLorenz
 from interpolants.problems.ornstein_uhlenbeck import OrnsteinUhlenbeck, Transition
 from interpolants.problems.rotating_mixture import RotatingMixture
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge, PairedSample, SchrodingerFields
-from interpolants.problems.token_sources import MarkovTokens, TokenTable, random_markov, random_table
 from interpolants.problems.toys import (
     Checkerboard,
     EightGaussians,
@@ -46,7 +45,6 @@ __all__ = [
     "GaussianSchrodingerBridge",
     "LabelledSample",
     "LinearGaussian",
-    "MarkovTokens",
     "MixtureFields",
     "MixtureTransition",
     "Moons",
@@ -59,11 +57,8 @@ __all__ = [
     "RotatingMixture",
     "SchrodingerFields",
     "SwissRoll",
-    "TokenTable",
     "Transition",
     "get_problem",
     "paper_mixture",
-    "random_markov",
     "random_mixture",
-    "random_table",
 ]
