@@ -65,7 +65,7 @@ class LatentGenerator(Trained):
         noise: s in the same units, fixed; None learns it. Where it does not end near ``perturb`` or above, training was
             too short.
         first_noise: Where a learnt s starts; 1/2 by quadrature and 2 for the bound when None.
-        estimator: ``"quadrature"`` (one latent) or ``"iwae"``; see ``objectives.MarginalLikelihood``.
+        estimator: ``"quadrature"`` (one latent) or ``"iwae"``; see ``MarginalLikelihood``.
         prior: ``"normal"`` or ``"uniform"``.
         points: Latents per sample in the objective; 256 by quadrature and 8 for the bound when None. The grid of a
             quadrature must be finer than the noise: the length of the curve over ``points``, below ``perturb``.
