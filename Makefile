@@ -34,7 +34,7 @@ demo: $(VENV)/.user                ## Learn bridges between real images and writ
 
 # make test ROOM=weather runs the tests of one room, ROOM=core those of no room.
 ROOM ?=
-OF_ROOM = $(if $(filter core,$(ROOM)),--ignore=tests/apps --ignore=tests/sciml,$(or $(wildcard tests/*/$(ROOM)/.),$(error there is no room $(ROOM))))
+OF_ROOM = $(if $(filter core,$(ROOM)),$(patsubst src/interpolants/%/_defaults.toml,--ignore=tests/%,$(wildcard src/interpolants/*/_defaults.toml)),$(or $(wildcard tests/*/$(ROOM)/.),$(error there is no room $(ROOM))))
 
 # loadfile: the tests of one file stay on one worker and share what its fixtures made. A worker that dies ends the run and
 # is named: a new one might wait for ever.

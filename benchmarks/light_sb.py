@@ -17,13 +17,13 @@ import torch
 
 from benchmarks.overhead import machine
 from benchmarks.timing import compare
-from interpolants.couplings.light_model import Coordinates, Model
-from interpolants.couplings.light_plan import LightPlan
-from interpolants.couplings.light_search import Adam, batch_gradient
-from interpolants.couplings.light_settings import LightTraining
-from interpolants.couplings.light_training import fit_light_plan
+from interpolants.generative.schrodinger.couplings.light_model import Coordinates, Model
+from interpolants.generative.schrodinger.couplings.light_plan import LightPlan
+from interpolants.generative.schrodinger.couplings.light_search import Adam, batch_gradient
+from interpolants.generative.schrodinger.couplings.light_settings import LightTraining
+from interpolants.generative.schrodinger.couplings.light_training import fit_light_plan
+from interpolants.generative.schrodinger.problems.light_schrodinger import EOTMixturePair
 from interpolants.metrics.bures_uvp import cbw2_uvp
-from interpolants.problems.light_schrodinger import EOTMixturePair
 
 BATCH, STEPS, ROWS = 128, 100, 1024
 # Dimension, components, full covariances.

@@ -11,7 +11,7 @@ import torch
 from gallery.common import HUES, figure, label, main
 from interpolants.data import load
 from interpolants.dynamics import sample
-from interpolants.methods import Multimarginal
+from interpolants.generative.multimarginal import Multimarginal
 
 METHOD = "docs/methods/multimarginal.md"
 FATES = {"cJun": "monocyte", "EKLF": "erythrocyte", "Fli1": "megakaryocyte", "Gfi1": "neutrophil"}

@@ -7,7 +7,7 @@ Contours are the exact density of the end given the start.
 import torch
 
 from gallery.common import HUES, draws, figure, main, plain_axes
-from interpolants.methods import LightSB
+from interpolants.generative.schrodinger import LightSB
 from interpolants.problems import EightGaussians, Moons
 
 METHOD = "docs/methods/light_sb.md"

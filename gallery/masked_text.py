@@ -6,7 +6,7 @@ yet for words. It writes by revealing masks one after the other, and fills gaps.
 
 from gallery.common import HUES, figure, main
 from interpolants.data import load
-from interpolants.methods import TokenBridge
+from interpolants.generative.tokens import TokenBridge
 
 METHOD = "docs/methods/masked_diffusion.md"
 GAPS = "and the lord said unto ______ behold i will ____ thee in the ____"

@@ -9,7 +9,7 @@ import torch
 import interpolants as itp
 from gallery.common import HUES, draws, figure, main, plain_axes
 from interpolants.dynamics import sample
-from interpolants.methods import EntropicSB
+from interpolants.generative.schrodinger import EntropicSB
 from interpolants.problems import EightGaussians, Moons
 
 METHOD = "docs/methods/schrodinger_bridges.md"

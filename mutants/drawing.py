@@ -8,10 +8,10 @@ from mutants.mutant import Mutant
 from mutants.operators import changes
 
 PACKAGE = Path("src/interpolants")
-CORE = ("paths", "fields", "objectives", "dynamics", "solvers", "likelihood", "couplings", "guidance", "discrete",
-        "acceleration", "diagnostics", "kernels", "mcmc", "operators", "pde", "nets", "metrics", "training",
+CORE = ("paths", "fields", "objectives", "dynamics", "solvers", "likelihood", "couplings", "guidance",
+        "diagnostics", "kernels", "operators", "pde", "nets", "metrics", "training",
         "problems")  # fmt: skip
-ROOMS = ("methods", "apps", "sciml")
+ROOMS = ("methods", "apps", "sciml", "generative")
 PER_MODULE, PER_ROOM_MODULE, FEWEST = 5, 1, 3
 
 

@@ -51,7 +51,7 @@ SUBPACKAGES = (
     "problems",
     "objectives",
     "operators",
-    "discrete",
+    "generative.tokens.discrete",
 )
 
 

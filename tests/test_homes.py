@@ -9,13 +9,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from benchmarks import structure
+from mutants import drawing
 
 from interpolants.foundations.cards import load_cards
+from interpolants.foundations.rings import RINGS
 from source_trees import MODULES, SOURCE, module_name, tree_of
 from test_import_contract import imported_modules
 
 ROOT = Path(__file__).parents[1]
-RINGS = ("apps", "sciml")
 CORE = "the core"
 OUTSIDE = ("tests", "studies", "benchmarks", "gallery", "torture")
 
@@ -96,6 +98,12 @@ def named_outside(cards, graph):
         module, _, name = card.entry.partition(":")
         entries[module].add(name)
     return {module for module, names in entries.items() if names & words}
+
+
+def test_all_know_the_same_rings():
+    assert {file.parent.name for file in SOURCE.glob("*/_defaults.toml")} == set(RINGS)
+    assert set(drawing.ROOMS) == {"methods", *RINGS}
+    assert [structure.ring_of(f"interpolants.{ring}.room.part") for ring in RINGS] == list(RINGS)
 
 
 def test_a_part_lives_with_its_room(graph, recipes, named_outside):

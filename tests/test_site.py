@@ -16,6 +16,7 @@ from docs import cards_in_reference, method_pages
 import interpolants
 import interpolants.methods
 from interpolants.foundations.cards import load_cards
+from interpolants.foundations.rings import RINGS
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(interpolants.__file__).parent
@@ -172,7 +173,7 @@ def test_every_subpackage_has_a_page_of_its_names():
 
 @pytest.mark.parametrize(
     "card",
-    [c for c in load_cards("interpolants") if c.entry.split(".")[1] in ("methods", "sciml", "apps")],
+    [c for c in load_cards("interpolants") if c.entry.split(".")[1] in ("methods", *RINGS)],
     ids=lambda card: card.id,
 )
 def test_every_method_and_question_is_in_the_reference(card):

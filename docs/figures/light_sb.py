@@ -13,7 +13,7 @@ def main() -> None:
     """Write ``docs/images/light_sb.png``."""
     from gallery.drawing import HUES, figure, label, legend, save
 
-    from interpolants.methods import LightSB
+    from interpolants.generative.schrodinger.light_sb import LightSB
     from interpolants.problems import EightGaussians, Moons
 
     g = torch.Generator().manual_seed(0)

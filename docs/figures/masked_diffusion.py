@@ -12,17 +12,13 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from interpolants.data import load_kjv
-from interpolants.discrete import (
-    CosineKeep,
-    ExactPosterior,
-    FirstHitting,
-    LinearKeep,
-    Masked,
-    gumbel_cap,
-    truncated_gumbel_distribution,
-)
-from interpolants.problems import MarkovTokens
+from interpolants.generative.tokens.data.text import load_kjv
+from interpolants.generative.tokens.discrete.first_hitting import FirstHitting
+from interpolants.generative.tokens.discrete.paths import Masked
+from interpolants.generative.tokens.discrete.posterior import ExactPosterior
+from interpolants.generative.tokens.discrete.precision import gumbel_cap, truncated_gumbel_distribution
+from interpolants.generative.tokens.discrete.schedules import CosineKeep, LinearKeep
+from interpolants.generative.tokens.problems.token_sources import MarkovTokens
 
 IMAGES = Path(__file__).parents[1] / "images"
 HUES, GREY = ("#0072b2", "#d55e00", "#007d5c"), "#999999"

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from interpolants.dynamics import sample
-from interpolants.methods import RouteFields
-from interpolants.methods.multimarginal.routes import choose_route
+from interpolants.generative.multimarginal.route_fields import RouteFields
+from interpolants.generative.multimarginal.routes import choose_route
 
 IMAGES = Path(__file__).parents[1] / "images"
 HUES, GREY = ("#0072b2", "#d55e00", "#007d5c"), "#777777"

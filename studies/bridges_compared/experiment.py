@@ -19,13 +19,13 @@ from interpolants.data.catalogue import load
 from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
 from interpolants.framework.seeds import MARKERS, Results, Stated, markdown
-from interpolants.methods.schrodinger.bridge import SchrodingerBridge
-from interpolants.methods.schrodinger.entropic_sb import EntropicSB
-from interpolants.methods.schrodinger.interpolant_sb import InterpolantSB
-from interpolants.methods.schrodinger.light_sb import LightSB
+from interpolants.generative.schrodinger.bridge import SchrodingerBridge
+from interpolants.generative.schrodinger.entropic_sb import EntropicSB
+from interpolants.generative.schrodinger.interpolant_sb import InterpolantSB
+from interpolants.generative.schrodinger.light_sb import LightSB
+from interpolants.generative.schrodinger.problems.light_schrodinger import EOTMixturePair
 from interpolants.metrics.bures_uvp import bw2_uvp, cbw2_uvp
 from interpolants.metrics.energy_distance import energy_distance
-from interpolants.problems.light_schrodinger import EOTMixturePair
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
 from studies.common import Study
 from studies.schrodinger.experiment import problem as gaussian

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpolants.acceleration.layer_exit import CRITERIA
 from interpolants.data import load
 from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
 from interpolants.framework.seeds import Results, Stated, markdown
-from interpolants.methods import Bridge, EarlyExit
+from interpolants.generative.acceleration.early_exit import EarlyExit
+from interpolants.generative.acceleration.layer_exit import CRITERIA
+from interpolants.methods import Bridge
 from interpolants.metrics import frechet_distance
 from studies.common import Study
 

@@ -14,16 +14,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.acceleration import EncoderPropagation, PriorNoise, feature_change
-from interpolants.acceleration.cost_model import propagation_cost
-from interpolants.acceleration.encoder_propagation import tune_encoder_propagation
-from interpolants.acceleration.key_steps import key_steps
 from interpolants.data import load
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.seeds import Results, Stated, markdown
+from interpolants.generative.acceleration.cost_model import propagation_cost
+from interpolants.generative.acceleration.encoder_propagation import (
+    EncoderPropagation,
+    tune_encoder_propagation,
+)
+from interpolants.generative.acceleration.feature_observer import feature_change
+from interpolants.generative.acceleration.key_steps import key_steps
+from interpolants.generative.acceleration.prior_noise import PriorNoise
 from interpolants.metrics import frechet_distance
 from interpolants.nets import UNet, build_net
 from interpolants.paths import VP, OneSidedLinear

@@ -12,13 +12,13 @@ from torch import Tensor
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import InterpolantsError
+from interpolants.generative.schrodinger.entropic_sb import EntropicSB
+from interpolants.generative.schrodinger.interpolant_sb import InterpolantSB
+from interpolants.generative.schrodinger.light_sb import LightSB
 from interpolants.likelihood.log_prob import log_prob
 from interpolants.methods.bridge.bridge import Bridge
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.rectification.rectification import Rectification
-from interpolants.methods.schrodinger.entropic_sb import EntropicSB
-from interpolants.methods.schrodinger.interpolant_sb import InterpolantSB
-from interpolants.methods.schrodinger.light_sb import LightSB
 from interpolants.metrics.energy_distance import energy_distance
 from studies.learnt_bridges.problems import Samples
 

@@ -19,32 +19,30 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from interpolants.data import load_kjv
-from interpolants.data.text import SYMBOLS, kjv_chapters
-from interpolants.discrete import (
-    ExactPosterior,
-    FirstHitting,
-    Masked,
-    Posterior,
-    TauLeaping,
-    TokenSampler,
-    effective_temperature,
-    entropy,
-    gumbel_cap,
-    gumbel_draw,
-    nelbo,
-    token_entropy,
-    truncated_gumbel_distribution,
-)
-from interpolants.discrete.nelbo import Form
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
 from interpolants.framework.scores import paired_gap
 from interpolants.framework.seeds import MARKERS, Results, Stated, markdown, shown
-from interpolants.methods import TokenBridge
-from interpolants.metrics import ngram_distance
-from interpolants.problems import MarkovTokens
+from interpolants.generative.tokens.data.text import SYMBOLS, kjv_chapters, load_kjv
+from interpolants.generative.tokens.discrete import nelbo
+from interpolants.generative.tokens.discrete.first_hitting import FirstHitting
+from interpolants.generative.tokens.discrete.nelbo import Form
+from interpolants.generative.tokens.discrete.paths import Masked
+from interpolants.generative.tokens.discrete.posterior import ExactPosterior, Posterior
+from interpolants.generative.tokens.discrete.precision import (
+    effective_temperature,
+    entropy,
+    gumbel_cap,
+    gumbel_draw,
+    token_entropy,
+    truncated_gumbel_distribution,
+)
+from interpolants.generative.tokens.discrete.sampler import TokenSampler
+from interpolants.generative.tokens.discrete.tau_leaping import TauLeaping
+from interpolants.generative.tokens.metrics.ngrams import ngram_distance
+from interpolants.generative.tokens.problems.token_sources import MarkovTokens
+from interpolants.generative.tokens.token_bridge import TokenBridge
 from studies.common import Study
 
 LETTERS = 27

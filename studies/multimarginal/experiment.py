@@ -22,7 +22,7 @@ from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, cloud, strips
 from interpolants.framework.seeds import Results, Stated, markdown
-from interpolants.methods.multimarginal.multimarginal import Multimarginal
+from interpolants.generative.multimarginal.multimarginal import Multimarginal
 from interpolants.metrics import energy_distance, sliced_wasserstein
 from interpolants.problems import EightGaussians, Moons, Rings
 from studies.common import Study

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from interpolants.acceleration import EncoderPropagation, TimeShift
 from interpolants.dynamics import optimise_grid, sample
 from interpolants.fields.protocol import Fields
-from interpolants.methods import Bridge, EarlyExit, FewStep, FlowMap, Rectification
+from interpolants.generative.acceleration.early_exit import EarlyExit
+from interpolants.generative.acceleration.encoder_propagation import EncoderPropagation
+from interpolants.generative.acceleration.time_shift import TimeShift
+from interpolants.methods import Bridge, FewStep, FlowMap, Rectification
 from studies.sample_faster.judge import images
 
 Settings = Mapping[str, Any]

@@ -19,9 +19,9 @@ from interpolants.framework.answered import Answered, measured
 from interpolants.framework.experiment import RUN
 from interpolants.framework.figures import Axis, Figure, Panel, across, cloud, trails
 from interpolants.framework.seeds import Results, Stated, markdown
-from interpolants.methods.schrodinger.bridge import SchrodingerBridge
-from interpolants.methods.schrodinger.entropic_sb import EntropicSB
-from interpolants.methods.schrodinger.interpolant_sb import InterpolantSB
+from interpolants.generative.schrodinger.bridge import SchrodingerBridge
+from interpolants.generative.schrodinger.entropic_sb import EntropicSB
+from interpolants.generative.schrodinger.interpolant_sb import InterpolantSB
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
 from interpolants.problems.toys import EightGaussians, Moons

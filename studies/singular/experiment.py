@@ -22,7 +22,7 @@ from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, across, cloud, strips, trails
 from interpolants.framework.seeds import Results, Stated, markdown, shown
-from interpolants.methods import LatentGenerator
+from interpolants.generative.latent_generator.latent_generator import LatentGenerator
 from interpolants.metrics import energy_distance
 from interpolants.problems import ClosedCurve
 from interpolants.training.instance_noise import InstanceNoise

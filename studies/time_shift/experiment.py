@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.acceleration import NoiseScaling, TimeShift
 from interpolants.data import load
 from interpolants.dynamics import sample
 from interpolants.dynamics.modifiers import Modifier
@@ -22,6 +21,8 @@ from interpolants.foundations.tell import FitWarning
 from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.framework.seeds import Results, Stated, markdown
+from interpolants.generative.acceleration.noise_scaling import NoiseScaling
+from interpolants.generative.acceleration.time_shift import TimeShift
 from interpolants.methods import Bridge
 from interpolants.metrics import frechet_distance
 from studies.common import Study

@@ -27,8 +27,9 @@ from interpolants.foundations.gaussian import Gaussian
 from interpolants.framework.answered import Answered, measured
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.seeds import Results, Stated, markdown
-from interpolants.methods.schrodinger.drifts import DriftFields
-from interpolants.methods.schrodinger.light_sb import LightDrifts
+from interpolants.generative.schrodinger.drifts import DriftFields
+from interpolants.generative.schrodinger.light_sb import LightDrifts
+from interpolants.generative.schrodinger.problems.light_schrodinger import MixtureSchrodingerBridge
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.bases import MatrixBasis
 from interpolants.paths.custom import SpatiallyLinear
@@ -40,7 +41,6 @@ from interpolants.paths.path import SpatiallyLinearPath
 from interpolants.paths.shortest import ShortestPath
 from interpolants.problems.empirical_bridge import EmpiricalBridge
 from interpolants.problems.gaussian_mixture import GaussianMixture
-from interpolants.problems.light_schrodinger import MixtureSchrodingerBridge
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
 from interpolants.solvers.registry import available
 from studies.common import Study

@@ -2,7 +2,7 @@
 
 import torch
 
-from interpolants.problems.light_schrodinger import MixtureSchrodingerBridge
+from interpolants.generative.schrodinger.problems.light_schrodinger import MixtureSchrodingerBridge
 
 # Before the problem is brought to unit mean square.
 _EPS, _SPREAD, _MODES = 0.2, 1.5, 2

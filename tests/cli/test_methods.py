@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from interpolants.cli.app import app
 from interpolants.foundations.cards import load_cards
-from interpolants.methods import LightSB
+from interpolants.methods import FlowMap
 from plugins import card
 
 
@@ -84,20 +84,20 @@ def test_the_number_of_a_paper_is_a_word_like_any_other(word):
 
 
 def test_show_prints_the_whole_card():
-    told = " ".join(ask("show", "light_sb").stdout.split())
-    (known,) = [card for card in load_cards() if card.id == "light_sb"]
+    told = " ".join(ask("show", "flow_map").stdout.split())
+    (known,) = [card for card in load_cards() if card.id == "flow_map"]
     for text in (known.title, known.family, known.shapes, known.cost, known.limits, known.proof.answer):
         assert text in told
     for text in (
-        "method/light_sb, trial",
-        "Korotin, Gushchin & Burnaev (2024), Light Schrödinger Bridge [korotin2024light]",
-        "https://arxiv.org/abs/2310.01174",
-        "n_components = 20",
-        (LightSB.__doc__ or "").splitlines()[0].replace("`", ""),
-        "interpolants run --config light_sb --out DIR",
+        "method/flow_map, trial",
+        "Boffi, Albergo & Vanden-Eijnden (2024), Flow Map Matching [boffi2024flow]",
+        "https://arxiv.org/abs/2406.07507",
+        "batch_size = 256",
+        (FlowMap.__doc__ or "").splitlines()[0].replace("`", ""),
+        "interpolants run --config flow_map --out DIR",
     ):
         assert text in told
-    assert max(map(len, ask("show", "light_sb").stdout.splitlines())) <= 80
+    assert max(map(len, ask("show", "flow_map").stdout.splitlines())) <= 80
 
 
 def test_show_as_json_adds_settings_and_works():

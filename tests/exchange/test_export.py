@@ -21,7 +21,6 @@ from interpolants.foundations.randomness import BlockNoise
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.rectification.rectification import Rectification
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
-from interpolants.methods.schrodinger.light_sb import LightSB
 from interpolants.paths import Linear, OneSidedLinear, ZeroEnvelope
 
 SMALL = {"net": {"kind": "mlp", "width": 16, "depth": 1}, "steps": 10, "batch_size": 32}
@@ -227,20 +226,6 @@ def test_images_and_other_methods_with_fields(tmp_path):
     file = export(straight, tmp_path / "straight.pt2", method="heun", n_steps=2).file
     expected = straight.transport(X0[:5], method="heun", n_steps=2)
     assert_close(runs(file)(x=X0[:5]), expected, rtol=1e-5, atol=1e-4)
-    light = LightSB(eps=0.5, n_components=3).fit(X0, X1, **QUIET)
-    times = [0.0, 0.5, 1.0]
-    done = export(light, tmp_path / "light.pt2", method="euler_maruyama", eps=0.5, time_grid=times)
-    x, level = (
-        X0[:4],
-        done.about["sampler"]["eps"],
-    )  # the level vanishes at the ends, where the latent noise does
-    expected = x
-    for t, eps in zip(times[:2], level, strict=False):  # Euler steps of the drift, without noise
-        expected = expected + 0.5 * (
-            light.fields.velocity(expected, t) + eps * light.fields.score(expected, t)
-        )
-    found = runs(done.file)(x=x, brownian=torch.zeros(4, 2, 2))
-    assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_fields_alone_need_a_shape(tmp_path):

@@ -205,7 +205,7 @@ def test_a_package_without_cards_gives_none(make_package):
             "every key but also, recipe, scopes, stored, two_sample, verbs is required, got none for family",
         ),
         ('title = "Halving"', 'title = "Halving"\nrecipe = ""', "recipe must say something, got ''"),
-        ('ring = "core"', 'ring = "moon"', "ring must be one of core, apps, sciml, got 'moon'"),
+        ('ring = "core"', 'ring = "moon"', "ring must be one of core, apps, sciml, generative, got 'moon'"),
         ("limits =", "limit =", "every key must be one that cards have, got 'limit'. Did you mean 'limits'"),
         (
             'cost = "O(B D)"',

@@ -13,7 +13,6 @@ from interpolants.foundations.devices import On, choose_device
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework import stored
 from interpolants.methods.forecaster import Forecaster
-from interpolants.methods.token_bridge import TokenBridge
 
 SMALL = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 5, "batch_size": 16, "optimizer": "rmsprop"}
 QUIET = {"progress": False}
@@ -156,14 +155,6 @@ def test_a_method_inside_is_fitted_and_moved_with_the_one_around_it():
         assert torch.equal(there.log_prob(rows()[:3], **ROUGH), expected)
     moved = one.to("meta").state["leg"]
     assert (moved.device, moved.place.type) == ("meta", "meta")
-
-
-def test_what_works_on_the_cpu_alone_says_why():
-    with pytest.raises(InvalidInputError, match="TokenBridge: device must be 'cpu': its batches"):
-        TokenBridge(device="meta")
-    assert TokenBridge(device="auto").place.type == "cpu"
-    with pytest.raises(InvalidInputError, match=r"TokenBridge.to: device must be 'cpu'"):
-        TokenBridge().to("meta")
 
 
 @pytest.mark.gpu

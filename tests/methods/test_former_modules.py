@@ -6,11 +6,9 @@ from interpolants.methods import (
     Bridge,
     FlowMap,
     Forecaster,
-    LightSB,
     PriorRestoration,
     Rectification,
     Restoration,
-    TokenBridge,
 )
 
 
@@ -29,9 +27,7 @@ def test_a_former_module_is_refused_with_the_one_that_takes_its_place(name):
         (Restoration(), "summary", r"distance_squared\(x\)"),
         (PriorRestoration(lambda x: x), "summary", r"residual\(x, observed\)"),
         (Rectification(), "summary", r"compare_flows\(x\)"),
-        (LightSB(), "result", "The bridge itself"),
         (Forecaster(), "rollout", r"forecast\(x, members=M, steps=S\)"),
-        (TokenBridge(), "infill", r"complete\(x\)"),
         (Bridge(), "normaliser", "frame"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,

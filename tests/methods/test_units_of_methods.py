@@ -1,8 +1,5 @@
 """Units of columns and conditions: answers follow them, or a warning names what does not."""
 
-import warnings
-
-import pandas as pd
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -17,14 +14,12 @@ from interpolants.foundations.tell import DataWarning
 from interpolants.methods import (
     FlowMap,
     Forecaster,
-    InterpolantSB,
-    LatentGenerator,
-    Multimarginal,
     PriorRestoration,
     Rectification,
     Restoration,
     one_step,
 )
+from odd_columns import check_odd_columns_are_named, odd_rows
 
 F64 = torch.float64
 QUICK = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 10, "batch_size": 32}
@@ -85,12 +80,6 @@ def test_units_of_conditions_of_a_restoration_do_not_matter():
     assert_close(made[0], made[1])
 
 
-def test_a_common_unit_of_a_schroedinger_bridge_does_not_matter():
-    fits = {k: InterpolantSB(eps=0.5 * k**2, **QUICK).fit(X0 * k, X1 * k) for k in (1.0, 2.0**12)}
-    made = [fit.sample(8, seed=0, n_steps=4) / k for k, fit in fits.items()]
-    assert_close(made[0], made[1], rtol=1e-4, atol=1e-4)
-
-
 @pytest.mark.parametrize(
     "fit",
     [
@@ -100,54 +89,12 @@ def test_a_common_unit_of_a_schroedinger_bridge_does_not_matter():
         lambda s: Rectification(gradient=True, n_steps=2, **QUICK).fit(X0 * s, X1 * s),
         lambda s: Restoration(**QUICK).fit(X1 * s),
         lambda s: PriorRestoration(torch.ones(1, 2, dtype=F64), **QUICK).fit(X1 * s),
-        lambda s: Multimarginal(densities=2, standardize=False, **QUICK).fit(X0 * s, X1 * s),
     ],
 )
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_other_units_than_one_are_named(fit, scale):
     with pytest.warns(DataWarning, match=r"has mean .* is learnt in these units\. Standardise before fit"):
         fit(torch.tensor([1.0, scale], dtype=F64))
-
-
-def test_columns_of_unlike_size_are_named_where_distances_are_the_problem():
-    with pytest.warns(DataWarning, match=r"column 1 of x1 varies by .* distances see the larger alone"):
-        InterpolantSB(eps=0.5, **QUICK).fit(X0, X1 * torch.tensor([1.0, 1e3], dtype=F64))
-
-
-MARGINALS = [
-    torch.randn(200, 2, dtype=F64, generator=SOURCE) * (1 + k) + torch.tensor([k, 0.0]) for k in range(3)
-]
-
-
-@pytest.mark.parametrize("coupling", ["independent", "minibatch_ot"])
-@settings(max_examples=4, deadline=None, derandomize=True)
-@given(scales=st.tuples(POWERS, POWERS))
-def test_units_of_columns_of_many_densities_do_not_matter(coupling, scales):
-    # Pairs are made by distances in data units: there one unit for all columns does not matter.
-    s = torch.tensor(scales if coupling == "independent" else scales[:1] * 2, dtype=F64)
-    fits = [
-        Multimarginal(densities=3, coupling=coupling, **QUICK).fit(*[x * unit for x in MARGINALS])
-        for unit in (torch.ones(2, dtype=F64), s)
-    ]
-    made = [fit.sample(8, source=0, target=2, seed=0, n_steps=4) for fit in fits]
-    assert_close(made[1] / s, made[0], rtol=1e-5, atol=1e-6)
-
-
-def test_an_offset_of_many_densities_does_not_matter_and_latent_noise_keeps_its_unit():
-    for offset, unit in ((1e4, 1.0), (0.0, 2.0**12)):
-        fits = [
-            Multimarginal(densities=3, latent=0.5 * s**2, **QUICK).fit(*[x * s + m for x in MARGINALS])
-            for m, s in ((0.0, 1.0), (offset, unit))
-        ]
-        noise = [0.1, 0.1 * unit**2]
-        made = [f.sample(8, target=2, seed=0, n_steps=4, eps=e) for f, e in zip(fits, noise, strict=True)]
-        assert_close((made[1] - offset) / unit, made[0], rtol=1e-5, atol=1e-6)
-
-
-def test_columns_that_latent_noise_drowns_are_named():
-    scale = torch.tensor([1.0, 1e-3], dtype=F64)
-    with pytest.warns(DataWarning, match=r"column 1 of the samples is drowned in noise .* Lower latent"):
-        Multimarginal(densities=3, latent=0.5, **QUICK).fit(*[x * scale for x in MARGINALS])
 
 
 def test_flows_and_costs_of_a_rectification_are_in_data_units():
@@ -182,38 +129,19 @@ def test_a_rectification_of_other_units_is_kept(tmp_path):
     )
 
 
-def odd_rows(k=0):
-    """A column with a heavy tail, one of whole numbers, and an ordinary one."""
-    rows = torch.randn(300, 3, dtype=F64, generator=generator(k, "odd rows"))
-    rows[:, 0] = rows[:, 0].sinh() * 0.1
-    rows[7, 0], rows[:, 1] = 60.0, (2 * rows[:, 1]).round()
-    return pd.DataFrame(rows.numpy(), columns=["gain", "count", "plain"])
-
-
 @pytest.mark.parametrize(
     "fit",
     [
         lambda x: Bridge("one_sided_linear", held_out=0, **QUICK).fit(x1=x, progress=False),
         lambda x: FlowMap(**QUICK).fit(odd_rows(1), x),
         lambda x: Forecaster(**QUICK).fit(odd_rows(1), x),
-        lambda x: InterpolantSB(eps=0.5, **QUICK).fit(odd_rows(1), x),
-        lambda x: LatentGenerator(latent=2, steps=5, perturb=0.0, noise=0.1).fit(x1=x),
-        lambda x: Multimarginal(densities=2, **QUICK).fit(x, odd_rows(1)),
         lambda x: Rectification(n_steps=2, **QUICK).fit(odd_rows(1), x),
         lambda x: Restoration(**QUICK).fit(x),
         lambda x: PriorRestoration(torch.ones(1, 3, dtype=F64), **QUICK).fit(x),
     ],
 )
 def test_every_method_of_tables_names_odd_columns_and_a_remedy(fit):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        fit(odd_rows())
-    told = [str(one.message) for one in caught if issubclass(one.category, DataWarning)]
-    tail, *_ = (one for one in told if "heavy-tailed" in one)
-    assert "column gain of" in tail
-    assert "transform={'gain': 'quantile'}" in tail or "data.Quantile" in tail
-    whole, *_ = (one for one in told if "whole numbers" in one)
-    assert "column count of" in whole
+    check_odd_columns_are_named(fit)
 
 
 def test_a_flow_map_of_transformed_columns_answers_in_data_units(tmp_path):

@@ -6,7 +6,7 @@ import torch
 
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.role import Role
-from interpolants.methods import Bridge, FlowMap, TokenBridge
+from interpolants.methods import Bridge, FlowMap
 from interpolants.runs.shards import Request, can_be_cut, in_parts
 
 NET = {"kind": "mlp", "width": 16, "depth": 2}
@@ -43,17 +43,6 @@ def test_one_condition_is_for_all_rows_and_a_file_of_them_is_cut(bridge):
     at_once = bridge.sample(70, cond=labels, seed=3, n_steps=4)
     asked = request("sample", 70, {"cond": labels}, n=70, seed=3, n_steps=4)
     assert np.array_equal(in_parts(bridge, asked, 64)["x"], at_once.numpy())
-
-
-def test_texts_are_joined_in_order():
-    model = TokenBridge(
-        net={"kind": "token_transformer", "width": 16, "depth": 1, "attention_heads": 2},
-        steps=3,
-        batch_size=8,
-    )
-    model.fit(["abab", "baba"] * 10, progress=False)
-    asked = request("sample", 5, n=5, seed=1)
-    assert in_parts(model, asked, 2) == model.sample(5, seed=1)
 
 
 def test_a_capability_is_cut_where_its_rows_are_numbered():

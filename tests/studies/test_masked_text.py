@@ -4,10 +4,9 @@ import pytest
 import torch
 from studies.common import run
 from studies.masked_text import experiment
-from studies.masked_text.experiment import STUDY
+from studies.masked_text.experiment import STUDY, gumbel_cap, truncated_gumbel_distribution
 
 from interpolants.data import available
-from interpolants.discrete import gumbel_cap, truncated_gumbel_distribution
 
 needs_text = pytest.mark.skipif(not available()["kjv"], reason="apt-get install bible-kjv-text")
 

@@ -10,8 +10,8 @@ from torch import Generator, Tensor, nn
 from benchmarks.peers.bench import Bench, Case, Item, Work, several
 from benchmarks.peers.items.training import adam
 from benchmarks.peers.nets import checkerboard
-from interpolants.couplings.light_model import Coordinates, Model
-from interpolants.couplings.light_search import Adam, batch_gradient
+from interpolants.generative.schrodinger.couplings.light_model import Coordinates, Model
+from interpolants.generative.schrodinger.couplings.light_search import Adam, batch_gradient
 
 EPS, BATCH, DIM, STEPS = 0.1, 128, 2, 100
 

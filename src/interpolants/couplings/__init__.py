@@ -6,10 +6,6 @@ from interpolants.couplings.catalogue import get_coupling
 from interpolants.couplings.data_dependent import DataDependent, Degraded, Start
 from interpolants.couplings.in_painting import InPainting
 from interpolants.couplings.independent import Independent
-from interpolants.couplings.light_coupling import LightCoupling, PlanCoupling
-from interpolants.couplings.light_plan import ConditionalMoments, LightPlan
-from interpolants.couplings.light_settings import LightTraining
-from interpolants.couplings.light_training import LightFit, fit_light_plan
 from interpolants.couplings.minibatch_ot import MinibatchOT
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import Coupling, Pairs, UnfittedCoupling
@@ -22,26 +18,19 @@ if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
-    "ConditionalMoments",
     "Coupling",
     "DataDependent",
     "Degraded",
     "EntropicPlan",
     "InPainting",
     "Independent",
-    "LightCoupling",
-    "LightFit",
-    "LightPlan",
-    "LightTraining",
     "MinibatchOT",
     "Paired",
     "Pairs",
-    "PlanCoupling",
     "Reflow",
     "Sinkhorn",
     "Start",
     "SuperResolution",
     "UnfittedCoupling",
-    "fit_light_plan",
     "get_coupling",
 ]

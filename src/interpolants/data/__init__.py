@@ -25,7 +25,6 @@ from interpolants.foundations.cards import carded
 
 if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
-from interpolants.data.text import load_kjv
 
 __all__ = [
     "load_boston_housing",
@@ -51,7 +50,6 @@ __all__ = [
     "load_digits",
     "load_fashion_mnist",
     "load_flights",
-    "load_kjv",
     "load_krumsiek11",
     "load_letter",
     "load_pbmc68k",

@@ -123,7 +123,7 @@ class DiffusersNet(nn.Module):
 
 
 class SplitDiffusersNet(DiffusersNet):
-    """A U-Net of diffusers, split into an encoder and a decoder for ``acceleration.EncoderPropagation``.
+    """A U-Net of diffusers, split into an encoder and a decoder for ``EncoderPropagation``.
 
     The encoder is the input, the blocks on the way down and the one in the middle; the decoder the blocks on the way up
     and the output. Each embeds its own time and labels. A network that predicts ``v`` stays whole: noise and data
@@ -215,7 +215,7 @@ def from_diffusers(
 
     Returns:
         Fields with the path of the scheduler; ``cond`` is labels, ``(B,)``. A ``UNet2DModel`` is split into an encoder
-        and a decoder, for ``acceleration.EncoderPropagation``, unless it predicts v or has blocks with a second path,
+        and a decoder, for ``EncoderPropagation``, unless it predicts v or has blocks with a second path,
         such as ``"SkipDownBlock2D"``.
 
     Raises:

@@ -9,14 +9,14 @@ from functools import reduce
 from typing import Any
 
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.rings import RINGS
 
-RINGS = ("core", "apps", "sciml")
 STATUSES = ("trial", "stable", "leaving")
 
 _ID = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 # The keys whose value comes from a short list.
-_CHOICES = {"ring": RINGS, "status": STATUSES}
+_CHOICES = {"ring": ("core", *RINGS), "status": STATUSES}
 # The keys that may be empty: a member without an extra, without a source.
 _MAY_BE_EMPTY = {"extra", "sources"}
 # The keys that may be missing.
@@ -80,7 +80,7 @@ class Card:
         kind: What sort of member it is, lower_snake, e.g. ``path``: with the id, the key of the registry.
         family: Where it belongs, free text for people, e.g. ``Schrödinger bridges``.
         entry: Where it is, ``"module:name"``.
-        ring: ``"core"``, ``"apps"`` or ``"sciml"``.
+        ring: ``"core"``, or one of :data:`~interpolants.foundations.rings.RINGS`.
         status: ``"trial"``, ``"stable"`` or ``"leaving"``.
         extra: Optional dependency group that it needs, or ``""``.
         sources: Keys of ``docs/references.bib``.

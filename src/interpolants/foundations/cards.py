@@ -124,12 +124,14 @@ def carded(package: str) -> Callable[[str], object]:
     """
 
     def find(name: str) -> object:
+        hint = f"; it was renamed to {RENAMED[name]!r}" if name in RENAMED else ""
         if not name.startswith("_"):
             for card in load_cards(package.partition(".")[0]):
                 module, _, attribute = card.entry.partition(":")
                 if attribute == name and module.startswith(f"{package}."):
                     return card.load_entry()
-        hint = f"; it was renamed to {RENAMED[name]!r}" if name in RENAMED else ""
+                if attribute == name:
+                    hint = f"; see {module}"  # it moved, or this is not its package
         raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
 
     return find

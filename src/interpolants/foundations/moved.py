@@ -7,9 +7,9 @@ from pathlib import Path
 from types import ModuleType
 
 from interpolants.foundations.renamed import RENAMED
+from interpolants.foundations.rings import RINGS
 
 _PACKAGE = Path(__file__).parents[1]
-_RINGS = ("apps", "sciml")
 
 
 class MovedModules:
@@ -37,12 +37,15 @@ class MovedModules:
                 f"No {last!r} in {package!r}; it was renamed to {RENAMED[last]!r}", name=last
             )
         defined = re.compile(rf"^(?:class|def) {last}\b|^{last} =", re.MULTILINE)
-        files = [file for ring in _RINGS for file in sorted((_PACKAGE / ring).rglob("*.py"))]
-        homes = [file for file in files if file.stem == last] or [
-            file for file in files if defined.search(file.read_text(encoding="utf-8"))
+        files = [file for ring in RINGS for file in sorted((_PACKAGE / ring).rglob("*.py"))]
+        modules = [file.parent if file.name == "__init__.py" else file.with_suffix("") for file in files]
+        homes = [module for module in modules if module.name == last] or [
+            module
+            for module, file in zip(modules, files, strict=True)
+            if defined.search(file.read_text(encoding="utf-8"))
         ]
         if not homes:
             return None
-        places = [".".join(file.relative_to(_PACKAGE.parent).with_suffix("").parts) for file in homes]
+        places = [".".join(module.relative_to(_PACKAGE.parent).parts) for module in homes]
         # `from a import b` passes over an error that bears the name that was asked for.
         raise ModuleNotFoundError(f"No {last!r} in {package!r}; see {' or '.join(places)}", name=places[0])

@@ -6,23 +6,12 @@ from interpolants.foundations.cards import carded
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.flow_map.rules import RULES, AverageVelocity
 from interpolants.methods.forecaster import Forecaster
-from interpolants.methods.multimarginal.cheapest_route import cheapest_route
-from interpolants.methods.multimarginal.multimarginal import Multimarginal
-from interpolants.methods.multimarginal.route_fields import RouteFields
-from interpolants.methods.multimarginal.routes import Curve, Route, Straight, Waypoints
 from interpolants.methods.rectification.rectification import FlowNumbers, Rectification
 from interpolants.methods.rectification.rounds import one_step, rectified_pairs
 from interpolants.methods.rectification.straightness import Straightness, straightness
 from interpolants.methods.restoration.prior_restoration import PriorRestoration
 from interpolants.methods.restoration.restoration import Restoration
 from interpolants.methods.rivals.forecasts import Climatology, Persistence
-from interpolants.methods.schrodinger.bridge import CoupledEnds, LearntBridge, SchrodingerBridge
-from interpolants.methods.schrodinger.drifts import DriftFields
-from interpolants.methods.schrodinger.entropic_sb import EntropicSB
-from interpolants.methods.schrodinger.interpolant_sb import InterpolantSB
-from interpolants.methods.schrodinger.learnt_interpolant import LearntInterpolant
-from interpolants.methods.schrodinger.light_sb import LightSB
-from interpolants.methods.token_bridge import TokenBridge
 
 if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
@@ -31,30 +20,14 @@ __all__ = [
     "RULES",
     "AverageVelocity",
     "Climatology",
-    "Curve",
-    "CoupledEnds",
-    "DriftFields",
-    "EntropicSB",
     "FlowMap",
     "FlowNumbers",
     "Forecaster",
-    "InterpolantSB",
-    "LearntBridge",
-    "LearntInterpolant",
-    "LightSB",
-    "Multimarginal",
     "Persistence",
     "PriorRestoration",
     "Rectification",
     "Restoration",
-    "Route",
-    "RouteFields",
-    "Straight",
-    "SchrodingerBridge",
     "Straightness",
-    "TokenBridge",
-    "Waypoints",
-    "cheapest_route",
     "one_step",
     "rectified_pairs",
     "straightness",

@@ -17,7 +17,6 @@ from interpolants.metrics.frechet import frechet_distance
 from interpolants.metrics.kde_kl import GaussianKDE, LogRatio, kde_kl, log_ratio
 from interpolants.metrics.lyapunov import LyapunovSpectrum, kaplan_yorke
 from interpolants.metrics.mmd import median_bandwidth, mmd
-from interpolants.metrics.ngrams import ngram_distance
 from interpolants.metrics.path_errors import normalised_error
 from interpolants.metrics.seams import seam_score
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
@@ -56,7 +55,6 @@ __all__ = [
     "memorisation",
     "mixture_crps",
     "mmd",
-    "ngram_distance",
     "rank_histogram",
     "seam_score",
     "sliced_wasserstein",

@@ -12,14 +12,12 @@ from interpolants.problems.gaussian_mixture import (
     paper_mixture,
     random_mixture,
 )
-from interpolants.problems.light_schrodinger import EOTMixturePair, MixtureSchrodingerBridge
 from interpolants.problems.linear_gaussian import LinearGaussian, ObservedSample
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge, MixtureFields
 from interpolants.problems.noisy_lorenz import NoisyLorenz
 from interpolants.problems.ornstein_uhlenbeck import OrnsteinUhlenbeck, Transition
 from interpolants.problems.rotating_mixture import RotatingMixture
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge, PairedSample, SchrodingerFields
-from interpolants.problems.token_sources import MarkovTokens, TokenTable, random_markov, random_table
 from interpolants.problems.toys import (
     Checkerboard,
     EightGaussians,
@@ -38,7 +36,6 @@ __all__ = [
     "Checkerboard",
     "CheckerboardBridge",
     "CheckerboardFields",
-    "EOTMixturePair",
     "EightGaussians",
     "EmpiricalBridge",
     "EmpiricalFields",
@@ -48,9 +45,7 @@ __all__ = [
     "GaussianSchrodingerBridge",
     "LabelledSample",
     "LinearGaussian",
-    "MarkovTokens",
     "MixtureFields",
-    "MixtureSchrodingerBridge",
     "MixtureTransition",
     "Moons",
     "NoisyLorenz",
@@ -62,11 +57,8 @@ __all__ = [
     "RotatingMixture",
     "SchrodingerFields",
     "SwissRoll",
-    "TokenTable",
     "Transition",
     "get_problem",
     "paper_mixture",
-    "random_markov",
     "random_mixture",
-    "random_table",
 ]

@@ -14,7 +14,6 @@ from interpolants.training.pairs import Learnt, PairBatches, learn_fields
 from interpolants.training.results import Best, FitResult, Moment, TrainingInterrupted
 from interpolants.training.schedules import learning_rate
 from interpolants.training.settings import GroupSettings, TrainSettings
-from interpolants.training.token_training import LearntTokens, TokenBatches, learn_tokens
 from interpolants.training.tracking import Tracked
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "InstanceNoise",
     "KeepsState",
     "Learnt",
-    "LearntTokens",
     "LearntLabels",
     "Log",
     "MinSNR",
@@ -37,7 +35,6 @@ __all__ = [
     "PairBatches",
     "StepContext",
     "TellsNumbers",
-    "TokenBatches",
     "Tracked",
     "TrainSettings",
     "TrainingInterrupted",
@@ -47,7 +44,6 @@ __all__ = [
     "ema_rate",
     "fit",
     "learn_fields",
-    "learn_tokens",
     "learn_labels",
     "learning_rate",
     "sum_of_means",

@@ -1,0 +1,1 @@
+"""Parts of tokens alone: metrics."""

@@ -1,0 +1,394 @@
+"""Sequences of tokens: tokens or text in; new ones, filled gaps and bounds on log probabilities out."""
+
+from collections.abc import Sequence
+from dataclasses import field
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from interpolants.data.alphabet import BLANK, Alphabet
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.registry import build, names
+from interpolants.foundations.types import Condition
+from interpolants.framework.capabilities import capability
+from interpolants.framework.role import Role
+from interpolants.framework.roles import read
+from interpolants.framework.stages import Run
+from interpolants.framework.trained import Trained
+from interpolants.generative.tokens.discrete.first_hitting import FirstHitting
+from interpolants.generative.tokens.discrete.nelbo import Nelbo, nelbo
+from interpolants.generative.tokens.discrete.paths import DiscretePath
+from interpolants.generative.tokens.discrete.posterior import NetPosterior
+from interpolants.generative.tokens.discrete.sampler import TokenSampler, TokenSamples, whole_or_none
+from interpolants.generative.tokens.discrete.schedules import KeepSchedule, LinearKeep
+from interpolants.generative.tokens.discrete.tau_leaping import TauLeaping
+from interpolants.generative.tokens.token_training import TokenBatches, TokenBatchLoss, choose_token_net
+from interpolants.methods.parts.choices import as_table, member
+from interpolants.methods.parts.validation import followed
+from interpolants.training.pairs import finished
+
+# Length of the pieces of a long text, unless told otherwise.
+_LENGTH = 64
+# A vocabulary that nobody states has at most this many times the tokens found, and some; larger ones are codes of
+# another kind (years, identifiers), for which a network would be built that no memory holds.
+_TIMES, _SOME = 10, 1_000
+_PROMPT = Role(name="tokens", kind="tokens", gaps=True)
+
+
+class TokenBridge(Trained):
+    """Learn the distribution of token sequences as a bridge from masks, or from uniform tokens, to data.
+
+    ::
+
+        model = TokenBridge(seed=0).fit("a long text ...", length=64)
+        model.sample(5)                                 # five new pieces of 64 characters
+        model.complete("in the ____ning god created")   # blanks filled in
+        print(model.nelbo("another text ..."))          # bits per character, an upper bound
+
+    On the masked path the network needs no time, training draws how many tokens are masked rather than a time, and
+    sampling goes from one unmasking to the next, in float64: `discrete.FirstHitting`.
+
+    Args:
+        path: ``"masked"``, ``"uniform_base"``, or a ``DiscretePath`` (which knows its vocabulary).
+        keep_schedule: Name of a schedule of revealing, ``"linear"``, ``"cosine"``, ``"polynomial"``, a table, or a
+            ``KeepSchedule``. On a masked path it matters for steps on a grid of times only.
+        net: ``"auto"`` (a transformer; it knows the positions of whole sequences ``(N, L)``, in pieces of a text their
+            distances alone), the id of a network, a table with settings, or an ``nn.Module`` that takes
+            ``(x, t, cond)`` and returns logits ``(B, L, V)``.
+        symbols: The characters that tokens stand for; found in the data when they are text.
+        vocabulary: V, for tokens without symbols; found in the data when None.
+        length: Length of the pieces of a long text; 64 when None.
+
+    Raises:
+        InvalidInputError: If a name or setting is unknown, or two contradict each other.
+
+    Source: Zheng, Chen, Mao, Liu, Zhu & Zhang (2024), arXiv:2409.02908.
+    """
+
+    only_cpu: ClassVar[str] = "its batches of tokens are made there"
+    noun: ClassVar[str] = "model"
+    per_fit: ClassVar[tuple[str, ...]] = (*Trained.per_fit, "length")
+    former: ClassVar = {
+        **Trained.former,
+        "infill": "Call complete(x).",
+        "judge": "Ask methods.questions.token_quality.TokenQuality on a task.",
+    }
+
+    path: Any = field(default="masked", kw_only=False)
+    keep_schedule: Any = "linear"
+    net: Any = "auto"
+    symbols: str | Sequence[str] | None = None
+    vocabulary: int | None = None
+    length: int | None = None
+    batch_size: int = 64
+    warmup: int = 100
+
+    def check_settings(self) -> None:
+        """Turn names into members, and refuse what contradicts."""
+        if self.schedule not in ("constant", "cosine", "step"):
+            remedy = "The schedule of revealing is called keep_schedule."
+            raise invalid("TokenBridge", "schedule is that of the learning rate", repr(self.schedule), remedy)
+        self.keep_schedule = _keep_schedule(self.keep_schedule)
+        self.symbols = None if self.symbols is None else Alphabet(tuple(self.symbols)).symbols
+        for name in ("vocabulary", "length"):
+            whole_or_none("TokenBridge", name, getattr(self, name))
+        self._check_path()
+
+    def _check_path(self) -> None:
+        if isinstance(self.path, DiscretePath):
+            if self.vocabulary is not None or self.keep_schedule != LinearKeep():
+                rule = "a path of your own comes without vocabulary and keep_schedule"
+                got = (self.vocabulary, self.keep_schedule)
+                raise invalid("TokenBridge", rule, got, "It has them: Masked(vocabulary, schedule).")
+        elif self.path not in (known := names("discrete_path")):
+            rule = "path must be a path over tokens"
+            raise invalid("TokenBridge", rule, repr(self.path), nearest(str(self.path), known))
+
+    def roles(self) -> tuple[Role, ...]:
+        """Sequences, and what is known of each."""
+        about = "texts of one length or whole numbers (N, L); or one long text, of which pieces are learnt"
+        tokens = Role(name="tokens", kind="tokens", names=tuple(self.symbols or ()), about=about)
+        return tokens, Role(name="cond", kind="condition", optional=True)
+
+    def fit(self, tokens: Any, *, cond: Any = None, **options: Any) -> Self:
+        """Learn from sequences.
+
+        Args:
+            tokens: Whole numbers ``(N, L)``, or one long text ``(N,)`` of which pieces are learnt; a tensor, an array
+                or a data set of `interpolants.data`. Or a string, or strings of one length.
+            cond: What is known of each sequence: labels ``(N,)`` or vectors ``(N, C)``.
+            options: As in :meth:`interpolants.framework.method.Method.fit`. ``held={"tokens": ...}`` keeps the weights
+                with the least loss on these sequences, or on pieces of this text.
+        """
+        known = {} if cond is None else {"cond": cond}
+        return super().fit(tokens, **known, **options)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """The posterior, by cross-entropy."""
+        x, cond = data["tokens"], data.get("cond")
+        path = self._path(self._size(x))
+        pieces = len(x) == 1  # one long text
+        length = (self.length or min(_LENGTH, x.shape[1])) if pieces else x.shape[1]
+        batches = _batches(x, length, cond, self.batch_size)
+        own, who = not pieces, "TokenBridge.fit"
+        net = choose_token_net(self.net, path, length, cond, self.seed, own_places=own, who=who)
+        loss, held = TokenBatchLoss(path), run.held
+        if held:
+            path.check_tokens(held["tokens"], "held tokens")
+
+        def drawn(size: int) -> TokenBatches:
+            return _batches(held["tokens"], length, held.get("cond"), size)
+
+        settings, options = followed(run, self.training(), loss, drawn if held else None)
+        result = run.train("tokens", net, loss, batches, settings, **options)
+        return {"net": finished(net, result, prefix=""), "vocabulary": path.vocabulary, "length": length}
+
+    def _size(self, x: Tensor) -> int:
+        """Number of tokens: that of the symbols, of the settings, or of what the data show."""
+        symbols, found = len(self.given["tokens"].columns), int(x.max()) + 1
+        size = self.path.vocabulary if isinstance(self.path, DiscretePath) else self.vocabulary
+        if symbols and size not in (None, symbols):
+            rule = f"the vocabulary must be the number of symbols, {symbols}"
+            raise invalid("TokenBridge.fit", rule, size, "Leave it out, or pass as many symbols=.")
+        size = symbols or size or _counted(x, found)
+        if found > size:
+            raise invalid("TokenBridge.fit", f"tokens must be 0 ... {size - 1}", found - 1)
+        return size
+
+    def _path(self, vocabulary: int) -> DiscretePath:
+        if isinstance(self.path, DiscretePath):
+            return self.path
+        made = build("discrete_path", self.path, vocabulary=vocabulary, schedule=self.keep_schedule)
+        assert isinstance(made, DiscretePath)
+        return made
+
+    def cannot(self, verb: str) -> str:
+        """Prompts and bounds need a mask."""
+        path = self._path(2)
+        if verb not in ("complete", "log_prob") or path.mask is not None:
+            return ""
+        return f"it needs a path with a mask token, and {type(path).__name__} has none."
+
+    # --- what it knows
+
+    @property
+    def posterior(self) -> NetPosterior:
+        """The learnt posterior.
+
+        Raises:
+            InvalidInputError: If the model is not fitted.
+        """
+        if not self.is_fitted:
+            remedy = "Call fit(tokens) first."
+            raise invalid("TokenBridge.posterior", "the model must be fitted", "one that is not", remedy)
+        return NetPosterior(self.state["net"], self._path(self.state["vocabulary"]))
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """The symbols that tokens stand for.
+
+        Raises:
+            InvalidInputError: If there are none.
+        """
+        given = self.given.get("tokens")
+        symbols = (self.symbols or ()) if given is None else given.columns
+        if not symbols:
+            remedy = "Fit it to text, or pass symbols= when you make it."
+            raise invalid("TokenBridge.alphabet", "the model must know its symbols", "none", remedy)
+        return Alphabet(tuple(symbols))
+
+    def texts(self, tokens: Tensor) -> list[str]:
+        """Tokens ``(N, L)`` as texts."""
+        return self.alphabet.decode(tokens)
+
+    def codes(self, texts: str | Sequence[str], *, blank: str = BLANK) -> Tensor:
+        """Texts of one length as tokens ``(N, L)``, the mask for each ``blank``."""
+        rows = [texts] if isinstance(texts, str) else texts
+        return self.alphabet.encode_rows(rows, blank=blank, who="TokenBridge.codes")
+
+    # --- capabilities
+
+    @capability(like="tokens")
+    def sample(
+        self,
+        n: int,
+        length: int | None = None,
+        *,
+        sampler: TokenSampler | None = None,
+        steps: int | None = None,
+        cond: Tensor | None = None,
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> Any:
+        """Draw new sequences; sequence i does not depend on how many there are.
+
+        Args:
+            n: Number of sequences.
+            length: Their length; that of the training data when None.
+            sampler: How; ``FirstHitting()`` on masked paths and ``TauLeaping()`` on others when None.
+            steps: For the default sampler: calls of the network, instead of one per token; faster and less exact.
+            cond: Condition, one for all or one row per sequence.
+            seed: Seed of the noise.
+            first_index: Index of the first sequence in a larger job, so that parts agree with the whole.
+
+        Returns:
+            ``n`` texts, or tokens ``(n, L)``, as those of the fit came.
+        """
+        known: dict[str, Any] = {"cond": cond, "seed": seed, "first_index": first_index}
+        return self.draw(n, length, sampler=sampler, steps=steps, **known).x
+
+    @capability(reads={"x": _PROMPT}, like="x")
+    def complete(
+        self,
+        x: Any,
+        *,
+        n: int | None = None,
+        length: int | None = None,
+        sampler: TokenSampler | None = None,
+        steps: int | None = None,
+        cond: Tensor | None = None,
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> Any:
+        """Fill the gaps of prompts, each drawn from its conditional distribution given what is there.
+
+        Args:
+            x: Text with ``"_"`` for every character that is wanted, or texts of one length; or tokens with the mask,
+                number V, in the gaps. A prompt shorter than ``length`` is a beginning. See :meth:`codes` where ``"_"``
+                is a symbol.
+            n: How often to fill in a single prompt; once when None.
+            length: Length of the answer; that of the prompt when None.
+            sampler: As in :meth:`sample`, like what follows.
+            steps: Calls of the network.
+            cond: Condition of each prompt.
+            seed: Seed of the noise.
+            first_index: Index of the first sequence in a larger job.
+
+        Returns:
+            Texts if the prompt is text, else tokens; a single one for a single one.
+
+        Raises:
+            InvalidInputError: If the prompt does not fit, or ``n`` comes with several.
+        """
+        whole_or_none("TokenBridge.complete", "n", n)
+        if len(x) > 1 and n not in (None, len(x)):
+            rule = f"n goes with a single prompt; here are {len(x)}, each filled in once"
+            raise invalid("TokenBridge.complete", rule, n, "Repeat the prompts.")
+        times = (n or 1) if len(x) == 1 else 1
+        cond = None if cond is None else cond.repeat(times, *(1,) * (cond.ndim - 1))
+        known: dict[str, Any] = {"cond": cond, "seed": seed, "first_index": first_index}
+        prompt, length = x.repeat(times, 1), length or x.shape[1]
+        return self.draw(length=length, prompt=prompt, sampler=sampler, steps=steps, **known).x
+
+    @capability(reads={"x": "tokens"}, like="x")
+    def log_prob(
+        self,
+        x: Any,
+        *,
+        draws: int = 8,
+        cond: Tensor | None = None,
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> Tensor:
+        """Lower bounds on the log probabilities of sequences, in nats, each an unbiased estimate of its bound.
+
+        Args:
+            x: Sequences, one per row, of any length; see :meth:`nelbo` for a long text.
+            draws: Masks per sequence.
+            cond: Condition of each sequence.
+            seed: Seed of the masks.
+            first_index: Index of the first sequence in a larger job.
+
+        Returns:
+            ``(B,)`` float64.
+        """
+        found = nelbo(self.posterior, x, draws=draws, cond=cond, seed=seed, first_index=first_index)
+        return -found.per_sequence
+
+    def draw(
+        self,
+        n: int | None = None,
+        length: int | None = None,
+        *,
+        prompt: Tensor | None = None,
+        sampler: TokenSampler | None = None,
+        steps: int | None = None,
+        cond: Condition = None,
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> TokenSamples:
+        """:meth:`sample` and :meth:`complete` of tokens, with the calls of the network and the times of unmasking.
+
+        Args:
+            n: Number of sequences; as many as prompts when None.
+            length: As in :meth:`sample`.
+            prompt: Tokens that are given, ``(L,)`` or ``(n, L)``, with the mask in the gaps.
+            sampler: As in :meth:`sample`, like what follows.
+            steps: Calls of the network.
+            cond: Condition, a tensor with one row per sequence.
+            seed: Seed of the noise.
+            first_index: Index of the first sequence in a larger job.
+        """
+        posterior = self.posterior
+        how = sampler or _usual_sampler(posterior.path, steps)
+        size = self.state["length"] if length is None else length
+        cond = cond.float() if isinstance(cond, Tensor) and cond.is_floating_point() else cond
+        return how.sample(posterior, n, size, prompt=prompt, cond=cond, seed=seed, first_index=first_index)
+
+    def nelbo(self, tokens: Any, *, draws: int = 8, cond: Any = None, seed: int = 0) -> Nelbo:
+        """The bound on the negative log-likelihood of sequences, with its standard error; see ``discrete.nelbo``.
+
+        Args:
+            tokens: Sequences as in :meth:`fit`; a long text is cut into pieces.
+            draws: Masks per sequence.
+            cond: Condition, one row per sequence.
+            seed: Seed of the masks; sequence i has the bound of :meth:`log_prob`.
+        """
+        posterior, x = self.posterior, self.pieces(tokens)
+        known, _ = read(self.roles()[1:], {"cond": cond}, "TokenBridge.nelbo", before=self.given, rows=len(x))
+        return nelbo(posterior, x, draws=draws, cond=known.get("cond"), seed=seed)
+
+    def pieces(self, tokens: Any) -> Tensor:
+        """Sequences as tokens ``(N, L)``; a long text is cut into pieces, and what is left at its end is dropped."""
+        data, came = read(self.roles()[:1], {"tokens": tokens}, "TokenBridge", before=self.given)
+        x: Tensor = data["tokens"]
+        if not came["tokens"].flat:
+            return x
+        size = min(self.state["length"], x.shape[1])
+        return x[0, : x.shape[1] // size * size].reshape(-1, size)
+
+
+def _counted(x: Tensor, found: int) -> int:
+    """The vocabulary that data show."""
+    distinct = len(torch.unique(x))
+    if found > _TIMES * distinct + _SOME:
+        rule = f"tokens must be 0 ... V - 1, with a V near the {distinct} different ones"
+        remedy = "Number them: np.unique(x, return_inverse=True)[1]. Or state vocabulary=."
+        raise invalid("TokenBridge.fit", rule, f"numbers up to {found - 1}", remedy)
+    return max(2, found)
+
+
+def _usual_sampler(path: DiscretePath, steps: int | None) -> TokenSampler:
+    if path.mask is None:
+        return TauLeaping() if steps is None else TauLeaping(num_steps=steps)
+    return FirstHitting(num_steps=steps)
+
+
+def _keep_schedule(wanted: Any) -> KeepSchedule:
+    if isinstance(wanted, KeepSchedule):
+        return wanted
+    settings = dict(as_table("TokenBridge", "keep_schedule", wanted))
+    kind, known = str(settings.pop("kind")), names("keep_schedule")
+    made = member(
+        "TokenBridge", "keep_schedule", {"kind": kind if kind in known else f"{kind}_keep", **settings}
+    )
+    assert isinstance(made, KeepSchedule)
+    return made
+
+
+def _batches(x: Tensor, length: int, cond: Tensor | None, size: int) -> TokenBatches:
+    """Batches of sequences, or of pieces of the one long text ``(1, L)``."""
+    cond = cond.float() if cond is not None and cond.is_floating_point() else cond
+    rows, cut = (x[0], length) if len(x) == 1 else (x, None)
+    return TokenBatches(rows, size, length=cut, cond=cond, who="TokenBridge.fit")
