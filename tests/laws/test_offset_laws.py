@@ -13,8 +13,8 @@ import torch
 from interpolants.foundations.errors import InterpolantsError
 from interpolants.framework import stored
 from interpolants.framework.method import Method
-from laws import test_method_laws as laws
-from laws.asking import able, call, inputs, plain
+from interpolants.testing.asking import able, call, inputs, plain
+from laws import trials
 from laws.instances import method_cards
 from laws.test_data_laws import changed, numbered
 
@@ -62,7 +62,7 @@ def differences(
 
     Only answers in units of the data are moved back by ``offset``, where that makes them nearer: widths have none.
     """
-    method, one, _ = laws.fitted(card)
+    method, one, _ = trials.fitted(card)
     data = one.task.for_fit(method)
     names = [role.name for role in method.roles() if numbered(role) and role.name in data]
     both: list[tuple[Method, Callable[..., Any]]] = []
