@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rings import RINGS
 from source_trees import MODULES, SOURCE, module_name, nodes_of, tree_of
 
 ROOT = Path(__file__).parents[1]
@@ -132,7 +133,7 @@ def test_importing_the_package_prints_nothing_and_warns_of_nothing():
 
 def test_the_core_works_without_the_rings(tmp_path):
     copy = copy_of_the_package(tmp_path)
-    for ring in ("apps", "sciml"):
+    for ring in RINGS:
         shutil.rmtree(copy / ring, ignore_errors=True)
     result = run_python(
         "import interpolants, sys\n"
@@ -150,7 +151,7 @@ def test_the_list_of_methods_works_without_the_rings(tmp_path):
     if not (SOURCE / "cli" / "app.py").exists():
         pytest.skip("the command line is not written yet")
     copy = copy_of_the_package(tmp_path)
-    for ring in ("apps", "sciml"):
+    for ring in RINGS:
         shutil.rmtree(copy / ring, ignore_errors=True)
     result = run_python(
         "import sys; sys.argv = ['interpolants', 'methods']; from interpolants.cli.app import main; main()",
