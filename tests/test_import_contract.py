@@ -171,6 +171,7 @@ FOREIGN_PRIVATE = {
     "torch._fused_adam_",  # torch.optim.Adam(fused=True) is this kernel, and bookkeeping that costs as much
     "torch._fused_adamw_",
     "os._exit",
+    "sys._getframe",  # the line of the caller: inspect would read the source of every frame
     "module._apply",  # to_empty and to go through it
     "module._compiled_call_impl",  # whether a module was compiled
     "b._version",  # whether a buffer was changed in place
