@@ -41,6 +41,11 @@ OF_ROOM = $(if $(filter core,$(ROOM)),$(patsubst src/interpolants/%/_defaults.to
 test: $(VENV)/.dev                 ## Run the default tests on two workers
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations=25 $(if $(ROOM),$(OF_ROOM))
 
+# make core TESTS=tests runs all of the core's tests there.
+TESTS ?=
+core: $(VENV)/.dev                 ## Delete the rings in a copy; collect the core's tests there, and run those that may feel it
+	$(BIN)/python .ci/core.py $(TESTS)
+
 # make test-slow AT_MOST=1800 starts none after 30 minutes, and another part of them for every commit.
 test-slow: $(VENV)/.dev            ## Run the tests marked slow
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m slow --durations=25 $(if $(AT_MOST),--at-most $(AT_MOST) --no-loadscope-reorder) || test $$? -eq 5  # 5: there is none
@@ -102,4 +107,4 @@ check: $(VENV)/.dev                ## Lint, types, import contract
 clean:           ## Remove what the other targets made
 	rm -rf $(VENV) $(LOWEST) $(PEERS) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo test test-slow docs lowest extras wheel bench bench-peers torture mutants check clean
+.PHONY: help setup demo test core test-slow docs lowest extras wheel bench bench-peers torture mutants check clean

@@ -10,19 +10,27 @@ from pathlib import Path
 
 import pytest
 
+from interpolants.testing import METHOD_CHECKS
+from plugins import write_distribution
+
 ROOT = Path(__file__).parents[1]
 # Section -> number of files that it shows.
 MEMBER = "## A member is five files"
 METHOD = "## A method that learns is the same five files"
 QUESTION = "## A question is one file and its card"
 SECTIONS = {MEMBER: 5, METHOD: 5, QUESTION: 2}
+ELSEWHERE = "## Members from elsewhere"
+
+
+def section(heading):
+    """The text below a heading."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    return text[text.index(f"\n{heading}\n") + 1 :].partition("\n## ")[0]
 
 
 def example(heading):
     """Path -> text of the files that a section shows, in order."""
-    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    section = text[text.index(f"\n{heading}\n") + 1 :].partition("\n## ")[0]
-    found = re.findall(r"\*\*\d\. [^`]*`([^`]+)`.*?```\w+\n(.*?)\n```", section, re.DOTALL)
+    found = re.findall(r"\*\*\d\. [^`]*`([^`]+)`.*?```\w+\n(.*?)\n```", section(heading), re.DOTALL)
     return {place: body + "\n" for place, body in found}
 
 
@@ -99,6 +107,28 @@ def test_files_of_a_method_and_a_question_and_no_edit_elsewhere_learn_and_answer
     assert answers[1] == pytest.approx([-1.69, 2.48], abs=0.2)
 
 
+@pytest.mark.slow  # about 20 s: two processes, the laws of one method in each
+def test_a_method_of_another_distribution_is_tried_against_the_laws(tmp_path):
+    entry_point, defaults, test = re.findall(r"```\w+\n(.*?)```", section(ELSEWHERE), re.DOTALL)
+    shown = {**example(METHOD), **example(QUESTION)}
+    own = {Path(name).name: body for name, body in shown.items() if name.startswith("src/")}
+    own |= {"_defaults.toml": defaults, "recipes/ridge.toml": shown["recipes/ridge.toml"]}
+    write_distribution(tmp_path, "my_package", own)
+    assert 'cards"]\nmine = "my_package"\n' in entry_point  # what `write_distribution` installs
+    (tmp_path / "test_ridge_laws.py").write_text(test, "utf-8")
+    told = call(tmp_path, "-m", "pytest", "-q", "-rA", "test_ridge_laws.py", source=ROOT / "src")
+    left = {"stopped_in_any_stage_and_resumed_the_same_bits": "the fit has no stages"}
+    assert len(re.findall("PASSED", told)) == len(METHOD_CHECKS) - len(left)
+    tried = "from my_package.ridge import Ridge; from interpolants.testing import check_method"
+    unseen = "import sys; assert 'pytest' not in sys.modules"
+    call(
+        tmp_path,
+        "-c",
+        f"{tried}; assert check_method(Ridge, 'ridge') == {left}; {unseen}",
+        source=ROOT / "src",
+    )
+
+
 def keeps_its_word(place):
     """The rules of cards, over all cards of the copy."""
     told = call(place, "-m", "pytest", "-q", "-rA", "tests/test_cards.py", "-k", "every_card or every_public")
@@ -110,9 +140,9 @@ def answered(place):
     return (place / "answers.csv").read_text("utf-8").splitlines()[1:]
 
 
-def call(place, *words):
-    """Run Python in the copy; what it printed."""
-    paths = [str(place / "src"), str(place / "tests")]
+def call(place, *words, source=None):
+    """Run Python in a copy of the repository, or beside a source of the library; what it printed."""
+    paths = [str(place / "src"), str(place / "tests")] if source is None else [str(source), str(place)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200"}
     environment["PYTHONFAULTHANDLER"] = "1"
     process = subprocess.Popen(

@@ -287,6 +287,7 @@ OWN_SEEDS = {
     "interpolants.foundations.invariance",  # states that a test asks about
     "interpolants.couplings.data_dependent",  # a draw of which only the shape counts
     "interpolants.metrics.label_classifier",
+    "interpolants.testing.method_laws",  # the global generator, which an answer must not read
 }
 
 

@@ -17,11 +17,16 @@ from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.runs.recipes import find_recipe
 from interpolants.runs.settings_files import read_settings
+from rings import names_absent
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-PAGES = {path.stem: path.read_text() for path in sorted((ROOT / "docs/methods").glob("*.md"))}
+PAGES = {
+    path.stem: text
+    for path in sorted((ROOT / "docs/methods").glob("*.md"))
+    if not names_absent(text := path.read_text())
+}
 RUN = CliRunner()
 MLP = "{ kind='mlp', width=16, depth=2 }"
 # Settings that make a fit small, for recipes whose quick size is none or learns something else than the page asks.

@@ -17,6 +17,7 @@ from interpolants.framework.capabilities import capabilities_of
 from interpolants.runs.recipe import make_method
 from interpolants.runs.recipe_files import read_recipe
 from interpolants.runs.recipes import find_recipe
+from rings import names_absent
 
 ROOT = Path(__file__).parents[2]
 GROUP = typer.main.get_command(app)
@@ -41,7 +42,12 @@ def shown(page):
     return re.findall(r"^(?:\$ )?interpolants (.*?)(?:\s+#.*)?$", blocks.replace("\\\n", " "), re.MULTILINE)
 
 
-PAGES = [page for pattern in PATTERNS for page in sorted(ROOT.glob(pattern)) if shown(page)]
+PAGES = [
+    page
+    for pattern in PATTERNS
+    for page in sorted(ROOT.glob(pattern))
+    if shown(page) and not names_absent(page.read_text())
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -55,20 +61,33 @@ def test_commands_that_are_shown_can_be_called(page):
     assert wrong == []
 
 
+TASK = """
+[[tasks]]
+name = "rows_{n}"
+method.kind = "mean_value"
+data.points = "points.csv"
+data.values = "values.csv"
+"""
+TWO_MEANS = TASK.format(n=50) + TASK.format(n=90)
+
+
 @pytest.mark.parametrize(
     "line",
     [
         "predict runs/q new.csv",  # of which task?
         "predict runs/q --task rows_90",
         "predict runs/q --task rows_90 new.csv --of y.csv",
-        "sample runs/q --task rows_90 -n 3",  # a network that draws nothing
+        "sample runs/q --task rows_90 -n 3",  # a mean, which draws nothing
         "predicts runs/q",
-        "run --confg quadratic_network",
+        "run --confg two_means",
     ],
 )
-def test_lines_that_cannot_be_called_are_seen(line):
+def test_lines_that_cannot_be_called_are_seen(line, tmp_path, monkeypatch):
     written = {}
-    check(shlex.split("run --config quadratic_network --out runs/q"), written)
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "two_means.toml").write_text(TWO_MEANS)
+    monkeypatch.chdir(tmp_path)
+    check(shlex.split("run --config two_means --out runs/q"), written)
     check(shlex.split("predict runs/q --task rows_90 new.csv --out y.csv"), written)
     with pytest.raises(UsageError):
         check(shlex.split(line), written)

@@ -17,7 +17,7 @@ from interpolants.framework.method import Method
 from interpolants.framework.role import Role, kind_of
 from interpolants.framework.task import Task
 from interpolants.metrics import energy_distance
-from laws.asking import call, plain
+from interpolants.testing.asking import call, plain
 
 # Deviations of the data: the middle answer from their mean, the furthest one, and the spread of the answers.
 MIDDLE, FURTHEST, SPREAD = 10.0, 300.0, 10.0

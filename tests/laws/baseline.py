@@ -22,7 +22,7 @@ from typing import Any
 from interpolants.foundations.cards import load_cards, refresh
 from interpolants.framework import stored
 from interpolants.framework.method import load
-from laws.asking import answers
+from interpolants.testing.asking import answers
 from laws.instances import instance, method_cards
 
 ROOMS = Path(__file__).parents[1] / "rooms"

@@ -2,8 +2,8 @@
 
 import functools
 import importlib
-import tempfile
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,12 @@ from interpolants.foundations.card_file import Card
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
-from interpolants.framework.method import MODEL, Method
+from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.settings import settings_of
 from interpolants.framework.task import Split, Task
-from interpolants.runs.recipe import TaskTables, cell_name, make_method, make_recipe, make_task
-from interpolants.runs.recipe_run import CellWork
 from interpolants.runs.settings_files import find_config, read_settings
-from interpolants.runs.values import Place
+from interpolants.testing.trial import Instance, of_recipe
 
 ROWS = 120
 # Settings that make a fit take seconds, for those methods that have them.
@@ -47,15 +45,6 @@ BRIDGES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Instance:
-    """An unfitted method, its data, and inputs of capabilities that no test row has."""
-
-    method: Method
-    task: Task
-    probe: dict[str, Any] = field(default_factory=dict)
-
-
 def method_cards() -> list[Card]:
     """Cards of kind method whose entry has the form of one: of the library, of the rooms, of more bridges."""
     cards = [card for package in ("interpolants", "rooms") for card in load_cards(package)]
@@ -74,52 +63,18 @@ def instance(card: Card) -> Instance:
         return _of_room(card)
     if card.id.startswith("bridge "):
         return _bridge(card, *BRIDGES[card.id.removeprefix("bridge ")])
-    of_recipe = _of_recipe(card)
-    if of_recipe is None:
-        return _by_role(card)
-    tables, seed, task = of_recipe
-    probe = {name: _probe(name, value) for name, value in tables.probe.items()}
-    return Instance(make_method(tables, seed), task, probe)
+    made = _of_recipe(card)
+    return _by_role(card) if made is None else made()
 
 
-def _recipe(card: Card) -> Any:
-    """The tables of its recipe, if it has a quick size."""
+@functools.cache  # data of some take seconds to make, and no fit may change them
+def _of_recipe(card: Card) -> Callable[[], Instance] | None:
+    """What makes instances by its recipe, if that has a quick size."""
     try:
         tables = read_settings(find_config(Path(card.recipe)))
     except InvalidInputError:
         return None
-    return tables if "quick" in tables else None
-
-
-@functools.cache  # data of some take seconds to make, and no fit may change them
-def _of_recipe(card: Card) -> tuple[TaskTables, int, Task] | None:
-    """The task of its recipe that is of this kind, else the first, with its tables and seed.
-
-    The tasks before it are fitted for their models.
-    """
-    tables = _recipe(card)
-    if tables is None:
-        return None
-    recipe = make_recipe(tables, quick=True)
-    kinds = [one.method["kind"] for one in recipe.tasks]
-    number = kinds.index(card.id) if card.id in kinds else 0
-    models = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for one in recipe.tasks[:number]:
-            work = CellWork(one, recipe.seed, 1, Path(folder) / cell_name(one.name, recipe.seed, 1))
-            assert work.method.is_fitted
-            models[one.name] = work.folder / MODEL
-        own = recipe.tasks[number]
-        place = Place(seed=recipe.seed, models=models.__getitem__)
-        task, _ = make_task(own, make_method(own, recipe.seed), place)
-    return own, recipe.seed, task
-
-
-def _probe(name: str, value: Any) -> Any:
-    """A number, a list as a tensor, or ``{ normal = shape }``: standard normal numbers."""
-    if isinstance(value, dict):
-        return torch.randn(*value["normal"], generator=generator(0, "probe", name))
-    return torch.tensor(value) if isinstance(value, list) else value
+    return of_recipe(card.id, tables) if "quick" in tables else None
 
 
 def _of_room(card: Card) -> Instance:

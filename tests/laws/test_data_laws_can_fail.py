@@ -8,7 +8,8 @@ from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.role import Role, kind_of, role_kind
 from laws import test_data_laws as laws
 from laws import test_offset_laws as offset_laws
-from laws.test_method_laws_can_fail import Good, arguments, carded, obey
+from laws.carded import arguments, carded, obey
+from laws.faulty_methods import Good
 
 __all__ = ["carded"]
 pytestmark = pytest.mark.usefixtures("rooms")

@@ -6,9 +6,9 @@ from torch.testing import assert_close
 
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import NotAbleError
-from laws.asking import able, call, inputs, plain, some
+from interpolants.testing.asking import able, call, inputs, plain, some
 from laws.instances import method_cards
-from laws.test_method_laws import fitted
+from laws.trials import fitted
 
 pytestmark = pytest.mark.usefixtures("rooms")
 

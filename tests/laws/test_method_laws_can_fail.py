@@ -1,416 +1,127 @@
-"""Each law of methods is seen red: methods that are right but for one fault, and the law that must find it."""
+"""Each law of methods is seen red: `check_method` finds the fault of a method that somebody else's package brings."""
 
 import dataclasses
-import functools
-import inspect
-import time
+import importlib
+import sys
 from pathlib import Path
+from unittest import SkipTest
 
 import pytest
-import torch
 
-from interpolants.foundations import trees
-from interpolants.foundations.cards import load_cards
-from interpolants.framework import model_card
-from interpolants.framework.capabilities import capability, verb
-from interpolants.framework.method import Method
-from interpolants.framework.role import Role
-from interpolants.solvers.euler import Euler
-from laws import instances
-from laws import test_method_laws as laws
+from interpolants.foundations import cards
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.testing import METHOD_CHECKS, Trial, check_method
+from laws import faulty_methods
+from plugins import card, write_distribution
 
-pytestmark = pytest.mark.usefixtures("rooms")
-STEPS = 12
-
-
-class Good(Method):
-    """Least squares by noisy steps on batches; every law holds."""
-
-    def roles(self):
-        return Role(name="x"), Role(name="y")
-
-    def learn(self, data, run):
-        x, y = data["x"].double(), data["y"].double()
-
-        def step(w, k, g):
-            rows = torch.randint(len(x), (16,), generator=g)
-            return self.moved(w, x[rows], y[rows], k, g)
-
-        start = torch.zeros(x.shape[1], y.shape[1], dtype=torch.float64)
-        return {"w": run.loop("descent", lambda g: start, step, STEPS, every=5)}
-
-    def moved(self, w, x, y, k, g):
-        return w - 0.1 * x.T @ (x @ w - y) / len(x)
-
-    @capability(like="y")
-    def predict(self, x):
-        return (x.double()[:, :, None] * self.state["w"]).sum(1)
-
-
-class CostsAFit(Good):
-    """Changing how an answer is rounded discards what was learnt."""
-
-    free = ("digits",)
-
-    digits: int = 6
-
-    @capability(like="y")
-    def predict(self, x):
-        return super().predict(x).round(decimals=self.digits)
-
-
-class HiddenCounter(Good):
-    def moved(self, w, x, y, k, g):
-        self.times = getattr(self, "times", 0) + 1
-        return super().moved(w, x, y, k, g) / self.times
-
-
-class OwnGenerator(Good):
-    def learn(self, data, run):
-        self.own = torch.Generator().manual_seed(0)
-        return super().learn(data, run)
-
-    def moved(self, w, x, y, k, g):
-        return super().moved(w, x, y, k, g) + torch.randn(w.shape, generator=self.own)
-
-
-class Cadence(Good):
-    """Looks at the checkpoints that were written."""
-
-    def learn(self, data, run):
-        self.run = run
-        return super().learn(data, run)
-
-    def moved(self, w, x, y, k, g):
-        written = len(list(self.run.out.rglob("*"))) if self.run.out is not None else 0
-        return super().moved(w, x, y, k, g) + written
-
-
-class LostBatches(Good):
-    """Half of its state is beside the state."""
-
-    def moved(self, w, x, y, k, g):
-        self.speed = 0.5 * getattr(self, "speed", 0.0) + super().moved(w, x, y, k, g) - w
-        return w + self.speed
-
-
-class GlobalDice(Good):
-    def moved(self, w, x, y, k, g):
-        return super().moved(w, x, y, k, g) + torch.randn(w.shape)
-
-
-class Clock(Good):
-    def learn(self, data, run):
-        return {**super().learn(data, run), "when": time.perf_counter()}
-
-
-class LostAttribute(Good):
-    """What ``learn`` leaves on itself is lost at once, and so is what a caller leaves."""
-
-    def learn(self, data, run):
-        self.scale = 2.0
-        return super().learn(data, run)
-
-    @capability(like="y")
-    def predict(self, x):
-        return self.scale * (x.double()[:, :, None] * self.state["w"]).sum(1)
-
-
-class Forgetful(Good):
-    """A loaded one is not the one that was saved."""
-
-    def to_parts(self):
-        parts = super().to_parts()
-        return {**parts, "state": parts["state"] and {"w": parts["state"]["w"].float()}}
-
-
-class Remembers(Good):
-    """Counts its questions."""
-
-    @capability(like="y")
-    def predict(self, x):
-        self.asked = getattr(self, "asked", 0) + 1
-        return (x.double()[:, :, None] * self.state["w"]).sum(1) + self.asked
-
-
-class HoldsScheme(Good):
-    """A member of a kind that no card declares as stored."""
-
-    def learn(self, data, run):
-        return {**super().learn(data, run), "solver": Euler()}
-
-
-class WritesText(Good):
-    def save(self, folder):
-        place = super().save(folder)
-        (Path(place) / "notes.txt").write_text("by hand")
-        return place
-
-
-class LearnsInPlace(Good):
-    """Fits itself rather than a clone, step by step."""
-
-    def fit_roles(self, values, *, watch=None, **options):
-        if self.is_fitted and values:
-            self.state = {"w": self.state["w"] + 1}
-        return super().fit_roles(values, watch=watch, **options)
-
-
-class Swallows(Good):
-    def fit(self, *args, **given):
-        known = {name: value for name, value in given.items() if name in ("x", "y")}
-        return super().fit(*args, **known)
-
-
-class SwallowsArguments(Good):
-    @capability(like="y")
-    def predict(self, x, **roles):
-        return (x.double()[:, :, None] * self.state["w"]).sum(1)
-
-
-class ChangesData(Good):
-    def learn(self, data, run):
-        data["x"].mul_(2.0)
-        return super().learn(data, run)
-
-
-class ChangesQuery(Good):
-    @capability(like="y")
-    def predict(self, x):
-        return (x.mul_(1.5)[:, :, None] * self.state["w"]).sum(1)
-
-
-class KeepsTheCallersRows(Good):
-    """Its own `fit_roles` puts into the state what the caller has."""
-
-    def fit_roles(self, values, **options):
-        super().fit_roles(values, **options)
-        self.state = {**self.state, "x": values["x"]}
-        return self
-
-    @capability(like="y")
-    def predict(self, x):
-        return (x.double()[:, :, None] * self.state["w"]).sum(1) + self.state["x"].mean()
-
-
-class AnswersWithTheQuery(Good):
-    """Goes past the framework, which would copy."""
-
-    @functools.wraps(Good.predict)
-    def predict(self, x):
-        return x[:, :1]
-
-
-class AnswersWithItsState(Good):
-    @functools.wraps(Good.predict)
-    def predict(self, x):
-        return self.state["w"].expand(len(x), *self.state["w"].shape)
-
-
-class LearnsWhenAsked(Good):
-    @capability(like="y")
-    def predict(self, x):
-        self.state["asked"] = True
-        return (x.double()[:, :, None] * self.state["w"]).sum(1)
-
-
-class OwnOrder(Good):
-    """The verb takes something else first."""
-
-    @capability(reads={"rows": "x"}, like="y")
-    def predict(self, rows):
-        return (rows.double()[:, :, None] * self.state["w"]).sum(1)
-
-
-verb("toy_need", "x")
-
-
-class NeedsMore(Good):
-    @capability(like="y")
-    def toy_need(self, x, power):
-        return x.double().pow(power) @ self.state["w"]
-
-
-class BadClone(Good):
-    """A clone that knows what the other has learnt."""
-
-    def clone(self):
-        return super().clone().take_over(self.learnt())
-
-
-class HalfChanged(Good):
-    def set_params(self, **changes):
-        for name, value in changes.items():
-            setattr(self, name, value)
-        return super().set_params(**changes)
-
-
-class Unordered(Good):
-    """Columns of a table as they stand."""
-
-    def learn(self, data, run):
-        state = super().learn(data, run)
-        self.given = {}
-        return state
-
-
-class BatchStatistics(Good):
-    @capability(like="y")
-    def predict(self, x):
-        return ((x - x.mean(0)).double()[:, :, None] * self.state["w"]).sum(1)
-
-
-class ByPosition(Good):
-    """The answer to a row depends on its place."""
-
-    @capability(like="y")
-    def predict(self, x):
-        return (x.double()[:, :, None] * self.state["w"]).sum(1) + torch.arange(len(x))[:, None]
-
-
-class Dice(Good):
-    @capability(like="y")
-    def predict(self, x):
-        return (x.double()[:, :, None] * self.state["w"]).sum(1) + torch.randn(len(x), 1)
-
-
-class ByThreads(Good):
-    @capability(like="y")
-    def predict(self, x):
-        return (x.double()[:, :, None] * self.state["w"]).sum(1) * torch.get_num_threads()
-
-
-class DefaultType(Good):
-    @capability(like="y")
-    def predict(self, x):
-        return (x.double()[:, :, None] * self.state["w"]).sum(1) * torch.tensor(0.1)
-
-
-class DrawsInPassing(Good):
-    """Right answers, but the caller's generator has moved on."""
-
-    @capability(like="y")
-    def predict(self, x):
-        return (x.double()[:, :, None] * self.state["w"]).sum(1) + torch.rand(1).mul(0).sum()
-
-
-class ArrivesEmpty(Good):
-    """What was learnt does not go with it to another process."""
-
-    def __reduce__(self):
-        return type(self), ()
-
-
-class NoReason(Good):
-    def cannot(self, verb):
-        return "no." if verb == "predict" else ""
-
-
+# Method -> the law that must find its fault.
 FAULTS = [
-    (GlobalDice, laws.test_fitted_twice_the_same_bits),
-    (Clock, laws.test_fitted_twice_the_same_bits),
-    (LostAttribute, laws.test_fitted_twice_the_same_bits),
-    (Remembers, laws.test_fitted_twice_the_same_bits),
-    (Forgetful, laws.test_saved_and_loaded_the_same_answers_from_plain_files),
-    (Dice, laws.test_saved_and_loaded_the_same_answers_from_plain_files),
-    (WritesText, laws.test_saved_and_loaded_the_same_answers_from_plain_files),
-    (HoldsScheme, laws.test_its_files_name_members_of_declared_kinds_alone),
-    (ArrivesEmpty, laws.test_pickled_for_another_process_the_same_answers),
-    (LearnsInPlace, laws.test_a_refused_or_stopped_fit_changes_nothing),
-    (Swallows, laws.test_a_misspelt_name_is_answered_with_the_nearest),
-    (SwallowsArguments, laws.test_a_misspelt_name_is_answered_with_the_nearest),
-    (ChangesData, laws.test_a_fit_leaves_the_data_alone),
-    (ChangesQuery, laws.test_a_fit_leaves_the_data_alone),
-    (LearnsWhenAsked, laws.test_a_fit_leaves_the_data_alone),
-    (KeepsTheCallersRows, laws.test_what_was_learnt_outlives_the_data),
-    (AnswersWithTheQuery, laws.test_an_answer_is_the_callers_own),
-    (AnswersWithItsState, laws.test_an_answer_is_the_callers_own),
-    (OwnOrder, laws.test_its_verbs_take_what_they_take_everywhere),
-    (NeedsMore, laws.test_its_verbs_take_what_they_take_everywhere),
-    (BadClone, laws.test_parameters_round_trip),
-    (HalfChanged, laws.test_parameters_round_trip),
-    (CostsAFit, laws.test_settings_of_answers_keep_what_was_learnt),
-    (Unordered, laws.test_any_container_goes_in_and_comes_out),
-    (BatchStatistics, laws.test_a_row_does_not_feel_its_neighbours),
-    (ByPosition, laws.test_a_row_does_not_feel_its_neighbours),
-    (HiddenCounter, laws.test_killed_in_any_stage_and_resumed_the_same_bits),
-    (OwnGenerator, laws.test_killed_in_any_stage_and_resumed_the_same_bits),
-    (Cadence, laws.test_killed_in_any_stage_and_resumed_the_same_bits),
-    (LostBatches, laws.test_killed_in_any_stage_and_resumed_the_same_bits),
-    (NoReason, laws.test_what_it_cannot_do_it_says_with_a_reason),
-    (Dice, laws.test_answers_do_not_depend_on_global_settings),
-    (ByThreads, laws.test_answers_depend_on_the_number_of_threads_by_rounding_alone),
-    (DefaultType, laws.test_answers_do_not_depend_on_global_settings),
-    (DrawsInPassing, laws.test_answers_do_not_depend_on_global_settings),
+    ("GlobalDice", "fitted_twice_the_same_bits"),
+    ("Clock", "fitted_twice_the_same_bits"),
+    ("LostAttribute", "fitted_twice_the_same_bits"),
+    ("Remembers", "fitted_twice_the_same_bits"),
+    ("Forgetful", "saved_and_loaded_the_same_answers_from_plain_files"),
+    ("Dice", "saved_and_loaded_the_same_answers_from_plain_files"),
+    ("WritesText", "saved_and_loaded_the_same_answers_from_plain_files"),
+    ("HoldsScheme", "its_files_name_members_of_declared_kinds_alone"),
+    ("ArrivesEmpty", "pickled_for_another_process_the_same_answers"),
+    ("LearnsInPlace", "a_refused_or_stopped_fit_changes_nothing"),
+    ("Swallows", "a_misspelt_name_is_answered_with_the_nearest"),
+    ("SwallowsArguments", "a_misspelt_name_is_answered_with_the_nearest"),
+    ("ChangesData", "a_fit_leaves_the_data_alone"),
+    ("ChangesQuery", "a_fit_leaves_the_data_alone"),
+    ("LearnsWhenAsked", "a_fit_leaves_the_data_alone"),
+    ("KeepsTheCallersRows", "what_was_learnt_outlives_the_data"),
+    ("AnswersWithTheQuery", "an_answer_is_the_callers_own"),
+    ("AnswersWithItsState", "an_answer_is_the_callers_own"),
+    ("OwnOrder", "its_verbs_take_what_they_take_everywhere"),
+    ("NeedsMore", "its_verbs_take_what_they_take_everywhere"),
+    ("BadClone", "parameters_round_trip"),
+    ("HalfChanged", "parameters_round_trip"),
+    ("CostsAFit", "settings_of_answers_keep_what_was_learnt"),
+    ("Unordered", "any_container_goes_in_and_comes_out"),
+    ("BatchStatistics", "a_row_does_not_feel_its_neighbours"),
+    ("ByPosition", "a_row_does_not_feel_its_neighbours"),
+    ("HiddenCounter", "stopped_in_any_stage_and_resumed_the_same_bits"),
+    ("OwnGenerator", "stopped_in_any_stage_and_resumed_the_same_bits"),
+    ("Cadence", "stopped_in_any_stage_and_resumed_the_same_bits"),
+    ("LostBatches", "stopped_in_any_stage_and_resumed_the_same_bits"),
+    ("NoReason", "what_it_cannot_do_it_says_with_a_reason"),
+    ("Dice", "answers_do_not_depend_on_global_settings"),
+    ("ByThreads", "answers_depend_on_the_number_of_threads_by_rounding_alone"),
+    ("DefaultType", "answers_do_not_depend_on_global_settings"),
+    ("DrawsInPassing", "answers_do_not_depend_on_global_settings"),
 ]
+RECIPE = {
+    "data": {
+        "x": {"problem": "rotating_mixture", "n": 150, "jumps": [0.0], "weights": [1.0]},
+        "y": {"follows": "x"},
+    },
+}
 
 
-@pytest.fixture
-def carded(monkeypatch):
-    """Gives a class the card of `one_task`, as if it were that member, and makes it the instance of the laws."""
-
-    def give(kind):
-        (card,) = (card for card in load_cards("rooms") if card.id == "one_task")
-        _, values = instances.importlib.import_module("rooms.episodes").quick_one_task()
-        scopes = dataclasses.replace(card.scopes, rows="bits")
-        mine = dataclasses.replace(card, entry=f"{kind.__module__}:{kind.__qualname__}", scopes=scopes)
-        task = instances.Task.of(Good().roles(), values)
-        monkeypatch.setattr(laws, "fresh", lambda card: instances.Instance(kind(), task))
-        known = {mine.entry: mine}
-        found = trees.card_of
-
-        def card_of(entry):
-            return known.get(f"{entry.__module__}:{entry.__qualname__}") or found(entry)
-
-        for module in (trees, model_card):
-            monkeypatch.setattr(module, "card_of", card_of)
-        loaded = {("one_task", "method"): Carded(kind)}
-        find = trees.find_card
-        monkeypatch.setattr(
-            trees, "find_card", lambda id, sort, who: loaded.get((id, sort)) or find(id, sort, who)
-        )
-        return mine
-
-    yield give
-    for cached in (laws.fitted, laws.answered, laws.fitted_apart, laws.answered_apart, laws.asked_apart):
-        cached.cache_clear()
+def id_of(name):
+    """Of a class that is called so."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).strip("_")
 
 
-@dataclasses.dataclass(frozen=True)
-class Carded:
-    """A card as the store reads it."""
-
-    entry: type
-
-    def load_entry(self):
-        return self.entry
-
-
-def arguments(law):
-    return inspect.signature(law).parameters
-
-
-def obey(law, card, tmp_path):
-    given = {"card": card, "tmp_path": tmp_path}
-    law(**{name: value for name, value in given.items() if name in arguments(law)})
-
-
-LAWS = [law for name, law in vars(laws).items() if name.startswith("test_") and "card" in arguments(law)]
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    """The methods of an installed distribution, by name."""
+    place = tmp_path_factory.mktemp("site-packages")
+    scopes = 'verbs = ["predict"]\n[scopes]\nrows = "bits"\nresume = "bits"\n[proof]'
+    files = {"own.py": Path(faulty_methods.__file__).read_text("utf-8")}
+    for name in {"Good"} | {name for name, _ in FAULTS}:
+        text = card("method", id_of(name), f"faulty.own:{name}")
+        files[f"{id_of(name)}.card.toml"] = text.replace("[proof]", scopes)
+    write_distribution(place, "faulty", files)
+    sys.path.insert(0, str(place))
+    cards.refresh()
+    yield vars(importlib.import_module("faulty.own"))
+    sys.path.remove(str(place))
+    cards.refresh()
+    for module in [module for module in sys.modules if module.partition(".")[0] == "faulty"]:
+        del sys.modules[module]
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-def test_a_good_method_obeys(law, carded, tmp_path):
-    obey(law, carded(Good), tmp_path)
+def recipe(name):
+    """Of one of the methods."""
+    return RECIPE | {"method": {"kind": id_of(name)}}
 
 
-@pytest.mark.parametrize(
-    ("kind", "law"), FAULTS, ids=[f"{kind.__name__}-{law.__name__}" for kind, law in FAULTS]
-)
-def test_the_fault_is_found(kind, law, carded, tmp_path):
-    card = carded(kind)  # outside, so that a fault of this fixture is not taken for one that a law has found
-    with pytest.raises((AssertionError, AttributeError, pytest.fail.Exception)):
-        obey(law, card, tmp_path)
+def test_a_good_method_keeps_all_laws(faulty):
+    assert check_method(faulty["Good"], recipe("Good")) == {}
+
+
+@pytest.mark.parametrize(("name", "law"), FAULTS, ids=[f"{name}-{law}" for name, law in FAULTS])
+def test_the_fault_is_found_by_name(name, law, faulty):
+    with pytest.raises(AssertionError, match=rf"(?m)^{name} breaks \d+ of \d+ laws:(.|\n)*^  {law}: "):
+        check_method(faulty[name], recipe(name))
+
+
+def test_a_law_that_is_exempt_is_not_tried(faulty):
+    exempt = {"answers_depend_on_the_number_of_threads_by_rounding_alone": "it counts them"}
+    assert check_method(faulty["ByThreads"], recipe("ByThreads"), exempt=exempt) == exempt
+    with pytest.raises(
+        InvalidInputError, match=r"exempt must be one of .* Did you mean 'parameters_round_trip'"
+    ):
+        check_method(faulty["Good"], recipe("Good"), exempt={"parameter_round_trip": "misspelt"})
+
+
+def test_scopes_of_the_card_leave_out_laws(faulty):
+    trial = Trial.of(faulty["Good"], recipe("Good"))
+    apart = Trial(trial.fresh, dataclasses.replace(trial.scopes, rows="set: rows belong together"))
+    law = next(law for law in METHOD_CHECKS if law.__name__ == "a_row_does_not_feel_its_neighbours")
+    with pytest.raises(SkipTest, match="rows = set: rows belong together"):
+        law(apart)
+
+
+def test_a_class_without_a_card_and_a_recipe_of_another_method_are_refused(faulty):
+    with pytest.raises(InvalidInputError, match="a method must have a card"):
+        check_method(faulty_methods.Good, recipe("Good"))
+    with pytest.raises(InvalidInputError, match=r"a task with method\.kind = 'good', got one of by_threads"):
+        check_method(faulty["Good"], recipe("ByThreads"))
 
 
 def test_every_law_has_a_fault():
-    assert {law.__name__ for law in LAWS} == {law.__name__ for _, law in FAULTS}
+    assert {law.__name__ for law in METHOD_CHECKS} == {law for _, law in FAULTS}

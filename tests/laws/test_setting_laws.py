@@ -22,13 +22,13 @@ from interpolants.framework.capabilities import Capability, leading_arguments
 from interpolants.framework.method import Method
 from interpolants.framework.roles import count, take
 from interpolants.framework.settings import settings_of
+from interpolants.testing import Instance, asking
+from interpolants.testing.asking import able, call, inputs, plain
 from interpolants.training.settings import TrainSettings
-from laws import asking
-from laws import test_method_laws as laws
+from laws import trials
 from laws.answer_sizes import Gap, gap, same_answers, size_faults
-from laws.asking import able, call, inputs, plain
 from laws.closed_lists import ClosedList, closed_lists, with_value
-from laws.instances import Instance, method_cards
+from laws.instances import method_cards
 
 pytestmark = [pytest.mark.usefixtures("rooms"), pytest.mark.slow]
 
@@ -99,12 +99,12 @@ def stands_for_all() -> dict[str, str]:
 @functools.cache
 def default(card: Any) -> tuple[Method, Instance, dict[str, Any]]:
     """The fitted method with the values that the instance has, and its answers."""
-    one = laws.fresh(card)
+    one = trials.fresh(card)
     if "sample" in card.verbs and is_small(one) and one.method.params().get("steps", LONG) < LONG:
         one = dataclasses.replace(one, method=with_value(one.method, "steps", LONG))
         method = one.method.clone().fit_roles(one.task.for_fit(one.method))
     else:
-        method, one, _ = laws.fitted(card)
+        method, one, _ = trials.fitted(card)
     return method, one, asked(method, one)
 
 
@@ -143,7 +143,7 @@ def asked(method: Method, one: Instance) -> dict[str, Any]:
 @functools.cache
 def lists(card: Any) -> tuple[ClosedList, ...]:
     """The closed lists of a method."""
-    return tuple(closed_lists(laws.fresh(card).method))
+    return tuple(closed_lists(trials.fresh(card).method))
 
 
 @functools.cache

@@ -7,9 +7,9 @@ from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability
 from laws import test_setting_laws as laws
+from laws.carded import carded, obey
 from laws.closed_lists import closed_lists
 from laws.test_data_laws_can_fail import Standard
-from laws.test_method_laws_can_fail import carded, obey
 
 __all__ = ["carded"]
 pytestmark = pytest.mark.usefixtures("rooms")

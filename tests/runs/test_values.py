@@ -9,6 +9,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.runs.files import check_free, write_table
 from interpolants.runs.recipe import make_method, make_recipe, make_task
 from interpolants.runs.values import Place, read_values
+from plugins import card
 
 
 def read(method=None, split=None, seed=0, **data):
@@ -174,27 +175,42 @@ def test_a_file_is_written_whole_and_never_over_another(folder):
         check_free(folder / "s.pt")
 
 
-def test_what_a_problem_draws_together_stays_together():
+WEATHER = """
+import torch
+
+
+class Weather:
+    \"\"\"Days, each with a number, a word and the month that it lies in.\"\"\"
+
+    def sample(self, n, *, generator=None):
+        days = torch.randn(n, 3, generator=generator)
+        return {"days": days, "word": ["warm" if day[0] > 0 else "cold" for day in days], "month": torch.arange(n) % 3}
+"""
+
+
+def test_what_a_problem_draws_together_stays_together(install):
+    files = {
+        "own.py": WEATHER,
+        "weather.card.toml": card("problem", "weather", "others_together.own:Weather"),
+    }
+    install("others_together", files)
     place = Place(seed=3)
     tables = {
-        "prompt": {"beside": "fields"},
-        "fields": {"problem": "gaussian_plume", "n": 12, "points": [5, 9]},
-        "groups": {"beside": "fields", "part": "phrasing"},
+        "word": {"beside": "days"},
+        "days": {"problem": "weather", "n": 12},
+        "groups": {"beside": "days", "part": "month"},
     }
     values = read_values(tables, place)
-    drawn = values["fields"].truth.sample(12, generator=generator(3, "value draw", "data.fields"))
-    assert values["prompt"].value == drawn["prompt"]
-    assert values["groups"].value == drawn["phrasing"]
-    assert torch.equal(values["fields"].value[3].values, drawn["fields"][3].values)
+    drawn = values["days"].truth.sample(12, generator=generator(3, "value draw", "data.days"))
+    assert values["word"].value == drawn["word"]
+    assert torch.equal(values["groups"].value, drawn["month"])
+    assert torch.equal(values["days"].value, drawn["days"])
     for table, message in (
-        ({"beside": "field"}, "beside must name another role .* Did you mean 'fields'"),
-        (
-            {"beside": "fields", "part": "prompts"},
-            "'prompts' must be drawn by gaussian_plume, .*Did you mean 'prompt'",
-        ),
+        ({"beside": "day"}, "beside must name another role .* Did you mean 'days'"),
+        ({"beside": "days", "part": "words"}, "'words' must be drawn by weather, .*Did you mean 'word'"),
     ):
         with pytest.raises(InvalidInputError, match=message):
-            read_values({**tables, "prompt": table}, Place())
-    single = {"fields": {"problem": "moons", "n": 5}, "prompt": {"beside": "fields"}}
-    with pytest.raises(InvalidInputError, match="'prompt' must be drawn by moons, got a single thing"):
+            read_values({**tables, "word": table}, Place())
+    single = {"days": {"problem": "moons", "n": 5}, "word": {"beside": "days"}}
+    with pytest.raises(InvalidInputError, match="'word' must be drawn by moons, got a single thing"):
         read_values(single, Place())

@@ -106,3 +106,9 @@ def test_a_file_of_ones_own(tmp_path):
     path.write_text("name,year\nA,2000\n")
     with pytest.raises(InvalidInputError, match="must have a column month"):
         load_atlantic_storms("all", path=str(path))
+
+
+def test_storms_in_words_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("name,year,month,day,hour,lat,long\n" + "a,2000,1,1,0,north,west\n" * 40)
+    with pytest.raises(InvalidInputError, match="must hold numbers and dates in its columns"):
+        load_atlantic_storms(path=str(tmp_path / "a.csv"))

@@ -1,10 +1,12 @@
 """Particulate matter: the package's file, a table of one's own, refusals."""
 
+import gzip
 import math
 
 import pytest
 
 from interpolants.data.bundled import is_there
+from interpolants.foundations import unpacking
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.sciml.gp.data.air_quality import load_air_quality
 
@@ -54,3 +56,10 @@ def test_what_is_no_such_table_is_refused(tmp_path):
     pytest.importorskip("rdata")
     with pytest.raises(InvalidInputError, match=r"must be air\.rda"):
         load_air_quality(path=str(tmp_path / "none.rda"))
+
+
+def test_a_workspace_that_unpacks_out_of_all_proportion_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacking, "SMALL", 1 << 20)
+    (tmp_path / "air.rda").write_bytes(gzip.compress(bytes(2 << 20)))
+    with pytest.raises(InvalidInputError, match=r"air\.rda must unpack to"):
+        load_air_quality(path=str(tmp_path / "air.rda"))
