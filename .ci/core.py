@@ -15,9 +15,7 @@ from pathlib import Path
 from interpolants.foundations.rings import RINGS
 
 ROOT = Path(__file__).resolve().parents[1]
-GONE = tuple(
-    f"{place}/{ring}/" for place in ("src/interpolants", "tests") for ring in RINGS
-)
+GONE = tuple(f"{place}/{ring}/" for place in ("src/interpolants", "tests") for ring in RINGS)
 # What ranges over cards, recipes, loaders, modules and pages, but fits nothing; one page takes a minute.
 LIKELY = (
     "tests/test_cards.py",

@@ -12,11 +12,6 @@ def test_what_never_was_is_not_found():
         from interpolants.data import NoSuchThing  # noqa: F401
 
 
-def test_a_member_that_moved_is_named_by_its_former_package():
-    with pytest.raises(AttributeError, match=r"'Multimarginal'; see interpolants\.generative\.multimarginal"):
-        interpolants.methods.Multimarginal  # noqa: B018
-
-
 def test_a_name_that_changed_is_named():
     with pytest.raises(ImportError, match=r"it was renamed to 'foundations\.FitWarning'"):
         from interpolants.guidance import HeavyWeightsWarning  # noqa: F401
