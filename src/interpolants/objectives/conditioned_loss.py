@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Generator, Tensor, nn
 
 from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
@@ -9,11 +10,12 @@ from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.checks import one_of
 from interpolants.objectives.joint import Weight, joint_loss
 from interpolants.objectives.losses import Objective
+from interpolants.objectives.times import TimeSampler, UniformTimes
 from interpolants.paths.path import Path
 
 
 class ConditionedLoss:
-    """``weight |f(x_t, t, cond) - target|^2`` on batches with ``x1``, ``cond``, ``t`` and ``weight``.
+    """``weight |f(x_t, t, cond) - target|^2`` on batches with ``x1``, ``t``, ``weight``; ``cond`` if there is one.
 
     Entries that are false in ``known``, truth values ``(B, *D)`` that a batch may have, do not count.
 
@@ -21,22 +23,31 @@ class ConditionedLoss:
         objective: What is learnt of which path.
         mean: Whether entries are averaged, not summed: then states of any size have losses of one size.
         weight: ``weight(x_t, t) -> {quantity: (B,)}``, how much a row counts, as of a preconditioned network.
+        times: Told what the losses say of the times.
     """
 
-    def __init__(self, objective: Objective, *, mean: bool = False, weight: Weight | None = None) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        *,
+        mean: bool = False,
+        weight: Weight | None = None,
+        times: TimeSampler | None = None,
+    ) -> None:
         self.objective, self.mean, self.weight = objective, mean, weight
+        self.times = UniformTimes() if times is None else times
 
     def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
         """Losses ``(B,)`` under the name of the quantity."""
         sample = self.objective.path.sample(x1=batch["x1"], t=batch["t"], generator=generator)
-        gap = net(sample.x_t, sample.t, batch["cond"]) - self.objective.target(sample)
+        gap = net(sample.x_t, sample.t, batch.get("cond")) - self.objective.target(sample)
+        squares, head = gap.square(), self.objective.predicts
         if "known" in batch:
-            gap = gap * batch["known"]
-        squares, head = gap.square().flatten(1), self.objective.predicts
-        weight = batch["weight"]
-        if self.weight is not None:
-            weight = weight * self.weight(sample.x_t, sample.t)[head]
-        return {head: (squares.mean(1) if self.mean else squares.sum(1)) * weight}
+            squares = squares * batch["known"]
+        error = squares.flatten(1).mean(1) if self.mean else squares.flatten(1).sum(1)
+        counts = torch.ones_like(error) if self.weight is None else self.weight(sample.x_t, sample.t)[head]
+        self.times.update(batch["t"], (error * counts).detach())
+        return {head: error * (batch["weight"] * counts)}
 
 
 def check_head(who: str, path: Path, head: str) -> str:
