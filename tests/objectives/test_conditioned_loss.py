@@ -2,8 +2,7 @@
 
 import torch
 
-from interpolants.fields.preconditioned import Preconditioned
-from interpolants.objectives.conditioned_loss import ConditionedLoss, net_and_loss
+from interpolants.objectives.conditioned_loss import ConditionedLoss
 from interpolants.objectives.joint import joint_loss
 from interpolants.objectives.times import UniformTimes
 from interpolants.paths import get_path
@@ -66,15 +65,3 @@ def test_rows_count_as_the_weight_of_the_quantity_says():
     loss = ConditionedLoss(objective, weight=lambda x, t: {"denoised": 10 * t, "noise": 0 * t})
     found = loss(told, batch, torch.Generator().manual_seed(0))
     torch.testing.assert_close(found, {"denoised": torch.tensor([5.0 * 3, 10.0 * 2 * 6])})
-
-
-def test_a_velocity_is_learnt_as_it_is_and_other_quantities_are_preconditioned():
-    path, net = get_path("one_sided_linear"), torch.nn.Identity()
-    found, loss = net_and_loss(net, path, "velocity")
-    assert found is net
-    assert loss.weight is None
-    assert loss.mean
-    found, loss = net_and_loss(net, path, "score")
-    assert isinstance(found, Preconditioned)
-    assert loss.weight == found.weight
-    assert found.heads == ("score",)

@@ -3,15 +3,11 @@
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
-from interpolants.fields.protocol import QUANTITIES
-from interpolants.foundations.checks import one_of
-from interpolants.objectives.joint import Weight, joint_loss
+from interpolants.objectives.joint import Weight
 from interpolants.objectives.losses import Objective
 from interpolants.objectives.times import TimeSampler, UniformTimes
-from interpolants.paths.path import Path
 
 
 class ConditionedLoss:
@@ -48,23 +44,3 @@ class ConditionedLoss:
         counts = torch.ones_like(error) if self.weight is None else self.weight(sample.x_t, sample.t)[head]
         self.times.update(batch["t"], (error * counts).detach())
         return {head: error * (batch["weight"] * counts)}
-
-
-def check_head(who: str, path: Path, head: str) -> str:
-    """A quantity that a network can learn on a path, if it is one and can be preconditioned there."""
-    if one_of(who, "head", head, QUANTITIES) != "velocity":
-        check_preconditioned(path, (head,))
-    return head
-
-
-def net_and_loss(net: nn.Module, path: Path, head: str) -> tuple[nn.Module, ConditionedLoss]:
-    """A network for a quantity of a path, for data of unit size, and its mean loss.
-
-    A velocity is learnt as it is. Of others it follows by a division by what vanishes at an end of the path, which
-    would multiply every error: they are preconditioned.
-    """
-    objective = joint_loss((head,), path).objectives[0]
-    if head == "velocity":
-        return net, ConditionedLoss(objective, mean=True)
-    wrapped = Preconditioned(net, path, (head,), 1.0)
-    return wrapped, ConditionedLoss(objective, mean=True, weight=wrapped.weight)
