@@ -2,9 +2,9 @@
 
 import torch
 
-from interpolants.fields.preconditioned import Preconditioned
-from interpolants.objectives.conditioned_loss import ConditionedLoss, net_and_loss
+from interpolants.objectives.conditioned_loss import ConditionedLoss
 from interpolants.objectives.joint import joint_loss
+from interpolants.objectives.times import UniformTimes
 from interpolants.paths import get_path
 
 
@@ -36,6 +36,25 @@ def test_entries_that_are_not_known_do_not_count():
     torch.testing.assert_close(found, {"denoised": torch.tensor([1.0])})
 
 
+class Told(UniformTimes):
+    """Times that keep what they are told."""
+
+    def update(self, t, loss):
+        object.__setattr__(self, "found", (t, loss))
+
+
+def test_times_are_told_the_losses_without_their_own_weights():
+    batch = {
+        "x1": torch.tensor([[1.0], [3.0]]),
+        "t": torch.tensor([0.3, 0.6]),
+        "weight": torch.tensor([5.0, 7.0]),
+    }
+    times, objective = Told(), joint_loss(("denoised",), get_path("one_sided_linear")).objectives[0]
+    loss = ConditionedLoss(objective, weight=lambda x, t: {"denoised": 10 * t}, times=times)
+    loss(lambda x, t, cond: torch.zeros_like(x, requires_grad=True), batch, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(times.found, (batch["t"], torch.tensor([3.0, 54.0])))
+
+
 def test_rows_count_as_the_weight_of_the_quantity_says():
     path = get_path("one_sided_linear")
     objective = joint_loss(("denoised",), path).objectives[0]
@@ -46,15 +65,3 @@ def test_rows_count_as_the_weight_of_the_quantity_says():
     loss = ConditionedLoss(objective, weight=lambda x, t: {"denoised": 10 * t, "noise": 0 * t})
     found = loss(told, batch, torch.Generator().manual_seed(0))
     torch.testing.assert_close(found, {"denoised": torch.tensor([5.0 * 3, 10.0 * 2 * 6])})
-
-
-def test_a_velocity_is_learnt_as_it_is_and_other_quantities_are_preconditioned():
-    path, net = get_path("one_sided_linear"), torch.nn.Identity()
-    found, loss = net_and_loss(net, path, "velocity")
-    assert found is net
-    assert loss.weight is None
-    assert loss.mean
-    found, loss = net_and_loss(net, path, "score")
-    assert isinstance(found, Preconditioned)
-    assert loss.weight == found.weight
-    assert found.heads == ("score",)

@@ -13,7 +13,7 @@ from interpolants.apps.causal import CausalAutoencoder
 from interpolants.apps.causal.abduction import counterfactual_states
 from interpolants.apps.causal.causal_graph import CausalGraph
 from interpolants.apps.causal.causal_training import code_divergence
-from interpolants.apps.causal.interventional import drawn_exogenous, fresh_states
+from interpolants.apps.causal.interventional import drawn_exogenous
 from interpolants.apps.causal.nets.structural_layer import intervene, solve_structure
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
@@ -82,7 +82,8 @@ def test_draws_under_an_intervention_have_the_moments_of_the_linear_gaussian():
     for to, mean, cov in cases:
         wide = torch.tensor(to, dtype=torch.float64)[None, :, None].expand(z.shape)
         after = intervene(graph, lambda name, causes: 0.8 * causes[:, 0], z, wide)
-        x = fresh_states(fields, after.flatten(1), (3,), seed=2, method="midpoint", n_steps=10).double()
+        codes, how = after.flatten(1), {"method": "midpoint", "n_steps": 10}
+        x = CausalAutoencoder().flow.drawn(fields, (3,), len(codes), seed=2, cond=codes, **how).x.double()
         mean, cov = torch.tensor(mean).double() @ B.T, B @ torch.tensor(cov).double() @ B.T + S
         # Standard errors are below 0.05 and 0.1: 2000 draws from 2000 kept rows.
         assert_close(x.mean(0), mean, atol=0.15, rtol=0)

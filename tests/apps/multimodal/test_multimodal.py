@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from interpolants.apps.multimodal import MultimodalDiffusion
 from interpolants.apps.multimodal.chosen_units import errors_of, unexplained
-from interpolants.apps.multimodal.linked_training import Heads, LinkedLoss, drawn_states
+from interpolants.apps.multimodal.linked_training import Heads, LinkedLoss
 from interpolants.apps.multimodal.modality_roles import modality_roles
 from interpolants.apps.multimodal.shared_space import Modality, SharedSpace, subsets, tokens
 from interpolants.cli.app import app
@@ -63,9 +63,8 @@ def exact_draws(n, b=None, *, told=True):
     units = {"a": torch.zeros(n, 2), "b": torch.zeros(n, 2) if b is None else torch.tensor(b).expand(n, 2)}
     cond = tokens(space, units, known, torch.zeros_like(known))
     heads = Heads(_Module(), space, space, told=told)
-    return drawn_states(
-        heads, OneSidedLinear(), (4,), n, cond, seed=0, first=0, method="midpoint", n_steps=60
-    ).double()
+    flow, how = MultimodalDiffusion().flow, {"method": "midpoint", "n_steps": 60}
+    return flow.drawn(flow.fields(heads), (4,), n, seed=0, cond=cond, **how).x.double()
 
 
 class _Module(TakesOneTime, torch.nn.Module):

@@ -3,7 +3,7 @@
 import pytest
 
 from interpolants.apps.speech.compressed_spectra import CompressedSpectra
-from interpolants.apps.speech.crops import CropBatches
+from interpolants.apps.speech.crops import Crops
 from interpolants.apps.speech.degradations import AdditiveNoise
 from interpolants.apps.speech.synthetic_speech import harmonic_signals
 from interpolants.apps.speech.units import unit_of
@@ -13,13 +13,12 @@ def test_crops_of_a_pair_are_of_the_same_place_in_recordings_longer_than_a_stret
     """Degraded recordings that are the clean ones leave no difference."""
     clean = [one.samples for one in harmonic_signals(3, seconds=3.0, rate=4000)]
     spectra = CompressedSpectra(n_fft=64, hop=16)
-    batches = CropBatches(
-        clean, clean, degradation=AdditiveNoise(), spectra=spectra, rate=4000, frames=16, size=8,
-        normalise="peak", latest=1.0,
-    )  # fmt: skip
-    difference, degraded = batches.pairs(20, generator)
-    assert float(degraded.abs().max()) > 0
-    assert not bool(difference.any())
+    crops = Crops(
+        clean, clean, degradation=AdditiveNoise(), spectra=spectra, rate=4000, frames=16, normalise="peak"
+    )
+    rows = crops.rows(20, generator)
+    assert float(rows["cond"].abs().max()) > 0
+    assert not bool(rows["x1"].any())
 
 
 @pytest.mark.parametrize("kind", ["peak", "level"])

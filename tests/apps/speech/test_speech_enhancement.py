@@ -21,6 +21,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.inner_nets import WrapsNet
 from interpolants.foundations.tell import OutsideWarning, SettingWarning
 from interpolants.nets.unet import UNet
+from interpolants.objectives.times import UniformTimes
 from interpolants.training.pairs import TimedNet
 
 pytest.importorskip("julius")
@@ -128,10 +129,10 @@ def test_each_value_of_learns_gives_other_weights(by_setting):
 def test_only_the_loss_of_a_regressor_has_no_noise(by_setting, generator):
     """And it is the squared error of ``net(0, 0, y)`` over the square of its unit."""
     x1, cond = torch.randn(2, 2, 2, 64, 16, generator=generator)
-    batch = {"x0": None, "x1": x1, "cond": cond, "t": torch.tensor([0.3, 0.6]), "weight": torch.ones(2)}
+    batch = {"x1": x1, "cond": cond, "t": torch.tensor([0.3, 0.6]), "weight": torch.ones(2)}
     for learns, fitted in by_setting.items():
         net = fitted.state["net"]
-        loss = fitted._loss(net)
+        loss = fitted._loss(net, UniformTimes())
         with torch.no_grad():
             values = [
                 loss(TimedNet(net, None), batch, torch.Generator().manual_seed(seed)) for seed in (0, 1)

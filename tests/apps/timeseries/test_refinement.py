@@ -105,7 +105,8 @@ def test_langevin_ends_with_the_spread_of_its_chain():
     """Without a network ``y' = f + (1 - 2 w r)(y - f) + sqrt(2 r) s z``: variance 2 r s^2 / (1 - (1 - 2 w r)^2)."""
     path = OneSidedLinear()
     knows_nothing = SimpleNamespace(noise=lambda x, t: 0 * x)
-    windows = SimpleNamespace(shape=(1, 50), lags=(), path=path, fields=knows_nothing, room=1e3)
+    flow = SimpleNamespace(path=path)
+    windows = SimpleNamespace(shape=(1, 50), lags=(), flow=flow, fields=knows_nothing, room=1e3)
     windows.units = WindowUnits("standard", torch.zeros(1), torch.ones(1), torch.ones(1, 1))
     values, seen = torch.full((200, 50, 1), 2.0, dtype=F64), torch.zeros(200, 50, 1, dtype=torch.bool)
     seen[:, 0] = True

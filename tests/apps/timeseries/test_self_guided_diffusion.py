@@ -6,7 +6,6 @@ guidance and the error of the sample mean.
 """
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,15 +17,14 @@ from typer.testing import CliRunner
 
 import interpolants
 from interpolants.apps.timeseries import SelfGuidedDiffusion, guided_windows
-from interpolants.apps.timeseries.training_windows import WindowBatches, WindowLoss, net_and_window_loss
+from interpolants.apps.timeseries.training_windows import TrainingWindows
 from interpolants.apps.timeseries.window_units import SCALES, WindowUnits
 from interpolants.cli.app import app
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import DataWarning, OutsideWarning
 from interpolants.framework.roles import read
-from interpolants.objectives.times import StratifiedTimes
-from interpolants.paths import get_path
+from interpolants.objectives.times import UniformTimes
 
 F64 = torch.float64
 CONTEXT, HORIZON = 24, 12
@@ -176,27 +174,27 @@ def test_a_model_that_is_trained_has_the_autocovariance_of_its_series():
 # --- nothing of the future -------------------------------------------------------------------------------------
 
 
-def batches(values, **settings):
+def windows(values, **settings):
     role = SelfGuidedDiffusion().roles()
     series = read(role, {"series": values}, "fit")[0]["series"]
-    given = {"context": 8, "length": 12, "lags": (), "size": 6, "times": StratifiedTimes(), **settings}
+    given = {"context": 8, "length": 12, "lags": (), **settings}
     units = WindowUnits.fit(given.pop("scale", "window"), [series])
-    return WindowBatches([series], units=units, **given)
+    return TrainingWindows([series], units=units, **given)
 
 
 def test_the_scale_of_a_training_window_is_that_of_its_context():
     x = torch.arange(1.0, 21).double()
-    made = batches(x)
+    made = windows(x)
     assert_close(made.scale[:, 0, 0], torch.stack([x[k : k + 8].mean() for k in range(9)]))
     huge = x.clone()
     huge[15:] *= 1000
     # Windows whose context ends before the change keep their scale.
-    assert torch.equal(batches(huge).scale[:8], made.scale[:8])
+    assert torch.equal(windows(huge).scale[:8], made.scale[:8])
 
 
 def test_the_largest_value_is_in_units_of_the_windows():
     """The last of 20 steps, 20, in units of the mean 12.5 of its context 9 to 16; the first window has 12 / 4.5."""
-    assert batches(torch.arange(1.0, 21).double()).largest == pytest.approx(12 / 4.5)
+    assert windows(torch.arange(1.0, 21).double()).largest == pytest.approx(12 / 4.5)
 
 
 def test_lags_that_reach_into_the_horizon_are_not_seen_there(monkeypatch):
@@ -232,9 +230,9 @@ def test_a_forecast_depends_on_the_last_context_and_its_lags_alone():
 
 def test_entries_in_gaps_do_not_count_in_the_loss():
     x = torch.where(torch.rand(60, generator=generator(1)) < 0.3, torch.nan, stationary(60))
-    made = batches(x, scale="standard")
-    batch = made(0, generator(0), 0, 1)
-    assert set(batch["seen"].unique().tolist()) == {0.0, 1.0}
+    made = windows(x, scale="standard")
+    batch = made.rows(6, generator(0))
+    assert set(batch["known"].unique().tolist()) == {0.0, 1.0}
     assert bool(torch.isfinite(batch["x1"]).all())
 
 
@@ -246,18 +244,6 @@ def test_units_of_windows_undo_themselves():
         units = WindowUnits.fit(kind, [series])
         shift, scale = units.of(x, torch.ones_like(x, dtype=torch.bool))
         assert_close(units.decode((x - shift) / scale, shift, scale), x)
-
-
-def test_the_loss_of_windows_is_the_square_of_the_error_where_they_were_seen():
-    target, error = torch.randn(2, 3, 2, 5, generator=generator(0))
-    path = SimpleNamespace(sample=lambda x1, t, generator: SimpleNamespace(x_t=x1, t=t))
-    loss = WindowLoss(SimpleNamespace(path=path, predicts="noise", target=lambda sample: target))
-    seen = (torch.rand(3, 2, 5, generator=generator(1)) < 0.7).float()
-    batch = {"x1": target, "t": torch.zeros(3), "seen": seen, "weight": torch.tensor([1.0, 2.0, 3.0])}
-    squares = batch["weight"] * (seen * error).flatten(1).square().sum(1)
-    for sign in (-1, 0, 1):
-        found = loss(lambda x, t, sign=sign: target + sign * error, batch, generator(0))
-        assert_close(found["noise"], sign**2 * squares)
 
 
 # --- containers, files, commands -------------------------------------------------------------------------------
@@ -516,13 +502,14 @@ def test_windows_of_a_score_that_has_learnt_little_have_the_size_of_the_data():
 
 
 def test_errors_of_a_score_count_as_those_of_the_noise_do():
-    net, loss = net_and_window_loss(nn.Identity(), get_path("one_sided_linear"), "score")
+    flow = SelfGuidedDiffusion(path="one_sided_linear", head="score").flow
+    weight = flow.loss(flow.wrap(nn.Identity()), UniformTimes()).weight
     t = torch.tensor([0.2, 0.9])
     x = torch.ones(2, 1, 3)
-    assert_close(loss.weight(x, t)["score"], ((1 - t) ** 2 * (t**2 + (1 - t) ** 2)) / t**2)
-    same, plain = net_and_window_loss(net, get_path("one_sided_linear"), "noise")
-    assert same is net
-    assert plain.weight is None
+    assert_close(weight(x, t)["score"], ((1 - t) ** 2 * (t**2 + (1 - t) ** 2)) / t**2)
+    flow, net = SelfGuidedDiffusion(path="one_sided_linear", head="noise").flow, nn.Identity()
+    assert flow.wrap(net) is net
+    assert flow.loss(net, UniformTimes()).weight is None
 
 
 def test_changes_that_are_small_beside_the_level_of_a_window_are_told_of():

@@ -9,12 +9,11 @@ from interpolants.apps.simulation import TextToSimulation
 from interpolants.apps.weather import EnsembleEmulator, Nowcaster
 from interpolants.apps.weather.data.lorenz96_ensemble import load_lorenz96_ensemble
 from interpolants.apps.weather.ensemble_rivals import DressedSeeds
-from interpolants.apps.weather.member_batches import MemberBatches, TargetUnits
+from interpolants.apps.weather.member_rows import MemberRows, TargetUnits
 from interpolants.apps.weather.seeded_net import SeedEncoder
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.tell import OutsideWarning
-from interpolants.objectives.times import StratifiedTimes
 
 TINY = {
     "net": {"kind": "grid_convolution", "width": 6, "blocks": 2},
@@ -113,17 +112,15 @@ def test_on_lorenz_96_it_is_sharper_than_dressing_and_reliable():
 
 
 def batch(members, analysis=None, *, seeds=2, alpha=1.0, units=None, size=4000):
-    made = MemberBatches(
-        members,
-        analysis,
-        None,
+    rows = MemberRows(
+        members=members,
+        analysis=analysis,
+        season=None,
         units=units or TargetUnits(),
         seeds=seeds,
         alpha=alpha,
-        size=size,
-        times=StratifiedTimes(),
     )
-    return made(0, torch.Generator().manual_seed(0), 0, 1)
+    return rows(size, torch.Generator().manual_seed(0))
 
 
 def test_a_target_is_never_one_of_its_seeds_and_all_members_are_either():
@@ -204,6 +201,17 @@ def test_a_member_does_not_depend_on_how_many_there_are_and_cases_have_noise_of_
     assert_close(few, many[:, :2])
     assert not torch.allclose(many[0], many[1])
     assert_close(model.emulate(seeds[2:], members=2, first_index=2).x, few[2:])
+
+
+def test_a_sampler_with_noise_of_its_own_follows_the_seed():
+    """Its noise had been another one at each call."""
+    x = gaussian(12, 4, points=6)
+    model = emulator(edges=["periodic"]).fit(x)
+    one, again, other = (
+        model.emulate(x[:3, :2], members=2, method="ancestral", seed=seed).x for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
 
 
 def test_a_climatology_of_days_is_told_to_the_network():

@@ -8,11 +8,10 @@ from torch.testing import assert_close
 import interpolants
 from interpolants.apps.weather import Nowcaster, nowcaster
 from interpolants.apps.weather.nowcast_net import PatchedNet, ToldFrames
-from interpolants.apps.weather.nowcast_runs import WindowBatches
+from interpolants.apps.weather.nowcast_runs import WindowRows
 from interpolants.apps.weather.sequences import SequenceUnits, Windows
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.metrics.ranks import rank_correlation
-from interpolants.objectives.times import UniformTimes
 
 TINY = {
     "past": 2,
@@ -100,8 +99,7 @@ def test_what_comes_unseen_does_not_count_where_it_was_seen_before():
     x[0, :, 0, 3] = torch.nan  # out of reach
     windows = Windows.of(x, 2, 2, "test")
     told = ToldFrames(past=2, future=2, variables=1, edges=("border", "border"), carries=False)
-    made = WindowBatches(windows, torch.zeros(1, 2, 4, 4), told, 3, UniformTimes(), 0.0)
-    batch = made(1, torch.Generator().manual_seed(0), 0, 1)
+    batch = WindowRows(windows, torch.zeros(1, 2, 4, 4), told)(3, torch.Generator().manual_seed(0))
     expected = torch.ones(2, 4, 4, dtype=torch.bool)
     expected[1, 0] = False
     assert torch.equal(batch["known"], expected.expand(3, -1, -1, -1))
@@ -161,7 +159,7 @@ def test_the_weight_is_chosen_by_held_windows_from_first_to_last_each_once(monke
     shown = []
 
     class Runs:
-        def __init__(self, settings, state, before, motions, n_steps):
+        def __init__(self, flow, state, before, motions, n_steps, eps):
             shown.append(before[:, 0, 0, 0, 0].tolist())
             assert torch.equal(before[:, 0, 0, 0, 0], motions[:, 0, 0, 0])
 

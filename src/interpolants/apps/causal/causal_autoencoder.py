@@ -11,13 +11,12 @@ from torch import Tensor, nn
 
 from interpolants.apps.causal.abduction import WAYS, counterfactual_states
 from interpolants.apps.causal.causal_graph import CausalGraph
-from interpolants.apps.causal.causal_training import CausalLoss, CodedBatches, choose_encoder, encoded
+from interpolants.apps.causal.causal_training import CausalLoss, CodedRows, choose_encoder, encoded
 from interpolants.apps.causal.factor_ranges import FactorRanges, check_factors
-from interpolants.apps.causal.interventional import drawn_exogenous, fresh_states, kept_exogenous
+from interpolants.apps.causal.interventional import drawn_exogenous, kept_exogenous
 from interpolants.apps.causal.interventions import DO
 from interpolants.apps.causal.nets.structural_layer import StructuralLayer
-from interpolants.fields.learned import LearnedFields
-from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
+from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK
@@ -27,8 +26,8 @@ from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.classifier_free import ClassifierFree
-from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.conditional_flow import ConditionalFlow, FlowBatches
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.build import choose_net
 from interpolants.objectives.losses import VelocityLoss
@@ -94,7 +93,7 @@ class CausalAutoencoder(Trained):
     batch_size: int = 128
 
     def check_settings(self) -> None:
-        """Refuse settings; make the graph's words and the path."""
+        """Refuse settings; make the graph's words, the path and the flow."""
         who = "CausalAutoencoder"
         self.graph = CausalGraph.words(self.graph)
         whole(who, "block", self.block, at_least=1), whole(who, "n_steps", self.n_steps, at_least=2)
@@ -108,8 +107,7 @@ class CausalAutoencoder(Trained):
             remedy = "Give a name or a table; what it must take follows from the factors."
             raise invalid(who, "net must be a network of this library", type(self.net).__name__, remedy)
         self.path = choose_path(who, self.path)
-        gaussian_path(who, self.path), check_preconditioned(self.path, ())
-        choose_times(who, self.times, self.path)
+        self.flow = ConditionalFlow(who=who, path=self.path, times=self.times, wrapped=QUANTITIES)
         self._check_guidance(who, self.guidance)
 
     def _check_guidance(self, who: str, guidance: float) -> None:
@@ -160,8 +158,8 @@ class CausalAutoencoder(Trained):
         times = choose_times("CausalAutoencoder", self.times, self.path)
         parts = self._new_parts(x, times)
 
-        def unseen(size: int) -> CodedBatches:
-            return CodedBatches(*self._in_units(run.held, frame, units), size, StratifiedTimes())
+        def unseen(size: int) -> FlowBatches:
+            return FlowBatches(CodedRows(*self._in_units(run.held, frame, units)), size, StratifiedTimes())
 
         settings, options = followed(
             run,
@@ -170,7 +168,7 @@ class CausalAutoencoder(Trained):
             unseen if run.held else None,
             images=x.ndim == 4,
         )
-        batches = CodedBatches(x, y, self.batch_size, times)
+        batches = FlowBatches(CodedRows(x, y), self.batch_size, times)
         done: Any = finished(
             parts, run.train("autoencoder", parts, self._loss(times), batches, settings, **options), prefix=""
         )
@@ -193,7 +191,7 @@ class CausalAutoencoder(Trained):
         code = torch.zeros(1, codes)
         net = choose_net(self.net, shape, 1, code, self.seed, who="CausalAutoencoder").float()
         parts = {
-            "net": Preconditioned(net, self.path, ("velocity",), 1.0),
+            "net": self.flow.wrap(net),
             "encoder": choose_encoder(shape, 2 * codes, self.seed + 1),
             "structure": StructuralLayer(self.graph, self.block, seed=self.seed + 2),
         }
@@ -220,7 +218,7 @@ class CausalAutoencoder(Trained):
     def fields(self, guidance: float | None = None) -> Any:
         """Fields of the decoder, with a strength of the code."""
         strength = self.guidance if guidance is None else guidance
-        known = LearnedFields(self.path, velocity=self.fitted_state("fields")["net"])
+        known = self.flow.fields(self.fitted_state("fields")["net"])
         return known if strength == 1 else ClassifierFree(known, strength)
 
     # --- capabilities
@@ -308,10 +306,10 @@ class CausalAutoencoder(Trained):
         z = by_blocks(
             state["structure"], drawn_exogenous(state["exogenous"], n, seed=seed, first=first_index)
         )
-        codes, how = self.codes_after(z, do).flatten(1), {"method": method, "n_steps": steps}
-        found = fresh_states(
-            self.fields(guidance), codes, self.shapes["x"], seed=seed, first=first_index, **how
-        )
+        found = self.flow.drawn(
+            self.fields(guidance), self.shapes["x"], n, seed=seed, first=first_index,
+            cond=self.codes_after(z, do).flatten(1), method=method, n_steps=steps,
+        ).x  # fmt: skip
         decoded: Tensor = state["frame"].decode(found.double())
         return with_constants(decoded, state.get("fixed"))
 

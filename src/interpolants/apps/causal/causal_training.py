@@ -1,9 +1,10 @@
-"""Learning of a causal diffusion autoencoder: the parts that are trained, their batches, and the bound.
+"""Learning of a causal diffusion autoencoder: the parts that are trained, their rows, and the bound.
 
 Letters: B rows, n factors, d numbers of each block, z codes ``(B, n, d)``, y factors in units of the fit ``(B, n)``.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,25 +27,22 @@ def choose_encoder(shape: tuple[int, ...], outputs: int, seed: int) -> nn.Module
     return Perceptron(int(torch.Size(shape).numel()), outputs, (128, 128), activation="silu", seed=seed)
 
 
-class CodedBatches:
-    """The batch of a step, ``{"x1", "y", "t", "weight"}``: a function of the step's generator alone.
+@dataclass(frozen=True, eq=False)
+class CodedRows:
+    """Random rows of a batch, ``{"x1", "y"}``.
 
-    Args:
+    Attributes:
         x: Rows in units of the fit, ``(N, *D)``.
         y: Factors in units of the fit, ``(N, n)``; NaN where unknown.
-        size: Rows per step, over all processes.
-        times: Where in time the loss is taken.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, size: int, times: TimeSampler) -> None:
-        self.x, self.y, self.size, self.times = x, y, size, times
+    x: Tensor
+    y: Tensor
 
-    def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
-        """The share of this process in the batch of ``step``."""
-        rows = max(1, self.size // world)
-        pick = torch.randint(len(self.x), (rows,), generator=generator)
-        times = self.times.sample(rows, generator=generator)
-        return {"x1": self.x[pick], "y": self.y[pick], "t": times.t, "weight": times.weight}
+    def __call__(self, n: int, generator: Generator) -> dict[str, Any]:
+        """Rows with replacement."""
+        pick = torch.randint(len(self.x), (n,), generator=generator)
+        return {"x1": self.x[pick], "y": self.y[pick]}
 
 
 def encoded(encoder: nn.Module, x: Tensor, block: int) -> tuple[Tensor, Tensor]:

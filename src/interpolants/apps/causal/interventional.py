@@ -3,15 +3,10 @@
 Letters: B rows, n factors, d numbers of each block, u exogenous values ``(B, n, d)``, X0 noise at t = 0.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.sample import sample
-from interpolants.fields.protocol import Fields
 from interpolants.foundations.randomness import BlockNoise
-from interpolants.methods.parts.start_points import draw_base
 
 # Exogenous values kept with a model, of as many training rows.
 _KEPT = 4096
@@ -43,21 +38,3 @@ def drawn_exogenous(kept: Tensor, n: int, *, seed: int = 0, first: int = 0) -> T
     )
     rows = (noise.uniform() * len(kept)).long()
     return kept[rows, torch.arange(factors)]
-
-
-def fresh_states(
-    fields: Fields, codes: Tensor, shape: tuple[int, ...], *, seed: int = 0, first: int = 0, **how: Any
-) -> Tensor:
-    """States ``(B, *shape)`` at t = 1 of the flow with these codes, from noise that is drawn.
-
-    Args:
-        fields: Fields of a one-sided path, which know the codes.
-        codes: Codes of each row, after the intervention if there is one.
-        shape: Event shape of a state.
-        seed: Seed of the noise.
-        first: Index of the first row in a larger job.
-        how: ``method``, ``n_steps`` of :func:`~interpolants.dynamics.sample.sample`.
-    """
-    assert fields.path is not None
-    noise = draw_base(fields.path.base, shape, len(codes), seed, first)
-    return sample(fields, noise, cond=codes, first_index=first, **how).x

@@ -11,12 +11,9 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from interpolants.apps.multimodal.shared_space import SharedSpace, subsets, tokens
-from interpolants.dynamics.sample import sample
-from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.row_times import TakesOneTime, ask
-from interpolants.foundations.types import Condition, Field
-from interpolants.methods.parts.start_points import draw_base
+from interpolants.foundations.types import Condition
 from interpolants.objectives.times import TimeSampler
 from interpolants.paths.path import Path
 
@@ -192,31 +189,3 @@ class Heads(TakesOneTime):
                 known = (flags[:, i] > 0).reshape(-1, *(1,) * (z.ndim - 1))
                 found.append(torch.where(known, true.reshape(own[name].shape), own[name]))
         return torch.cat(found, 1) if len(found) > 1 else found[0]
-
-
-def drawn_states(
-    denoised: Field,
-    path: Path,
-    shape: tuple[int, ...],
-    n: int,
-    cond: Condition,
-    *,
-    seed: int,
-    first: int,
-    **how: Any,
-) -> Tensor:
-    """States ``(n, *D)`` at t = 1 of the flow whose mean data end is a field.
-
-    Args:
-        denoised: The field, such as :class:`Heads`.
-        path: The path, with a Gaussian base.
-        shape: Event shape of the state.
-        n: Number of rows.
-        cond: Tokens of each row, or None.
-        seed: Seed of the starts.
-        first: Index of the first row in a larger job.
-        how: ``method``, ``n_steps``.
-    """
-    base: Any = path.base
-    start = draw_base(base, shape, n, seed, first)
-    return sample(LearnedFields(path, denoised=denoised), start, cond=cond, first_index=first, **how).x

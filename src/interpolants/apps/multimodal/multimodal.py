@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from interpolants.apps.multimodal.chosen_units import errors_of, unexplained, warn_if_linear_is_better
 from interpolants.apps.multimodal.linked_answers import check_codes, padded, with_given, with_own
-from interpolants.apps.multimodal.linked_training import Heads, LinkedBatches, LinkedLoss, drawn_states
+from interpolants.apps.multimodal.linked_training import Heads, LinkedBatches, LinkedLoss
 from interpolants.apps.multimodal.modality_roles import (
     ASKED,
     Answered,
@@ -25,7 +25,6 @@ from interpolants.apps.multimodal.modality_roles import (
     told,
 )
 from interpolants.apps.multimodal.shared_space import Modality, SharedSpace, as_images, tokens
-from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, BlockNoise
@@ -33,8 +32,8 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.conditional_flow import ConditionalFlow
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.build import choose_net
 from interpolants.objectives.times import StratifiedTimes
@@ -129,9 +128,8 @@ class MultimodalDiffusion(Trained):
             remedy = "Give a name or a table; the state's shape follows from the modalities."
             raise invalid(who, "net must be a network of this library", type(self.net).__name__, remedy)
         self.path = choose_path(who, self.path)
-        gaussian_path(who, self.path), check_preconditioned(self.path, ())
+        self.flow = ConditionalFlow(who=who, path=self.path, head="denoised", times=self.times)
         one_of(who, "whiten", self.whiten, (True, False, "auto"))
-        choose_times(who, self.times, self.path)
 
     def roles(self) -> tuple[Role, ...]:
         """A role for each modality."""
@@ -253,9 +251,7 @@ class MultimodalDiffusion(Trained):
                 "MultimodalDiffusion.fit", rule, f"{int((~there).sum())} missing entries", "Take told=True."
             )
 
-    def _new_net(
-        self, space: SharedSpace, whole_space: SharedSpace, batches: LinkedBatches
-    ) -> Preconditioned:
+    def _new_net(self, space: SharedSpace, whole_space: SharedSpace, batches: LinkedBatches) -> nn.Module:
         """The network, in a wrapper that gives it units."""
         cond = None
         if self.told and len(whole_space.parts) > 1:
@@ -263,7 +259,7 @@ class MultimodalDiffusion(Trained):
             nothing = torch.zeros(1, len(whole_space.parts), dtype=torch.bool)
             cond = tokens(whole_space, few, nothing, nothing)
         inner = choose_net(self.net, space.shape, 1, cond, self.seed, who="MultimodalDiffusion").float()
-        return Preconditioned(inner, self.path, ("denoised",), space.rms(space.state(batches.units)))
+        return self.flow.wrap(inner, space.rms(space.state(batches.units)))
 
     # --- capabilities
 
@@ -391,8 +387,10 @@ class MultimodalDiffusion(Trained):
             self.n_steps if n_steps is None else whole("MultimodalDiffusion", "n_steps", n_steps, at_least=1)
         )
         cond = self._none_known(n) if cond is None else cond
-        how: dict[str, Any] = {"method": method, "n_steps": steps, "seed": seed, "first": first}
-        return drawn_states(self._mean_end(), self.path, self.state["space"].shape, n, cond, **how)
+        fields, shape = self.flow.fields(self._mean_end()), self.state["space"].shape
+        return self.flow.drawn(
+            fields, shape, n, seed=seed, first=first, cond=cond, method=method, n_steps=steps
+        ).x
 
     def _mean_end(self) -> Any:
         """The heads; of a single image or vector the network itself, so that it has the bits of a bridge."""

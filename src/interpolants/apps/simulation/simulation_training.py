@@ -15,7 +15,6 @@ from interpolants.apps.simulation.mesh_autoencoder import MeshAutoencoder
 from interpolants.apps.simulation.nets.point_packs import PointPack
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record
-from interpolants.objectives.times import TimeSampler
 
 # Share of a mesh that the encoder sees in training, at least: it then learns to fill in what lies between.
 _FEWEST = 0.5
@@ -168,16 +167,14 @@ class CloudLoss:
 
 
 @dataclass(frozen=True, eq=False)
-class LatentBatches:
-    """The batch of a step: latents, and of their prompts and frames as much as a row is told in this step.
+class LatentRows:
+    """Latents as rows of a batch, and of their prompts and frames as much as a row is told in a step.
 
     Attributes:
         latents: ``(N, Z, *grid)``, scaled.
         words: Tokens of the prompts, ``(N, L, E)``, NaN where there are none.
         guesses: Latents that they let expect, ``(N, Z, *grid)``, NaN for rows without a prompt.
         frames: First frames on the nodes, ``(N, F, K, *nodes)``.
-        size: B.
-        times: Where in time the loss is taken.
         silent: Share of rows without their prompt.
         blind: Share of rows without frames; the others have 1 to F of them.
     """
@@ -186,31 +183,23 @@ class LatentBatches:
     words: Tensor
     guesses: Tensor
     frames: Tensor
-    size: int
-    times: TimeSampler
     silent: float
     blind: float
 
-    def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
-        """The share of this process in the batch of ``step``."""
-        rows = max(1, self.size // world)
-        pick = torch.randint(len(self.latents), (rows,), generator=generator)
-        spoken = torch.rand(rows, generator=generator, dtype=torch.float32) >= self.silent
-        seeing = torch.rand(rows, generator=generator, dtype=torch.float32) >= self.blind
+    def __call__(self, n: int, generator: Generator) -> dict[str, Any]:
+        """Rows ``x1 (n, Z, *grid)``, and what they are told."""
+        pick = torch.randint(len(self.latents), (n,), generator=generator)
+        spoken = torch.rand(n, generator=generator, dtype=torch.float32) >= self.silent
+        seeing = torch.rand(n, generator=generator, dtype=torch.float32) >= self.blind
         most = self.frames.shape[1]
-        known = torch.where(seeing, torch.randint(1, most + 1, (rows,), generator=generator), 0)
+        known = torch.where(seeing, torch.randint(1, most + 1, (n,), generator=generator), 0)
         shown = torch.arange(most) < known[:, None]
-        times = self.times.sample(rows, generator=generator)
-        return {
-            "x1": self.latents[pick],
-            "cond": {
-                "words": _kept(self.words[pick], spoken),
-                "guess": _kept(self.guesses[pick], spoken),
-                "frames": _kept(self.frames[pick], shown),
-            },
-            "t": times.t,
-            "weight": times.weight,
+        cond = {
+            "words": _kept(self.words[pick], spoken),
+            "guess": _kept(self.guesses[pick], spoken),
+            "frames": _kept(self.frames[pick], shown),
         }
+        return {"x1": self.latents[pick], "cond": cond}
 
 
 def _kept(values: Tensor, kept: Tensor) -> Tensor:

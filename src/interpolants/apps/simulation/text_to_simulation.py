@@ -21,7 +21,7 @@ from interpolants.apps.simulation.simulation_roles import Simulations
 from interpolants.apps.simulation.simulation_training import (
     CloudBatches,
     CloudLoss,
-    LatentBatches,
+    LatentRows,
     SimulationUnits,
 )
 from interpolants.apps.simulation.simulator_parts import (
@@ -33,9 +33,6 @@ from interpolants.apps.simulation.simulator_parts import (
     read_prompts,
     warn_if_sparse,
 )
-from interpolants.dynamics.sample import sample as carry
-from interpolants.fields.learned import LearnedFields
-from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import inner_net
@@ -47,11 +44,9 @@ from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.classifier_free import ClassifierFree
-from interpolants.guidance.one_sided import gaussian_path
-from interpolants.methods.parts.choices import choose_path, choose_times
-from interpolants.methods.parts.start_points import draw_base
-from interpolants.objectives.conditioned_loss import check_head, net_and_loss
-from interpolants.training.pairs import TimedNet, finished
+from interpolants.methods.parts.choices import choose_path
+from interpolants.methods.parts.conditional_flow import ConditionalFlow
+from interpolants.training.pairs import finished
 
 _HARDLY = "its latents hardly see it"
 
@@ -159,7 +154,7 @@ class TextToSimulation(Trained):
     ema: float | None = 0.998
 
     def check_settings(self) -> None:
-        """Refuse settings, and make the path."""
+        """Refuse settings, and make the path and the flow."""
         who = "TextToSimulation"
         check_sizes(self.nodes, self.times_nodes, self.width, self.latent, self.radius, self.stretch)
         for name in (
@@ -184,8 +179,7 @@ class TextToSimulation(Trained):
             number(who, name, getattr(self, name), at_least=0, at_most=1)
         one_of(who, "rule", self.rule, RULES)
         self.path = choose_path(who, self.path)
-        gaussian_path(who, self.path)
-        choose_times(who, self.times, self.path), check_head(who, self.path, self.head)
+        self.flow = ConditionalFlow(who=who, path=self.path, head=self.head, times=self.times, mean=True)
 
     def roles(self) -> tuple[Role, ...]:
         """Simulations, and a prompt for each."""
@@ -232,20 +226,18 @@ class TextToSimulation(Trained):
         reader = self._reader(codes, numbers, scaled, len(vocabulary), run)
         words, guesses = read_prompts(reader, codes, numbers)
         look = frame_units(seen)
-        batches = LatentBatches(
-            latents=scaled, words=words, guesses=guesses, frames=look.encode(changes(seen)), size=self.batch_size,
-            times=choose_times("TextToSimulation", self.times, self.path), silent=self.silent, blind=self.blind,
+        rows = LatentRows(
+            latents=scaled, words=words, guesses=guesses, frames=look.encode(changes(seen)), silent=self.silent,
+            blind=self.blind,
         )  # fmt: skip
         inner = LatentTransformer(
             shape, text_width=self.text_width, frames=self.frames, frame_channels=seen.shape[2],
             patch=self.patch, width=self.net_width, depth=self.depth, heads=self.heads, seed=self.seed,
         )  # fmt: skip
-        net, loss = net_and_loss(inner, self.path, self.head)
-        result = run.train("transformer", TimedNet(net, batches.times), loss, batches, self.training())
         return {
             "code": code,
             "reader": reader,
-            "net": finished(net, result),
+            "net": self.flow.learnt(run, "transformer", self.flow.wrap(inner), rows, self.training()),
             "units": units,
             "frame": frame,
             "look": look,
@@ -404,20 +396,15 @@ class TextToSimulation(Trained):
         strength = self.guidance if guidance is None else number("TextToSimulation", "guidance", guidance)
         return {"n_steps": steps, "guidance": strength}
 
-    def _fields(self, guidance: float) -> Fields:
-        given: dict[str, Any] = {self.head: self.state["net"]}
-        fields = LearnedFields(self.path, **given)
-        return fields if guidance == 1 else ClassifierFree(fields, guidance)
-
     def _latents(
         self, n: int, cond: Any, asked: Mapping[str, Any], method: str, seed: int, first: int
     ) -> Tensor:
         """Latents ``(n, Z, *grid)`` in units of the autoencoder."""
-        state = self.state
-        own = key(seed, "simulations") >> 33
-        inner: Any = inner_net(state["net"])
-        start = draw_base(self.path.base, inner.shape, n, own, first)
-        fields = self._fields(asked["guidance"] if cond is not None else 1.0)
-        done = carry(fields, start, cond=cond, method=method, n_steps=asked["n_steps"], first_index=first)
-        found: Tensor = state["frame"].decode(done.x)
+        inner: Any = inner_net(self.state["net"])
+        fields, guidance = self.flow.fields(self.state["net"]), asked["guidance"] if cond is not None else 1.0
+        done = self.flow.drawn(
+            fields if guidance == 1 else ClassifierFree(fields, guidance), inner.shape, n,
+            seed=key(seed, "simulations") >> 33, first=first, cond=cond, method=method, n_steps=asked["n_steps"],
+        )  # fmt: skip
+        found: Tensor = self.state["frame"].decode(done.x)
         return found

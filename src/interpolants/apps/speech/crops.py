@@ -1,4 +1,4 @@
-"""Crops of degraded recordings and of the clean ones, as compressed spectra, in batches."""
+"""Crops of degraded recordings and of the clean ones, as compressed spectra."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,15 +10,14 @@ from interpolants.apps.speech.compressed_spectra import CompressedSpectra
 from interpolants.apps.speech.degradations import Degradation, level_of
 from interpolants.apps.speech.units import unit_of
 from interpolants.foundations.randomness import generator
-from interpolants.objectives.times import StratifiedTimes
 
 # Of a long recording so many seconds are degraded for one crop: a room answers for less.
 _STRETCH = 2.0
 _PILOT = 64
 
 
-class CropBatches:
-    """The batch of a step, ``{"x0", "x1", "cond", "t", "weight"}``: x1 is clean less degraded, cond the degraded one.
+class Crops:
+    """Crops as rows of a batch: x1 is clean less degraded, cond the degraded one.
 
     Recordings are drawn as often as they are long, with replacement, and crops uniformly within them; shorter ones are
     filled up with zeros.
@@ -30,9 +29,7 @@ class CropBatches:
         spectra: Their coefficients.
         rate: Samples per second.
         frames: N, frames of a crop.
-        size: Crops per step, over all processes.
         normalise: Unit of a recording, as in ``units``.
-        latest: Largest time of the path that is learnt.
     """
 
     def __init__(
@@ -44,32 +41,21 @@ class CropBatches:
         spectra: CompressedSpectra,
         rate: int,
         frames: int,
-        size: int,
         normalise: str,
-        latest: float,
     ) -> None:
         self.clean, self.degraded, self.degradation = clean, degraded, degradation
-        self.spectra, self.rate, self.size = spectra, rate, size
-        self.normalise, self.latest = normalise, latest
+        self.spectra, self.rate, self.normalise = spectra, rate, normalise
         self.length = (frames - 1) * spectra.hop
         self.stretch = max(self.length, round(_STRETCH * rate))
         self.levels = [level_of(x) for x in clean]
         self.share = torch.tensor([max(len(x), self.length) for x in clean], dtype=torch.float64)
-        self.times = StratifiedTimes()
 
-    def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
-        """The share of this process in the batch of ``step``."""
-        rows = max(1, self.size // world)
-        x1, cond = self.pairs(rows, generator)
-        times = self.times.sample(rows, generator=generator)
-        return {"x0": None, "x1": x1, "cond": cond, "t": times.t * self.latest, "weight": times.weight}
-
-    def pairs(self, rows: int, source: Generator) -> tuple[Tensor, Tensor]:
-        """Differences and degraded spectra, ``(rows, 2, F, N)`` each."""
-        picks = torch.multinomial(self.share, rows, replacement=True, generator=source).tolist()
+    def rows(self, n: int, source: Generator) -> dict[str, Any]:
+        """Differences ``x1`` and degraded spectra ``cond``, ``(n, 2, F, N)`` each."""
+        picks = torch.multinomial(self.share, n, replacement=True, generator=source).tolist()
         crops = [self._crop(pick, source) for pick in picks]
         x, y = (self.spectra.of(torch.stack(part)) for part in zip(*crops, strict=True))
-        return x - y, y
+        return {"x1": x - y, "cond": y}
 
     def _crop(self, pick: int, source: Generator) -> tuple[Tensor, Tensor]:
         """Clean and degraded samples of one crop, in the unit of what was degraded."""
@@ -89,8 +75,8 @@ class CropBatches:
 
     def sizes(self, seed: int) -> tuple[float, float]:
         """Root mean squares of differences and of degraded spectra over some crops."""
-        difference, degraded = self.pairs(_PILOT, generator(seed, "pilot crops"))
-        return level_of(difference), level_of(degraded)
+        some = self.rows(_PILOT, generator(seed, "pilot crops"))
+        return level_of(some["x1"]), level_of(some["cond"])
 
 
 def _place(n: int, length: int, source: Generator) -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.apps.speech.compressed_spectra import CompressedSpectra
-from interpolants.apps.speech.crops import CropBatches
+from interpolants.apps.speech.crops import Crops
 from interpolants.apps.speech.long_recordings import joined, pieces
 from interpolants.apps.speech.recordings import Heard, Recording, at_rate, channels_of, check_heard, is_silent
 from interpolants.apps.speech.units import UNITS, unit_of, warn_of_size
@@ -19,8 +19,7 @@ from interpolants.apps.speech.unusual_recordings import offset_of, warn_of_unusu
 from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.noise import ReverseNoise
 from interpolants.dynamics.sample import sample
-from interpolants.fields.learned import LearnedFields
-from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
+from interpolants.fields.preconditioned import check_preconditioned
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import with_inner_net
@@ -30,14 +29,13 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, member
+from interpolants.methods.parts.conditional_flow import ConditionalFlow
 from interpolants.nets.build import named_net
 from interpolants.nets.scaled_condition import ScaledCondition
 from interpolants.nets.unet import UNet
-from interpolants.objectives.joint import joint_loss
-from interpolants.objectives.times import UniformTimes
-from interpolants.training.pairs import PathLoss, TimedNet, finished
+from interpolants.objectives.times import TimeSampler
+from interpolants.training.losses import Loss
 
 LEARNS = ("clean", "noise", "mean")
 PREDICTORS = ("euler_maruyama", "reverse_diffusion", "ancestral", "reverse_flow")
@@ -113,7 +111,7 @@ class SpeechEnhancement(Trained):
     lr: float = 2e-3
 
     def check_settings(self) -> None:
-        """Refuse settings, and make degradation, spectra and path."""
+        """Refuse settings, and make degradation, spectra, path and flow."""
         who = "SpeechEnhancement"
         whole(who, "rate", self.rate, at_least=1000), whole(who, "frames", self.frames, at_least=8)
         number(who, "least", self.least, above=0, below=1)
@@ -123,7 +121,11 @@ class SpeechEnhancement(Trained):
         self.transform = CompressedSpectra(**(self.spectra or {}))
         auto = isinstance(self.path, str) and self.path == "auto"
         self.path = choose_path(who, {"kind": "ouve", "channels": 2} if auto else self.path)
-        gaussian_path(who, self.path), check_preconditioned(self.path, ())
+        check_preconditioned(self.path, ())
+        head = "noise" if self.learns == "noise" else "denoised"
+        self.flow = ConditionalFlow(
+            who=who, path=self.path, head=head, wrapped=("denoised",), latest=1 - self.least
+        )
         self._sampler()
 
     def _sampler(self, **asked: Any) -> dict[str, Any]:
@@ -160,32 +162,25 @@ class SpeechEnhancement(Trained):
             check_heard("SpeechEnhancement.fit", one)
         if "degraded" in data:
             _check_pairs(data["clean"], data["degraded"])
-        batches = CropBatches(
+        crops = Crops(
             channels_of(data["clean"], self.rate),
             channels_of(data["degraded"], self.rate) if "degraded" in data else None,
             degradation=self.degradation,
             spectra=self.transform,
             rate=self.rate,
             frames=self.frames,
-            size=self.batch_size,
             normalise=self.normalise,
-            latest=1 - self.least,
         )
-        of_difference, of_degraded = batches.sizes(self.seed)
+        of_difference, of_degraded = crops.sizes(self.seed)
         if self.learns != "mean":
             warn_of_size("SpeechEnhancement.fit", of_difference, check_preconditioned(self.path, ())[1])
         net = self._network(of_difference, of_degraded)
-        result = run.train("spectra", TimedNet(net, None), self._loss(net), batches, self.training())
-        return {"net": finished(net, result)}
+        loss = partial(self._loss, net)
+        return {"net": self.flow.learnt(run, "spectra", net, crops.rows, self.training(), loss=loss)}
 
-    def _loss(self, net: nn.Module) -> Any:
-        """Loss of the quantity that ``learns`` names."""
-        if self.learns == "mean":
-            return _regression
-        if self.learns == "noise":
-            return PathLoss(joint_loss(("noise",), self.path), UniformTimes())
-        assert isinstance(net, Preconditioned)
-        return PathLoss(joint_loss(net.heads, self.path, net.weight), UniformTimes())
+    def _loss(self, net: nn.Module, times: TimeSampler) -> Loss:
+        """The error of a regressor, without a state; or the loss of the flow."""
+        return _regression if self.learns == "mean" else self.flow.loss(net, times)
 
     def _network(self, of_difference: float, of_degraded: float) -> nn.Module:
         """The network in wrappers that give it units."""
@@ -197,9 +192,7 @@ class SpeechEnhancement(Trained):
                 "SpeechEnhancement", "net must take images of any width", type(inner).__name__, remedy
             )
         told = ScaledCondition(inner, (0.0, 0.0), (of_degraded, of_degraded))
-        if self.learns == "noise":
-            return told
-        return Preconditioned(told, self.path, ("denoised",), of_difference)
+        return self.flow.wrap(told, of_difference)
 
     def _asked_net(self) -> Any:
         """The network that was asked for, told the degraded spectrum."""
@@ -313,9 +306,6 @@ class SpeechEnhancement(Trained):
             with torch.no_grad():
                 found: Tensor = net(torch.zeros_like(y)[None], torch.zeros(()), y[None])[0]
             return found
-        head = "denoised" if self.learns == "clean" else "noise"
-        known: dict[str, Any] = {head: net}
-        fields = LearnedFields(self.path, **known)
         base: Any = self.path.base
         start = base.color(BlockNoise.like(y[None], seed, "first spectrum").normal())
         steps = asked["corrections"]
@@ -323,7 +313,7 @@ class SpeechEnhancement(Trained):
         euler = asked["predictor"] == "euler_maruyama"
         noise: dict[str, Any] = {"eps": ReverseNoise(), "cap_noise": False} if euler else {}
         return sample(
-            fields,
+            self.flow.fields(net),
             start,
             cond=y[None],
             method=asked["predictor"],

@@ -11,9 +11,6 @@ from torch import Tensor, nn
 
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.data.windows import with_lags
-from interpolants.dynamics.sample import sample
-from interpolants.dynamics.transitions import NOISY
-from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import DivergedError, invalid
@@ -27,8 +24,7 @@ from interpolants.guidance.observation import (
     seen_entries,
 )
 from interpolants.guidance.size_guard import SizeGuard
-from interpolants.methods.parts.start_points import draw_base
-from interpolants.paths.path import SpatiallyLinearPath
+from interpolants.methods.parts.conditional_flow import ConditionalFlow
 
 GUIDES: dict[str, Energy] = {"quantile": QuantileGap(), "mse": SquaredGap()}
 # States are stopped when they are so many times larger than data and noise together may be.
@@ -41,8 +37,7 @@ class GuidedWindows:
 
     Attributes:
         net: The network.
-        path: The path.
-        head: What it learnt.
+        flow: What it learnt, of which path.
         units: Units of windows.
         shape: ``(C (1 + k), L)``.
         lags: Steps back.
@@ -57,8 +52,7 @@ class GuidedWindows:
     """
 
     net: nn.Module
-    path: SpatiallyLinearPath
-    head: str
+    flow: ConditionalFlow
     units: WindowUnits
     shape: tuple[int, ...]
     lags: tuple[int, ...]
@@ -79,8 +73,7 @@ class GuidedWindows:
     @property
     def fields(self) -> Fields:
         """The learnt fields, in units of windows."""
-        given: dict[str, Any] = {self.head: self.net}
-        return LearnedFields(self.path, **given)
+        return self.flow.fields(self.net)
 
     @property
     def room(self) -> float:
@@ -118,22 +111,19 @@ class GuidedWindows:
         return self._decoded(x, *self.units.drawn(torch.arange(n) + first))
 
     def _sampled(self, rows: int, cond: Any, seed: int, first: int, block: int) -> Tensor:
-        own = key(seed, "windows", block) >> 33
-        start = draw_base(self.path.base, self.shape, rows, own, first)
-        guard = SizeGuard(self.room)
         guided = bool(self.strength) and cond is not None
-        noisy = self.method in NOISY
         try:
-            done = sample(
+            done = self.flow.drawn(
                 self._guided() if guided else self.fields,
-                start,
+                self.shape,
+                rows,
+                seed=key(seed, "windows", block) >> 33,
+                first=first,
                 cond=cond if guided else None,
                 method=self.method,
                 n_steps=self.n_steps,
                 time_grid="uniform",
-                seed=own if noisy else None,
-                first_index=first,
-                modifiers=(guard,),
+                modifiers=(SizeGuard(self.room),),
             )
         except DivergedError as error:
             raise self._diverged(error, guided) from error
@@ -142,7 +132,7 @@ class GuidedWindows:
     def _guided(self) -> Fields:
         strength: Any = self.strength
         if self.method == "ancestral":
-            strength = AncestralStrength(self.path, self.n_steps, self.strength)
+            strength = AncestralStrength(self.flow.path, self.n_steps, self.strength)
         return EnergyGuided(self.fields, GUIDES[self.guidance], strength, at=self.at)
 
     def _diverged(self, error: DivergedError, guided: bool) -> DivergedError:

@@ -113,7 +113,7 @@ class Refinement:
         x1 = with_lags(y, length, windows.lags)
         z = torch.randn(x1.shape, generator=source, dtype=x1.dtype)
         t = torch.full((len(x1),), self.time, dtype=x1.dtype)
-        alpha, beta = (f(t).reshape(-1, 1, 1) for f in (windows.path.alpha, windows.path.beta))
+        alpha, beta = (f(t).reshape(-1, 1, 1) for f in (windows.flow.path.alpha, windows.flow.path.beta))
         found = windows.fields.noise(alpha * z + beta * x1, t)
         energy: Tensor = (z - found)[:, :columns].square().sum()
         return energy

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interpolants.apps.timeseries.guided_windows import GUIDES, GuidedWindows
 from interpolants.apps.timeseries.refined_windows import FORECAST, Refinement, forecast_members
-from interpolants.apps.timeseries.training_windows import WindowBatches, net_and_window_loss, warn_if_narrow
+from interpolants.apps.timeseries.training_windows import TrainingWindows, warn_if_narrow
 from interpolants.apps.timeseries.unseen_columns import warn_of_unseen
 from interpolants.apps.timeseries.window_units import SCALES, WindowUnits
 from interpolants.data.windows import padded_front
@@ -27,14 +27,12 @@ from interpolants.framework.series import Series, listed
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.energy import PLACES
-from interpolants.guidance.one_sided import gaussian_path
-from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.choices import choose_path
+from interpolants.methods.parts.conditional_flow import ConditionalFlow
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import on_one_clock, one_series, over_time, series_role
 from interpolants.nets.build import named_net
-from interpolants.objectives.joint import learnable
 from interpolants.paths.discrete_schedule import DiscreteSchedule, linear_betas
-from interpolants.training.pairs import TimedNet, finished
 
 # How far a value may lie from what a column was throughout the training, and count as this constant.
 _CONSTANT = 1e-6
@@ -107,16 +105,17 @@ class SelfGuidedDiffusion(Trained):
     ema: float | None = 0.998
 
     def check_settings(self) -> None:
-        """Refuse settings, and make the path."""
+        """Refuse settings, and make the path and the flow."""
         who = "SelfGuidedDiffusion"
         whole(who, "context", self.context, at_least=1), whole(who, "horizon", self.horizon, at_least=1)
         self.lags = tuple(whole(who, "every lag", lag, at_least=1) for lag in self.lags)
-        one_of(who, "scale", self.scale, SCALES), one_of(who, "head", self.head, learnable())
+        one_of(who, "scale", self.scale, SCALES)
         if isinstance(self.path, str) and self.path == "auto":
             self.path = DiscreteSchedule.from_betas(linear_betas(_LEVELS, _FIRST, _LAST))
         self.path = choose_path(who, self.path)
-        gaussian_path(who, self.path)
-        choose_times(who, self.times, self.path)
+        self.flow = ConditionalFlow(  # a score alone may be of any size
+            who=who, path=self.path, head=self.head, times=self.times, wrapped=("score",)
+        )
         self._guide()
 
     def _guide(self, **asked: Any) -> dict[str, Any]:
@@ -156,26 +155,18 @@ class SelfGuidedDiffusion(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The quantity of the path, by one gradient loop over windows."""
         series = listed(data["series"])
-        times = choose_times("SelfGuidedDiffusion", self.times, self.path)
         units = WindowUnits.fit(self.scale, series, self.context)
-        batches = WindowBatches(
-            series,
-            context=self.context,
-            length=self.length,
-            lags=self.lags,
-            units=units,
-            size=self.batch_size,
-            times=times,
+        windows = TrainingWindows(
+            series, context=self.context, length=self.length, lags=self.lags, units=units
         )
-        inner = named_net(self.net, batches.shape, who="SelfGuidedDiffusion", seed=self.seed).float()
-        warn_if_narrow(inner, batches.shape)
-        net, loss = net_and_window_loss(inner, self.path, self.head)
-        result = run.train("windows", TimedNet(net, times), loss, batches, self.training())
+        inner = named_net(self.net, windows.shape, who="SelfGuidedDiffusion", seed=self.seed).float()
+        warn_if_narrow(inner, windows.shape)
+        net = self.flow.learnt(run, "windows", self.flow.wrap(inner), windows.rows, self.training())
         return {
-            "net": finished(net, result),
-            "units": units.keeping(*batches.some_units(run.generator("scales"))),
-            "largest": batches.largest,
-            "shape": list(batches.shape),
+            "net": net,
+            "units": units.keeping(*windows.some_units(run.generator("scales"))),
+            "largest": windows.largest,
+            "shape": list(windows.shape),
             "tail": [one[-self.reach :] for one in series],
         }
 
@@ -339,8 +330,7 @@ class SelfGuidedDiffusion(Trained):
         state = self.state
         return GuidedWindows(
             net=state["net"],
-            path=self.path,
-            head=self.head,
+            flow=self.flow,
             units=state["units"],
             shape=tuple(state["shape"]),
             lags=tuple(self.lags),

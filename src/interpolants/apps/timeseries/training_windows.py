@@ -1,4 +1,4 @@
-"""Windows of training series, in batches: values with gaps filled for the network, and what of them counts.
+"""Windows of training series: values with gaps filled for the network, and what of them counts.
 
 Letters: L times of a window, H times before it that its lags reach back, C columns, k lags.
 """
@@ -7,19 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from interpolants.apps.timeseries.nets.sequence import SequenceNet
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.data.windows import all_windows, interpolated, with_lags
-from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.tell import DataWarning, SettingWarning, tell
 from interpolants.framework.series import Series
-from interpolants.objectives.joint import Weight, joint_loss
-from interpolants.objectives.losses import Objective
-from interpolants.objectives.times import TimeSampler
-from interpolants.paths.path import Path
 
 # Windows of which less is seen are not learnt from.
 _LEAST_SEEN = 0.5
@@ -28,10 +23,10 @@ _LEVEL = 0.03
 _KEPT_SCALES = 1000
 
 
-class WindowBatches:
-    """The batch of a step: ``{"x1", "seen", "t", "weight"}``, a function of the step's generator alone.
+class TrainingWindows:
+    """Windows of series as rows of a batch.
 
-    Windows are drawn uniformly, with replacement, among those of which at least half is seen. Their gaps are filled by
+    They are drawn uniformly, with replacement, among those of which at least half is seen. Their gaps are filled by
     straight lines, so that the network sees no holes, but entries in gaps do not count in the loss.
 
     Args:
@@ -40,8 +35,6 @@ class WindowBatches:
         length: L.
         lags: Steps back of the further columns.
         units: Units of windows.
-        size: Windows per step, over all processes.
-        times: Where in time the loss is taken.
 
     Raises:
         InvalidInputError: If no window is left.
@@ -55,10 +48,8 @@ class WindowBatches:
         length: int,
         lags: Sequence[int],
         units: WindowUnits,
-        size: int,
-        times: TimeSampler,
     ) -> None:
-        self.length, self.lags, self.size, self.times = length, tuple(lags), size, times
+        self.length, self.lags = length, tuple(lags)
         reach = length + max(lags, default=0)
         if short := [len(one) for one in series if len(one) < reach]:
             rule = f"series must be at least {reach} steps long: a window of {length} and its longest lag"
@@ -100,17 +91,13 @@ class WindowBatches:
         rows = torch.randperm(len(self.scale), generator=source)[:_KEPT_SCALES]
         return self.scale[rows, 0], self.shift[rows, 0]
 
-    def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
-        """The share of this process in the batch of ``step``."""
-        rows = max(1, self.size // world)
-        pick = torch.randint(len(self.values), (rows,), generator=generator)
+    def rows(self, n: int, generator: Generator) -> dict[str, Any]:
+        """Rows ``x1`` and ``known``, ``(n, C (1 + k), L)`` float32 each."""
+        pick = torch.randint(len(self.values), (n,), generator=generator)
         scaled = (self.values[pick] - self.shift[pick]) / self.scale[pick]
-        times = self.times.sample(rows, generator=generator)
         return {
             "x1": with_lags(scaled, self.length, self.lags).float(),
-            "seen": with_lags(self.seen[pick], self.length, self.lags).float(),
-            "t": times.t,
-            "weight": times.weight,
+            "known": with_lags(self.seen[pick], self.length, self.lags).float(),
         }
 
 
@@ -138,33 +125,3 @@ def warn_if_narrow(net: Any, shape: tuple[int, int]) -> None:
             f"take width={2 * shape[0]} or more, fewer lags, or learn single series (each = true in a recipe)"
         )
         tell(SettingWarning, f"{told}; {remedy}.")
-
-
-class WindowLoss:
-    """``|f(x_t, t) - target|^2`` over the entries that were seen, in the form that the training loop calls.
-
-    Args:
-        objective: What is learnt of which path.
-        weight: ``weight(x_t, t) -> {quantity: (B,)}``, how much a row counts; all alike if None.
-    """
-
-    def __init__(self, objective: Objective, weight: Weight | None = None) -> None:
-        self.objective, self.weight = objective, weight
-
-    def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
-        """Losses ``(B,)`` under the name of the quantity."""
-        sample = self.objective.path.sample(x1=batch["x1"], t=batch["t"], generator=generator)
-        gap = net(sample.x_t, sample.t) - self.objective.target(sample)
-        head, weight = self.objective.predicts, batch["weight"]
-        if self.weight is not None:
-            weight = weight * self.weight(sample.x_t, sample.t)[head]
-        return {head: (gap.square() * batch["seen"]).flatten(1).sum(1) * weight}
-
-
-def net_and_window_loss(net: nn.Module, path: Path, head: str) -> tuple[nn.Module, WindowLoss]:
-    """A network for a quantity of a path, and its loss; a score, which is of any size, is preconditioned."""
-    objective = joint_loss((head,), path).objectives[0]
-    if head != "score":
-        return net, WindowLoss(objective)
-    wrapped = Preconditioned(net, path, (head,), 1.0)
-    return wrapped, WindowLoss(objective, wrapped.weight)

@@ -22,7 +22,7 @@ from interpolants.apps.trajectories.track_windows import (
     last_frames,
     principal_axes,
 )
-from interpolants.apps.trajectories.training_tracks import TrackBatches, TrackLoss, covariance_root, told
+from interpolants.apps.trajectories.training_tracks import TrackLoss, TrackRows, covariance_root, told
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.checks import one_of, whole
@@ -36,6 +36,7 @@ from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.conditional_flow import FlowBatches
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.methods.parts.validation import followed
@@ -142,11 +143,11 @@ class GeometricDiffusion(Trained):
         times = choose_times("GeometricDiffusion", self.times, self.path)
         loss, even, held = TrackLoss(self.path), StratifiedTimes(), run.held
 
-        def drawn(size: int) -> TrackBatches:
-            return TrackBatches(self._windows_of(held["tracks"]), units, size, even)
+        def drawn(size: int) -> FlowBatches:
+            return FlowBatches(TrackRows(self._windows_of(held["tracks"]), units), size, even)
 
         settings, options = followed(run, self.training(), loss, drawn if held else None)
-        batches = TrackBatches(windows, units, self.batch_size, times)
+        batches = FlowBatches(TrackRows(windows, units), self.batch_size, times)
         result = run.train("tracks", net, loss, batches, settings, **options)
         return {
             "net": finished(net, result, prefix=""),

@@ -1,8 +1,9 @@
-"""Training of the velocity of tracks: windows in batches, and the loss on the residual about the anchor.
+"""Training of the velocity of tracks: windows as rows, and the loss on the residual about the anchor.
 
 Letters: R rows, C frames given, S frames ahead, N nodes, D dimensions.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,32 +11,25 @@ from torch import Generator, Tensor
 
 from interpolants.apps.trajectories.track_velocity import TrackVelocity
 from interpolants.apps.trajectories.track_windows import TrackUnits, Windows
-from interpolants.objectives.times import TimeSampler
 from interpolants.paths.path import SpatiallyLinearPath
 
 
-class TrackBatches:
-    """The batch of a step: ``{"cond", "future", "seen", "t", "weight"}``, a function of the step's generator alone.
+@dataclass(frozen=True, eq=False)
+class TrackRows:
+    """Random windows as rows of a batch, in units of the network, each about a centre of its own.
 
-    Windows are drawn uniformly, with replacement, and are in units of the network, about a centre of their own.
-
-    Args:
+    Attributes:
         windows: The windows.
         units: Units of the network.
-        size: Windows per step, over all processes.
-        times: Where in time the loss is taken.
     """
 
-    def __init__(self, windows: Windows, units: TrackUnits, size: int, times: TimeSampler) -> None:
-        self.windows, self.units, self.size, self.times = windows, units, size, times
+    windows: Windows
+    units: TrackUnits
 
-    def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
-        """The share of this process in the batch of ``step``."""
-        rows = max(1, self.size // world)
-        pick = torch.randint(len(self.windows), (rows,), generator=generator)
-        times = self.times.sample(rows, generator=generator)
-        own = Windows(*(part[pick] for part in vars(self.windows).values()))
-        return {**encoded(own, self.units), "t": times.t, "weight": times.weight}
+    def __call__(self, n: int, generator: Generator) -> dict[str, Any]:
+        """Rows ``cond``, ``future`` and ``seen``."""
+        pick = torch.randint(len(self.windows), (n,), generator=generator)
+        return encoded(Windows(*(part[pick] for part in vars(self.windows).values())), self.units)
 
 
 def encoded(windows: Windows, units: TrackUnits) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Letters: N cases, M members, K seeds, C variables, G axes of the grid, v standardised anomalies.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, ClassVar, Self
@@ -12,12 +13,10 @@ from torch import Tensor
 
 from interpolants.apps.weather.data.climatology import GridClimatology
 from interpolants.apps.weather.ensembles import analysis_role, checked_seeds, ensemble_role, of_same_cases
-from interpolants.apps.weather.member_batches import MemberBatches, TargetUnits
+from interpolants.apps.weather.member_rows import MemberRows, TargetUnits
 from interpolants.apps.weather.nets.grid_edges import check_edges
 from interpolants.apps.weather.seeded_net import SeededNet
 from interpolants.data.gridded import Gridded
-from interpolants.dynamics.sample import sample
-from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import key
@@ -26,14 +25,8 @@ from interpolants.framework.gridded import GriddedEnsemble, gridded_ensemble
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.guidance.one_sided import gaussian_path
-from interpolants.methods.parts.choices import choose_path, choose_times
-from interpolants.methods.parts.start_points import draw_base
-from interpolants.methods.parts.validation import followed
-from interpolants.objectives.conditioned_loss import ConditionedLoss, check_head
-from interpolants.objectives.joint import joint_loss
-from interpolants.objectives.times import StratifiedTimes
-from interpolants.training.pairs import TimedNet, finished
+from interpolants.methods.parts.choices import choose_path
+from interpolants.methods.parts.conditional_flow import ConditionalFlow
 
 # Numbers of a state that go through the network at once.
 _BUDGET = 2**18
@@ -103,7 +96,7 @@ class EnsembleEmulator(Trained):
     ema: float | None = 0.998
 
     def check_settings(self) -> None:
-        """Refuse settings, and make the path."""
+        """Refuse settings, and make the path and the flow."""
         who = "EnsembleEmulator"
         whole(who, "n_seeds", self.n_seeds, at_least=1), whole(who, "n_steps", self.n_steps, at_least=1)
         whole(who, "window", self.window, at_least=0, at_most=365)
@@ -111,9 +104,7 @@ class EnsembleEmulator(Trained):
         if self.alpha is not None:
             number(who, "alpha", self.alpha, at_least=0, at_most=1)
         self.path = choose_path(who, self.path)
-        gaussian_path(who, self.path)
-        choose_times(who, self.times, self.path)
-        check_head(who, self.path, self.head)
+        self.flow = ConditionalFlow(who=who, path=self.path, head=self.head, times=self.times)
 
     def roles(self) -> tuple[Role, ...]:
         """Ensembles of a forecast model and, to correct it, of the analysis of the same cases."""
@@ -139,39 +130,23 @@ class EnsembleEmulator(Trained):
         alpha = self._alpha(members, analysis)
         edges = self._edges(members)
         climate = GridClimatology.fit(members, self.window, who="EnsembleEmulator.fit")
-        times = choose_times("EnsembleEmulator", self.times, self.path)
         units = self._units(_anomalies(climate, members), _anomalies(climate, analysis))
 
-        def batches(values: Mapping[str, Any], size: int, times: Any) -> MemberBatches:
-            parts = [_anomalies(climate, values.get(name)) for name in ("ensemble", "analysis")]
-            assert parts[0] is not None
-            season = climate.seasonal(values["ensemble"])
-            told = None if season is None else season.float()
-            return MemberBatches(
-                parts[0], parts[1], told, units=units, seeds=self.n_seeds, alpha=alpha, size=size, times=times
-            )
+        def rows(values: Mapping[str, Any]) -> MemberRows:
+            season, known = climate.seasonal(values["ensemble"]), _anomalies(climate, values["ensemble"])
+            assert known is not None
+            return MemberRows(
+                members=known, analysis=_anomalies(climate, values.get("analysis")), units=units,
+                season=None if season is None else season.float(), seeds=self.n_seeds, alpha=alpha,
+            )  # fmt: skip
 
-        shape, seasonal = members.grid.shape, bool(self.window)
-        own: dict[str, Any] = {
-            "path": None if self.head == "velocity" else self.path,
-            "head": self.head,
-            "seed": self.seed,
-        }
-        net = SeededNet(self.net, shape, edges, dict(self.encoder), seasonal=seasonal, **own)
-        loss = ConditionedLoss(joint_loss((self.head,), self.path).objectives[0], weight=net.weight)
-        held, even = _on_one_grid(run.held) if run.held else run.held, StratifiedTimes()
-        drawn = (lambda size: batches(held, size, even)) if held else None
-        settings, options = followed(run, self.training(), loss, drawn, images=True)
-        result = run.train(
-            "members", TimedNet(net, times), loss, batches(data, self.batch_size, times), settings, **options
-        )
-        return {
-            "net": finished(net, result),
-            "units": units,
-            "climatology": climate,
-            "alpha": alpha,
-            "edges": list(edges),
-        }
+        net = SeededNet(
+            self.net, members.grid.shape, edges, dict(self.encoder), seasonal=bool(self.window), seed=self.seed,
+            path=self.path if self.flow.wraps else None, head=self.head,
+        )  # fmt: skip
+        held = rows(_on_one_grid(run.held)) if run.held else None
+        learnt = self.flow.learnt(run, "members", net, rows(data), self.training(), held=held, images=True)
+        return {"net": learnt, "units": units, "climatology": climate, "alpha": alpha, "edges": list(edges)}
 
     def _units(self, members: Tensor | None, analysis: Tensor | None) -> TargetUnits:
         assert members is not None
@@ -241,15 +216,10 @@ class EnsembleEmulator(Trained):
         self, told: Tensor, shape: tuple[int, ...], m: int, seed: int, first: int, method: str, n_steps: int
     ) -> Tensor:
         """Member m of every case, ``(B, C, *G)`` in standardised units."""
-        own = key(seed, "emulated member", m) >> 33
-        start = draw_base(self.path.base, shape, len(told), own, first)
-        given: dict[str, Any] = {self.head: self.state["net"].net}
-        chunk = max(1, _BUDGET // start[0].numel())
-        done = sample(
-            LearnedFields(self.path, **given), start, cond=told, method=method, n_steps=n_steps, chunk=chunk,
-            first_index=first,
-        )  # fmt: skip
-        return done.x
+        return self.flow.drawn(
+            self.flow.fields(self.state["net"].net), shape, len(told), seed=key(seed, "emulated member", m) >> 33,
+            first=first, cond=told, method=method, n_steps=n_steps, chunk=max(1, _BUDGET // math.prod(shape)),
+        ).x  # fmt: skip
 
 
 def _anomalies(climate: GridClimatology, fields: Gridded | None) -> Tensor | None:

@@ -1,11 +1,11 @@
-"""Training and sampling of a nowcaster: batches of windows, and runs for some cases.
+"""Training and sampling of a nowcaster: windows as rows, and runs for some cases.
 
 Letters: B cases, M members, P past and K future frames, C variables, H rows, W columns.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -13,55 +13,38 @@ from torch import Generator, Tensor
 from interpolants.apps.weather.nowcast_net import ToldFrames
 from interpolants.apps.weather.precision_weight import PrecisionWeight
 from interpolants.apps.weather.sequences import Windows
-from interpolants.dynamics.sample import Samples, sample
-from interpolants.fields.learned import LearnedFields
+from interpolants.dynamics.sample import Samples
 from interpolants.foundations.randomness import key
 from interpolants.foundations.registry import build
 from interpolants.guidance.classifier_free import ClassifierFree
-from interpolants.methods.parts.start_points import draw_base
-from interpolants.nets.embeddings import drop_condition
-from interpolants.objectives.times import TimeSampler
-
-
-class RunSettings(Protocol):
-    """Settings of a nowcaster that its runs need.
-
-    Attributes:
-        path: The one-sided path.
-        head: Quantity of the network.
-        eps: Noise of the sampler.
-    """
-
-    path: Any
-    head: str
-    eps: float
+from interpolants.methods.parts.conditional_flow import ConditionalFlow
 
 
 class NowcastRuns:
     """Runs of a sampler for some cases.
 
     Args:
-        settings: Path, quantity of the network and noise of the sampler.
+        flow: The flow to the frames.
         state: Network and units.
         before: Past frames, ``(B, P, C, H, W)`` float32.
         motions: Their motion.
         n_steps: Steps.
+        eps: Noise of the sampler.
     """
 
     def __init__(
         self,
-        settings: "RunSettings",
+        flow: ConditionalFlow,
         state: Mapping[str, Any],
         before: Tensor,
         motions: Tensor,
         n_steps: int,
+        eps: float,
     ) -> None:
-        self.settings, self.told = settings, state["told"]
+        self.flow, self.told, self.n_steps, self.eps = flow, state["told"], n_steps, eps
         self.cond = self.told.fields(before, motions)
         self.seen = self.told.seen(before)
-        self.n_steps = n_steps
-        given: dict[str, Any] = {settings.head: state["net"]}
-        self.fields = LearnedFields(settings.path, **given)
+        self.fields = flow.fields(state["net"])
         self.shape = (self.told.future * before.shape[2], *before.shape[-2:])
 
     def precision(self, settings: Mapping[str, Any]) -> PrecisionWeight:
@@ -77,14 +60,12 @@ class NowcastRuns:
             first: Index of the first case in a larger job.
             weight: A number, or settings of a precision weight, which reports how the estimate fluctuated.
         """
-        own = key(seed, "nowcast member", m) >> 33
-        start = draw_base(self.settings.path.base, self.shape, len(self.cond), own, first)
         by_number = isinstance(weight, int | float)
-        return sample(
+        return self.flow.drawn(
             ClassifierFree(self.fields, weight) if by_number and weight != 1 else self.fields,
-            start, cond=self.cond, eps=self.settings.eps, n_steps=self.n_steps, seed=own, first_index=first,
-            method="euler_maruyama" if self.settings.eps else "heun", finish="mean" if self.settings.eps else "step",
-            modifiers=() if by_number else (self.precision(weight),),
+            self.shape, len(self.cond), seed=key(seed, "nowcast member", m) >> 33, first=first, cond=self.cond,
+            eps=self.eps, n_steps=self.n_steps, method="euler_maruyama" if self.eps else "heun",
+            finish="mean" if self.eps else "step", modifiers=() if by_number else (self.precision(weight),),
         )  # fmt: skip
 
     def frames(self, x: Tensor) -> Tensor:
@@ -103,9 +84,9 @@ def precision_weight(settings: Mapping[str, Any]) -> PrecisionWeight:
     return made
 
 
-@dataclass
-class WindowBatches:
-    """The batch of a step: random windows, a function of the step's generator alone.
+@dataclass(frozen=True)
+class WindowRows:
+    """Random windows as rows of a batch.
 
     What is not seen in the future does not count where it was seen before; what is outside of the radar's reach is
     learnt as the mean, so that a run finds there what the network knows.
@@ -114,30 +95,19 @@ class WindowBatches:
         windows: Windows to draw from.
         motions: Their motion, ``(n, 2, H, W)``.
         told: What the network is told.
-        size: Rows per step, over all processes.
-        times: Where in time the loss is taken.
-        drop: Share of rows that are told nothing.
     """
 
     windows: Windows
     motions: Tensor
     told: ToldFrames
-    size: int
-    times: TimeSampler
-    drop: float
 
-    def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
-        """The batch of ``step``."""
-        rows = max(1, self.size // world)
-        pick = torch.randint(len(self.windows), (rows,), generator=generator)
+    def __call__(self, n: int, generator: Generator) -> dict[str, Any]:
+        """Rows ``x1`` and ``known`` ``(n, K C, H, W)``, and their condition."""
+        pick = torch.randint(len(self.windows), (n,), generator=generator)
         before, after = self.windows.some(pick)
         known = after.isfinite() | ~self.told.seen(before)[:, None]
         cond = self.told.fields(before, self.motions[pick])
-        times = self.times.sample(rows, generator=generator)
-        return {
-            "x1": torch.nan_to_num(after).flatten(1, 2), "known": known.flatten(1, 2), "t": times.t,
-            "weight": times.weight, "cond": drop_condition(cond, self.drop, generator=generator),
-        }  # fmt: skip
+        return {"x1": torch.nan_to_num(after).flatten(1, 2), "known": known.flatten(1, 2), "cond": cond}
 
 
 def motions_of(told: ToldFrames, windows: Windows, held: Windows | None) -> dict[str, Tensor]:

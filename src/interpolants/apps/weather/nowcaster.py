@@ -13,7 +13,7 @@ from torch import Tensor
 
 from interpolants.apps.weather.nets.grid_edges import check_edges
 from interpolants.apps.weather.nowcast_net import PatchedNet, ToldFrames
-from interpolants.apps.weather.nowcast_runs import NowcastRuns, WindowBatches, motions_of, precision_weight
+from interpolants.apps.weather.nowcast_runs import NowcastRuns, WindowRows, motions_of, precision_weight
 from interpolants.apps.weather.sequences import (
     TRANSFORMS,
     Nowcasts,
@@ -26,7 +26,6 @@ from interpolants.apps.weather.sequences import (
     sequences_role,
 )
 from interpolants.data.gridded import Gridded
-from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
@@ -34,14 +33,9 @@ from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.guidance.one_sided import gaussian_path
-from interpolants.methods.parts.choices import choose_path, choose_times
-from interpolants.methods.parts.validation import followed
+from interpolants.methods.parts.choices import choose_path
+from interpolants.methods.parts.conditional_flow import ConditionalFlow
 from interpolants.metrics.crps import crps_of_cases
-from interpolants.objectives.conditioned_loss import ConditionedLoss
-from interpolants.objectives.joint import joint_loss
-from interpolants.objectives.times import StratifiedTimes
-from interpolants.training.pairs import TimedNet, finished
 
 verb("uncertainty", "context")
 MOTIONS = ("carried", "none")
@@ -120,20 +114,19 @@ class Nowcaster(Trained):
     ema: float | None = 0.995
 
     def check_settings(self) -> None:
-        """Refuse settings, and make the path."""
+        """Refuse settings, and make the path and the flow."""
         who = "Nowcaster"
         for name in ("past", "future", "patch", "n_steps", "cases"):
             whole(who, name, getattr(self, name), at_least=1)
         one_of(who, "transform", self.transform, TRANSFORMS), one_of(who, "motion", self.motion, MOTIONS)
         number(who, "drop", self.drop, at_least=0, below=1), number(who, "eps", self.eps, at_least=0)
-        one_of(who, "head", self.head, QUANTITIES)
         for weight in self.weights:
             number(who, "weights", weight)
         self._check_guidance(who)
         self.path = choose_path(who, self.path)
-        gaussian_path(who, self.path)
-        check_preconditioned(self.path, (self.head,))
-        choose_times(who, self.times, self.path)
+        self.flow = ConditionalFlow(  # to the K frames, by a network of unit inputs and outputs whatever it learns
+            who=who, path=self.path, head=self.head, times=self.times, wrapped=QUANTITIES, mean=True, drop=self.drop
+        )  # fmt: skip
 
     def _check_guidance(self, who: str) -> None:
         if isinstance(self.guidance, Mapping):
@@ -175,23 +168,13 @@ class Nowcaster(Trained):
         windows = Windows.of(units.encode(values, who), self.past, self.future, who)
         held = self._held(run, units)
         motions = run.once("motion", lambda source: motions_of(told, windows, held))
-        times, even = choose_times("Nowcaster", self.times, self.path), StratifiedTimes()
-
-        def held_out(size: int) -> WindowBatches:
-            assert held is not None
-            return WindowBatches(held, motions["held"], told, size=size, times=even, drop=self.drop)
-
+        rows = WindowRows(windows, motions["train"], told)
+        unseen = None if held is None else WindowRows(held, motions["held"], told)
         shape = (self.future * values.shape[2], *values.shape[-2:])
         inner = PatchedNet(self.net, shape, told.channels, edges, patch=self.patch, seed=self.seed)
-        net = Preconditioned(inner, self.path, (self.head,), 1.0)
-        weight = None if self.head == "velocity" else net.weight  # a score has targets of any size
-        loss = ConditionedLoss(joint_loss((self.head,), self.path).objectives[0], mean=True, weight=weight)
-        settings, options = followed(run, self.training(), loss, held_out if held else None, images=True)
-        batches = WindowBatches(
-            windows, motions["train"], told, size=self.batch_size, times=times, drop=self.drop
-        )
-        result = run.train("frames", TimedNet(net, times), loss, batches, settings, **options)
-        state = {"net": finished(net, result), "units": units, "told": told, "clock": clock}
+        settings, net = self.training(), self.flow.wrap(inner)
+        net = self.flow.learnt(run, "frames", net, rows, settings, held=unseen, images=True)
+        state = {"net": net, "units": units, "told": told, "clock": clock}
         chosen = run.once("weights", lambda source: self._best_constant(state, held, motions["held"]))
         return {**state, **chosen}
 
@@ -214,7 +197,7 @@ class Nowcaster(Trained):
             return {"constant": 1.0, "validation": {}}
         rows = torch.linspace(0, len(held) - 1, min(self.cases, len(held))).round().long()
         before, after = held.some(rows)
-        made = NowcastRuns(self, state, before, motions[rows], self.n_steps)
+        made = NowcastRuns(self.flow, state, before, motions[rows], self.n_steps, self.eps)
         known = after.isfinite().flatten(1)
         y = torch.where(known, torch.nan_to_num(after).flatten(1), 0.0).double()
         found = {}
@@ -328,4 +311,6 @@ class Nowcaster(Trained):
         count = asked.n_steps if n_steps is None else whole(who, "n_steps", n_steps, at_least=1)
         clock_step(who, context, self.state["clock"])
         before = last_frames(self.state["units"].encode(maps(who, context), who), self.past, who)
-        return NowcastRuns(asked, self.state, before, self.state["told"].motion(before), count)
+        return NowcastRuns(
+            asked.flow, self.state, before, self.state["told"].motion(before), count, asked.eps
+        )

@@ -101,9 +101,11 @@ class SeededNet(Remembered, id="seeded_net"):
         self.net: nn.Module = made if path is None else Preconditioned(made, path, (head,), 1.0)
 
     @property
-    def weight(self) -> Weight | None:
-        """How much a row counts in a loss; None for all alike."""
-        return self.net.weight if isinstance(self.net, Preconditioned) else None
+    def weight(self) -> Weight:
+        """How much a row counts in a loss, where the network inside is preconditioned."""
+        inner: Any = self.net
+        weight: Weight = inner.weight
+        return weight
 
     def told(self, seeds: Tensor, season: Tensor | None = None) -> Tensor:
         """What the network is told: ``(B, T, *G)`` of seeds ``(B, K, C, *G)`` and seasonal means ``(B, C, *G)``."""

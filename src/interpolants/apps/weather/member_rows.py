@@ -1,4 +1,4 @@
-"""Batches for learning from ensembles: some members are the condition, another one is the target.
+"""Rows to learn from ensembles: some members are the condition, another one is the target.
 
 Letters: N cases, M members, K seeds, C variables, G axes of the grid, A members of the analysis.
 """
@@ -10,7 +10,6 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.records import record
-from interpolants.objectives.times import TimeSampler
 
 # Least scale of a point, as a share of the variable's mean; and where all members of a variable are the same.
 _LEAST, _SAME = 0.05, 1e-6
@@ -57,54 +56,42 @@ class TargetUnits:
         return x if self.scale is None else x * self.scale + seeds.mean(1)
 
 
-class MemberBatches:
-    """The batch of a step: a function of the step's generator alone.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MemberRows:
+    """Random choices of seeds and target as rows of a batch.
 
     Each row is a case, drawn uniformly: K of its members in random order are the seeds, and the target is another
     member, never one of the seeds, from which a network would learn to copy. With an analysis the target is one of its
     members with probability ``1 - alpha``.
 
-    Args:
+    Attributes:
         members: Standardised members, ``(N, M, C, *G)`` float32.
         analysis: Standardised members of the analysis, ``(N, A, C, *G)`` float32, or None.
         season: Seasonal means, ``(N, C, *G)`` float32, or None.
         units: What the targets are measured from.
         seeds: K < M.
         alpha: Probability that the target is a member of the forecast model.
-        size: Rows per step, over all processes.
-        times: Where in time the loss is taken.
     """
 
-    def __init__(
-        self,
-        members: Tensor,
-        analysis: Tensor | None,
-        season: Tensor | None,
-        *,
-        units: "TargetUnits",
-        seeds: int,
-        alpha: float,
-        size: int,
-        times: TimeSampler,
-    ) -> None:
-        self.members, self.analysis, self.season = members, analysis, season
-        self.units = units
-        self.seeds, self.alpha, self.size, self.times = seeds, alpha, size, times
+    members: Tensor
+    analysis: Tensor | None
+    season: Tensor | None
+    units: TargetUnits
+    seeds: int
+    alpha: float
 
-    def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
-        """The share of this process in the batch of ``step``."""
-        rows = max(1, self.size // world)
-        case = torch.randint(len(self.members), (rows,), generator=generator)
-        order = torch.rand(rows, self.members.shape[1], generator=generator).argsort(1)
+    def __call__(self, n: int, generator: Generator) -> dict[str, Any]:
+        """Rows ``x1 (n, C, *G)``, and their seeds and season."""
+        case = torch.randint(len(self.members), (n,), generator=generator)
+        order = torch.rand(n, self.members.shape[1], generator=generator).argsort(1)
         seeds = self.members[case[:, None], order[:, : self.seeds]]
         target = self.members[case, order[:, self.seeds]]
         if self.analysis is not None:
-            pick = torch.randint(self.analysis.shape[1], (rows,), generator=generator)
-            model = torch.rand(rows, generator=generator) < self.alpha
+            pick = torch.randint(self.analysis.shape[1], (n,), generator=generator)
+            model = torch.rand(n, generator=generator) < self.alpha
             target = torch.where(
                 model.reshape(-1, *(1,) * (target.ndim - 1)), target, self.analysis[case, pick]
             )
         told = self.units.told(seeds)
         cond = {"seeds": told} if self.season is None else {"seeds": told, "season": self.season[case]}
-        times = self.times.sample(rows, generator=generator)
-        return {"x1": self.units.encode(target, seeds), "cond": cond, "t": times.t, "weight": times.weight}
+        return {"x1": self.units.encode(target, seeds), "cond": cond}
