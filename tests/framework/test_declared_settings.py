@@ -181,3 +181,35 @@ def test_a_dataclass_is_checked_likewise() -> None:
         Refined(steps=0)
     with pytest.raises(ValueError, match="13"):
         Refined(steps=13)
+
+
+def test_settings_of_a_loop_are_named_in_one_line() -> None:
+    from interpolants.framework.trained import Trained
+
+    class Learner(Trained):  # no method: it is only made
+        """Learn.
+
+        Args:
+            steps: Steps of each of two stages.
+            width: Width.
+        """
+
+        width: int = 3
+        steps = 7
+
+    text = inspect.getdoc(Learner) or ""
+    assert "    steps: Steps of each of two stages.\n    width: Width.\n    batch_size, lr, " in text
+    assert "shard_above: See :class:`LoopSettings`." in text.replace("\n        ", " ")
+    assert Learner().training().steps == 7
+    with pytest.raises(InvalidInputError, match=r"^Learner: momentum goes with sgd and rmsprop, got adam"):
+        Learner(momentum=0.5)
+    with pytest.raises(InvalidInputError, match=r"^Learner: lr must lie in \(0, 1e\+06\], got 0"):
+        Learner(lr=0)
+    with pytest.raises(
+        InvalidInputError, match=r"^Learner \(in GroupSettings\): lr must be finite and > 0, got 0"
+    ):
+        Learner(groups={"net": {"lr": 0}})
+    with pytest.raises(
+        InvalidInputError, match=r"^Learner: every key of groups.net must be known, got 'lrr'"
+    ):
+        Learner(groups={"net": {"lrr": 1}})

@@ -122,7 +122,7 @@ def _checker(kind: Any, remedy: str) -> Checker | None:
     remedy = next((mark.text for mark in marks if isinstance(mark, Remedy)), remedy)
     for mark in marks:
         if isinstance(mark, Check):
-            return lambda name, value, function=mark.function: function(who(), value)
+            return _by_function(mark.function)
         if isinstance(mark, OneOf):
             return _among(mark.options, remedy)
     if base is bool:
@@ -153,6 +153,10 @@ def _number(base: type, bounds: Mapping[str, Any], remedy: str, name: str, value
     least = bounds.get("at_least", bounds.get("above", -1) + 1)
     most = bounds.get("at_most", bounds["below"] - 1 if "below" in bounds else None)
     return checks.whole(who(), name, value, at_least=least, at_most=most, remedy=remedy)
+
+
+def _by_function(function: Callable[[str, Any], Any]) -> Checker:
+    return lambda name, value: function(who(), value)
 
 
 def _among(options: Callable[[], Iterable[Any]], remedy: str) -> Checker:

@@ -60,10 +60,10 @@ def _own_sentences(kind: Any) -> dict[str, str]:
     return found
 
 
-def arguments(function: Any) -> dict[str, str]:
-    """Argument -> what ``Args:`` of a docstring says of it, on one line."""
+def arguments(function: Any, section: str = "Args") -> dict[str, str]:
+    """Argument -> what a section of a docstring says of it, on one line."""
     doc = (inspect.getdoc(function) or "") if function is not None else ""
-    return _listed(doc.partition("\nArgs:\n")[2].split("\n\n")[0])
+    return _listed(doc.partition(f"\n{section}:\n")[2].split("\n\n")[0])
 
 
 def _listed(section: str) -> dict[str, str]:
@@ -108,10 +108,17 @@ def _with_settings(kind: Any, text: str | None) -> str | None:
         return text
     before, _, rest = inspect.cleandoc(text or "").partition("\nArgs:\n")
     section, gap, after = rest.partition("\n\n")
-    written = {name: f"{name}: {line}" for name, line in _listed(section).items() if name not in told}
+    # What a class writes of a setting that it inherits holds for this class.
+    written = {n: f"{n}: {line}" for n, line in _listed(section).items() if n not in _own_sentences(kind)}
+    briefly = {
+        n: base for base in getattr(kind, "told_briefly", ()) for n in sentences(base) if n not in written
+    }
+    lines = [*({n: line for n, line in told.items() if n not in briefly} | written).values()]
+    for base in dict.fromkeys(briefly.values()):
+        lines.append(f"{', '.join(n for n in told if briefly.get(n) is base)}: See :class:`{base.__name__}`.")
     if not rest and (found := _SECTION.search(before)):
         before, gap, after = before[: found.start()].rstrip(), "\n\n", before[found.start() :]
-    return f"{before.rstrip()}\n\nArgs:\n{_section([*told.values(), *written.values()])}{gap}{after}"
+    return f"{before.rstrip()}\n\nArgs:\n{_section(lines)}{gap}{after}"
 
 
 def said_of_settings(doc: str | None, kind: type, names: Iterable[str]) -> str | None:

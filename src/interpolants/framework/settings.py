@@ -42,7 +42,8 @@ class Settings:
         _refuse_hiding(cls)
         _keep_kinds(cls)
         dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
-        cls.__doc__ = Told(cls.__doc__)  # type: ignore[assignment]
+        if not isinstance(vars(cls).get("__doc__"), Told):
+            cls.__doc__ = Told(cls.__doc__)  # type: ignore[assignment]
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         """Refuse a setting that there is not, with the nearest that there is."""
@@ -153,7 +154,11 @@ def _keep_kinds(cls: type) -> None:
     Raises:
         TypeError: If a subclass repeats a declared setting with an annotation that would not be checked.
     """
-    kinds = {f.name: f.type for f in getattr(cls, "__dataclass_fields__", {}).values()}
+    kinds = {
+        f.name: f.type
+        for base in reversed(cls.__mro__)
+        for f in vars(base).get("__dataclass_fields__", {}).values()
+    }
     own = vars(cls).get("__annotations__", {})
     for name, kind in own.items():
         if name in kinds and checker(kinds[name]) is not None and checker(kind) is None:

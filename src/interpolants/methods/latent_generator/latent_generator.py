@@ -97,9 +97,9 @@ class LatentGenerator(Trained):
     points: int | None = None
     hidden: Sequence[int] = (64, 64)
     scale: str = "overall"
-    lr: float | None = None  # type: ignore[assignment]  # filled in by the estimator
-    schedule: str | None = None  # type: ignore[assignment]  # likewise
-    ema: float | None = 0.99
+    lr = None  # type: ignore[assignment]  # filled in by the estimator
+    schedule = None  # type: ignore[assignment]  # likewise
+    ema = 0.99
 
     def check_settings(self) -> None:
         """Refuse settings, and turn a number into noise."""

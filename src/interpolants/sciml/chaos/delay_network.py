@@ -52,10 +52,10 @@ class DelayNetwork(Delayed, Trained):
     lags: int | Sequence[int] = 10
     noise: float = 0.005
     hidden: Sequence[int] = (64, 64, 64)
-    steps: int = 3000
-    batch_size: int = 128
-    lr: float = 4e-3
-    ema: float | None = 0.995
+    steps = 3000
+    batch_size = 128
+    lr = 4e-3
+    ema = 0.995
 
     def check_settings(self) -> None:
         """Refuse what is out of range."""
