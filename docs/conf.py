@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
