@@ -194,7 +194,8 @@ def _union(members: Sequence[Any], remedy: str) -> Checker | None:
             return value
         if several is not None and (_holds_several(value) or not (single or plain)):
             return several(name, value)
-        return (single or _among(lambda: plain, remedy))(name, value)
+        words_alone = single is None or (plain and isinstance(value, str))
+        return (_among(lambda: plain, remedy) if words_alone else single)(name, value)  # type: ignore[misc]
 
     return check
 
