@@ -244,7 +244,13 @@ class ScaleMixtureGP(Method):
 
     @capability(reads={"x": "points"}, like="values", blocks=True)
     def predict(
-        self, x: Tensor, group: Tensor | None = None, *, noise: bool = True, joint: bool = False
+        self,
+        x: Tensor,
+        group: Tensor | None = None,
+        *,
+        noise: bool = True,
+        joint: bool = False,
+        **settings: Any,
     ) -> Predictive:
         """Student's t of the value at each point, or a mixture of Gaussians, given all values of its group.
 
@@ -254,6 +260,7 @@ class ScaleMixtureGP(Method):
             noise: Of a measurement, with its noise; else of the function itself.
             joint: One distribution of all points together instead of one for each: the points of a group share one
                 scale, groups are independent.
+            settings: Settings of answers, for this call.
         """
         state, found = self.state, self.state["found"]
         index = self._index(x, group)
