@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,12 @@ def show_formula(display: str) -> Any:
     return visit
 
 
+def skip_settings(app: Any, what: str, name: str, member: object, skip: bool, options: Any) -> bool | None:
+    """Leave out fields with a sentence below them: they stand in the arguments of their class."""
+    is_value = not callable(member) and not isinstance(member, property | cached_property | classmethod)
+    return True if what == "class" and not skip and is_value else None
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.add_html_math_renderer(
@@ -130,3 +137,4 @@ def setup(app: Any) -> None:
     app.connect("source-read", mark_tables)
     app.connect("source-read", list_members)
     app.connect("autodoc-process-docstring", escape_shapes)
+    app.connect("autodoc-skip-member", skip_settings)

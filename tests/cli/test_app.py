@@ -30,6 +30,7 @@ COMMANDS = [
     "follow",
     "methods",
     "recipes",
+    "schema",
     "problems",
     "doctor",
 ]
@@ -332,7 +333,7 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
         (("run", "--x0", "labels.npy", "--x1", "b.csv", "--out", "new"), "(1,)"),
         (("run", "--x1", "b.csv", "--out", "new", "--set", "method.optmizer=adam"), "Did you mean 'optimizer'?"),
         (("run", "--x1", "b.csv", "--out", "new", "--path", "liner"), "Did you mean 'linear'?"),
-        (("run", "--x1", "b.csv", "--out", "new", "--steps", 0), "steps: input should be greater than or equal to 1"),
+        (("run", "--x1", "b.csv", "--out", "new", "--steps", 0), "steps must be a whole number >= 1"),
         (("run", "--x1", "b.csv", "--out", "new", "--quick"), "--quick needs a recipe"),
         (("run", "--x1", "b.csv", "--out", "runs/mine"), "must not hold another run"),
         (("run", "--x1", "b.csv", "--out", "b.csv"), "out must be a folder, got the file b.csv"),

@@ -12,11 +12,10 @@ from interpolants.framework.method import Method
 from interpolants.framework.settings import settings_of
 
 IMPOSSIBLE = "no_such_value"
-# How a refusal lists what is allowed: `one_of`, registries, and the settings of training.
+# How a refusal lists what is allowed: `one_of` and registries.
 _LISTED = (
     re.compile(r"must be one of (?P<words>.+?)(?:, or a [^,]*)?, got "),
     re.compile(r"\bKnown: (?P<words>.+?)\.(?: |$)"),
-    re.compile(r"input should be (?P<words>'.+?'), got "),
 )
 
 

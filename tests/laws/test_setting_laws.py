@@ -76,7 +76,7 @@ def exempt(card: Any, listed: ClosedList, value: Any) -> str:
         return f"a {listed.kind}: {OWN_LAWS[listed.kind]}"
     if slow := SLOW.get(value if isinstance(value, str) else listed.name):
         return slow
-    of = TRAINING if listed.name in TrainSettings.model_fields else listed.kind
+    of = TRAINING if listed.name in TrainSettings.__dataclass_fields__ else listed.kind
     if of in (TRAINING, *SHARED) and card.id != stands_for_all().get(of, card.id):
         return f"{of.replace('_', ' ')}, which all methods share: judged on {stands_for_all()[of]}"
     return ""

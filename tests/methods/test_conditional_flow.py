@@ -76,10 +76,10 @@ class Law(Trained):
     times: Any = field(default_factory=lambda: HALF)
     drop: float = 0.0
     mean: bool = False
-    steps: int = 300
-    batch_size: int = 256
-    lr: float = 2e-2
-    ema: float | None = 0.97
+    steps = 300
+    batch_size = 256
+    lr = 2e-2
+    ema = 0.97
 
     def roles(self):
         return Role(name="x1"), Role(name="cond")

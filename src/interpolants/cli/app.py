@@ -59,6 +59,7 @@ for command in (
     follow,
     methods,
     making.recipes,
+    making.schema,
     listing.problems,
     listing.doctor,
 ):

@@ -170,3 +170,25 @@ def recipes(
         screen.json([{"id": key, "what": what} for key, what in rows])
     screen.table("Recipes", ("id", "what it does"), rows)
     screen.following("interpolants train --config checkerboard --out runs/a")
+
+
+def schema(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write.")] = Path(
+        "interpolants.schema.json"
+    ),
+    quiet: Quiet = False,
+) -> None:
+    """Write the JSON schema of settings files, with which editors complete and check them.
+
+    \b
+    Example:
+    interpolants schema
+    """
+    import json
+
+    from interpolants.foundations.storage import write_text
+    from interpolants.runs.schema import recipe_schema
+
+    write_text(out, json.dumps(recipe_schema(), indent=1) + "\n")
+    screen = screen_for(quiet)
+    screen.say(f"{out}: begin a settings file beside it with the line  #:schema ./{out.name}")

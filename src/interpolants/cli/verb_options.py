@@ -76,9 +76,16 @@ def command_options(
 ) -> tuple[dict[str, tuple[Any, Any]], dict[str, "Role"]]:
     """Options by name, each as annotation and default, and the roles among them."""
     roles = {role.name: role for role in one.roles(method)}
+    from interpolants.foundations.kinds import words
+    from interpolants.foundations.said import arguments, sentences
     from interpolants.framework.capabilities import leading_arguments
 
-    about = _arguments(one.passes) | _arguments(one.call)
+    said = sentences(type(method))
+    about = arguments(one.passes) | arguments(one.call)
+    about |= {
+        name: f"{said.get(name, '').partition('. ')[0].rstrip('.')} ({words(kind)})"
+        for name, kind in one.settings.items()
+    }
     leading = leading_arguments(one.verb)
     options = {name: _role_option(role, leads=name in leading) for name, role in roles.items()}
     for name, parameter in one.options.items():
@@ -105,38 +112,43 @@ def told_by(one: "Capability") -> str:
     return (inspect.getdoc(one.call) or "").partition("\n\nArgs:")[0].partition("\n\nReturns:")[0]
 
 
-def _arguments(function: Any) -> dict[str, str]:
-    """Arguments of a function -> what its docstring says of them, on one line each."""
-    doc = (inspect.getdoc(function) or "") if function is not None else ""
-    _, _, listed = doc.partition("\nArgs:\n")
-    found: dict[str, str] = {}
-    name = ""
-    for line in listed.split("\n\n")[0].splitlines():
-        if line.startswith("    ") and not line.startswith("     "):
-            name, _, text = line.strip().partition(": ")
-            found[name] = text
-        elif name:
-            found[name] += f" {line.strip()}"
-    return found
-
-
 def is_literal(parameter: inspect.Parameter) -> bool:
     """Whether an argument takes values of several types, so that a word of the command line must be read as one."""
-    return parameter.annotation is Any
+    return parameter.annotation is Any or len(_types_of(parameter.annotation)) > 1
+
+
+def _types_of(annotation: Any) -> set[type]:
+    """Types of the values that are written out in an annotation, and of what stands beside these."""
+    if typing.get_origin(annotation) is Annotated:
+        return _types_of(typing.get_args(annotation)[0])
+    parts = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return {type(value) for value in parts if value is not None}
+    written = [part for part in parts if typing.get_origin(part) is typing.Literal]
+    return set().union(*map(_types_of, parts)) if written else {annotation} & set(_PLAIN)
 
 
 def plain_kind(annotation: Any) -> Any:
     """The type of a plain option, from its annotation; None for what a command line cannot hold."""
+    if typing.get_origin(annotation) is Annotated:
+        return plain_kind(typing.get_args(annotation)[0])
     if annotation is Any:
         return str
     if annotation in _PLAIN:
         return annotation
-    parts = typing.get_args(annotation)
+    if types_written := _types_of(annotation):
+        return next(iter(types_written)) if len(types_written) == 1 else str
+    parts = tuple(map(_unmarked, typing.get_args(annotation)))
     if typing.get_origin(annotation) is tuple:
-        return annotation if all(part in _PLAIN for part in parts) else None
+        return tuple[parts] if all(part in _PLAIN for part in parts) else None  # type: ignore[valid-type]
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
         return next((kind for kind in parts if kind in _PLAIN), None)
     return None
+
+
+def _unmarked(annotation: Any) -> Any:
+    marked = typing.get_origin(annotation) is Annotated
+    return typing.get_args(annotation)[0] if marked else annotation
 
 
 def _role_option(role: "Role", *, leads: bool = False) -> tuple[Any, Any]:
@@ -161,7 +173,8 @@ def _plain_option(parameter: inspect.Parameter, about: Mapping[str, str]) -> tup
     told = about.get(parameter.name, "").partition(". ")[0]
     if parameter.default is parameter.empty:
         return Annotated[kind, typer.Option(*names, help=told)], inspect.Parameter.empty
-    default = parameter.default
+    # A setting of the method that is not given stays as it is.
+    default = None if type(parameter.default).__name__ == "OfMethod" else parameter.default
     if is_literal(parameter):
         shown = None if default is None else str(default)
         return Annotated[str | None, typer.Option(*names, metavar="VALUE", help=told)], shown

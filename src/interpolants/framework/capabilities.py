@@ -21,9 +21,12 @@ from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import restore
+from interpolants.foundations.asked import asking
 from interpolants.foundations.devices import on_device, working_on
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
+from interpolants.foundations.kinds import Checker, checker, plain, takes_none
 from interpolants.foundations.randomness import BLOCK, checked_place, checked_seed
+from interpolants.foundations.said import said_of_settings
 from interpolants.foundations.shared_memory import Memory, apart
 from interpolants.framework.far_values import Measured, untold, warn_if_unlike
 from interpolants.framework.role import Role, kind_of
@@ -100,6 +103,16 @@ class NotAbleError(InvalidInputError):
 
 
 @dataclass(frozen=True)
+class OfMethod:
+    """The default of an argument that is a setting of the method, shown as ``self.strength``."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"self.{self.name}"
+
+
+@dataclass(frozen=True)
 class Capability:
     """One capability of a class.
 
@@ -112,6 +125,9 @@ class Capability:
         blocks: Cut rows into blocks of 64, the last one padded, so that what a row gets does not depend on how many
             come with it.
         passes: Function that its further options (``**options``) are for.
+        takes: Settings of answers that it takes as arguments; None for all of them where it has ``**settings``, and
+            for none elsewhere.
+        settings: Their kinds by name, in a class that has them.
     """
 
     call: Callable[..., Any]
@@ -119,6 +135,8 @@ class Capability:
     like: str = ""
     blocks: bool = False
     passes: Callable[..., Any] | None = None
+    takes: tuple[str, ...] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def verb(self) -> str:
@@ -134,10 +152,48 @@ class Capability:
 
     @functools.cached_property
     def options(self) -> dict[str, inspect.Parameter]:
-        """All arguments by name, those that it passes on included."""
+        """All arguments by name: its own, those that it passes on, and settings of answers."""
         own = {name: p for name, p in self.parameters.items() if p.kind is not p.VAR_KEYWORD}
         passed = inspect.signature(self.passes).parameters if self.passes is not None else {}
-        return own | {n: p for n, p in passed.items() if p.kind is p.KEYWORD_ONLY and n not in own}
+        return (
+            own | {n: p for n, p in passed.items() if p.kind is p.KEYWORD_ONLY and n not in own} | self.asked
+        )
+
+    @functools.cached_property
+    def asked(self) -> dict[str, inspect.Parameter]:
+        """The settings of answers that it takes, as arguments."""
+        only = inspect.Parameter.KEYWORD_ONLY
+        return {
+            name: inspect.Parameter(name, only, default=OfMethod(name), annotation=kind)
+            for name, kind in self.settings.items()
+        }
+
+    @functools.cached_property
+    def checks(self) -> dict[str, Checker]:
+        """Argument -> its check, of those with a declared kind."""
+        found = {name: checker(p.annotation) for name, p in self.options.items() if name not in self.settings}
+        return {name: check for name, check in found.items() if check is not None}
+
+    def of(self, settings: Mapping[str, Any]) -> "Capability":
+        """The capability in a class with these settings of answers.
+
+        Args:
+            settings: Kind of each, by name.
+        """
+        takes_all = any(p.kind is p.VAR_KEYWORD and p.name == "settings" for p in self.parameters.values())
+        names = self.takes if self.takes is not None else tuple(settings) if takes_all else ()
+        return replace(self, settings={name: settings[name] for name in names if name in settings})
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """The signature for help: plain kinds, and settings of answers in place of ``**settings``."""
+        own = [p for p in self.parameters.values() if p.name != "settings"]
+        rest = [p for p in own if p.kind is p.VAR_KEYWORD]
+        listed = [*(p for p in own if p not in rest), *self.asked.values(), *rest]
+        me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        returns = inspect.signature(self.call).return_annotation
+        shown = (p.replace(annotation=plain(p.annotation)) for p in listed)
+        return inspect.Signature([me, *shown], return_annotation=returns)
 
     @property
     def spreads(self) -> bool:
@@ -185,20 +241,45 @@ def capability(
     like: str = "",
     blocks: bool = False,
     passes: Callable[..., Any] | None = None,
+    takes: tuple[str, ...] | None = None,
 ) -> Callable[[Function], Function]:
     """Make a function of a method a capability; see :class:`Capability`."""
 
     def declare(call: Function) -> Function:
-        one = Capability(call, reads or {}, like, blocks, passes)
-
-        @functools.wraps(call)
-        def ask(self: Any, *args: Any, **given: Any) -> Any:
-            return _ask(one, self, args, given)
-
-        ask.capability = one  # type: ignore[attr-defined]
-        return ask  # type: ignore[return-value]
+        return _asked(Capability(call, reads or {}, like, blocks, passes, takes))  # type: ignore[return-value]
 
     return declare
+
+
+def _asked(one: Capability) -> Callable[..., Any]:
+    """The function that users call."""
+
+    @functools.wraps(one.call)
+    def ask(self: Any, *args: Any, **given: Any) -> Any:
+        with asking(f"{type(self).__name__}.{one.verb}"):
+            return _ask(one, self, args, given)
+
+    ask.capability = one  # type: ignore[attr-defined]
+    return ask
+
+
+def take_settings(kind: type, settings: Mapping[str, Any]) -> None:
+    """Give the verbs of a class its settings of answers as arguments.
+
+    Args:
+        kind: The class.
+        settings: Kind of each of its declared settings of answers, by name.
+    """
+    if not settings:
+        return
+    for name, one in capabilities_of(kind).items():
+        taken = one.of(settings)
+        if taken.settings != one.settings:
+            ask: Any = _asked(taken)
+            ask.__signature__ = taken.signature
+            ask.__doc__ = said_of_settings(ask.__doc__, kind, taken.settings)
+            setattr(kind, name, ask)
+    _capabilities.cache_clear()
 
 
 def capabilities_of(kind: type) -> Mapping[str, Capability]:
@@ -219,8 +300,10 @@ def _capabilities(kind: Any) -> dict[str, Capability]:
 def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
     who = f"{type(method).__name__}.{one.verb}"
     _check_able(one, method, who)
+    method, given = _with_settings(one, method, given)
     given = _without_joint(one, method, given, who)
     arguments = _bound(one, args, given, who)
+    arguments |= {n: check(n, arguments[n]) for n, check in one.checks.items() if n in arguments}
     roles = one.roles(method)
     values = {role.name: arguments.pop(role.name, None) for role in roles}
     _check_unread(one, method, arguments, who)
@@ -274,6 +357,22 @@ def _tell_columns(answer: Any, method: Any, came: Mapping[str, Given]) -> None:
             and told.container == "pandas"
         ):
             known[name] = replace(told.named(), flat=known[name].flat)
+
+
+def _with_settings(one: Capability, method: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The method with the settings of answers that this call gives, and the other arguments.
+
+    None is as if it was not given, unless it is a value of the setting.
+    """
+    changes = {
+        name: given[name]
+        for name, kind in one.settings.items()
+        if name in given
+        and not isinstance(given[name], OfMethod)
+        and (given[name] is not None or takes_none(kind))
+    }
+    rest = {name: value for name, value in given.items() if name not in one.settings}
+    return (method.answering_with(changes) if changes else method), rest
 
 
 def _check_able(one: Capability, method: Any, who: str) -> None:

@@ -20,6 +20,7 @@ From these follow ``fit``, ``get_params``, ``set_params``, ``clone``, ``save``, 
 runs on a clone: a fit that is refused or interrupted changes nothing.
 """
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -32,9 +33,11 @@ from torch import Tensor
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.endless import EndlessRows
 from interpolants.foundations import trees
+from interpolants.foundations.asked import asking
 from interpolants.foundations.brief import brief
 from interpolants.foundations.devices import choose_device, moved, on_device, working_on
 from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid
+from interpolants.foundations.kinds import is_answer
 from interpolants.foundations.links import refuse_link
 from interpolants.foundations.randomness import checked_seed, generator
 from interpolants.foundations.row_access import LazyRows
@@ -42,7 +45,7 @@ from interpolants.foundations.shared_memory import apart
 from interpolants.foundations.size_guard import SmallTensors
 from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.version import __version__
-from interpolants.framework.capabilities import capabilities_of
+from interpolants.framework.capabilities import capabilities_of, take_settings
 from interpolants.framework.code_probes import code_answers
 from interpolants.framework.copied_rows import held_copies
 from interpolants.framework.far_values import Measured, spread_of
@@ -50,7 +53,7 @@ from interpolants.framework.few_rows import fewest_rows, warn_if_by_heart
 from interpolants.framework.model_card import card_to_keep, model_card
 from interpolants.framework.role import Role, kind_of
 from interpolants.framework.roles import memory_of, named, read, without_index
-from interpolants.framework.settings import Settings
+from interpolants.framework.settings import Settings, checks_of, settings_of
 from interpolants.framework.stages import Ended, Run, Watch, best_weights, thinned
 
 _LEARNT = ("state", "given", "shapes", "about")
@@ -92,7 +95,8 @@ class Method(Settings):
 
     # Settings that may differ between a fit and its continuation.
     free: ClassVar[tuple[str, ...]] = ()
-    # Settings of answers alone: no fit depends on them, and what was learnt stays when they change.
+    # Settings of answers alone: no fit depends on them, and what was learnt stays when they change. Those whose kind is
+    # an `Answer` are added.
     answering: ClassVar[tuple[str, ...]] = ()
     # Settings that a single fit may replace: fit(x1=..., steps=100).
     per_fit: ClassVar[tuple[str, ...]] = ()
@@ -102,6 +106,12 @@ class Method(Settings):
     learns_rows: ClassVar[bool] = True
     # What people call it in messages.
     noun: ClassVar[str] = "method"
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        answers = {f.name: f.type for f in settings_of(cls) if is_answer(f.type)}
+        cls.answering = tuple(dict.fromkeys((*cls.answering, *answers)))
+        take_settings(cls, answers)
 
     def __post_init__(self) -> None:
         self.state: Any = None
@@ -178,6 +188,22 @@ class Method(Settings):
         super().set_params(**changes)
         return self if learnt is None else self.take_over(learnt)
 
+    def answering_with(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with other settings of answers, for one call; it shares all that was learnt.
+
+        Args:
+            changes: Declared settings of answers, by name.
+
+        Raises:
+            InvalidInputError: If one is refused.
+        """
+        other = copy.copy(self)
+        other._asked = {**self._asked, **changes}
+        for name, value in changes.items():
+            setattr(other, name, checks_of(type(self))[name](name, value))
+        other.check_settings()
+        return other
+
     # --- the device
 
     def to(self, device: str) -> Self:
@@ -233,9 +259,9 @@ class Method(Settings):
         """
         settings = {name: given.pop(name) for name in list(given) if name in self.per_fit}
         options = {name: given.pop(name) for name in list(given) if name in _FIT_OPTIONS}
-        known = (*_FIT_OPTIONS, *self.per_fit)
-        values = named(self.roles(), args, given, f"{type(self).__name__}.fit", known)
-        return self.fit_roles(values, settings=settings, **options)
+        who, known = f"{type(self).__name__}.fit", (*_FIT_OPTIONS, *self.per_fit)
+        with asking(who):
+            return self.fit_roles(named(self.roles(), args, given, who, known), settings=settings, **options)
 
     def fit_roles(
         self,

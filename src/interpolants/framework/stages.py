@@ -94,7 +94,7 @@ class Ended:
         """Settings for as many steps more as are asked for."""
         then = self.checkpoint.state["settings"]
         so_far = {"steps": then["steps"], "restarts": tuple(then["restarts"])}
-        return asked.model_copy(update=so_far).longer(asked.steps)
+        return replace(asked, **so_far).longer(asked.steps)
 
 
 @dataclass
@@ -285,7 +285,7 @@ class Run:
         if before is not None:
             settings = before.settings(settings)
         folder = self._claim(stage, settings.steps)
-        mixed = settings.model_copy(update={"seed": key(settings.seed, "stage training", stage) >> 23})
+        mixed = replace(settings, seed=key(settings.seed, "stage training", stage) >> 23)
         given = {**self.options, **options}
         if not (self.held or self.options.get("validate") or settings.keep_best or settings.patience):
             self.few(settings.steps)

@@ -125,7 +125,7 @@ class RunState:
                 "skipped": self.guard.skipped,
                 "world": self.world.size,
                 "torch": str(torch.__version__),
-                "settings": self.settings.model_dump(mode="json"),
+                "settings": self.settings.as_json(),
                 "about": self.about,
                 **self._identity(),
                 "aggregate_state": {key: value for key, value in state.items() if key not in tensors},
@@ -169,9 +169,9 @@ class RunState:
         # An older run did not say all of it: nothing to hold against it.
         known = dict(stored.state.get("about", {}))
         identity = self._identity()
-        now = {**self.settings.model_dump(mode="json"), **identity, **self.about}
+        now = {**self.settings.as_json(), **identity, **self.about}
         then = {
-            **TrainSettings().model_dump(mode="json"),
+            **TrainSettings().as_json(),
             **stored.state.get("settings", {}),
             **{name: stored.state.get(name, value) for name, value in identity.items()},
             **self.about,

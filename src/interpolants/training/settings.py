@@ -1,34 +1,20 @@
 """The settings of a training run, checked once."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from annotated_types import Interval
 
-from interpolants.foundations.checks import is_whole
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.errors import nearest
+from interpolants.foundations.kinds import Check, Count, NonNegative, Positive, Whole
 
-
-def _whole(value: Any) -> Any:
-    """Refuse what pydantic would make a number of: text, and ``True``."""
-    if not is_whole(value):
-        raise ValueError("must be a whole number")
-    return value
-
-
-def _number(value: Any) -> Any:
-    """Likewise."""
-    if isinstance(value, str | bytes | bool):
-        raise ValueError("must be a number")
-    return value
-
-
-_Whole = Annotated[int, BeforeValidator(_whole)]
-_Number = Annotated[float, BeforeValidator(_number)]
-Positive = Annotated[_Number, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[_Whole, Field(ge=0)]
 # No training needs more, and rates near 1e38 make weights infinite without a bad loss.
-Rate = Annotated[_Number, Field(gt=0, le=1e6, allow_inf_nan=False)]
-PositiveCount = Annotated[_Whole, Field(ge=1)]
-Fraction = Annotated[_Number, Field(ge=0, lt=1, allow_inf_nan=False)]
+Rate = Annotated[float, Interval(gt=0, le=1e6)]
+Fraction = Annotated[float, Interval(ge=0, lt=1)]
 
 # These may change between a run and its continuation; all others would make it another run.
 FREE = {
@@ -45,113 +31,155 @@ FREE = {
 }
 
 
-class GroupSettings(BaseModel):
-    """How one group of parameters is trained, where that differs from the rest.
-
-    Attributes:
-        lr: Factor on the learning rate of the run.
-        weight_decay: Weight decay instead of that of the run; ``None`` keeps it.
-        rows: Per-row parameters, such as an embedding or a code for each sample: in a step, rows whose gradient is
-            zero are not moved, neither by momentum nor by weight decay, and each row counts its own steps.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class GroupSettings(Checked):
+    """How one group of parameters is trained, where that differs from the rest."""
 
     lr: Positive = 1.0
-    weight_decay: Annotated[_Number, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Factor on the learning rate of the run."""
+    weight_decay: NonNegative | None = None
+    """Weight decay instead of that of the run; ``None`` keeps it."""
     rows: bool = False
+    """Per-row parameters, such as an embedding or a code for each sample: in a step, rows whose gradient is zero are
+    not moved, neither by momentum nor by weight decay, and each row counts its own steps."""
 
 
-class TrainSettings(BaseModel):
-    """How a run is trained; a misspelt or impossible setting is refused.
+def _groups(who: str, value: Any) -> dict[str, GroupSettings]:
+    """Groups by name, from tables."""
+    if not isinstance(value, Mapping):
+        raise invalid(
+            "groups must be a table of groups", type(value).__name__, 'E.g. {"net.encoder": {"lr": 0.1}}.'
+        )
+    return {str(name): _group(str(name), table) for name, table in value.items()}
 
-    Attributes:
-        steps: Number of optimizer steps.
-        batch_size: Samples per step, over all processes; read by whoever makes the batches.
-        lr: Learning rate after the warm-up.
-        optimizer: ``"adam"``, ``"adamw"`` (decoupled weight decay), ``"sgd"`` or ``"rmsprop"``.
-        betas: Decay of Adam's first and second moments.
-        momentum: Momentum of SGD and RMSprop.
-        nesterov: Nesterov momentum, for SGD.
-        rms_decay: Decay of RMSprop's second moment.
-        weight_decay: Weight decay, >= 0.
-        groups: Groups of parameters with settings of their own. A key is the name of a module or a parameter, e.g.
-            ``"net.encoder"``, and holds for all parameters inside; the longest key that fits counts. With
-            ``fit(group_of=...)`` the keys are free names.
-        schedule: Learning rate over the run: ``"constant"``, ``"cosine"`` (to zero at the last step) or
-            ``"step"`` (times ``gamma`` after each ``every`` steps).
-        restarts: Steps after which the cosine schedule begins anew, increasing; each leg ends at zero. A run that was
-            trained longer has them.
-        gamma: Factor of the step schedule.
-        every: Steps between two reductions of the step schedule.
-        warmup: Steps of linear growth of the learning rate, before the schedule.
-        clip_norm: Largest norm of the whole gradient; ``None`` does not clip.
-        ema: Decay of the moving average of the weights; ``None`` keeps none.
-        seed: All randomness of the run follows from it.
-        checkpoint_every: Steps between checkpoints (one is always written at the end); 0 for only the last.
-        keep: Number of checkpoints to keep.
-        log_every: Steps between rows of the log.
-        validate_every: Steps between validations; 0 for one at the end.
-        keep_best: Name of a number of the validation: the weights with its lowest value are kept and returned.
-            ``"-name"`` keeps those with the highest.
-        patience: Stop after so many validations in a row without a better value of ``keep_best``.
-        on_nonfinite: ``"raise"`` at the first step with a NaN or an infinity, or ``"skip"`` that step.
-        precision: ``"fp32"`` (whatever the weights have), or ``"bf16"`` for automatic mixed precision.
-        compile: Compile the networks with ``torch.compile``.
-        accumulate: Parts into which a process cuts its share of a batch, one forward and backward pass each, before the
-            optimizer's step: the memory of a smaller batch, and for means over samples the gradient of the whole.
-        shares: ``"own"``: each process draws its share of a batch, and pairs within it. ``"whole"``: all draw the same
-            batch, pairs included, and take their rows of it; optimal transport is then that of the whole batch, and a
-            run may go on with another number of processes.
-        shard_above: With more trained parameters than this, several processes cut them among themselves, with their
-            gradients, optimizer state and averages (FSDP2). Networks must then be called, not taken apart, by the loss.
-    """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _group(name: str, table: Any) -> GroupSettings:
+    if isinstance(table, GroupSettings):
+        return table
+    if not isinstance(table, Mapping):
+        raise invalid(f"groups.{name} must be a table", type(table).__name__, "E.g. {lr = 0.1}.")
+    known = GroupSettings.__dataclass_fields__
+    for key in table:
+        if key not in known:
+            raise invalid(f"every key of groups.{name} must be known", repr(key), nearest(str(key), known))
+    return GroupSettings(**table)
 
-    steps: PositiveCount = 2000
-    batch_size: PositiveCount = 256
+
+def _kept_best(who: str, value: Any) -> str | None:
+    """The name of a number of the validation, or -name."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.removeprefix("-") or value.startswith("--"):
+        raise invalid(
+            "keep_best must be the name of a number of the validation, or -name", value, 'E.g. "loss".'
+        )
+    return value
+
+
+@dataclass(kw_only=True)
+class LoopSettings(Checked):
+    """How a gradient loop runs: the settings that every method with one has."""
+
+    steps: Count = 2000
+    """Training steps."""
+    batch_size: Count = 256
+    """Rows per step, over all processes."""
     lr: Rate = 1e-3
+    """Learning rate after the warm-up."""
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    """Optimizer; ``"adamw"`` is Adam with decoupled weight decay."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    """Decays of Adam's first and second moments."""
     momentum: Fraction = 0.0
+    """Momentum of SGD and RMSprop."""
     nesterov: bool = False
+    """Nesterov momentum, for SGD."""
     rms_decay: Fraction = 0.99
-    weight_decay: Annotated[_Number, Field(ge=0, allow_inf_nan=False)] = 0.0
-    groups: dict[str, GroupSettings] = Field(default_factory=dict)
+    """Decay of RMSprop's second moment."""
+    weight_decay: NonNegative = 0.0
+    """Weight decay."""
+    groups: Annotated[Any, Check(_groups, "table of tables")] = field(default_factory=dict)
+    """Groups of parameters with settings of their own, ``lr``, ``weight_decay``, ``rows``. A key is the name of a
+    module or a parameter, such as ``"net.encoder"``, and holds for all parameters inside; the longest key that fits
+    counts."""
     schedule: Literal["constant", "cosine", "step"] = "constant"
-    restarts: tuple[PositiveCount, ...] = ()
+    """Learning rate over the run: ``"cosine"`` falls to zero at the last step, ``"step"`` is multiplied by ``gamma``
+    after each ``every`` steps."""
+    restarts: tuple[Count, ...] = ()
+    """Steps after which the cosine schedule begins anew, increasing; each leg ends at zero. A run that was trained
+    longer has them."""
     gamma: Positive = 0.1
-    every: PositiveCount = 1000
-    warmup: Count = 0
+    """Factor of the step schedule."""
+    every: Count = 1000
+    """Steps between two reductions of the step schedule."""
+    warmup: Whole = 0
+    """Steps of linear growth of the learning rate, before the schedule."""
     clip_norm: Positive | None = 1.0
+    """Largest norm of the whole gradient; ``None`` does not clip."""
     ema: Fraction | None = 0.999
-    seed: Count = 0
-    checkpoint_every: Count = 500
-    keep: PositiveCount = 2
-    log_every: PositiveCount = 50
-    validate_every: Count = 0
-    keep_best: Annotated[str, Field(pattern="^-?[^-]")] | None = None
-    patience: PositiveCount | None = None
+    """Decay of the moving average of the weights; ``None`` keeps none."""
+    checkpoint_every: Whole = 500
+    """Steps between checkpoints; one is always written at the end. 0 for only the last."""
+    keep: Count = 2
+    """Checkpoints to keep."""
+    log_every: Count = 50
+    """Steps between rows of the log."""
+    validate_every: Whole = 0
+    """Steps between validations; 0 for one at the end."""
+    keep_best: Annotated[Any, Check(_kept_best, "name | None")] = None
+    """Number of the validation by which weights are kept: those with its lowest value, with ``"-name"`` those with the
+    highest."""
+    patience: Count | None = None
+    """Validations in a row without a better value of ``keep_best`` after which the training ends."""
     on_nonfinite: Literal["raise", "skip"] = "raise"
+    """What happens at the first step with a NaN or an infinity: an error, or the step is skipped."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """``"fp32"``: whatever the weights have; ``"bf16"``: automatic mixed precision."""
     compile: bool = False
-    accumulate: PositiveCount = 1
+    """Compile the networks with ``torch.compile``."""
+    accumulate: Count = 1
+    """Parts into which a process cuts its share of a batch, one forward and backward pass each, before the optimizer's
+    step: the memory of a smaller batch, and for means over samples the gradient of the whole."""
     shares: Literal["own", "whole"] = "own"
-    shard_above: PositiveCount = 500_000_000
+    """``"own"``: each process draws its share of a batch, and pairs within it. ``"whole"``: all draw the same batch,
+    pairs included, and take their rows of it; optimal transport is then that of the whole batch, and a run may go on
+    with another number of processes."""
+    shard_above: Count = 500_000_000
+    """With more trained parameters than this, several processes cut them among themselves, with their gradients,
+    optimizer state and averages (FSDP2). Networks must then be called, not taken apart, by the loss."""
 
-    @model_validator(mode="after")
-    def _settings_fit_each_other(self) -> Self:
-        if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
-            raise ValueError(f"momentum is for sgd and rmsprop; {self.optimizer} has betas")
-        if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
-            raise ValueError("nesterov needs optimizer='sgd' and momentum > 0")
-        ends = (*self.restarts, self.steps)
-        if self.restarts and (self.schedule != "cosine" or list(ends) != sorted(set(ends))):
-            raise ValueError("restarts are for schedule='cosine', and must increase and lie below steps")
-        if self.patience is not None and self.keep_best is None:
-            raise ValueError("patience needs keep_best, the number that is to become better")
-        return self
+    def check_settings(self) -> None:
+        """Refuse settings that do not go together."""
+        check_loop(self)
+
+
+def check_loop(loop: LoopSettings) -> None:
+    """Refuse settings of a loop that do not go together.
+
+    Raises:
+        InvalidInputError: If momentum is asked of Adam, Nesterov's without SGD, restarts that no cosine schedule has,
+            or patience without a number to wait for.
+    """
+    if loop.momentum and loop.optimizer not in ("sgd", "rmsprop"):
+        raise invalid("momentum goes with sgd and rmsprop", loop.optimizer, "Adam has betas.")
+    if loop.nesterov and not (loop.optimizer == "sgd" and loop.momentum):
+        given = f"optimizer={loop.optimizer!r}, momentum={loop.momentum:g}"
+        raise invalid("nesterov needs optimizer='sgd' and momentum > 0", given)
+    ends = (*loop.restarts, loop.steps)
+    if loop.restarts and (loop.schedule != "cosine" or list(ends) != sorted(set(ends))):
+        given = f"schedule={loop.schedule!r}, restarts={loop.restarts}, steps={loop.steps}"
+        raise invalid("restarts are for schedule='cosine', and must increase and lie below steps", given)
+    if loop.patience is not None and loop.keep_best is None:
+        remedy = "Name the number that is to become better."
+        raise invalid("patience needs keep_best", f"patience={loop.patience}", remedy)
+
+
+@dataclass(kw_only=True)
+class TrainSettings(LoopSettings):
+    """How a run is trained; a misspelt or impossible setting is refused."""
+
+    seed: Whole = 0
+    """All randomness of the run follows from it."""
 
     @property
     def legs(self) -> tuple[int, ...]:
@@ -161,4 +189,9 @@ class TrainSettings(BaseModel):
     def longer(self, more: int) -> Self:
         """The same for so many more steps; a cosine schedule, which has ended, begins anew."""
         restarts = self.legs if self.schedule == "cosine" else ()
-        return self.model_copy(update={"steps": self.steps + more, "restarts": restarts})
+        return replace(self, steps=self.steps + more, restarts=restarts)
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings as JSON has them, tuples as lists."""
+        found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return found

@@ -47,7 +47,9 @@ def test_a_prediction_is_the_conditional_of_a_multivariate_t():
     answer = model.predict(x[0, 6:7])
     assert float(answer.log_prob(y[0, 6:7, None])) == pytest.approx(law.logpdf(float(y[0, 6])), abs=1e-6)
     assert float(answer.quantile(0.95)) == pytest.approx(law.ppf(0.95), abs=1e-6)
+    asked = model.predict(x[0, 6:7], law="ensemble")
     before = model.set_params(law="ensemble").predict(x[0, 6:7])
+    assert torch.equal(asked.quantile(0.95), before.quantile(0.95))
     law = stats.t(df=3.4, loc=float(mean), scale=float((0.9 / 1.7 * variance).sqrt()))
     assert float(before.quantile(0.95)) == pytest.approx(law.ppf(0.95), abs=1e-6)
 

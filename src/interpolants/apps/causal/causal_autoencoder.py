@@ -89,8 +89,8 @@ class CausalAutoencoder(Trained):
     net: Any = "auto"
     times: Any = "auto"
     n_steps: int = 20
-    steps: int = 3000
-    batch_size: int = 128
+    steps = 3000
+    batch_size = 128
 
     def check_settings(self) -> None:
         """Refuse settings; make the graph's words, the path and the flow."""

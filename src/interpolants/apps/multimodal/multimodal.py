@@ -105,8 +105,8 @@ class MultimodalDiffusion(Trained):
     net: Any = "auto"
     times: Any = "auto"
     n_steps: int = 40
-    steps: int = 3000
-    batch_size: int = 128
+    steps = 3000
+    batch_size = 128
 
     def check_settings(self) -> None:
         """Refuse settings, and make the path."""

@@ -37,8 +37,8 @@ class SeparateModels(Trained):
     modalities: Mapping[str, str] = field(default_factory=lambda: {"image": "rows", "label": "labels"})
     settings: Mapping[str, Any] = field(default_factory=dict)
     n_steps: int = 40
-    steps: int = 3000
-    batch_size: int = 128
+    steps = 3000
+    batch_size = 128
 
     def check_settings(self) -> None:
         """Check the names and the settings of the models."""

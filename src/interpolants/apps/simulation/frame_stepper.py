@@ -66,10 +66,10 @@ class FrameStepper(Trained):
     width: int = 144
     depth: int = 4
     heads: int = 4
-    steps: int = 1500
-    batch_size: int = 32
-    lr: float = 2e-3
-    ema: float | None = 0.995
+    steps = 1500
+    batch_size = 32
+    lr = 2e-3
+    ema = 0.995
 
     def check_settings(self) -> None:
         """Refuse what is out of range."""

@@ -148,10 +148,10 @@ class TextToSimulation(Trained):
     times: Any = "auto"
     n_steps: int = 24
     guidance: float = 1.0
-    steps: int = 2000
-    batch_size: int = 32
-    lr: float = 2e-3
-    ema: float | None = 0.998
+    steps = 2000
+    batch_size = 32
+    lr = 2e-3
+    ema = 0.998
 
     def check_settings(self) -> None:
         """Refuse settings, and make the path and the flow."""

@@ -106,9 +106,9 @@ class SpeechEnhancement(Trained):
     corrections: int = 1
     predictor: str = "euler_maruyama"
     longest: float = 20.0
-    steps: int = 4000
-    batch_size: int = 8
-    lr: float = 2e-3
+    steps = 4000
+    batch_size = 8
+    lr = 2e-3
 
     def check_settings(self) -> None:
         """Refuse settings, and make degradation, spectra, path and flow."""

@@ -99,10 +99,10 @@ class SelfGuidedDiffusion(Trained):
     strength: float = 4.0
     at: str = "output"
     n_steps: int = 100
-    steps: int = 4000
-    batch_size: int = 24
-    lr: float = 4e-3
-    ema: float | None = 0.998
+    steps = 4000
+    batch_size = 24
+    lr = 4e-3
+    ema = 0.998
 
     def check_settings(self) -> None:
         """Refuse settings, and make the path and the flow."""

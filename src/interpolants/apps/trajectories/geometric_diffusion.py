@@ -100,10 +100,10 @@ class GeometricDiffusion(Trained):
     times: Any = "auto"
     n_steps: int = 20
     exact: bool = False
-    steps: int = 1500
-    batch_size: int = 32
-    lr: float = 2e-3
-    ema: float | None = 0.99
+    steps = 1500
+    batch_size = 32
+    lr = 2e-3
+    ema = 0.99
 
     def check_settings(self) -> None:
         """Refuse settings, and make the path."""

@@ -90,10 +90,10 @@ class EnsembleEmulator(Trained):
     head: str = "velocity"
     times: Any = "auto"
     n_steps: int = 16
-    steps: int = 2000
-    batch_size: int = 64
-    lr: float = 2e-3
-    ema: float | None = 0.998
+    steps = 2000
+    batch_size = 64
+    lr = 2e-3
+    ema = 0.998
 
     def check_settings(self) -> None:
         """Refuse settings, and make the path and the flow."""

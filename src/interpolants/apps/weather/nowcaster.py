@@ -108,10 +108,10 @@ class Nowcaster(Trained):
     eps: float = 1.0
     weights: tuple[float, ...] = (0.75, 1.0, 1.25, 1.5, 2.0)
     cases: int = 24
-    steps: int = 1500
-    batch_size: int = 16
-    lr: float = 6e-3
-    ema: float | None = 0.995
+    steps = 1500
+    batch_size = 16
+    lr = 6e-3
+    ema = 0.995
 
     def check_settings(self) -> None:
         """Refuse settings, and make the path and the flow."""

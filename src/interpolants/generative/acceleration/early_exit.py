@@ -115,7 +115,7 @@ class EarlyExit(Trained):
     coupling: Any = "independent"
     drop_condition: float = 0.0
     base: Mapping[str, Any] | None = None
-    lr: float = 1e-3
+    lr = 1e-3
     consecutive: int = 1
 
     def check_settings(self) -> None:

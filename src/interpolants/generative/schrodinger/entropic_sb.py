@@ -67,9 +67,9 @@ class EntropicSB(LearntBridge):
     solver: str = "learnt"
     block: int = 2048
     pairs: int = 200_000
-    steps: int = 4000
-    batch_size: int = 512
-    warmup: int = 0
+    steps = 4000
+    batch_size = 512
+    warmup = 0
 
     def check_settings(self) -> None:
         """Refuse settings."""

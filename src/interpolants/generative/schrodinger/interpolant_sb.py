@@ -77,9 +77,9 @@ class InterpolantSB(LearntBridge):
     inner: int = 5
     polish: float = 0.4
     coupling: Any = "independent"
-    steps: int = 6000
-    batch_size: int = 512
-    warmup: int = 0
+    steps = 6000
+    batch_size = 512
+    warmup = 0
 
     def check_settings(self) -> None:
         """Turn names into members, and refuse settings."""

@@ -81,8 +81,8 @@ class TokenBridge(Trained):
     symbols: str | Sequence[str] | None = None
     vocabulary: int | None = None
     length: int | None = None
-    batch_size: int = 64
-    warmup: int = 100
+    batch_size = 64
+    warmup = 100
 
     def check_settings(self) -> None:
         """Turn names into members, and refuse what contradicts."""

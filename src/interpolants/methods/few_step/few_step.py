@@ -85,10 +85,10 @@ class FewStep(Trained):
     kernel: Any = "polynomial"
     held_out: float = 0.2
     micro: int | None = None
-    steps: int = 600
-    batch_size: int = 512
-    lr: float = 1e-3
-    ema: float | None = 0.98
+    steps = 600
+    batch_size = 512
+    lr = 1e-3
+    ema = 0.98
 
     def check_settings(self) -> None:
         """Refuse settings."""

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.kinds import Count, OneOrEach
 from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
@@ -50,18 +50,8 @@ class Delayed(Method):
     only_cpu: ClassVar[str] = "series stay where they were read"
     noun: ClassVar[str] = "forecast"
 
-    lags: int | Sequence[int] = 10
-
-    def check_settings(self) -> None:
-        """Refuse lags that are no whole numbers."""
-        who = type(self).__name__
-        given: Any = self.lags
-        if isinstance(given, Sequence) and not isinstance(given, str):
-            if not given:
-                raise invalid(who, "lags must be a number, or several to choose from", given)
-            self.lags = tuple(whole(who, "every one of lags", one, at_least=1) for one in given)
-        else:
-            self.lags = whole(who, "lags", given, at_least=1)
+    lags: OneOrEach[Count] = 10
+    """Last values of each column that are used; several to choose from by a backtest."""
 
     def roles(self) -> tuple[Role, ...]:
         """A series, or many with the same columns."""

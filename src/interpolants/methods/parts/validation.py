@@ -6,6 +6,7 @@ a quarter of its steps ends.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -35,9 +36,7 @@ def validated(settings: TrainSettings) -> TrainSettings:
         return settings
     every = settings.validate_every or EVERY * max(1, -(-_USUAL // settings.batch_size))
     patience = settings.patience or max(-(-_LEAST // every), settings.steps // (4 * every))
-    return settings.model_copy(
-        update={"keep_best": HELD_OUT_LOSS, "validate_every": every, "patience": patience}
-    )
+    return replace(settings, keep_best=HELD_OUT_LOSS, validate_every=every, patience=patience)
 
 
 def followed(

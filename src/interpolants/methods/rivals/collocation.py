@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.extras import require
 from interpolants.framework.capabilities import capability
@@ -31,10 +31,6 @@ class Collocation(Method):
     ``"finite_differences"`` has second order, and cubic polynomials between the points; ``"fourier"`` takes u for
     periodic along each axis, and is then exact up to rounding once the grid holds all frequencies.
 
-    Args:
-        scheme: ``"finite_differences"`` or ``"fourier"``.
-        points: Points along each axis.
-
     Raises:
         InvalidInputError: If there is no such scheme, or too many Fourier modes.
         DivergedError: If Newton's method does not settle.
@@ -43,13 +39,10 @@ class Collocation(Method):
     noun: ClassVar[str] = "solver"
     only_cpu: ClassVar[str] = "its sparse systems are solved by SciPy"
 
-    scheme: str = "finite_differences"
-    points: int = 400
-
-    def check_settings(self) -> None:
-        """Refuse what there is not."""
-        one_of("Collocation", "scheme", self.scheme, SCHEMES)
-        whole("Collocation", "points", self.points, at_least=_STENCIL)
+    scheme: Literal["finite_differences", "fourier"] = "finite_differences"
+    """How derivatives are taken."""
+    points: Annotated[int, Ge(_STENCIL)] = 400
+    """Points along each axis."""
 
     def roles(self) -> tuple[Role, ...]:
         """The problem; there are no data."""

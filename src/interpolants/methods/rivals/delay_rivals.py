@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import positive, whole
+from interpolants.foundations.kinds import Count, Positive
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.delays import Delayed, delay_vectors
 
@@ -14,21 +14,13 @@ from interpolants.methods.parts.delays import Delayed, delay_vectors
 class Autoregression(Delayed):
     """Each next value is a linear function of the last ``lags`` values of all columns, by ridge regression.
 
-    Args:
-        lags: Last values that are used; several to choose from by a backtest.
-        ridge: Weight of the penalty per row, in standardised units, > 0.
-
     Raises:
         InvalidInputError: If a setting is out of range, or a series has gaps.
     """
 
-    lags: int | Sequence[int] = 30
-    ridge: float = 1e-6
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        super().check_settings()
-        positive("Autoregression", "ridge", self.ridge)
+    lags = 30
+    ridge: Positive = 1e-6
+    """Weight of the penalty per row, in standardised units."""
 
     def taught(self, many: Sequence[Tensor], lags: int, run: Run, stage: str) -> dict[str, Any]:
         """The weights ``(L C + 1, C)``."""
@@ -47,23 +39,15 @@ class Autoregression(Delayed):
 class Analogue(Delayed):
     """What followed the most similar ``lags`` values of the past, value by value (Lorenz's method of analogues).
 
-    Args:
-        lags: Last values that are compared; several to choose from by a backtest.
-        neighbours: Similar pasts whose next values are averaged.
-
     Raises:
         InvalidInputError: If a setting is out of range, or a series has gaps.
 
     Source: Lorenz (1969), Journal of the Atmospheric Sciences 26, 636-646.
     """
 
-    lags: int | Sequence[int] = 10
-    neighbours: int = 1
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        super().check_settings()
-        whole("Analogue", "neighbours", self.neighbours, at_least=1)
+    lags = 10
+    neighbours: Count = 1
+    """Similar pasts whose next values are averaged."""
 
     def taught(self, many: Sequence[Tensor], lags: int, run: Run, stage: str) -> dict[str, Any]:
         """The past itself."""

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, OneOf
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -31,10 +31,6 @@ class ExactGP(Method):
     likelihood. Time grows with the cube of the number of entries, memory with its square: the limit that approximations
     are there to pass.
 
-    Args:
-        smoothness: 0.5, 1.5 or 2.5, of the Matern kernels.
-        steps: Most steps of L-BFGS for the hyperparameters.
-
     Raises:
         InvalidInputError: If a setting does not fit, or there are more than 5,000 entries (with the memory they take).
 
@@ -43,13 +39,10 @@ class ExactGP(Method):
 
     noun: ClassVar[str] = "Gaussian process"
 
-    smoothness: float = 1.5
-    steps: int = 60
-
-    def check_settings(self) -> None:
-        """Refuse what there is not."""
-        one_of("ExactGP", "smoothness", self.smoothness, SMOOTHNESS)
-        whole("ExactGP", "steps", self.steps, at_least=1)
+    smoothness: Annotated[float, OneOf(lambda: SMOOTHNESS)] = 1.5
+    """Smoothness of the Matern kernels."""
+    steps: Count = 60
+    """Most steps of L-BFGS for the hyperparameters."""
 
     def roles(self) -> tuple[Role, ...]:
         """Points and their values."""

@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import NonNegative
 from interpolants.foundations.randomness import BLOCK, by_block
 from interpolants.foundations.shrinkage import LEAST_VARIANCE, shrunk_correlation
 from interpolants.framework.capabilities import capability
@@ -21,19 +22,12 @@ class GaussianFit(Method):
 
     The correlation of the columns is shrunk towards the identity, in the columns' own units: by as much as makes rows
     likeliest that are left out of it. A constant column gets the spread of an average one, shrunk like all others.
-
-    Args:
-        ridge: Added to the variance of each column instead, as a share of it, >= 0; None for the choice by rows.
     """
 
     noun: ClassVar[str] = "Gaussian fit"
 
-    ridge: float | None = None
-
-    def check_settings(self) -> None:
-        """Refuse a negative ridge."""
-        if self.ridge is not None:
-            number("GaussianFit", "ridge", self.ridge, at_least=0)
+    ridge: NonNegative | None = None
+    """Added to the variance of each column instead, as a share of it; None for the choice by rows."""
 
     def roles(self) -> tuple[Role, ...]:
         """Samples."""

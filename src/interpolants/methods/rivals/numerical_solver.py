@@ -4,8 +4,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
@@ -14,19 +14,12 @@ from interpolants.pde.evolution import check_evolution
 
 
 class NumericalSolver(Method):
-    """The problem's own integrator: Runge-Kutta for ordinary systems, Fourier modes with ETDRK4 for semilinear ones.
-
-    Args:
-        steps: Steps of time.
-    """
+    """The problem's own integrator: Runge-Kutta for ordinary systems, Fourier modes with ETDRK4 for semilinear ones."""
 
     noun: ClassVar[str] = "solver"
 
-    steps: int = 200
-
-    def check_settings(self) -> None:
-        """Refuse what is no number of steps."""
-        whole("NumericalSolver", "steps", self.steps, at_least=1)
+    steps: Count = 200
+    """Steps of time."""
 
     def roles(self) -> tuple[Role, ...]:
         """The problem."""

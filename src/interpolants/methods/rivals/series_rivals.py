@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from interpolants.data.windows import interpolated
-from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Count, Whole
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -22,10 +22,6 @@ class SeasonalNaive(Method):
 
     ``SeasonalNaive(season=1)`` is persistence, ``SeasonalNaive(season=1, seasons=0)`` climatology.
 
-    Args:
-        season: Steps of a season, >= 1.
-        seasons: Seasons to go through; 0 for as many as the context holds.
-
     Raises:
         InvalidInputError: If a setting is out of range.
     """
@@ -33,13 +29,10 @@ class SeasonalNaive(Method):
     only_cpu: ClassVar[str] = "series stay where they were read"
     noun: ClassVar[str] = "forecast"
 
-    season: int = 1
-    seasons: int = 1
-
-    def check_settings(self) -> None:
-        """Refuse seasons that are no whole numbers."""
-        whole("SeasonalNaive", "season", self.season, at_least=1)
-        whole("SeasonalNaive", "seasons", self.seasons, at_least=0)
+    season: Count = 1
+    """Steps of a season."""
+    seasons: Whole = 1
+    """Seasons to go through; 0 for as many as the context holds."""
 
     def roles(self) -> tuple[Role, ...]:
         """A series."""

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, OneOf
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -30,11 +30,6 @@ class SpectralGP(Method):
     lengthscales, and the noise, maximise the marginal likelihood. Waves go on beyond the data as long as peaks are
     narrow. Several columns of values share the kernel.
 
-    Args:
-        components: Number Q of peaks.
-        envelope: Shape of the peaks, ``"student_t"`` or ``"gaussian"``.
-        steps: Most steps of L-BFGS.
-
     Raises:
         InvalidInputError: If a setting does not fit, points have more than one column, or there are more than 5,000.
 
@@ -44,15 +39,12 @@ class SpectralGP(Method):
     noun: ClassVar[str] = "Gaussian process"
     only_cpu: ClassVar[str] = "its covariance is factored in float64"
 
-    components: int = 10
-    envelope: str = "student_t"
-    steps: int = 60
-
-    def check_settings(self) -> None:
-        """Refuse what there is not."""
-        whole("SpectralGP", "components", self.components, at_least=1)
-        one_of("SpectralGP", "envelope", self.envelope, ENVELOPES)
-        whole("SpectralGP", "steps", self.steps, at_least=1)
+    components: Count = 10
+    """Number Q of peaks."""
+    envelope: Annotated[str, OneOf(lambda: ENVELOPES)] = "student_t"
+    """Shape of the peaks."""
+    steps: Count = 60
+    """Most steps of L-BFGS."""
 
     def roles(self) -> tuple[Role, ...]:
         """Points, one column, and their values."""

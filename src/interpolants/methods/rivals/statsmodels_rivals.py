@@ -4,17 +4,19 @@ Letters: T times, C columns, M members, S steps ahead.
 """
 
 import warnings
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
 from interpolants.data.windows import interpolated
+from interpolants.foundations.asked import who
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import key
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
@@ -31,21 +33,24 @@ _FEW = 8
 _FLAT = 1e-12
 
 
+_Order = Annotated[int, Interval(ge=0, le=9)]
+
+
 class _Classical(Method):
     """A model of each column, whose parameters are fitted once; a forecast filters its context with these."""
 
     only_cpu: ClassVar[str] = "statsmodels works on the CPU"
     noun: ClassVar[str] = "forecast"
 
-    season: int = 24
-    memory: int = 1344
+    season: Annotated[int, Ge(2)] = 24
+    """Steps of a season."""
+    memory: Count = 1344
+    """Times that are filtered, at most; two seasons and eight at least."""
 
     def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = type(self).__name__
-        whole(who, "season", self.season, at_least=2)
+        """Refuse a memory of less than two seasons."""
         remedy = f"Two seasons and {_FEW} times are the least."
-        whole(who, "memory", self.memory, at_least=2 * self.season + _FEW, remedy=remedy)
+        whole(who(), "memory", self.memory, at_least=2 * self.season + _FEW, remedy=remedy)
 
     def roles(self) -> tuple[Role, ...]:
         """A series."""
@@ -114,10 +119,6 @@ class ExponentialSmoothing(_Classical):
     A column begins with its first value that is seen and ends with its last: what is missing after that is simulated
     as well. Gaps between are filled by straight lines.
 
-    Args:
-        season: Steps of a season.
-        memory: Times that are filtered, at most; two seasons and eight at least.
-
     Raises:
         InvalidInputError: If a setting is out of range.
         MissingExtraError: If statsmodels is not installed.
@@ -165,12 +166,6 @@ class SeasonalArima(_Classical):
     states have a variance that statsmodels fixes. Where the optimiser ends at an autoregression that grows without
     end, a stationary one is fitted instead.
 
-    Args:
-        season: Steps of a season.
-        memory: Times that are filtered, at most; two seasons and eight at least.
-        order: p, d, q.
-        seasonal: P, D, Q.
-
     Raises:
         InvalidInputError: If a setting is out of range.
         MissingExtraError: If statsmodels is not installed.
@@ -178,19 +173,10 @@ class SeasonalArima(_Classical):
     Source: Box & Jenkins (1970), by statsmodels.
     """
 
-    order: Sequence[int] = (2, 0, 1)
-    seasonal: Sequence[int] = (1, 1, 0)
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        super().check_settings()
-        for name in ("order", "seasonal"):
-            value = tuple(getattr(self, name))
-            if len(value) != 3:
-                raise invalid("SeasonalArima", f"{name} must be three numbers", value)
-            setattr(
-                self, name, tuple(whole("SeasonalArima", name, one, at_least=0, at_most=9) for one in value)
-            )
+    order: tuple[_Order, _Order, _Order] = (2, 0, 1)
+    """p, d, q."""
+    seasonal: tuple[_Order, _Order, _Order] = (1, 1, 0)
+    """P, D, Q."""
 
     def _ready(self, series: Series) -> Tensor:
         return series.with_gaps()

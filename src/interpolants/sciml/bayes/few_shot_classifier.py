@@ -86,11 +86,11 @@ class FewShotClassifier(Trained):
     inner_steps: int = 5
     inner_lr: float = 0.1
     draws: int = 200
-    steps: int = 500
+    steps = 500
     symmetries: bool = False
-    batch_size: int = 4
-    lr: float = 3e-3
-    ema: float | None = None
+    batch_size = 4
+    lr = 3e-3
+    ema = None
 
     def check_settings(self) -> None:
         """Refuse what is out of range."""

@@ -62,10 +62,10 @@ class FirstOrderMAML(Trained):
     train_steps: int = 5
     inner_steps: int = 5
     inner_lr: float = 0.1
-    steps: int = 3000
-    batch_size: int = 16
-    lr: float = 0.005
-    ema: float | None = None
+    steps = 3000
+    batch_size = 16
+    lr = 0.005
+    ema = None
 
     def check_settings(self) -> None:
         """Refuse what is out of range."""

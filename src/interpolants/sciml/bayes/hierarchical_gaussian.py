@@ -78,11 +78,11 @@ class HierarchicalGaussian(Trained):
     rows: int = 20
     spread: float = 0.01
     noise: Any = "auto"
-    steps: int = 1000
-    batch_size: int = 16
-    lr: float = 0.02
-    clip_norm: float | None = 100.0
-    ema: float | None = None
+    steps = 1000
+    batch_size = 16
+    lr = 0.02
+    clip_norm = 100.0
+    ema = None
 
     def check_settings(self) -> None:
         """Refuse what is out of range."""

@@ -6,12 +6,12 @@ Letters: C columns, L lags, K values at once, M members, S steps ahead.
 import warnings
 from collections.abc import Sequence
 from dataclasses import field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.kinds import Check, Count, Each, NonNegative
 from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.tell import DataWarning
 from interpolants.framework.answers import Ensemble
@@ -37,11 +37,6 @@ class DelayNetwork(Delayed, Trained):
     path: all members are equal. Several series with the same columns teach one network. A forecast is held within eight
     deviations of the training part: for series that stay where they have been, not for a trend.
 
-    Args:
-        lags: Last values that are used; several to choose from by a backtest, at the cost of one more training each.
-        noise: Standard deviation of that noise, in units of the series' deviation.
-        hidden: Widths of the hidden layers.
-
     Raises:
         InvalidInputError: If a setting is out of range, or a series has gaps.
 
@@ -49,19 +44,14 @@ class DelayNetwork(Delayed, Trained):
     arXiv:2110.05266.
     """
 
-    lags: int | Sequence[int] = 10
-    noise: float = 0.005
-    hidden: Sequence[int] = (64, 64, 64)
-    steps: int = 3000
-    batch_size: int = 128
-    lr: float = 4e-3
-    ema: float | None = 0.995
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        super().check_settings()
-        number("DelayNetwork", "noise", self.noise, at_least=0)
-        self.hidden = tuple(whole("DelayNetwork", "every width", one, at_least=1) for one in self.hidden)
+    noise: NonNegative = 0.005
+    """Standard deviation of that noise, in units of the series' deviation."""
+    hidden: Annotated[tuple[Count, ...], Each("every width")] = (64, 64, 64)
+    """Widths of the hidden layers."""
+    steps = 3000
+    batch_size = 128
+    lr = 4e-3
+    ema = 0.995
 
     def taught(self, many: Sequence[Tensor], lags: int, run: Run, stage: str) -> dict[str, Any]:
         """The network."""
@@ -115,6 +105,10 @@ def _delay_loss(net: DelayNet, batch: dict[str, Tensor], generator: Generator) -
     return {"next": ((net(batch["x"]) - batch["y"]) / net.scale).square().mean(1)}
 
 
+def _conditional_generator(who: str, value: Any) -> Any:
+    return vector_generator(who, value, conditional=True)
+
+
 class DelayGenerator(Delayed):
     """Draw the next ``ahead`` values given the last ``lags``, by any generator of vectors that takes a condition.
 
@@ -123,25 +117,15 @@ class DelayGenerator(Delayed):
         model = DelayGenerator().fit(history)
         members = model.forecast(members=20, steps=200).x        # (1, 20, 200, C): each a path of its own
 
-    Args:
-        generator: Method for vectors that can ``sample`` under a condition, its id, or a table with its settings; a
-            bridge from noise if none is given.
-        lags: Last values that are used; several to choose from by a backtest.
-        ahead: K, values that are drawn together.
-
     Raises:
         InvalidInputError: If a setting is out of range, or a series has gaps.
     """
 
-    generator: Any = field(default_factory=from_noise)
-    lags: int | Sequence[int] = 10
-    ahead: int = 5
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range, and build the generator."""
-        super().check_settings()
-        whole("DelayGenerator", "ahead", self.ahead, at_least=1)
-        self.generator = vector_generator("DelayGenerator", self.generator, conditional=True)
+    generator: Annotated[Any, Check(_conditional_generator)] = field(default_factory=from_noise)
+    """Method for vectors that can ``sample`` under a condition, its id, or a table with its settings; a bridge from
+    noise if none is given."""
+    ahead: Count = 5
+    """K, values that are drawn together."""
 
     def taught(self, many: Sequence[Tensor], lags: int, run: Run, stage: str) -> dict[str, Any]:
         """The generator of changes from the last value on."""

@@ -88,10 +88,10 @@ class MomentClosure(Trained):
     unroll: int = 4
     dt: float = 0.1
     width: int = 16
-    steps: int = 150
-    batch_size: int = 4
-    lr: float = 1e-2
-    ema: float | None = None
+    steps = 150
+    batch_size = 4
+    lr = 1e-2
+    ema = None
 
     def check_settings(self) -> None:
         """Refuse what is out of range."""

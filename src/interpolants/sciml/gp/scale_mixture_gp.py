@@ -3,21 +3,21 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, one_of, positive, whole
+from interpolants.foundations.checks import number
 from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.kinds import Answer, Count, Positive, Remedy
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
-from interpolants.sciml.gp.kernels.infinite_width import ACTIVATIONS, NNGP
+from interpolants.sciml.gp.kernels.infinite_width import NNGP
 from interpolants.sciml.gp.scale_evidence import (
-    PRIORS,
     Factored,
     Groups,
     gaussian_evidence,
@@ -27,14 +27,15 @@ from interpolants.sciml.gp.scale_evidence import (
 )
 
 INFINITE = "infinite"
-KERNELS = (*ACTIVATIONS, "white")
-LAWS = ("posterior", "ensemble")
 # Shape of the scale's law where one or few data sets do not tell it, and how many do.
 _SHAPE, _TELLING = 2.0, 10
 # Most entries of all covariances together: 1 GiB, and a few times that while they are learnt.
 _MOST = 2**27
 _LEAST = 1e-8
 _FIRST = {"weight": math.sqrt(2), "bias": 0.3, "noise": 0.3}
+
+
+_Learnt = Annotated[Literal["auto"] | Positive, Remedy("Or leave it to the fit: 'auto'.")]
 
 
 class ScaleMixtureGP(Method):
@@ -50,26 +51,6 @@ class ScaleMixtureGP(Method):
         model = ScaleMixtureGP().fit(points, values, group=names)   # points (N, D), values (N,), one name a row
         answer = model.predict(new_points, group=new_names)         # .mean, .quantile(0.95), .log_prob(values)
 
-    Args:
-        kernel: ``"relu"`` or ``"erf"`` networks, or ``"white"``: values are independent given the scale.
-        depth: Hidden layers of the networks.
-        shape: Of the law of the scale, > 0; ``"infinite"`` is a Gaussian process, with one scale for all groups;
-            ``"auto"`` is learnt from at least 10 groups, and 2 for fewer, which do not tell it.
-        rate: Of the law, in squared units of the values, or ``"auto"``; of a Gaussian process it is the scale itself.
-            ``rate / shape`` is the typical scale: of an inverse gamma law near its mode, of a gamma law the mean, of a
-            lognormal one the median.
-        weight: Standard deviation of the networks' weights, or ``"auto"``: learnt for erf, the root of 2 for relu,
-            for which it is the same as the rate.
-        bias: Standard deviation of their biases, or ``"auto"``.
-        noise: Standard deviation of the noise relative to the root of the scale, or ``"auto"``. White has none.
-        prior: Law of the scale: ``"inverse_gamma"``, whose answers are Student's t in closed form; ``"gamma"``, with
-            mean ``rate / shape``; or ``"lognormal"``, ``log s ~ N(log(rate / shape), 1 / shape)``, whose answers are
-            mixtures of Gaussians by quadrature over the scale.
-        law: Of the scale in answers: ``"posterior"``, or ``"ensemble"``: that before any value was seen, which is
-            the law of networks of which only the last layer was trained, by gradient flow, from random starts.
-        standardize: Centre and scale columns of points and values over all rows.
-        steps: Most steps of L-BFGS.
-
     Raises:
         InvalidInputError: If a setting is out of range, a group is not known, or covariances take too much memory.
         DivergedError: If a covariance is not positive definite.
@@ -80,36 +61,37 @@ class ScaleMixtureGP(Method):
 
     noun: ClassVar[str] = "process"
     only_cpu: ClassVar[str] = "its covariances are factored in float64"
-    answering: ClassVar[tuple[str, ...]] = ("law",)
 
-    kernel: str = "relu"
-    depth: int = 4
-    shape: Any = "auto"
-    rate: Any = "auto"
-    weight: Any = "auto"
-    bias: Any = "auto"
-    noise: Any = "auto"
-    prior: str = "inverse_gamma"
-    law: str = "posterior"
+    kernel: Literal["relu", "erf", "white"] = "relu"
+    """Networks of the covariance; ``"white"``: values are independent given the scale."""
+    depth: Count = 4
+    """Hidden layers of the networks."""
+    shape: Annotated[Literal["auto", "infinite"] | Positive, Remedy("'infinite' is a Gaussian process.")] = (
+        "auto"
+    )
+    """Of the law of the scale; ``"infinite"`` is a Gaussian process, with one scale for all groups; ``"auto"`` is
+    learnt from at least 10 groups, and 2 for fewer, which do not tell it."""
+    rate: _Learnt = "auto"
+    """Of the law, in squared units of the values; of a Gaussian process it is the scale itself. ``rate / shape`` is the
+    typical scale: of an inverse gamma law near its mode, of a gamma law the mean, of a lognormal one the median."""
+    weight: _Learnt = "auto"
+    """Standard deviation of the networks' weights; ``"auto"``: learnt for erf, the root of 2 for relu, for which it is
+    the same as the rate."""
+    bias: _Learnt = "auto"
+    """Standard deviation of their biases."""
+    noise: _Learnt = "auto"
+    """Standard deviation of the noise relative to the root of the scale. White has none."""
+    prior: Literal["inverse_gamma", "gamma", "lognormal"] = "inverse_gamma"
+    """Law of the scale. Answers of ``"inverse_gamma"`` are Student's t in closed form; those of ``"gamma"``, with mean
+    ``rate / shape``, and ``"lognormal"``, ``log s ~ N(log(rate / shape), 1 / shape)``, are mixtures of Gaussians by
+    quadrature over the scale."""
+    law: Answer[Literal["posterior", "ensemble"]] = "posterior"
+    """Of the scale in answers; ``"ensemble"``: that before any value was seen, which is the law of networks of which
+    only the last layer was trained, by gradient flow, from random starts."""
     standardize: bool = True
-    steps: int = 60
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "ScaleMixtureGP"
-        one_of(who, "kernel", self.kernel, KERNELS)
-        one_of(who, "prior", self.prior, PRIORS)
-        one_of(who, "law", self.law, LAWS)
-        one_of(who, "standardize", self.standardize, (True, False))
-        for name in ("depth", "steps"):
-            whole(who, name, getattr(self, name), at_least=1)
-        for name in ("rate", "weight", "bias", "noise"):
-            if not _is_auto(getattr(self, name)):
-                positive(who, name, getattr(self, name), "Or leave it to the fit: 'auto'.")
-        if isinstance(self.shape, str):
-            one_of(who, "shape", self.shape, ("auto", INFINITE))
-        else:
-            positive(who, "shape", self.shape, "'infinite' is a Gaussian process.")
+    """Centre and scale columns of points and values over all rows."""
+    steps: Count = 60
+    """Most steps of L-BFGS."""
 
     def roles(self) -> tuple[Role, ...]:
         """Points, their values, and which rows share a scale."""
@@ -262,7 +244,13 @@ class ScaleMixtureGP(Method):
 
     @capability(reads={"x": "points"}, like="values", blocks=True)
     def predict(
-        self, x: Tensor, group: Tensor | None = None, *, noise: bool = True, joint: bool = False
+        self,
+        x: Tensor,
+        group: Tensor | None = None,
+        *,
+        noise: bool = True,
+        joint: bool = False,
+        **settings: Any,
     ) -> Predictive:
         """Student's t of the value at each point, or a mixture of Gaussians, given all values of its group.
 
@@ -272,6 +260,7 @@ class ScaleMixtureGP(Method):
             noise: Of a measurement, with its noise; else of the function itself.
             joint: One distribution of all points together instead of one for each: the points of a group share one
                 scale, groups are independent.
+            settings: Settings of answers, for this call.
         """
         state, found = self.state, self.state["found"]
         index = self._index(x, group)

@@ -101,10 +101,10 @@ class CausalPINN(Trained):
     first_scale: float = 4.0
     polish: int = 0
     dtype: str = "float32"
-    steps: int = 12000
-    batch_size: int = 64
-    lr: float = 5e-3
-    ema: float | None = None
+    steps = 12000
+    batch_size = 64
+    lr = 5e-3
+    ema = None
 
     def check_settings(self) -> None:
         """Refuse what is out of range, and make the ladder."""

@@ -101,10 +101,10 @@ class RandomGridProcess(Trained):
     sensors: tuple[int, int] = (8, 64)
     noise: float = 0.02
     encoder: Mapping[str, Any] | None = None
-    steps: int = 3500
-    batch_size: int = 16
-    lr: float = 2e-3
-    ema: float | None = None
+    steps = 3500
+    batch_size = 16
+    lr = 2e-3
+    ema = None
 
     def check_settings(self) -> None:
         """Refuse what is out of range."""

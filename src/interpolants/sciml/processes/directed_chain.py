@@ -89,10 +89,10 @@ class DirectedChainGenerator(Trained):
     noise: int = 3
     hidden: tuple[int, ...] = (64, 64)
     links: int = 5
-    steps: int = 600
-    batch_size: int = 256
-    lr: float = 3e-3
-    ema: float | None = 0.99
+    steps = 600
+    batch_size = 256
+    lr = 3e-3
+    ema = 0.99
 
     def check_settings(self) -> None:
         """Refuse what is out of range."""

@@ -103,11 +103,11 @@ class FractionalSDE(Trained):
     paths: int = 8
     hidden: tuple[int, ...] = (32, 32)
     iterations: int = 60
-    steps: int = 300
-    batch_size: int = 16
-    lr: float = 3e-3
-    clip_norm: float | None = 10.0
-    ema: float | None = None
+    steps = 300
+    batch_size = 16
+    lr = 3e-3
+    clip_norm = 10.0
+    ema = None
 
     def check_settings(self) -> None:
         """Refuse what is out of range, and what does not fit together."""

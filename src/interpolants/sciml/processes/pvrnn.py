@@ -111,10 +111,10 @@ class PVRNN(Trained):
     window: int = 12
     iterations: int = 50
     regression_rate: float = 0.09
-    steps: int = 1500
-    batch_size: int = 256
-    lr: float = 1e-2
-    ema: float | None = None
+    steps = 1500
+    batch_size = 256
+    lr = 1e-2
+    ema = None
 
     def check_settings(self) -> None:
         """Refuse what is out of range."""

@@ -59,10 +59,10 @@ class VariationalRNN(Trained):
     noise: float = 0.3
     limits: tuple[float, float] = (-1.0, 1.0)
     bins: int = 10
-    steps: int = 1500
-    batch_size: int = 256
-    lr: float = 1e-2
-    ema: float | None = None
+    steps = 1500
+    batch_size = 256
+    lr = 1e-2
+    ema = None
 
     def check_settings(self) -> None:
         """Refuse what is out of range."""

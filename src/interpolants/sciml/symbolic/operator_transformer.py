@@ -108,11 +108,11 @@ class SymbolicOperatorTransformer(Trained):
     queries: int = 24
     data_weight: float = 6.0
     longest: int = 150
-    steps: int = 3000
-    batch_size: int = 48
-    lr: float = 2e-3
-    warmup: int = 200
-    ema: float | None = 0.998
+    steps = 3000
+    batch_size = 48
+    lr = 2e-3
+    warmup = 200
+    ema = 0.998
 
     def check_settings(self) -> None:
         """Refuse what is out of range."""
