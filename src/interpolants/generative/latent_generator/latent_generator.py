@@ -6,7 +6,7 @@ Letters: x data of D entries, z latents of d, f the decoder, s the model's noise
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -28,7 +28,7 @@ from interpolants.methods.parts.learning import in_one_precision
 from interpolants.nets.perceptron import Perceptron
 from interpolants.training.instance_noise import InstanceNoise
 from interpolants.training.pairs import finished
-from interpolants.training.settings import Rate, TrainSettings
+from interpolants.training.settings import TrainSettings
 
 # Where a learnt s starts, in units of the data's spread. For the bound it falls slowly from above the spread: the
 # encoder then stays near the prior while the decoder is rough, and samples are of latents that the decoder knows.
