@@ -109,6 +109,11 @@ class BundledFile:
     older: tuple[str, ...] = ()
 
     @property
+    def name(self) -> str:
+        """Name of the file."""
+        return Path(self.path).name
+
+    @property
     def is_debian(self) -> bool:
         """Whether the file belongs to a system package."""
         return self.path.startswith("/")
