@@ -106,11 +106,9 @@ def _windows(file: Opened, data: Any, frames: int, test: float, every: int) -> F
     cut = total - round(test * total)
     first, last = {"train": (0, cut), "test": (cut, total), "all": (0, total)}[file.split]
     if last - first < frames:
-        rule, got = (
-            f"a part of the record must have {frames} frames at least",
-            f"{last - first} of {file.split}",
-        )
-        raise invalid(file.who, rule, got, "Take fewer frames, or another share of test.")
+        rule = f"a part of the record must have {frames} frames at least"
+        remedy = "Take fewer frames, or another share of test."
+        raise invalid(file.who, rule, f"{last - first} of {file.split}", remedy)
     fields = windows(record.some_members(slice(first, last)), frames)
     steps = record.members.diff()
     if file.path and len(steps) and float(steps.max()) - float(steps.min()) < 1e-6 * float(steps.max()):
