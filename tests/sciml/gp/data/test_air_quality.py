@@ -52,5 +52,5 @@ def test_what_is_no_such_table_is_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="must have a column station, got none"):
         load_air_quality(path=str(tmp_path / "bad.csv"))
     pytest.importorskip("rdata")
-    with pytest.raises(InvalidInputError, match=r"path must be air\.rda"):
+    with pytest.raises(InvalidInputError, match=r"path must be the file air\.rda"):
         load_air_quality(path=str(tmp_path / "none.rda"))

@@ -29,8 +29,8 @@ _FIRST = np.datetime64("1998-01-01")
 @packaged(
     AIR,
     licence="GPL-2+ (package)",
-    own="air.rda of the R package spacetime, or a CSV (.csv) with the columns station (number), longitude, latitude, "
-    "date and pm10",
+    own="the file air.rda of the R package spacetime, or a CSV (.csv) with the columns station (number), longitude, "
+    "latitude, date and pm10",
 )
 def load_air_quality(file: Opened, *, first: str = "1998-01-01", days: int = 0, log: bool = False) -> Found:
     """Daily mean PM10 at 70 rural stations in Germany, 1998 to 2009; the half of station-days that was measured.
