@@ -42,6 +42,14 @@ def test_the_splits_partition_the_rows():
     assert (train.info.split, whole.info.split, whole.info.name) == ("train", "all", "toy")
 
 
+def test_equal_rows_lie_in_one_part():
+    once = np.random.RandomState(0).random_sample((50, 1))
+    load = made(Found(x=np.tile(once, (2, 1))))
+    train, test = (set(load(split).x.flatten().tolist()) for split in ("train", "test"))
+    assert train | test == set(once.flatten().tolist())
+    assert not train & test
+
+
 def test_a_function_may_part_its_rows_itself_and_leave_some_in_neither():
     part = np.array(["train", "test", "all"])[np.arange(50) % 3]
     load = made(Found(x=ROWS, part=part))
