@@ -52,7 +52,7 @@ def test_a_copy_from_elsewhere(whole, tmp_path, header):
     file.write_text("1\n2\n")
     with pytest.raises(InvalidInputError, match=r"must hold 4032 numbers, one a line, got 2 words"):
         load_electricity_demand(path=str(file))
-    with pytest.raises(InvalidInputError, match="readable text file"):
+    with pytest.raises(InvalidInputError, match=r"path must be a text file with .*No such file"):
         load_electricity_demand(path=str(tmp_path / "none"))
 
 

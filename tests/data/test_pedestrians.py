@@ -41,14 +41,14 @@ def test_runs_of_zeros_are_gaps_where_they_are_long():
     [["2019-01-01,six,2019,1,1"], ["yesterday,6:00-6:59,2019,1,1"], ["2019-01-01,6:00-6:59,2019,x,1"]],
 )
 def test_other_files_are_refused(tmp_path, lines):
-    with pytest.raises(InvalidInputError, match="must have columns date"):
+    with pytest.raises(InvalidInputError, match="path must be a CSV with the columns date"):
         load_pedestrian_counts(path=small(tmp_path, lines))
 
 
 def test_unknown_sensors_and_files_are_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="sensors must be known, got 'C'"):
         load_pedestrian_counts(path=small(tmp_path, ["2019-01-01,6:00-6:59,2019,1,1"]), sensors=["C"])
-    with pytest.raises(InvalidInputError, match="readable text file"):
+    with pytest.raises(InvalidInputError, match=r"path must be a CSV with the columns date .*No such file"):
         load_pedestrian_counts(path=str(tmp_path / "none.csv"))
 
 

@@ -38,7 +38,9 @@ def test_a_file_of_ones_own(tmp_path):
 def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="a column of times"):
         load_sea_temperature(**table(tmp_path, "a,b\nx,y\n"))
-    with pytest.raises(InvalidInputError, match="a file that can be read"):
+    with pytest.raises(
+        InvalidInputError, match=r"a column of times and one of temperatures, got .*No such file"
+    ):
         load_sea_temperature(path=str(tmp_path / "none.csv"))
     own = table(tmp_path, "time,temperature\n2020-01-01 00:00,4.5\n")
     with pytest.raises(InvalidInputError, match="none from day 7"):

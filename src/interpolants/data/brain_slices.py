@@ -13,9 +13,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
+from interpolants.data.bundled import BundledFile
 from interpolants.data.image_warps import smooth_fields, warped
 from interpolants.data.medical_images import nifti_volume, read_volume
+from interpolants.data.packaged import Found, Opened, packaged
 from interpolants.data.scan_volume import Volume
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
@@ -52,9 +53,13 @@ _CHUNK = 8  # rows warped at once: they fit the cache
 CONTRASTS = ("t1", "t2", "gm", "wm", "grey_label", "white_label", "t1_moved", "shift_rows", "shift_columns")
 
 
-@reads(TEMPLATE["t1"])
+@packaged(
+    *TEMPLATE.values(),
+    licence="free to use with its copyright notice (McConnell Brain Imaging Centre)",
+    own="a folder with maps of T1, grey and white matter whose names contain t1, gm and wm (.nii, .nii.gz)",
+)
 def load_brain_slices(
-    split: Split = "train",
+    file: Opened,
     *,
     size: int = 32,
     contrasts: Sequence[str] = ("t1",),
@@ -63,8 +68,7 @@ def load_brain_slices(
     test_copies: int = 6,
     warp: float = 2.0,
     seed: int = 0,
-    path: str = "",
-) -> Dataset:
+) -> Found:
     """Slices of the ICBM 2009a brain template, each warped, mirrored and shaded at random many times.
 
     The test part is a contiguous slab of slices, five slices away from the training part on both sides: neighbouring
@@ -72,7 +76,6 @@ def load_brain_slices(
     choice of contrasts belong together, so that each role of a task can take its own.
 
     Args:
-        split: ``train``, ``test`` or ``all``: train, then test.
         size: Pixels along each side, a divisor of 224.
         contrasts: Channels, in this order: ``t1``, times a gain of 0.85 to 1.15 and a smooth bias, in [0, 1.4];
             ``t2``, simulated as 1.0, 0.6 and 0.35 of fluid, grey and white matter; ``gm`` and ``wm``, shares of tissue
@@ -84,43 +87,30 @@ def load_brain_slices(
         test_copies: Warps of each test slice.
         warp: Largest displacement along an axis, pixels.
         seed: Seed of the warps.
-        path: Folder with T1, grey and white matter maps whose names contain ``t1``, ``gm`` and ``wm`` (.nii, .nii.gz)
-            instead of nilearn's.
 
     Returns:
-        ``x`` (N, contrasts, size, size), labels: the plane.
-
-    Raises:
-        MissingExtraError: If nilearn or nibabel is not installed, and no path is given.
-        InvalidInputError: If a file is another one, or an argument is out of range.
+        ``x`` (N, contrasts, size, size), of ``all`` first the training part; labels: the plane.
 
     Source: Fonov et al. (2009), NeuroImage 47, S102; as in nilearn.
     """
-    who = "load_brain_slices"
-    check_split(who, split)
-    _check(who, size, contrasts, planes, copies, test_copies)
-    volumes = _from_folder(who, path) if path else load_template(who)
-    parts = ("train", "test") if split == "all" else (split,)
+    _check(file.who, size, contrasts, planes, copies, test_copies)
+    volumes = _from_folder(file) if file.path else load_template(file)
+    parts = ("train", "test") if file.split == "all" else (file.split,)
     found, labels = [], []
     for part in parts:
         many = copies if part == "train" else test_copies
         for k, plane in enumerate(planes):
             source = generator(seed, "brain slices", part, plane)
             slices = _slices(volumes, plane, part)
-            found.append(_drawn(slices, many, size, warp, contrasts, plane != "sagittal", source))
-            labels.append(torch.full((len(found[-1]),), k))
-    x = torch.cat(found)
-    info = DataInfo(
-        name="brain_slices",
-        shape=tuple(x.shape),
-        split=split,
-        source=path or f"{TEMPLATE['t1'].package} {TEMPLATE['t1'].installed_version()}",
-        licence="" if path else "free to use with its copyright notice (McConnell Brain Imaging Centre)",
-        sha256={} if path else {Path(file.path).name: file.hash_on_disk() for file in TEMPLATE.values()},
+            found.append(_drawn(slices, many, size, warp, contrasts, plane != "sagittal", source).numpy())
+            labels.append(np.full(len(found[-1]), k))
+    return Found(
+        x=np.concatenate(found),
+        labels=np.concatenate(labels),
+        is_cut=True,
         classes=tuple(planes),
         scaling="v / 255, times gain and bias",
     )
-    return Dataset(x, torch.cat(labels), info)
 
 
 def _check(
@@ -137,31 +127,34 @@ def _check(
             one_of(who, name, one, known)
 
 
-@functools.lru_cache(maxsize=1)
-def load_template(who: str) -> dict[str, Volume]:
-    """The volumes of the package, by t1, gm and wm; read once: every role of a task asks for some of their slices.
+def load_template(file: Opened) -> dict[str, Volume]:
+    """The volumes of the package, by t1, gm and wm.
 
     Args:
-        who: Public name for errors.
+        file: The files of ``TEMPLATE``.
 
     Raises:
         MissingExtraError: If nilearn or nibabel is not installed.
     """
-    return {name: nifti_volume(file.read(who), name) for name, file in TEMPLATE.items()}
+    return {name: _volume(file.raw(one.name), name) for name, one in TEMPLATE.items()}
 
 
-def _from_folder(who: str, path: str) -> dict[str, Volume]:
-    files = sorted(Path(path).glob("*.nii*"))
+# Every role of a task asks for some of their slices.
+_volume = functools.lru_cache(maxsize=len(TEMPLATE))(nifti_volume)
+
+
+def _from_folder(file: Opened) -> dict[str, Volume]:
+    files = sorted(Path(file.path).glob("*.nii*"))
     found = {}
     for name in TEMPLATE:
-        own = [file for file in files if name in file.name.lower()]
+        own = [one for one in files if name in one.name.lower()]
         if len(own) != 1:
             rule = f"path must be a folder with one NIfTI file with {name!r} in its name"
-            raise invalid(who, rule, f"{len(own)} in {path}")
+            raise invalid(file.who, rule, f"{len(own)} in {file.path}")
         found[name] = read_volume(own[0])
     shapes = {volume.values.shape for volume in found.values()}
     if len(shapes) > 1:
-        raise invalid(who, "maps must lie on the grid of the image", sorted(shapes))
+        raise invalid(file.who, "maps must lie on the grid of the image", sorted(shapes))
     return found
 
 

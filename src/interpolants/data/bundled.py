@@ -3,7 +3,7 @@
 import hashlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
@@ -109,6 +109,11 @@ class BundledFile:
     older: tuple[str, ...] = ()
 
     @property
+    def name(self) -> str:
+        """Name of the file."""
+        return Path(self.path).name
+
+    @property
     def is_debian(self) -> bool:
         """Whether the file belongs to a system package."""
         return self.path.startswith("/")
@@ -170,11 +175,6 @@ class BundledFile:
             remedy = f"Reinstall the package, or install version {self.version}."
             raise invalid(who, rule, got, remedy)
         return data
-
-    def hash_on_disk(self) -> str:
-        """Hash of the file on this machine, one of those that are known; the newest where there is no file."""
-        path = self.locate()
-        return self.sha256 if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 Loader = TypeVar("Loader", bound=Callable[..., Dataset])
@@ -241,59 +241,3 @@ def quantisation_noise(shape: tuple[int, ...], seed: int) -> NDArray[np.float64]
     """
     cell = np.floor(np.random.RandomState(seed).random_sample(shape) * 2**15)
     return (cell + 0.5) / 2**15
-
-
-def assemble(
-    name: str,
-    x: NDArray[np.generic],
-    labels: NDArray[np.generic] | None,
-    *,
-    split: Split,
-    files: Iterable[BundledFile],
-    licence: str,
-    path: str = "",
-    test: NDArray[np.bool_] | None = None,
-    columns: tuple[str, ...] = (),
-    classes: tuple[str, ...] = (),
-    scaling: str = "none",
-    symbols: tuple[str, ...] = (),
-    dtype: type[np.generic] = np.float32,
-) -> Dataset:
-    """Cut the split out of all rows and attach the origin.
-
-    Args:
-        name: Name of the set.
-        x: All rows, (N, *D).
-        labels: All labels, (N,), or None.
-        split: Which rows are wanted.
-        files: Files that were read.
-        licence: Licence as the package states it.
-        path: A file or folder of the user's own that was read instead of the package; its origin is its path alone.
-        test: Mask of the test rows; None for our own split, in which equal rows lie in one part.
-        columns: Column names.
-        classes: Class names.
-        scaling: What was done to the numbers.
-        symbols: What tokens stand for.
-        dtype: Type of ``x``.
-    """
-    codes = None if labels is None else labels.astype(np.int64)
-    if split != "all":
-        if test is None:
-            test = held_out(len(x), codes)[firsts(x)]
-        rows = test if split == "test" else ~test
-        x, codes = x[rows], None if codes is None else codes[rows]
-    files = list(files)
-    info = DataInfo(
-        name=name,
-        shape=tuple(x.shape),
-        split=split,
-        source=path or f"{files[0].package} {files[0].installed_version()}",
-        licence="" if path else licence,
-        sha256={} if path else {Path(file.path).name: file.hash_on_disk() for file in files},
-        columns=columns,
-        classes=classes,
-        scaling=scaling,
-        symbols=symbols,
-    )
-    values = torch.from_numpy(np.ascontiguousarray(x, dtype=dtype))
-    return Dataset(values, None if codes is None else torch.from_numpy(codes), info)

@@ -5,7 +5,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, reads
+from interpolants.data.bundled import BundledFile
+from interpolants.data.packaged import Found, Opened, packaged
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.extras import require
 
@@ -30,84 +31,61 @@ _STEPS = 160  # of each of the four runs
 Features = Literal["pca", "genes", "umap"]
 
 
-@reads(PBMC68K)
-def load_pbmc68k(split: Split = "train", *, features: Features = "pca") -> Dataset:
+@packaged(PBMC68K, licence="BSD-3-Clause")
+def load_pbmc68k(file: Opened, *, features: Features = "pca") -> Found:
     """Blood cells of one donor: 700 cells of 10 types, as 50 principal components or 765 scaled genes.
 
+    One cell in five is the test, evenly over the types.
+
     Args:
-        split: ``train`` (four rows in five, evenly over the types), ``test`` or ``all``.
         features: ``pca`` (50), ``genes`` (765, log counts scaled to unit variance) or ``umap`` (2).
 
     Returns:
         ``x`` (N, 50), (N, 765) or (N, 2), labels 0 .. 9 for the cell type.
 
-    Raises:
-        MissingExtraError: If scanpy's files or h5py are not installed.
-        InvalidInputError: If the file is another one, or for an unknown split or feature set.
-
     Source: Zheng et al., Nature Communications 8, 14049 (2017); reduced by the authors of scanpy.
     """
-    who = "load_pbmc68k"
-    check_split(who, split)
-    one_of(who, "features", features, get_args(Features))
-    data = PBMC68K.read(who)
-    h5py = require("h5py", by=who)
-    with h5py.File(io.BytesIO(data), "r") as file:
+    one_of(file.who, "features", features, get_args(Features))
+    data = file.raw()
+    h5py = require("h5py", by=file.who)
+    with h5py.File(io.BytesIO(data), "r") as tree:
         if features == "genes":
-            x = np.asarray(file["X"])
-            columns = tuple(name.decode() for name in file["var"]["index"])
+            x = np.asarray(tree["X"], dtype=np.float32)
+            columns = tuple(name.decode() for name in tree["var"]["index"])
         else:
-            x = np.asarray(file["obsm"][f"X_{features}"])
+            x = np.asarray(tree["obsm"][f"X_{features}"], dtype=np.float32)
             columns = tuple(f"{features}{i + 1}" for i in range(x.shape[1]))
-        labels = np.asarray(file["obs"]["bulk_labels"])
-        classes = tuple(name.decode() for name in file["uns/bulk_labels_categories"])
-    return assemble(
-        "pbmc68k",
-        x,
-        labels,
-        split=split,
-        files=[PBMC68K],
-        licence="BSD-3-Clause",
-        columns=columns,
-        classes=classes,
-    )
+        labels = np.asarray(tree["obs"]["bulk_labels"])
+        classes = tuple(name.decode() for name in tree["uns/bulk_labels_categories"])
+    return Found(x=x, labels=labels, columns=columns, classes=classes)
 
 
-@reads(KRUMSIEK11)
-def load_krumsiek11(split: Split = "train", *, labels: Literal["fate", "time"] = "fate") -> Dataset:
+@packaged(KRUMSIEK11, licence="BSD-3-Clause")
+def load_krumsiek11(file: Opened, *, labels: Literal["fate", "time"] = "fate") -> Found:
     """Simulated blood differentiation: 4 runs of 160 steps of an 11-gene network, each to its own fate.
 
+    One row in five is the test, evenly over the labels. Neighbours in time fall on both sides: the split tests
+    interpolation along the runs, not new runs.
+
     Args:
-        split: ``train`` (four rows in five, evenly over the labels), ``test`` or ``all``. Neighbours in time
-            fall on both sides: the split tests interpolation along the runs, not new runs.
         labels: ``fate``: progenitor (first half of each run) or one of four cell types (second half);
             ``time``: the step 0 .. 159.
 
     Returns:
         ``x`` (N, 11), labels as asked; with ``all`` the rows are run after run.
 
-    Raises:
-        MissingExtraError: If scanpy's files are not installed.
-        InvalidInputError: If the file is another one, or for an unknown split or label.
-
     Source: Krumsiek et al., PLoS ONE 6, e22649 (2011); simulated by the authors of scanpy.
     """
-    who = "load_krumsiek11"
-    check_split(who, split)
-    one_of(who, "labels", labels, ("fate", "time"))
-    lines = KRUMSIEK11.read(who).decode("utf-8").splitlines()
+    one_of(file.who, "labels", labels, ("fate", "time"))
+    lines = file.text().splitlines()
     header = next(line for line in lines if line.startswith("# it"))
     table = np.loadtxt(lines)
     step = table[:, 0].astype(np.int64)
     run = np.arange(len(table)) // _STEPS
     fate = np.where(step < _STEPS // 2, 0, run + 1)
-    return assemble(
-        "krumsiek11",
-        table[:, 1:],
-        fate if labels == "fate" else step,
-        split=split,
-        files=[KRUMSIEK11],
-        licence="BSD-3-Clause",
+    return Found(
+        x=table[:, 1:].astype(np.float32),
+        labels=fate if labels == "fate" else step,
         columns=tuple(header.split()[2:]),
         classes=_FATES if labels == "fate" else (),
     )

@@ -1,18 +1,12 @@
 """Tables of measurements: strength of concrete, progression of diabetes, prices of houses, shapes of leaves."""
 
-import gzip
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, firsts, reads
-from interpolants.data.r_lazy_data import lazy_table
-from interpolants.data.table_files import csv_frame
-from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.extras import require
+from interpolants.data.bundled import BundledFile, firsts
+from interpolants.data.packaged import Found, Opened, packaged
+from interpolants.data.r_tables import lazy_table, saved_table
 
 _MODELDATA: dict[str, Any] = {
     "package": "r-cran-modeldata",
@@ -84,187 +78,105 @@ _BOSTON_COLUMNS = (
 )
 
 
-@reads(DIABETES)
-def load_diabetes(split: Split = "train", *, path: str = "") -> Dataset:
+@packaged(
+    DIABETES, DIABETES_TARGET, licence="BSD-3-Clause (package)", own="a CSV with the eleven columns by name"
+)
+def load_diabetes(file: Opened) -> Found:
     """Progression of diabetes after a year for 442 patients, from ten measurements at its start.
 
-    Args:
-        split: ``train`` (four rows in five), ``test`` or ``all``.
-        path: A CSV with the eleven columns by name instead of the package.
+    One row in five is the test.
 
     Returns:
         ``x`` (N, 11) float64: age, sex (1, 2), body mass index, blood pressure, six of the serum, and ``progression``,
         the quantity to predict; labels 0 ... 4: a part for cross-validation.
 
-    Raises:
-        MissingExtraError: If scikit-learn is not installed, and no path is given.
-        InvalidInputError: If a file is another one, or for an unknown split.
-
     Source: Efron, Hastie, Johnstone & Tibshirani (2004), Annals of Statistics 32, 407-499.
     """
-    who = "load_diabetes"
-    x = _from_csv(who, path, _DIABETES_COLUMNS) if path else _diabetes(who)
-    return _whole(
-        who,
-        "diabetes",
-        x,
-        split,
-        [DIABETES, DIABETES_TARGET],
-        "BSD-3-Clause (package)",
-        _DIABETES_COLUMNS,
-        path,
-    )
+    if file.path:
+        x = file.frame(*_DIABETES_COLUMNS)[[*_DIABETES_COLUMNS]]
+    else:
+        parts = [np.loadtxt(file.text(one.name).splitlines()) for one in (DIABETES, DIABETES_TARGET)]
+        x = np.column_stack(parts)
+    return _in_folds(x, _DIABETES_COLUMNS)
 
 
-@reads(MODELDATA)
-def load_concrete(split: Split = "train", *, path: str = "") -> Dataset:
+@packaged(
+    MODELDATA,
+    MODELDATA_INDEX,
+    licence="MIT (package)",
+    own="a CSV with the nine columns by name, such as one made from archive.ics.uci.edu/dataset/165",
+)
+def load_concrete(file: Opened) -> Found:
     """Compressive strength of 1,030 samples of concrete, from seven ingredients and the age.
 
-    Args:
-        split: ``train`` (four rows in five), ``test`` or ``all``.
-        path: A CSV with the nine columns by name instead of the package, such as one made from
-            archive.ics.uci.edu/dataset/165.
+    One row in five is the test.
 
     Returns:
         ``x`` (N, 9) float64: ingredients in kg per cubic metre, age in days, and ``compressive_strength`` in MPa;
         labels as for :func:`load_diabetes`.
 
-    Raises:
-        MissingExtraError: If the Debian package or rdata is not installed, and no path is given.
-        InvalidInputError: If a file is another one, or for an unknown split.
-
     Source: Yeh (1998), Cement and Concrete Research 28, 1797-1808; table ``concrete`` of the R package modeldata.
     """
-    who = "load_concrete"
-    x = _from_csv(who, path, _CONCRETE_COLUMNS) if path else _modeldata(who, "concrete", _CONCRETE_COLUMNS)
-    files = [MODELDATA, MODELDATA_INDEX]
-    return _whole(who, "concrete", x, split, files, "MIT (package)", _CONCRETE_COLUMNS, path)
+    table = file.frame(*_CONCRETE_COLUMNS) if file.path else _modeldata(file, "concrete")
+    return _in_folds(table[[*_CONCRETE_COLUMNS]], _CONCRETE_COLUMNS)
 
 
-@reads(BOSTON)
-def load_boston_housing(split: Split = "train", *, path: str = "") -> Dataset:
+@packaged(BOSTON, licence="GPL-2 (package)", own="a CSV with the thirteen columns by name")
+def load_boston_housing(file: Opened) -> Found:
     """Median prices of houses in 506 districts of Boston, for comparison with papers that use it; without column ``b``.
 
     The column that is left out encodes the share of Black residents by a formula that assumes prices to depend on it;
-    do not use these data for anything but the reproduction of published figures.
-
-    Args:
-        split: ``train`` (four rows in five), ``test`` or ``all``.
-        path: A CSV with the thirteen columns by name instead of the package.
+    do not use these data for anything but the reproduction of published figures. One row in five is the test.
 
     Returns:
         ``x`` (N, 13) float64: twelve properties, and ``medv`` in thousands of dollars; labels as for
         :func:`load_diabetes`.
 
-    Raises:
-        MissingExtraError: If the Debian package or rdata is not installed, and no path is given.
-        InvalidInputError: If a file is another one, or for an unknown split.
-
     Source: Harrison & Rubinfeld (1978), in the R package mlbench (GPL-2: do not redistribute).
     """
-    who = "load_boston_housing"
-    x = _from_csv(who, path, _BOSTON_COLUMNS) if path else _boston(who)
-    return _whole(who, "boston_housing", x, split, [BOSTON], "GPL-2 (package)", _BOSTON_COLUMNS, path)
+    if file.path:
+        table = file.frame(*_BOSTON_COLUMNS)
+    else:
+        table = saved_table(file.who, file.raw(), "BostonHousing")
+    return _in_folds(table[[*_BOSTON_COLUMNS]], _BOSTON_COLUMNS)
 
 
-@reads(MODELDATA)
-def load_leaves(split: Split = "train", *, path: str = "") -> Dataset:
+@packaged(
+    MODELDATA,
+    MODELDATA_INDEX,
+    licence="MIT (package)",
+    own="a CSV with a column species and columns of numbers",
+)
+def load_leaves(file: Opened) -> Found:
     """Shape, texture and colour of 1,907 leaves of 32 species, 50 numbers each.
 
-    Args:
-        split: ``train`` (four rows in five, evenly over the species), ``test`` or ``all``.
-        path: A CSV with a column ``species`` and columns of numbers instead of the package.
+    One row in five is the test, evenly over the species.
 
     Returns:
         ``x`` (N, 50) float64, labels 0 ... 31 for the species in the order of ``info.classes``.
 
-    Raises:
-        MissingExtraError: If the Debian package or rdata is not installed, and no path is given.
-        InvalidInputError: If a file is another one, or for an unknown split.
-
     Source: Lakshika & Talagala (2021), arXiv:2106.08077, for the features of the Flavia leaves of Wu et al. (2007);
     table ``leaf_id_flavia`` of the R package modeldata.
     """
-    who = "load_leaves"
-    check_split(who, split)
-    table = _read_csv(who, path) if path else _lazy(who, "leaf_id_flavia")
-    if "species" not in table.columns:
-        raise invalid(who, "the file must have a column species", f"{[*table.columns][:4]}")
+    table = file.frame("species") if file.path else _modeldata(file, "leaf_id_flavia")
     columns = tuple(str(name) for name in table.columns if table[name].dtype.kind in "fiu")
     species = table["species"].astype(str)
     classes = tuple(sorted(set(species)))
-    labels = np.array([classes.index(name) for name in species])
-    return assemble(
-        "leaves",
-        table[list(columns)].to_numpy(dtype=np.float64),
-        labels,
-        split=split,
-        files=[MODELDATA, MODELDATA_INDEX],
-        licence="MIT (package)",
-        path=path,
+    return Found(
+        x=table[list(columns)].to_numpy(dtype=np.float64),
+        labels=np.array([classes.index(name) for name in species]),
         columns=columns,
         classes=classes,
-        dtype=np.float64,
     )
 
 
-def _whole(
-    who: str,
-    name: str,
-    x: NDArray[np.float64],
-    split: Split,
-    files: Sequence[BundledFile],
-    licence: str,
-    columns: tuple[str, ...],
-    path: str,
-) -> Dataset:
-    check_split(who, split)
+def _in_folds(table: Any, columns: tuple[str, ...]) -> Found:
+    """Rows of numbers with parts for cross-validation as labels; equal rows are in one part."""
+    x = np.asarray(table, dtype=np.float64)
     fold = np.empty(len(x), dtype=np.int64)
     fold[np.random.RandomState(_FOLD_SEED).permutation(len(x))] = np.arange(len(x)) % _FOLDS
-    fold = fold[firsts(x)]
-    return assemble(
-        name, x, fold, split=split, files=files, licence=licence, path=path, columns=columns, dtype=np.float64
-    )
+    return Found(x=x, labels=fold[firsts(x)], columns=columns)
 
 
-def _diabetes(who: str) -> NDArray[np.float64]:
-    rows, target = (
-        np.loadtxt(gzip.decompress(file.read(who)).decode("utf-8").splitlines())
-        for file in (DIABETES, DIABETES_TARGET)
-    )
-    return np.column_stack([rows, target])
-
-
-def _boston(who: str) -> NDArray[np.float64]:
-    data = BOSTON.read(who)
-    rdata = require("rdata", by=who)
-    table = rdata.conversion.convert(rdata.parser.parse_data(data))["BostonHousing"]
-    found: NDArray[np.float64] = table[list(_BOSTON_COLUMNS)].astype(float).to_numpy()
-    return found
-
-
-def _lazy(who: str, name: str) -> Any:
-    return lazy_table(who, MODELDATA_INDEX.read(who), MODELDATA.read(who), name)
-
-
-def _modeldata(who: str, name: str, columns: Sequence[str]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = _lazy(who, name)[list(columns)].to_numpy(dtype=np.float64)
-    return found
-
-
-def _read_csv(who: str, path: str) -> Any:
-    if not Path(path).is_file():
-        raise invalid(who, "path must be a CSV file", path)
-    return csv_frame(who, path)
-
-
-def _from_csv(who: str, path: str, columns: Sequence[str]) -> NDArray[np.float64]:
-    table = _read_csv(who, path)
-    for name in columns:
-        if name not in table.columns:
-            raise invalid(who, f"the file must have a column {name}", "none", nearest(name, [*table.columns]))
-    try:
-        found: NDArray[np.float64] = table[list(columns)].to_numpy(dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise invalid(who, "all columns must be numbers", str(error)) from error
-    return found
+def _modeldata(file: Opened, name: str) -> Any:
+    return lazy_table(file.who, file.raw(MODELDATA_INDEX.name), file.raw(MODELDATA.name), name)

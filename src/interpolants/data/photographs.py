@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, reads
+from interpolants.data.bundled import BundledFile
+from interpolants.data.packaged import Found, Opened, packaged
 from interpolants.foundations.checks import whole
 from interpolants.foundations.extras import require
 
@@ -39,8 +40,8 @@ _LUMINANCE = np.array([0.2125, 0.7154, 0.0721])
 _TEST_SHARE = 5
 
 
-@reads(PHOTOGRAPHS["camera"])
-def load_photographs(split: Split = "train", *, size: int = 32, stride: int = 16) -> Dataset:
+@packaged(*PHOTOGRAPHS.values(), licence="BSD-3-Clause and CC0, picture by picture")
+def load_photographs(file: Opened, *, size: int = 32, stride: int = 16) -> Found:
     """Square grey patches of twelve photographs and scans, scaled to [-1, 1]; 8,928 of 32 x 32 with the defaults.
 
     A level v (for colours, their luminance) becomes ``v / 127.5 - 1``. Patches lie on a grid and may overlap. The test
@@ -48,45 +49,26 @@ def load_photographs(split: Split = "train", *, size: int = 32, stride: int = 16
     no pixel is in both; patches across the border are in ``all`` only.
 
     Args:
-        split: ``train``, ``test`` or ``all``.
         size: Side of a patch in pixels, 2 to 172.
         stride: Distance between neighbouring patches in pixels, >= 1.
 
     Returns:
         ``x`` (N, 1, size, size), labels 0 .. 11: the picture.
-
-    Raises:
-        MissingExtraError: If scikit-image is not installed.
-        InvalidInputError: If a file is another one, or an argument is out of range.
     """
-    who = "load_photographs"
-    check_split(who, split)
     for name, value, low, high in (("size", size, 2, 172), ("stride", stride, 1, 10_000)):
-        whole(who, name, value, at_least=low, at_most=high)
-    pictures = [_grey(file.read(who), who) for file in PHOTOGRAPHS.values()]
+        whole(file.who, name, value, at_least=low, at_most=high)
     patches, labels, places = [], [], []
-    for k, picture in enumerate(pictures):
+    for k, photograph in enumerate(PHOTOGRAPHS.values()):
+        picture = _grey(file.raw(photograph.name), file.who)
         windows = np.lib.stride_tricks.sliding_window_view(picture, (size, size))[::stride, ::stride]
         border = picture.shape[0] - picture.shape[0] // _TEST_SHARE
         top = np.arange(windows.shape[0]) * stride
         place = np.where(top + size <= border, "train", np.where(top >= border, "test", "all"))
-        patches.append(windows.reshape(-1, 1, size, size))
+        patches.append(windows.reshape(-1, 1, size, size).astype(np.float32))
         places.append(place.repeat(windows.shape[1]))
         labels.append(np.full(len(patches[-1]), k))
-    x, codes, where = (np.concatenate(parts) for parts in (patches, labels, places))
-    if split != "all":
-        x, codes = x[where == split], codes[where == split]
-    return assemble(
-        "photographs",
-        x,
-        codes,
-        split=split,
-        files=PHOTOGRAPHS.values(),
-        licence="BSD-3-Clause and CC0, picture by picture",
-        test=np.full(len(x), split == "test"),
-        classes=tuple(PHOTOGRAPHS),
-        scaling="v / 127.5 - 1",
-    )
+    x, codes, part = (np.concatenate(parts) for parts in (patches, labels, places))
+    return Found(x=x, labels=codes, part=part, classes=tuple(PHOTOGRAPHS), scaling="v / 127.5 - 1")
 
 
 def _grey(file: bytes, who: str) -> NDArray[np.floating[Any]]:

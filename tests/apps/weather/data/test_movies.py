@@ -4,7 +4,7 @@ import torch
 
 from interpolants.apps.weather.data.movies import load_hurricane_rain, load_monthly_winds
 from interpolants.data.bundled import is_there
-from interpolants.foundations.errors import InvalidInputError, MissingExtraError
+from interpolants.foundations.errors import InvalidInputError
 
 xarray = pytest.importorskip("xarray")
 pytest.importorskip("h5netcdf")
@@ -44,7 +44,7 @@ def test_what_is_too_short_or_not_there_is_refused(radar):
         load_hurricane_rain("test", frames=5, path=radar)
     with pytest.raises(InvalidInputError, match="rain"):
         load_hurricane_rain(variable="rian", path=radar)
-    with pytest.raises(MissingExtraError, match="apt-get install ferret-datasets"):
+    with pytest.raises(InvalidInputError, match=r"path must be a file that there is, got nowhere.cdf"):
         load_monthly_winds(path="nowhere.cdf")
     with pytest.raises(InvalidInputError, match="UWND"):
         load_monthly_winds(path=radar)

@@ -51,10 +51,10 @@ def test_what_is_no_such_table_is_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="dates must look like 2005-01-31, got 1"):
         load_air_quality(first="1.1.2005", **own)
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InvalidInputError, match="columns station, longitude"):
+    with pytest.raises(InvalidInputError, match="must have a column station, got none"):
         load_air_quality(path=str(tmp_path / "bad.csv"))
     pytest.importorskip("rdata")
-    with pytest.raises(InvalidInputError, match=r"must be air\.rda"):
+    with pytest.raises(InvalidInputError, match=r"path must be the file air\.rda"):
         load_air_quality(path=str(tmp_path / "none.rda"))
 
 

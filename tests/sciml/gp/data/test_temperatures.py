@@ -38,5 +38,5 @@ def test_a_copy_from_elsewhere(tmp_path):
     with pytest.raises(InvalidInputError, match=r"path must be a folder with seattle-temps.csv"):
         load_city_temperatures(path=str(tmp_path / "none"))
     (tmp_path / "sf-temps.csv").write_text("day,temp\n1,2\n")
-    with pytest.raises(InvalidInputError, match="the files must have columns date"):
+    with pytest.raises(InvalidInputError, match="must have a column date, got none"):
         load_city_temperatures(path=str(tmp_path))

@@ -34,5 +34,5 @@ def test_a_copy_from_elsewhere(tmp_path):
     with pytest.raises(InvalidInputError, match="path must be a copy"):
         load_us_airports(path=str(tmp_path / "none"))
     file.write_text("lon,lat\n1,2\n")
-    with pytest.raises(InvalidInputError, match="must have columns longitude, latitude and state"):
+    with pytest.raises(InvalidInputError, match="must have a column longitude, got none"):
         load_us_airports(path=str(file))

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from interpolants.data.brain_slices import TEMPLATE, load_template
-from interpolants.data.bundled import DataInfo, Dataset, Split, check_split, reads
 from interpolants.data.medical_images import NIFTI, read_volume
+from interpolants.data.packaged import Found, Opened, packaged
 from interpolants.data.scan_volume import PLANES, Volume
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
@@ -25,17 +25,20 @@ _SAME = 0.01  # largest relative difference between the spacings of a scan and i
 _LOW, _HIGH, _MOST = 1.0, 99.0, 1.5  # percentiles that become 0 and 1, and where brighter voxels are cut
 
 
-@reads(TEMPLATE["t1"])
+@packaged(
+    *TEMPLATE.values(),
+    licence="free to use with its copyright notice (McConnell Brain Imaging Centre)",
+    own="a folder with scans, and masks where they are asked for",
+)
 def load_scan_slices(
-    split: Split = "train",
+    file: Opened,
     *,
-    path: str = "",
     channels: Sequence[str] = ("image",),
     size: int = 32,
     plane: str = "axial",
     test: float = 0.2,
     gap: int = 5,
-) -> Dataset:
+) -> Found:
     """Slices of scans, and of masks on the same grid, from a folder of your own.
 
     The folder holds scans ``NAME.nii``, ``NAME.nii.gz`` or ``NAME.dcm``, or folders ``NAME`` with a DICOM series each,
@@ -44,10 +47,9 @@ def load_scan_slices(
     one subject by their names after BIDS, ``sub-01_ses-1_T1w``, ``sub-01_ses-2_T1w``, stay together. Of one
     scan a contiguous slab in the middle is the test, and ``gap`` slices on each side of it are in no part.
     Slices are read in the radiological view, filled to a square in millimetres, and averaged to ``size`` pixels.
+    Without a folder there is the T1 image of the ICBM 2009a template, with grey matter 1 and white matter 2.
 
     Args:
-        split: ``train``, ``test`` or ``all``: train, then test.
-        path: The folder; without one the T1 image of the ICBM 2009a template, with grey matter 1 and white matter 2.
         channels: ``image``: intensities, the 1st and 99th percentile of the scan at 0 and 1, cut at 1.5; ``mask``: the
             share of each pixel with any label; ``label_1``, ``label_2``, ...: the share with this label.
         size: Pixels along each side.
@@ -56,37 +58,25 @@ def load_scan_slices(
         gap: Slices beside the slab of an only scan that are in no part.
 
     Returns:
-        ``x`` (N, channels, size, size), labels: the number of the scan.
-
-    Raises:
-        InvalidInputError: If a mask is missing, has another shape, spacing or place than its scan, or no whole
-            numbers; if no mask has a label that is asked for; if a scan cannot be read (see
-            :func:`interpolants.data.medical_images.read_volume`), is too small, or the same everywhere; if a part would
-            be empty.
-        MissingExtraError: If nibabel or pydicom is not installed.
+        ``x`` (N, channels, size, size), of ``all`` first the training part; labels: the number of the scan.
     """
-    who = "load_scan_slices"
-    check_split(who, split)
+    who = file.who
     _check(who, channels, size, plane, test, gap)
-    scans = _in_folder(who, Path(path), any(name != "image" for name in channels)) if path else _template()
+    masked = any(name != "image" for name in channels)
+    scans = _in_folder(who, Path(file.path), masked) if file.path else _template(file)
     _check_labels(who, channels, [mask for _, mask in scans if mask is not None])
-    parts = ("train", "test") if split == "all" else (split,)
+    parts = ("train", "test") if file.split == "all" else (file.split,)
     found, labels = [], []
     for part in parts:
         for k, rows in _rows(who, [scan for scan, _ in scans], plane, part, test, gap).items():
-            found.append(_pictures(who, *scans[k], plane, size, channels)[rows])
-            labels.append(torch.full((len(rows),), k))
-    x = torch.cat(found)
-    info = DataInfo(
-        name="scan_slices",
-        shape=tuple(x.shape),
-        split=split,
-        source=path or f"{TEMPLATE['t1'].package} {TEMPLATE['t1'].installed_version()}",
-        licence="" if path else "free to use with its copyright notice (McConnell Brain Imaging Centre)",
-        sha256={},
+            found.append(_pictures(who, *scans[k], plane, size, channels)[rows].numpy())
+            labels.append(np.full(len(rows), k))
+    return Found(
+        x=np.concatenate(found),
+        labels=np.concatenate(labels),
+        is_cut=True,
         scaling="1st to 99th percentile of a scan to 0 to 1",
     )
-    return Dataset(x, torch.cat(labels), info)
 
 
 def prepared(volume: Volume, *, plane: str = "axial", size: int = 32) -> Tensor:
@@ -197,8 +187,8 @@ def _millimetres(volume: Volume) -> str:
     return " x ".join(f"{one:.4g}" for one in volume.spacing) + " mm"
 
 
-def _template() -> list[Pair]:
-    maps = load_template("load_scan_slices")
+def _template(file: Opened) -> list[Pair]:
+    maps = load_template(file)
     t1, grey, white = (maps[name] for name in ("t1", "gm", "wm"))
     shares = np.stack([255 - grey.values - white.values, grey.values, white.values])
     return [(t1, Volume(shares.argmax(0).astype(np.float32), t1.spacing, "labels of the template"))]

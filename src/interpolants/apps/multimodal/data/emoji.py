@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, held_out, reads
+from interpolants.data.bundled import BundledFile, held_out
+from interpolants.data.packaged import Found, Opened, packaged
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
@@ -87,63 +86,48 @@ class Emoji:
         return (0x1F46A,) if is_family else key
 
 
-@reads(FONT, LIST)
-def load_emoji(split: Split = "train", *, size: int = 16, tones: bool = False, path: str = "") -> Dataset:
+@packaged(
+    FONT,
+    LIST,
+    licence="OFL-1.1 (font), Unicode-3.0 (list)",
+    own="a folder with NotoColorEmoji.ttf (with bitmaps, CBDT) and emoji-test.txt, such as of "
+    "github.com/googlefonts/noto-emoji and unicode.org/Public/emoji",
+)
+def load_emoji(file: Opened, *, size: int = 16, tones: bool = False) -> Found:
     """Emoji as small pictures in colour on white, with their nine categories; scaled to [-1, 1].
 
     The pictures are those of the font Noto Color Emoji, 136 x 128 pixels, filled to a square and averaged by area. A
-    level v in 0 .. 255 becomes ``v / 127.5 - 1``. Variants of one emoji (skin tone, gender, hair, direction; couples,
-    and families, of any members) are in one part, so that the test shows none whose like the training has seen.
+    level v in 0 .. 255 becomes ``v / 127.5 - 1``. One kind of emoji in five is the test, evenly over the categories.
+    Variants of one emoji (skin tone, gender, hair, direction; couples, and families, of any members) are in one part,
+    so that the test shows none whose like the training has seen.
 
     Args:
-        split: ``train`` (four kinds of emoji in five, evenly over the categories), ``test`` or ``all``.
         size: Pixels along each side, 8 to 128.
         tones: Also those with a chosen skin tone, half of all emoji.
-        path: A folder with ``NotoColorEmoji.ttf`` (with bitmaps, CBDT) and ``emoji-test.txt`` from elsewhere, such as
-            github.com/googlefonts/noto-emoji and unicode.org/Public/emoji, instead of the packages.
 
     Returns:
         ``x`` (N, 3, size, size) red, green and blue; labels 0 .. 8, the categories in the order of Unicode's list.
 
-    Raises:
-        MissingExtraError: If a Debian package, fontTools or pillow is not installed.
-        InvalidInputError: If a file is another one or not of its kind, or an argument is out of range.
-
     Source: Unicode, Inc., emoji-test.txt (UTS #51); Google, Noto Color Emoji.
     """
-    who = "load_emoji"
-    check_split(who, split)
-    whole(who, "size", size, at_least=8, at_most=128), one_of(who, "tones", tones, (True, False))
-    font, text = (_elsewhere(who, path, file) if path else file.read(who) for file in (FONT, LIST))
+    whole(file.who, "size", size, at_least=8, at_most=128), one_of(file.who, "tones", tones, (True, False))
+    font, text = file.raw(FONT.name), file.raw(LIST.name)
     every = emoji_list(text.decode("utf-8", "replace"))
     if not every:
-        raise invalid(
-            who, "emoji-test.txt must list fully-qualified emoji", "none", "Take Unicode's own file."
-        )
+        rule = "emoji-test.txt must list fully-qualified emoji"
+        raise invalid(file.who, rule, "none", "Take Unicode's own file.")
     kept = [one for one in every if tones or not one.has_tone]
     classes = tuple(dict.fromkeys(one.category for one in every))
     labels = np.array([classes.index(one.category) for one in kept])
     test = _of_test(kept, labels)
-    rows = np.flatnonzero({"train": ~test, "test": test, "all": test | ~test}[split])
-    x = torch.from_numpy(_pictures(who, font, [kept[k] for k in rows], size))
-    info = DataInfo(
-        name="emoji",
-        shape=tuple(x.shape),
-        split=split,
-        source=path or ", ".join(f"{one.package} {one.installed_version()}" for one in (FONT, LIST)),
-        licence="" if path else "OFL-1.1 (font), Unicode-3.0 (list)",
-        sha256={} if path else {Path(one.path).name: one.sha256 for one in (FONT, LIST)},
+    rows = np.flatnonzero({"train": ~test, "test": test, "all": test | ~test}[file.split])
+    return Found(
+        x=_pictures(file.who, font, [kept[k] for k in rows], size),
+        labels=labels[rows],
+        is_cut=True,
         classes=classes,
         scaling="v / 127.5 - 1, on white",
     )
-    return Dataset(x, torch.from_numpy(labels[rows]), info)
-
-
-def _elsewhere(who: str, path: str, file: BundledFile) -> bytes:
-    place = Path(path) / Path(file.path).name
-    if not place.is_file():
-        raise invalid(who, f"path must be a folder with {place.name}", path)
-    return place.read_bytes()
 
 
 def emoji_list(text: str) -> list[Emoji]:

@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, held_out, reads
-from interpolants.data.r_lazy_data import lazy_table
-from interpolants.data.table_files import csv_frame
+from interpolants.data.bundled import BundledFile, held_out
+from interpolants.data.packaged import Found, Opened, packaged
+from interpolants.data.r_tables import lazy_table
 from interpolants.foundations.checks import number, whole
-from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.unpacking import refusing_content
+from interpolants.foundations.errors import invalid
 
 _DPLYR: dict[str, Any] = {
     "package": "r-cran-dplyr",
@@ -39,58 +36,47 @@ _HOURS = 6
 _FARTHEST = 8000.0
 
 
-@reads(DPLYR)
-def load_atlantic_storms(
-    split: Split = "train", *, least: int = 30, path: str = "", centre: Sequence[float] = CENTRE
-) -> Dataset:
+@packaged(
+    DPLYR,
+    DPLYR_INDEX,
+    licence="public domain (NOAA); MIT (package)",
+    own="a CSV with numbers and dates in the columns name, year, month, day, hour, lat and long, degrees north and "
+    "east, such as storms.csv of github.com/tidyverse/dplyr",
+)
+def load_atlantic_storms(file: Opened, *, least: int = 30, centre: Sequence[float] = CENTRE) -> Found:
     """Centres of Atlantic storms of 1975 to 2022, every six hours, in km east and north of 30 N 60 W.
 
     Degrees are no distances: a degree of longitude has 105 km at 20 N and 71 km at 50 N. Positions are those of
     :func:`equal_area`. Fixes between the six-hourly ones are left out. Of the packaged storms, the farthest fix lies
-    7,721 km from the centre, where lengths are up to 22 % off.
+    7,721 km from the centre, where lengths are up to 22 % off; farther than 8,000 km is refused. One storm in five is
+    the test.
 
     Args:
-        split: ``train`` (four storms in five), ``test`` or ``all``.
         least: Fewest fixes of a storm, those between the six-hourly ones included.
-        path: A CSV with columns name, year, month, day, hour, lat and long, degrees north and east, such as
-            ``storms.csv`` of github.com/tidyverse/dplyr, instead of the package.
         centre: Centre of the map, degrees north and east. For storms of another basin, pass a point amid them.
 
     Returns:
         ``x`` (N, T, 1, 2) in km, T the longest track, NaN where there was no fix.
 
-    Raises:
-        MissingExtraError: If the Debian package or rdata is not installed, and no path is given.
-        InvalidInputError: If a file is another one, no storm is left, a fix lies farther than 8,000 km from ``centre``,
-            or the split is unknown.
-
     Source: NOAA's Atlantic hurricane database, as table ``storms`` of the R package dplyr.
     """
-    who = "load_atlantic_storms"
-    check_split(who, split)
-    whole(who, "least", least, at_least=2)
-    table = _read_csv(who, path) if path else _package_table(who)
-    with refusing_content(who, "the file must hold numbers and dates in its columns"):
-        tracks = _storms(table, least, centre)
+    whole(file.who, "least", least, at_least=2)
+    if file.path:
+        table = file.frame(*_COLUMNS)
+    else:
+        table = _packaged_table(file.who, file.raw(DPLYR_INDEX.name), file.raw(DPLYR.name), "storms")
+    tracks = _storms(table, least, centre)
     if len(tracks) < 2:
-        raise invalid(who, "there must be storms with as many fixes", f"least={least}")
+        raise invalid(file.who, "there must be storms with as many fixes", f"least={least}")
     x = np.full((len(tracks), max(map(len, tracks)), 1, 2), np.nan, dtype=np.float32)
     for row, track in zip(x, tracks, strict=True):
         row[: len(track), 0] = track
-    if split != "all":
-        test = held_out(len(x), None)
-        x = x[test if split == "test" else ~test]
-    info = DataInfo(
-        name="atlantic_storms",
-        shape=x.shape,
-        split=split,
-        source=path or f"{DPLYR.package} {DPLYR.installed_version()}",
-        licence="" if path else "public domain (NOAA); MIT (package)",
-        sha256={} if path else {Path(file.path).name: file.sha256 for file in (DPLYR, DPLYR_INDEX)},
+    return Found(
+        x=x,
+        part=np.where(held_out(len(x), None), "test", "train"),
         columns=("km east", "km north"),
         scaling=f"Lambert's azimuthal equal-area map about {_named(centre)}",
     )
-    return Dataset(torch.from_numpy(x), None, info)
 
 
 def equal_area(
@@ -163,10 +149,8 @@ def _named(point: Sequence[float]) -> str:
     return f"{abs(lat):g} {'N' if lat >= 0 else 'S'} {abs(lon):g} {'E' if lon >= 0 else 'W'}"
 
 
-@lru_cache(maxsize=1)
-def _package_table(who: str) -> Any:
-    """The table of the package; read once: every part of a task asks for it."""
-    return lazy_table(who, DPLYR_INDEX.read(who), DPLYR.read(who), "storms")
+# Every part of a task asks for it.
+_packaged_table = lru_cache(maxsize=1)(lazy_table)
 
 
 def _storms(table: Any, least: int, centre: Sequence[float]) -> list[NDArray[np.float64]]:
@@ -193,13 +177,3 @@ def _hours(storm: Any) -> NDArray[np.int64]:
         np.datetime64(f"{y:04d}-{m:02d}-{d:02d}T{h:02d}", "h") for y, m, d, h in zip(*parts, strict=True)
     ]
     return np.array(stamps).astype(np.int64)
-
-
-def _read_csv(who: str, path: str) -> Any:
-    if not Path(path).is_file():
-        raise invalid(who, "path must be a CSV file", path)
-    table = csv_frame(who, path)
-    for name in _COLUMNS:
-        if name not in table.columns:
-            raise invalid(who, f"the file must have a column {name}", "none", nearest(name, [*table.columns]))
-    return table

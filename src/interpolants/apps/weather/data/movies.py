@@ -7,17 +7,17 @@ Letters: N windows, T frames of a window, C variables, H rows, W columns.
 """
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
+from interpolants.data.bundled import BundledFile
 from interpolants.data.gridded import Gridded
 from interpolants.data.gridded_files import FRAMES, gridded_of, open_dataset
+from interpolants.data.packaged import Found, Opened, packaged
 from interpolants.foundations.checks import number, whole
-from interpolants.foundations.errors import MissingExtraError, invalid, nearest
+from interpolants.foundations.errors import invalid, nearest
 
 RAIN = BundledFile(
     package="r-cran-stars",
@@ -35,127 +35,85 @@ WINDS = BundledFile(
 )
 
 
-@reads(RAIN)
+@packaged(
+    RAIN,
+    licence="public domain (US government)",
+    own="a NetCDF or Zarr file with times, rows and columns",
+)
 def load_hurricane_rain(
-    split: Split = "train",
-    *,
-    frames: int = 6,
-    test: float = 0.4,
-    every: int = 2,
-    variable: str = "",
-    path: str = "",
-) -> Dataset:
+    file: Opened, *, frames: int = 6, test: float = 0.4, every: int = 2, variable: str = ""
+) -> Found:
     """Hourly rain over the Carolinas while hurricane Florence came ashore, 13 and 14 September 2018.
 
-    Radars and gauges together, 118 x 87 cells of 4 km, 23 hours: one storm, a demonstration and no training set.
+    Radars and gauges together, 118 x 87 cells of 4 km, 23 hours: one storm, a demonstration and no training set. The
+    first hours train, the last ones are the test.
 
     Args:
-        split: ``train`` (the first hours), ``test`` (the last ones) or ``all``.
         frames: T, hours of a window.
         test: Share of the record that is the test, in (0, 1).
         every: Means over blocks of so many cells; 1 for the cells of the file.
         variable: Variable of the file; the first with times if empty.
-        path: Another NetCDF or Zarr file with times, rows and columns, instead of the package's.
 
     Returns:
         ``x`` (N, T, 1, H, W) in mm per hour, the unit of the file; grid and times in ``info.gridded``.
 
-    Raises:
-        MissingExtraError: If the package or a reader is not installed, and no path is given.
-        InvalidInputError: If a part of the record is shorter than a window, or a variable is not there.
-
     Source: NCEP Stage IV analysis (Lin & Mitchell 2005), as a sample file of the R package stars.
     """
-    who = "load_hurricane_rain"
-    one = _selected(who, _opened(who, RAIN, path), [variable] if variable else [])
-    return _windows(who, "hurricane_rain", RAIN, path, one, split, frames, test, every)
+    data = open_dataset(str(file.place()), file.who, "path")
+    known = [str(name) for name in data.data_vars]
+    if variable and variable not in known:
+        raise invalid(file.who, "variable must be one of the file", repr(variable), nearest(variable, known))
+    names = [variable] if variable else [name for name in known if data[name].ndim >= 3][:1]
+    if not names:
+        rule = "the file must have a variable with times, rows and columns"
+        raise invalid(file.who, rule, ", ".join(known))
+    return _windows(file, data[names], frames, test, every)
 
 
-@reads(WINDS)
-def load_monthly_winds(
-    split: Split = "train", *, frames: int = 6, test: float = 0.2, every: int = 3, path: str = ""
-) -> Dataset:
+@packaged(WINDS, licence="public domain (US government)", own="a copy of monthly_navy_winds.cdf")
+def load_monthly_winds(file: Opened, *, frames: int = 6, test: float = 0.2, every: int = 3) -> Found:
     """Monthly means of the wind near the surface of the globe, 1982 to 1992, on a grid of 2.5 degrees.
 
+    The first months train, the last ones are the test.
+
     Args:
-        split: ``train`` (the first months), ``test`` (the last ones) or ``all``.
         frames: T, months of a window.
         test: Share of the record that is the test, in (0, 1).
         every: Every so many points of latitude and longitude, from the south pole on.
-        path: A copy of ``monthly_navy_winds.cdf``.
 
     Returns:
         ``x`` (N, T, 2, H, W), wind to the east and to the north in m/s; grid in ``info.gridded``.
 
-    Raises:
-        MissingExtraError: If the package or a reader is not installed, and no path is given.
-        InvalidInputError: If a part of the record is shorter than a window.
-
     Source: Fleet Numerical Oceanography Center of the US Navy, as a data set of Ferret.
     """
-    who = "load_monthly_winds"
-    one = _opened(who, WINDS, path, decode_times=False)
+    one = open_dataset(str(file.place()), file.who, "path", decode_times=False)
     for name in ("UWND", "VWND", "TIME", "FNOCX", "FNOCY"):
         if name not in one.variables:
-            raise invalid(who, f"the file must have {name}", ", ".join(map(str, one.variables)))
+            raise invalid(file.who, f"the file must have {name}", ", ".join(map(str, one.variables)))
+    whole(file.who, "every", every, at_least=1)
     one = one[["UWND", "VWND"]].rename(TIME="time", FNOCY="latitude", FNOCX="longitude")
     one = one.isel(latitude=slice(None, None, every), longitude=slice(None, None, every))
-    return _windows(who, "monthly_winds", WINDS, path, one, split, frames, test, 1)
+    return _windows(file, one, frames, test, 1)
 
 
-def _opened(who: str, file: BundledFile, path: str, *, decode_times: bool = True) -> Any:
-    if not path:
-        file.read(who)  # says how to install it, and checks the hash
-    place = Path(path or file.path)
-    if path and not place.exists():
-        raise MissingExtraError(f"{who}: no file {path}. The package's own: {file.install}")
-    return open_dataset(str(place), who, "path", decode_times=decode_times)
-
-
-def _selected(who: str, one: Any, names: list[str]) -> Any:
-    """The variables that are asked for, or the first that has times."""
-    known = [str(name) for name in one.data_vars]
-    for name in names:
-        if name not in known:
-            raise invalid(who, "variable must be one of the file", repr(name), nearest(name, known))
-    timed = [name for name in known if one[name].ndim >= 3]
-    if not names and not timed:
-        raise invalid(who, "the file must have a variable with times, rows and columns", ", ".join(known))
-    return one[names or timed[:1]]
-
-
-def _windows(
-    who: str,
-    name: str,
-    file: BundledFile,
-    path: str,
-    data: Any,
-    split: Split,
-    frames: int,
-    test: float,
-    every: int,
-) -> Dataset:
-    check_split(who, split)
-    whole(who, "frames", frames, at_least=2), whole(who, "every", every, at_least=1)
-    number(who, "test", test, above=0, below=1)
-    record = _coarser(gridded_of(data, who, "the file", inner=FRAMES), every)
+def _windows(file: Opened, data: Any, frames: int, test: float, every: int) -> Found:
+    whole(file.who, "frames", frames, at_least=2), whole(file.who, "every", every, at_least=1)
+    number(file.who, "test", test, above=0, below=1)
+    record = _coarser(gridded_of(data, file.who, "the file", inner=FRAMES), every)
     if len(record) != 1:
-        raise invalid(who, "the file must hold one record of times", f"{len(record)} cases")
+        raise invalid(file.who, "the file must hold one record of times", f"{len(record)} cases")
     total = record.values.shape[1]
     cut = total - round(test * total)
-    first, last = {"train": (0, cut), "test": (cut, total), "all": (0, total)}[split]
+    first, last = {"train": (0, cut), "test": (cut, total), "all": (0, total)}[file.split]
     if last - first < frames:
         rule = f"a part of the record must have {frames} frames at least"
-        raise invalid(who, rule, f"{last - first} of {split}", "Take fewer frames, or another share of test.")
+        remedy = "Take fewer frames, or another share of test."
+        raise invalid(file.who, rule, f"{last - first} of {file.split}", remedy)
     fields = windows(record.some_members(slice(first, last)), frames)
     steps = record.members.diff()
-    if path and len(steps) and float(steps.max()) - float(steps.min()) < 1e-6 * float(steps.max()):
+    if file.path and len(steps) and float(steps.max()) - float(steps.min()) < 1e-6 * float(steps.max()):
         fields = replace(fields, members=_leads(frames) * float(steps[0]))  # the clock of the user's file
-    info = DataInfo(
-        name=name, shape=tuple(fields.values.shape), split=split, source=path or file.package,
-        licence="public domain (US government)" if not path else "", sha256={}, gridded=fields,
-    )  # fmt: skip
-    return Dataset(fields.values.float(), None, info)
+    return Found(x=fields.values.float().numpy(), is_cut=True, gridded=fields)
 
 
 def _coarser(fields: Gridded, every: int) -> Gridded:

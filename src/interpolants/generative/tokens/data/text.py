@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, held_out, reads
+from interpolants.data.bundled import BundledFile, held_out
+from interpolants.data.packaged import Found, Opened, packaged
 from interpolants.foundations.checks import whole
 from interpolants.generative.tokens.data.lzw import unpack
 
@@ -26,44 +27,32 @@ _CHAPTER = re.compile(r"(\S+?):\d+")
 _SIZES, _HEADER = 84, 92
 
 
-@reads(KJV)
-def load_kjv(split: Split = "train", *, length: int = 64) -> Dataset:
+@packaged(KJV, licence="public domain")
+def load_kjv(file: Opened, *, length: int = 64) -> Found:
     """The King James Bible as sequences of letters: 27 symbols, the space first, as in the data set text8.
 
     Capitals become small letters; whatever is no letter becomes one space. Each chapter is cut into sequences from its
-    beginning, without overlap, and what is left at its end is dropped. One chapter in five is the test set.
+    beginning, without overlap, and what is left at its end is dropped. One chapter in five is the test set, from a
+    fixed seed.
 
     Args:
-        split: ``train``, ``test`` (one chapter in five, from a fixed seed) or ``all``.
         length: L, letters per sequence, 1 ... 1000.
 
     Returns:
         ``x`` (N, L) int64 in 0 ... 26, no labels; ``info.symbols`` are the letters. For L = 64 there are 49,647
         training sequences and 12,467 for the test.
 
-    Raises:
-        MissingExtraError: If the Debian package is not installed.
-        InvalidInputError: If its file is another one, or for an unknown split or a length out of range.
-
     Source: the Authorised Version of 1611, in the public domain in most of the world.
     """
-    who = "load_kjv"
-    check_split(who, split)
-    whole(who, "length", length, at_least=1, at_most=1000, remedy="Chapters are some 3,000 letters.")
-    chapters = [encode(text) for text in kjv_chapters().values()]
+    whole(file.who, "length", length, at_least=1, at_most=1000, remedy="Chapters are some 3,000 letters.")
+    chapters = [encode(text) for text in _chapters(file.raw()).values()]
     parts = [codes[: len(codes) // length * length].reshape(-1, length) for codes in chapters]
     chapter = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    return assemble(
-        "kjv",
-        np.concatenate(parts),
-        None,
-        split=split,
-        files=[KJV],
-        licence="public domain",
-        test=held_out(len(parts), None)[chapter],
+    return Found(
+        x=np.concatenate(parts),
+        part=np.where(held_out(len(parts), None)[chapter], "test", "train"),
         symbols=tuple(SYMBOLS),
         scaling="letters as numbers",
-        dtype=np.int64,
     )
 
 
@@ -74,7 +63,6 @@ def encode(text: str) -> NDArray[np.int64]:
     return np.where(codes == ord(" "), 0, codes - ord("a") + 1)
 
 
-@lru_cache(maxsize=1)
 def kjv_chapters() -> dict[str, str]:
     """Every chapter by its name, e.g. ``"Ge1"``, as the file has it: verses joined by spaces.
 
@@ -82,8 +70,13 @@ def kjv_chapters() -> dict[str, str]:
         MissingExtraError: If the Debian package is not installed.
         InvalidInputError: If its file is another one.
     """
+    return _chapters(KJV.read("load_kjv"))
+
+
+@lru_cache(maxsize=1)
+def _chapters(data: bytes) -> dict[str, str]:
     found: dict[str, list[str]] = {}
-    for line in _lines(KJV.read("load_kjv")):
+    for line in _lines(data):
         reference, _, verse = line.partition(" ")
         if match := _CHAPTER.fullmatch(reference):
             found.setdefault(match[1], []).append(verse)

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
-from interpolants.data.table_files import rows_of, text_of
+from interpolants.data.bundled import BundledFile
+from interpolants.data.packaged import Found, Opened, packaged
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
-from interpolants.foundations.unpacking import refusing_content, unpacked
+from interpolants.foundations.unpacking import unpacked
 
 AIR = BundledFile(
     package="r-cran-spacetime",
@@ -27,55 +26,45 @@ _COLUMNS = ("station", "longitude", "latitude", "day", "pm10")
 _FIRST = np.datetime64("1998-01-01")
 
 
-@reads(AIR)
-def load_air_quality(
-    split: Split = "train", *, first: str = "1998-01-01", days: int = 0, log: bool = False, path: str = ""
-) -> Dataset:
+@packaged(
+    AIR,
+    licence="GPL-2+ (package)",
+    own="the file air.rda of the R package spacetime, or a CSV (.csv) with the columns station (number), longitude, "
+    "latitude, date and pm10",
+)
+def load_air_quality(file: Opened, *, first: str = "1998-01-01", days: int = 0, log: bool = False) -> Found:
     """Daily mean PM10 at 70 rural stations in Germany, 1998 to 2009; the half of station-days that was measured.
 
+    Each fifth station is the test.
+
     Args:
-        split: ``train`` (all stations but each fifth), ``test`` (each fifth) or ``all``.
         first: First day.
         days: Number of days; 0 for all that follow.
         log: Natural logarithms of PM10; a measurement of 0 is left out.
-        path: ``air.rda`` of the R package spacetime from elsewhere, or a CSV file with the columns station (number),
-            longitude, latitude, date and pm10.
 
     Returns:
         ``x`` (N, 5) float64: station, longitude and latitude in degrees, days since 1 January 1998, PM10 in micrograms
         per cubic metre. Labels: the station.
 
-    Raises:
-        MissingExtraError: If the Debian package or rdata is not installed, and no path is given.
-        InvalidInputError: If the file is another one or no such table, or for an unknown split.
-
     Source: European Environment Agency, AirBase, in the R package spacetime.
     """
-    who = "load_air_quality"
-    check_split(who, split)
-    whole(who, "days", days, at_least=0)
-    one_of(who, "log", log, (True, False))
-    begin = _days(who, first)
-    table = _from_csv(who, path) if path.endswith(".csv") else _from_r(who, path)
+    whole(file.who, "days", days, at_least=0)
+    one_of(file.who, "log", log, (True, False))
+    begin = _days(file.who, first)
+    table = _from_csv(file) if file.path.endswith(".csv") else _from_r(file)
     kept = (table[:, 3] >= begin) & (table[:, 3] < (begin + days if days else np.inf))
     table = table[kept & (table[:, 4] > 0 if log else True)]
     if not len(table):
-        raise invalid(who, "there must be measurements on the days asked for", f"none from {first} on")
+        raise invalid(file.who, "there must be measurements on the days asked for", f"none from {first} on")
     if log:
         table[:, 4] = np.log(table[:, 4])
-    late = table[:, 0] % 5 == 0
-    x = np.ascontiguousarray(table[{"train": ~late, "test": late, "all": late | ~late}[split]])
-    info = DataInfo(
-        name="air_quality",
-        shape=x.shape,
-        split=split,
-        source=path or f"{AIR.package} {AIR.installed_version()}",
-        licence="" if path else "GPL-2+ (package)",
-        sha256={} if path else {Path(AIR.path).name: AIR.sha256},
+    return Found(
+        x=table,
+        labels=table[:, 0],
+        part=np.where(table[:, 0] % 5 == 0, "test", "train"),
         columns=(*_COLUMNS[:4], "log_pm10") if log else _COLUMNS,
         scaling="natural logarithm of PM10" if log else "none",
     )
-    return Dataset(torch.from_numpy(x), torch.from_numpy(x[:, 0].astype(np.int64)), info)
 
 
 def _days(who: str, date: str) -> float:
@@ -85,31 +74,32 @@ def _days(who: str, date: str) -> float:
         raise invalid(who, "dates must look like 2005-01-31", date) from error
 
 
-def _from_csv(who: str, path: str) -> NDArray[np.float64]:
-    rule = "path must be a CSV file with columns station, longitude, latitude, date, pm10"
-    rows = rows_of(who, text_of(who, path, rule), rule)
-    with refusing_content(who, rule):
-        columns = [[float(row[name]) for row in rows] for name in ("station", "longitude", "latitude")]
-        columns += [[_days(who, row["date"]) for row in rows], [float(row["pm10"]) for row in rows]]
-    return np.array(columns).T.reshape(-1, len(_COLUMNS))
+def _from_csv(file: Opened) -> NDArray[np.float64]:
+    rows = file.rows("station", "longitude", "latitude", "date", "pm10")
+    places = [[float(row[name]) for name in ("station", "longitude", "latitude")] for row in rows]
+    return np.array(
+        [
+            [*place, _days(file.who, row["date"]), float(row["pm10"])]
+            for place, row in zip(places, rows, strict=True)
+        ]
+    )
 
 
-def _from_r(who: str, path: str) -> NDArray[np.float64]:
+def _from_r(file: Opened) -> NDArray[np.float64]:
     """The measured station-days; the parser is that of rdata, whose converter knows no spatial classes."""
-    rdata = require("rdata", by=who)
-    with refusing_content(who, "path must be air.rda of the R package spacetime"):
-        data = unpacked(who, Path(path).name, Path(path).read_bytes()) if path else AIR.read(who)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            known = rdata.parser.DEFAULT_ALTREP_MAP
-            # Sequences that a file tells by their length alone could be of any.
-            told = {name: make for name, make in known.items() if not name.startswith(b"compact")}
-            found = _objects(rdata.parser.parse_data(data, altrep_constructor_dict=told).object)
-        values = np.asarray(found["air"].value, dtype=np.float64)
-        days = np.asarray(found["dates"].value, dtype=np.float64)
-        places = np.asarray(_attributes(found["stations"])["coords"].value, dtype=np.float64)
-        places = places.reshape(2, -1)
-        values = values.reshape(len(days), places.shape[1])  # R's order: stations fastest
+    rdata = require("rdata", by=file.who)
+    data = unpacked(file.who, Path(file.path or AIR.path).name, file.raw())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        known = rdata.parser.DEFAULT_ALTREP_MAP
+        # Sequences that a file tells by their length alone could be of any.
+        told = {name: make for name, make in known.items() if not name.startswith(b"compact")}
+        found = _objects(rdata.parser.parse_data(data, altrep_constructor_dict=told).object)
+    values = np.asarray(found["air"].value, dtype=np.float64)
+    days = np.asarray(found["dates"].value, dtype=np.float64)
+    places = np.asarray(_attributes(found["stations"])["coords"].value, dtype=np.float64)
+    places = places.reshape(2, -1)
+    values = values.reshape(len(days), places.shape[1])  # R's order: stations fastest
     day, station = np.nonzero(np.isfinite(values))
     since = days[day] - float(_FIRST.astype(int))
     columns = [station, *places[:, station], since, values[day, station]]

@@ -1,14 +1,10 @@
 """Flow of the Nile by the year."""
 
-from pathlib import Path
-
 import numpy as np
-import torch
 
-from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
-from interpolants.data.table_files import rows_of, text_of
+from interpolants.data.bundled import BundledFile
+from interpolants.data.packaged import Found, Opened, packaged
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.unpacking import refusing_content
 
 NILE = BundledFile(
     package="statsmodels",
@@ -20,43 +16,28 @@ NILE = BundledFile(
 _TRAIN = 80
 
 
-@reads(NILE)
-def load_nile(split: Split = "train", *, path: str = "") -> Dataset:
+@packaged(
+    NILE,
+    licence="public domain (package: BSD-3)",
+    own="a CSV with the columns year and volume, whose years follow each other",
+)
+def load_nile(file: Opened) -> Found:
     """Volume of the Nile at Aswan, 1871 to 1970, in 10^8 cubic metres a year: 100 values, with long memory.
 
-    Args:
-        split: ``train`` (the first 80 years), ``test`` (the last 20) or ``all``.
-        path: A CSV file with the columns year and volume instead of the package's; years must follow each other.
+    The first 80 years train, the last 20 are the test.
 
     Returns:
         ``x`` (N, 1) float64, with the first year and the frequency in ``info``.
 
-    Raises:
-        MissingExtraError: If statsmodels is not installed, and no path is given.
-        InvalidInputError: If the file is another one or no such table, or for an unknown split.
-
     Source: Cobb (1978), Biometrika 65, 243-251, in statsmodels.
     """
-    who = "load_nile"
-    check_split(who, split)
-    rule = "the file must have columns year and volume"
-    text = text_of(who, path, rule) if path else NILE.read(who).decode("utf-8")
-    with refusing_content(who, rule):
-        rows = [(int(row["year"]), float(row["volume"])) for row in rows_of(who, text, rule)]
-    years = np.array([year for year, _ in rows])
+    years, volume = file.numbers("year", "volume").T
     if len(years) < _TRAIN or not (np.diff(years) == 1).all():
-        raise invalid(who, f"years must follow each other, at least {_TRAIN}", f"{len(years)} rows")
-    part = {"train": slice(0, _TRAIN), "test": slice(_TRAIN, None), "all": slice(None)}[split]
-    x = torch.tensor([volume for _, volume in rows[part]], dtype=torch.float64)[:, None]
-    info = DataInfo(
-        name="nile",
-        shape=tuple(x.shape),
-        split=split,
-        source=path or f"{NILE.package} {NILE.installed_version()}",
-        licence="" if path else "public domain (package: BSD-3)",
-        sha256={} if path else {Path(NILE.path).name: NILE.sha256},
+        raise invalid(file.who, f"years must follow each other, at least {_TRAIN}", f"{len(years)} rows")
+    return Found(
+        x=volume[:, None],
+        part=np.where(np.arange(len(years)) < _TRAIN, "train", "test"),
         columns=("volume",),
-        start=f"{years[part][0]}-01-01",
+        times=(years.astype(np.int64) - 1970).astype("datetime64[Y]").astype("datetime64[D]"),
         frequency="YS",
     )
-    return Dataset(x, None, info)

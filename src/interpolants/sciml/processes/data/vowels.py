@@ -1,15 +1,11 @@
 """Utterances of Japanese vowels by nine speakers, as short series of unequal length."""
 
-from pathlib import Path
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
-from interpolants.data.table_files import text_of
+from interpolants.data.bundled import BundledFile
+from interpolants.data.packaged import Found, Opened, packaged
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.unpacking import refusing_content
 
 
 def _part(name: str, sha256: str) -> BundledFile:
@@ -27,47 +23,32 @@ TEST = _part("TEST", "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda
 _LENGTH, _COLUMNS = 29, 12
 
 
-@reads(TRAIN)
-def load_japanese_vowels(split: Split = "train", *, path: str = "") -> Dataset:
+@packaged(
+    TRAIN,
+    TEST,
+    licence="CC BY 4.0 (data), BSD-3 (package)",
+    own="a folder with JapaneseVowels_TRAIN.ts and JapaneseVowels_TEST.ts, such as from timeseriesclassification.com",
+)
+def load_japanese_vowels(file: Opened) -> Found:
     """640 utterances of the vowels "a" and "e" by nine men: 12 coefficients of a linear prediction, 7 to 29 frames.
 
-    Args:
-        split: ``train`` (270, 30 of each speaker), ``test`` (370), as their authors parted them, or ``all``.
-        path: Folder with JapaneseVowels_TRAIN.ts and JapaneseVowels_TEST.ts from elsewhere, such as
-            timeseriesclassification.com; their hashes are not checked.
+    As their authors parted them, 270 train, 30 of each speaker, and 370 are the test.
 
     Returns:
         ``x`` (N, 29, 12), NaN behind the end of an utterance. Labels: the speaker, 0 to 8.
 
-    Raises:
-        MissingExtraError: If aeon is not installed, and no path is given.
-        InvalidInputError: If a file is no such table, or for an unknown split.
-
     Source: Kudo, Toyama & Shimbo (1999), Pattern Recognition Letters 20, 1103-1111; UCI repository, CC BY 4.0.
     """
-    who = "load_japanese_vowels"
-    check_split(who, split)
-    files = {"train": (TRAIN,), "test": (TEST,), "all": (TRAIN, TEST)}[split]
-    parts = [_utterances(who, _text(who, file, path)) for file in files]
+    files = {"train": (TRAIN,), "test": (TEST,), "all": (TRAIN, TEST)}[file.split]
+    parts = [_utterances(file.who, file.text(one.name)) for one in files]
     x, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
-    info = DataInfo(
-        name="japanese_vowels",
-        shape=x.shape,
-        split=split,
-        source=path or f"{TRAIN.package} {TRAIN.installed_version()}",
-        licence="" if path else "CC BY 4.0 (data), BSD-3 (package)",
-        sha256={} if path else {Path(file.path).name: file.sha256 for file in files},
+    return Found(
+        x=x.astype(np.float32),
+        labels=labels,
+        is_cut=True,
         columns=tuple(f"coefficient_{k + 1}" for k in range(_COLUMNS)),
         classes=tuple(f"speaker {k + 1}" for k in range(9)),
     )
-    return Dataset(torch.from_numpy(x.astype(np.float32)), torch.from_numpy(labels), info)
-
-
-def _text(who: str, file: BundledFile, folder: str) -> str:
-    if not folder:
-        return file.read(who).decode("utf-8")
-    place = Path(folder) / Path(file.path).name
-    return text_of(who, place, "path must be a folder with readable files")
 
 
 def _utterances(who: str, text: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -75,16 +56,15 @@ def _utterances(who: str, text: str) -> tuple[NDArray[np.float64], NDArray[np.in
     lines = text.splitlines()
     begin = next((k for k, line in enumerate(lines) if line.strip().lower() == "@data"), len(lines))
     rows = [line for line in lines[begin + 1 :] if line.strip()]
-    x = np.full((len(rows), _LENGTH, _COLUMNS), np.nan)
-    labels = np.empty(len(rows), dtype=np.int64)
-    rule = f"a .ts file must have {_COLUMNS} columns of at most {_LENGTH} numbers"
-    with refusing_content(who, rule):
-        for k, row in enumerate(rows):
-            *columns, label = row.split(":")
-            values = np.array([[float(word) for word in column.split(",")] for column in columns]).T
-            if values.shape[1] != _COLUMNS:
-                raise ValueError(f"line {begin + 2 + k} has {values.shape[1]} columns, not {_COLUMNS}")
-            x[k, : len(values)], labels[k] = values, int(label) - 1
     if not rows:
         raise invalid(who, "a .ts file must have rows after a line @data", "none")
+    x = np.full((len(rows), _LENGTH, _COLUMNS), np.nan)
+    labels = np.empty(len(rows), dtype=np.int64)
+    for k, row in enumerate(rows):
+        *columns, label = row.split(":")
+        values = np.array([[float(word) for word in column.split(",")] for column in columns]).T
+        if values.shape[1:] != (_COLUMNS,) or len(values) > _LENGTH:
+            rule = f"a .ts file must have {_COLUMNS} columns of at most {_LENGTH} numbers"
+            raise invalid(who, rule, f"{values.shape[::-1]} in line {begin + 2 + k}")
+        x[k, : len(values)], labels[k] = values, int(label) - 1
     return x, labels

@@ -1,4 +1,8 @@
-"""Tables of R packages that are loaded lazily: an index (``.rdx``) and a file of compressed objects (``.rdb``)."""
+"""Tables of R packages, as DataFrames; no code of R is run.
+
+A package keeps a table in a file of its own (``.rda``), or many together: an index (``.rdx``) and a file of compressed
+objects (``.rdb``).
+"""
 
 import bz2
 import lzma
@@ -13,8 +17,22 @@ from interpolants.foundations.extras import require
 _XZ: Any = [{"id": lzma.FILTER_LZMA2, "preset": 6}]
 
 
+def saved_table(who: str, data: bytes, name: str) -> Any:
+    """A table of an ``.rda`` file.
+
+    Args:
+        who: Public name of the loader.
+        data: The bytes of the file.
+        name: Name of the table.
+
+    Raises:
+        MissingExtraError: If rdata is not installed.
+    """
+    return _converted(who, data)[name]
+
+
 def lazy_table(who: str, index: bytes, objects: bytes, name: str) -> Any:
-    """One table as a DataFrame; no code of R is run.
+    """A table of an ``.rdx`` and an ``.rdb`` file.
 
     Args:
         who: Public name of the loader.
