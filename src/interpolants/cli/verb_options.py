@@ -4,6 +4,8 @@ import inspect
 import types
 import typing
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,7 +80,8 @@ def command_options(
     roles = {role.name: role for role in one.roles(method)}
     from interpolants.framework.capabilities import leading_arguments
 
-    about = _arguments(one.passes) | _arguments(one.call)
+    shared = [_arguments(kind) for kind in reversed(inspect.getmro(one.shares))] if one.shares else []
+    about = reduce(or_, [_arguments(one.passes), *shared, _arguments(one.call)])
     leading = leading_arguments(one.verb)
     options = {name: _role_option(role, leads=name in leading) for name, role in roles.items()}
     for name, parameter in one.options.items():

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability
+from interpolants.likelihood.log_prob import Scoring
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.methods.bridge.bridge_fit import as_float32
 from interpolants.methods.bridge.classification import classes_of
@@ -108,12 +109,13 @@ class Bridge(SampledBridge):
             return ""
         return "Log densities rest on that of x0, which was learnt from samples by a leg: its error adds to theirs."
 
-    @capability(reads={"x": "x1"}, like="x", passes=flow_log_prob)
+    @capability(reads={"x": "x1"}, like="x", passes=Scoring)
     def log_prob(
         self,
         x: Tensor,
         *,
         cond: Tensor | None = None,
+        seed: int = 0,
         first_index: int = 0,
         details: bool = False,
         **options: Any,
@@ -130,9 +132,10 @@ class Bridge(SampledBridge):
         Args:
             x: Points ``(n, *D)`` in data units.
             cond: As in :meth:`sample`.
+            seed: Seed of the probes, or of the paths of an SDE.
             first_index: As in :meth:`sample`, for the probes of an estimated divergence.
             details: Return ``likelihood.LogProb`` instead of the plain array.
-            options: Anything else that ``likelihood.log_prob`` takes: ``eps`` for the density of the SDE's model,
+            options: Settings of ``likelihood.Scoring``: ``eps`` for the density of the SDE's model,
                 ``noise_level`` (like ``eps``, in standardised units), ``divergence``, ``probes``, ``method`` ...
 
         Returns:
@@ -146,7 +149,7 @@ class Bridge(SampledBridge):
         if "eps" in options:
             options["eps"] = self._level(options["eps"])
         warn_of_errors_at_data(self, "log_prob", "the log densities can be wrong by thousands of nats")
-        known = {"cond": as_float32(cond), "first_index": first_index, **options}
+        known = {"cond": as_float32(cond), "seed": seed, "first_index": first_index, **options}
         off = self.frame.outside(x)
         inside = self._inside(x, off)
         done = flow_log_prob(self.fields, self._encode(inside), self.density0(), **known)

@@ -12,7 +12,7 @@ from interpolants.couplings.condition_cost import tells_conditions_on_the_way
 from interpolants.couplings.pairs import labels_within
 from interpolants.data.arrays import restore
 from interpolants.dynamics.modifiers import Modifier, check_modifiers
-from interpolants.dynamics.sample import Samples
+from interpolants.dynamics.sample import Samples, Sampling
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import is_among, whole
@@ -29,6 +29,7 @@ from interpolants.methods.bridge.bridge_fit import as_float32
 from interpolants.methods.bridge.classification import class_log_likelihoods
 from interpolants.methods.bridge.completion import complete_rows
 from interpolants.methods.bridge.densities import warn_of_errors_at_data
+from interpolants.methods.bridge.drawing import Drawing, Guided
 from interpolants.methods.bridge.examined import ExaminedBridge
 from interpolants.methods.bridge.noise_level import choose_level, own_choice
 from interpolants.methods.bridge.scored import check_scored, scored
@@ -47,21 +48,9 @@ class SampledBridge(ExaminedBridge):
         """Sureness of :meth:`complete` has no units of the data."""
         return "" if argument == "known" else super().likened(verb, argument, options)
 
-    @capability(like="x1", passes=run_dynamics)
+    @capability(like="x1", shares=Drawing, passes=Sampling)
     def sample(
-        self,
-        n: int,
-        *,
-        eps: Any = 0.0,
-        reverse: bool = False,
-        seed: int | None = None,
-        cond: Tensor | None = None,
-        guidance: Any = None,
-        guidance_interval: tuple[float, float] = (0.0, 1.0),
-        first_index: int = 0,
-        log_prob: bool | Mapping[str, Any] = False,
-        details: bool = False,
-        **options: Any,
+        self, n: int, *, log_prob: bool | Mapping[str, Any] = False, details: bool = False, **options: Any
     ) -> Any:
         """Draw ``n`` samples of rho1 (of rho0 when ``reverse``).
 
@@ -72,67 +61,39 @@ class SampledBridge(ExaminedBridge):
 
         Args:
             n: Number of samples.
-            eps: Noise level; 0 runs the ODE. A number, a function of t, a ``dynamics.NoiseLevel``, or ``"auto"``: the
-                level that :meth:`choose_eps` finds best on data that training has not seen.
-            reverse: Generate rho0 from rho1.
-            seed: Seed of starts and noise; drawn afresh when None.
-            cond: One condition for all samples (a label, a vector), or one row per sample.
-            guidance: Strength w of classifier-free guidance, ``f_u + w (f_c - f_u)`` between the fields without and
-                with the condition: a number, a function of t, or one per sample. None or 1 is the condition alone;
-                it needs ``drop_condition > 0`` in training.
-            guidance_interval: Times between which there is guidance.
-            first_index: Index of the first sample in a larger job, so that parts agree with the whole.
             log_prob: Also give the log density of each sample, by the same solve: ``x, lp = bridge.sample(n,
                 log_prob=True)``. It needs what :meth:`log_prob` needs, and the flow; the solver is then ``"dopri5"``
                 if none is named. In many dimensions ``{"divergence": "hutchinson", "probes": 8}``.
             details: Return ``dynamics.Samples`` (in data units) instead of the plain array; ``likelihood.LogProb`` with
                 ``log_prob``.
-            options: Anything else that ``dynamics.sample`` takes: ``method``, ``n_steps``, ``time_grid``, ``chunk`` ...
+            options: Settings of ``dynamics.Sampling``: ``method``, ``n_steps``, ``time_grid``, ``chunk`` ...
 
         Returns:
             ``(n, *D)`` in the kind that ``x1`` had, or the details.
         """
         whole("Bridge.sample", "n", n, at_least=1)
+        drawing, options = Drawing.among(options)
         if log_prob:
-            check_scored(self, log_prob, eps, reverse, options)
-        seed = secrets.randbits(31) if seed is None else seed
-        start = self._start(n, reverse, seed, first_index, cond)
-        target = self._target(cond, guidance, guidance_interval)
+            check_scored(self, log_prob, drawing.eps, drawing.reverse, options)
+        seed = secrets.randbits(31) if drawing.seed is None else drawing.seed
+        start = self._start(n, drawing.reverse, seed, drawing.first_index, drawing.cond)
+        fields, cond = self._target(drawing)
         if log_prob:
             own = log_prob if isinstance(log_prob, Mapping) else {}
-            found = scored(self, start, target, seed, first_index, options, own)
+            found = scored(self, start, (fields, cond), seed, drawing.first_index, options, own)
             return found if details else Scored(found.x, found.log_prob)
-        done = self._run(start, eps, reverse, seed, target, first_index, options)
-        return done if details else done.x
+        how = self._how(drawing, options, fields, cond)
+        done = run_dynamics(fields, start, how, seed=seed, cond=cond, first_index=drawing.first_index)
+        return self._in_data_units(done) if details else self.decoded(done.x)
 
-    @capability(reads={"x": "x1"}, like="x", passes=run_dynamics)
-    def transport(
-        self,
-        x: Tensor,
-        *,
-        eps: Any = 0.0,
-        reverse: bool = False,
-        seed: int | None = None,
-        cond: Tensor | None = None,
-        guidance: Any = None,
-        guidance_interval: tuple[float, float] = (0.0, 1.0),
-        first_index: int = 0,
-        details: bool = False,
-        **options: Any,
-    ) -> Any:
+    @capability(reads={"x": "x1"}, like="x", shares=Drawing, passes=Sampling)
+    def transport(self, x: Tensor, *, details: bool = False, **options: Any) -> Any:
         """Carry given points from rho0 to rho1 (from rho1 to rho0 when ``reverse``).
 
         Args:
             x: Points ``(n, *D)`` in data units.
-            eps: As in :meth:`sample`.
-            reverse: Carry points of rho1 to rho0.
-            seed: Seed of the noise; drawn afresh when None.
-            cond: As in :meth:`sample`.
-            guidance: As in :meth:`sample`.
-            guidance_interval: As in :meth:`sample`.
-            first_index: As in :meth:`sample`.
             details: Return ``dynamics.Samples`` (in data units) instead of the plain array.
-            options: As in :meth:`sample`.
+            options: Settings of ``dynamics.Sampling``: ``method``, ``n_steps``, ``time_grid``, ``chunk`` ...
 
         Returns:
             ``(n, *D)`` in the kind of ``x``, or the details.
@@ -140,27 +101,20 @@ class SampledBridge(ExaminedBridge):
         Warns:
             OutsideWarning: If the points lie far from all rows that the end had in the fit.
         """
-        seed = secrets.randbits(31) if seed is None else seed
-        target = self._target(cond, guidance, guidance_interval)
+        drawing, options = Drawing.among(options)
+        seed = secrets.randbits(31) if drawing.seed is None else drawing.seed
+        fields, cond = self._target(drawing)
         if bool(self.frame.outside(x).any()):
             rule = "columns that were constant in the fit must have their values, and transformed ones such as can be"
             remedy = "Drop these columns or rows, or fit again with rows like these."
             raise invalid("Bridge.transport", rule, "rows with other values", remedy)
-        done = self._run(self._encode(x), eps, reverse, seed, target, first_index, options)
-        return done if details else done.x
+        start, how = self._encode(x), self._how(drawing, options, fields, cond)
+        done = run_dynamics(fields, start, how, seed=seed, cond=cond, first_index=drawing.first_index)
+        return self._in_data_units(done) if details else self.decoded(done.x)
 
-    @capability(reads={"x": _PARTLY, "known": _HOW_SURELY}, like="x")
+    @capability(reads={"x": _PARTLY, "known": _HOW_SURELY}, like="x", shares=Guided)
     def complete(
-        self,
-        x: Tensor,
-        *,
-        known: Tensor | None = None,
-        using: Any = "repaint",
-        seed: int = 0,
-        cond: Tensor | None = None,
-        guidance: Any = None,
-        guidance_interval: tuple[float, float] = (0.0, 1.0),
-        first_index: int = 0,
+        self, x: Tensor, *, known: Tensor | None = None, using: Any = "repaint", seed: int = 0, **options: Any
     ) -> Any:
         """Fill in the entries of rows that are NaN, given the others; on a one-sided path from a Gaussian base.
 
@@ -172,16 +126,14 @@ class SampledBridge(ExaminedBridge):
                 ``x`` is NaN. What is known for sure comes out as it came in.
             using: ``"repaint"``, ``"cyclic_one_way"``, a table with settings, or an object of these classes.
             seed: Seed of the noise.
-            cond: As in :meth:`sample`.
-            guidance: As in :meth:`sample`.
-            guidance_interval: As in :meth:`sample`.
-            first_index: Index of the first row in a larger job, so that parts agree with the whole.
+            options: The arguments of :class:`~interpolants.methods.bridge.drawing.Guided`.
 
         Returns:
             ``(n, *D)`` in the kind of ``x``.
         """
-        fields, told = self._target(cond, guidance, guidance_interval)
-        return complete_rows(self, fields, x, known, using, seed, told, first_index)
+        guided, _ = Guided.among(options)
+        fields, told = self._target(guided)
+        return complete_rows(self, fields, x, known, using, seed, told, guided.first_index)
 
     @capability(reads={"x": "x1"})
     def classify(
@@ -217,30 +169,17 @@ class SampledBridge(ExaminedBridge):
         label = restore(scores.argmax(1), self.given["cond"])
         return {"label": label, "probability": scores.softmax(1).numpy()}
 
-    def _run(
-        self,
-        start: Tensor,
-        eps: Any,
-        reverse: bool,
-        seed: int,
-        target: tuple[Fields, Condition],
-        first: int,
-        options: dict[str, Any],
-    ) -> Samples:
-        fields, cond = target
-        if reverse or not is_among(eps, (0,)):
+    def _how(self, drawing: Drawing, options: dict[str, Any], fields: Fields, cond: Condition) -> Sampling:
+        """The way of a run along some fields."""
+        if drawing.reverse or not is_among(drawing.eps, (0,)):
             warn_of_errors_at_data(
                 self, "sample", "SDEs and reverse runs can be wrong by many standard deviations"
             )
-        settings = {
-            "eps": self._level(eps),
-            "reverse": reverse,
-            "seed": seed,
-            "cond": cond,
-            "first_index": first,
-        }
+        level = self._level(drawing.eps)
         modifiers = self._checked_modifiers(options.get("modifiers", ()), fields, cond)
-        done = run_dynamics(fields, start, **settings, **{**options, "modifiers": modifiers})
+        return Sampling(**{**options, "eps": level, "reverse": drawing.reverse, "modifiers": modifiers})
+
+    def _in_data_units(self, done: Samples) -> Samples:
         path = None if done.path is None else self.decoded(done.path)
         return replace(done, x=self.decoded(done.x), path=path)
 
@@ -251,16 +190,15 @@ class SampledBridge(ExaminedBridge):
         """States of the network in data units, in float64 where the data were."""
         return self.frame.decode(widened(x, self.given["x1"].torch_dtype))
 
-    def _target(
-        self, cond: Tensor | None, guidance: Any, interval: tuple[float, float]
-    ) -> tuple[Fields, Condition]:
+    def _target(self, guided: Guided) -> tuple[Fields, Condition]:
         """The fields to follow and the condition to follow them with."""
-        cond = as_float32(cond)
-        if guidance is None:
+        cond = as_float32(guided.cond)
+        if guided.guidance is None:
             return self.fields, cond
         self._check_knows_both(cond)
         assert cond is not None
-        return guide(self.fields, cond, _strength(guidance, len(cond)), interval)
+        strength = _strength(guided.guidance, len(cond))
+        return guide(self.fields, cond, strength, guided.guidance_interval)
 
     def _checked_modifiers(self, given: Any, fields: Fields, cond: Condition) -> tuple[Modifier, ...]:
         """The modifiers of a run, if they fit how the bridge has learnt."""

@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from interpolants.acceleration.exit_heads import ExitHeads
 from interpolants.acceleration.layer_exit import CRITERIA, LayerExit, StaticExit, layered, weights_hash
 from interpolants.dynamics.modifiers import Modifier
+from interpolants.dynamics.sample import Sampling
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.checks import number, one_of, whole
@@ -294,7 +295,7 @@ class EarlyExit(Trained):
 
     # --- capabilities
 
-    @capability(like="x1", passes=run_dynamics)
+    @capability(like="x1", passes=Sampling)
     def sample(
         self,
         n: int,
@@ -319,7 +320,7 @@ class EarlyExit(Trained):
             first_index: Index of the first sample in a larger job, so that parts agree with the whole.
             details: Return ``dynamics.Samples`` in data units; the last report has the layers of each sample, and
                 those that were computed.
-            options: Anything else that ``dynamics.sample`` takes: ``eps``, ``method``, ``n_steps`` ...
+            options: Settings of ``dynamics.Sampling``: ``eps``, ``method``, ``n_steps`` ...
         """
         whole("EarlyExit.sample", "n", n, at_least=1)
         start = self.state["starts"].draw(n, seed, first_index)
