@@ -15,12 +15,15 @@ from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import NotAbleError
 from interpolants.likelihood.log_prob import flow_solver, sample_with_log_prob
 from interpolants.likelihood.result import LogProb
+from interpolants.methods.bridge.fitted import FittedBridge
 
 _OF_SAMPLING = ("method", "n_steps", "time_grid", "rtol", "atol", "max_steps", "chunk", "on_failure")
 _OF_DENSITY = ("divergence", "probes", "mode")
 
 
-def check_scored(bridge: Any, log_prob: Any, eps: Any, reverse: bool, options: Mapping[str, Any]) -> None:
+def check_scored(
+    bridge: FittedBridge, log_prob: Any, eps: Any, reverse: bool, options: Mapping[str, Any]
+) -> None:
     """Refuse what has no log density in one solve, before anything is drawn."""
     who = "Bridge.sample"
     if why := bridge.cannot("log_prob"):
@@ -43,7 +46,7 @@ def chosen(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def scored(
-    bridge: Any,
+    bridge: FittedBridge,
     start: Tensor,
     target: tuple[Fields, Condition],
     seed: int,
