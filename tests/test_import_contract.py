@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from benchmarks import structure
 
 from interpolants.foundations.rings import RINGS
 from source_trees import MODULES, SOURCE, module_name, nodes_of, tree_of
@@ -315,3 +316,8 @@ def _is_harmless(module, name):
         return False
     path = SOURCE.parent / module.replace(".", "/") / name
     return path.with_suffix(".py").exists() or path.is_dir()
+
+
+def test_no_circle_hides_under_type_checking():
+    """What needs the type of another is a part of it, or lies above it."""
+    assert structure.circles(structure.modules(SOURCE)) == []

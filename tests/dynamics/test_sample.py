@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from interpolants.dynamics import ConstantNoise, GammaNoise, Status, sample, time_grid
+from interpolants.dynamics import ConstantNoise, GammaNoise, Sampling, Status, sample, time_grid
 from interpolants.fields import Fields, LearnedFields
 from interpolants.foundations.errors import DivergedError, InvalidInputError, NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
@@ -682,3 +682,23 @@ def test_the_precision_is_kept_and_the_start_is_not_written_to(dtype, settings):
     before = x.clone()
     assert sample(exact(), x, n_steps=3, **settings).x.dtype == dtype
     assert torch.equal(x, before)
+
+
+# --- settings ------------------------------------------------------------------------------------------------
+
+
+def test_settings_in_an_object_are_those_by_name():
+    how = Sampling(eps=0.5, n_steps=4, method="heun")
+    by_name = sample(exact(), points(), eps=0.5, n_steps=4, method="heun", seed=3).x
+    assert torch.equal(sample(exact(), points(), how, seed=3).x, by_name)
+    changed = sample(exact(), points(), how, seed=3, n_steps=6)
+    assert torch.equal(changed.x, sample(exact(), points(), eps=0.5, n_steps=6, method="heun", seed=3).x)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"nsteps": 4}, "Did you mean 'n_steps'"), ({"finish": "x"}, "finish"), ({"brownian": "x"}, "brownian")],
+)
+def test_settings_that_there_are_not_are_refused(options, message):
+    with pytest.raises(InvalidInputError, match=message):
+        sample(exact(), points(), **options)

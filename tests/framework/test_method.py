@@ -1,6 +1,8 @@
 """The form of a method, on a ridge regression: settings, roles, fits, answers in kind, storage."""
 
+import inspect
 import math
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -324,3 +326,62 @@ def test_a_word_is_no_truth_value():
     for word in ("False", None, 2, 1.0):
         with pytest.raises(InvalidInputError, match="on must be True or False, got"):
             Switched(on=word)
+
+
+# --- arguments that verbs share, and settings that they pass on ---------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wished:
+    """What is wished for.
+
+    Args:
+        steps: How many steps.
+        seed: Seed of the noise.
+    """
+
+    steps: int = 5
+    seed: int = 0
+
+
+class Walker(Ridge):
+    """Answers with what it was asked."""
+
+    @capability(like="y", shares=Wished)
+    def predict(self, x, *, details=False, **options):
+        """Walk.
+
+        Args:
+            x: Starts.
+            details: Everything.
+            options: What is wished for.
+        """
+        assert not details
+        return torch.full((len(x), 1), float(Wished(**options).steps))
+
+
+def test_shared_arguments_are_a_verbs_own():
+    walker = Walker().fit(X, Y)
+    assert float(walker.predict(X[:1])) == 5
+    assert float(walker.predict(X[:1], steps=7)) == 7
+    assert [*inspect.signature(Walker.predict).parameters] == [
+        "self",
+        "x",
+        "steps",
+        "seed",
+        "details",
+        "options",
+    ]
+    assert "    steps: How many steps.\n    seed: Seed of the noise.\n    options:" in Walker.predict.__doc__
+    with pytest.raises(InvalidInputError, match="Did you mean 'steps'"):
+        walker.predict(X[:1], step=7)
+    with pytest.raises(InvalidInputError, match="seed must be"):
+        walker.predict(X[:1], seed="a")
+
+
+def test_a_verb_cannot_pass_on_options_that_are_not_named():
+    def run(x, **changes):
+        raise AssertionError
+
+    with pytest.raises(InvalidInputError, match="passes must name each option"):
+        capability(passes=run)(lambda self, n, **options: None)

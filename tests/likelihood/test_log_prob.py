@@ -11,7 +11,7 @@ from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
-from interpolants.likelihood import LogProb, log_prob, sample_with_log_prob
+from interpolants.likelihood import LogProb, Scoring, log_prob, sample_with_log_prob
 from interpolants.nets import MLP, UNet
 from interpolants.paths import (
     EncoderDecoder,
@@ -386,3 +386,12 @@ def test_derivatives_of_the_mean_at_the_start_are_numbers():
     fields = LearnedFields(OneSidedLinear(), noise=lambda x, t: x, mean1=torch.zeros(1), margin=0.0)
     found = log_prob(fields, torch.ones(2, 1), Gaussian((1,)), method="rk4", n_steps=4)
     assert bool(found.log_prob.isfinite().all())
+
+
+def test_settings_in_an_object_are_those_by_name_and_others_are_refused():
+    fields, x = exact("one_sided"), DATA.sample(5, generator=generator(0, "settings"))
+    how = Scoring(method="midpoint", n_steps=6)
+    found = log_prob(fields, x, NORMAL, how, n_steps=8).log_prob
+    assert torch.equal(found, log_prob(fields, x, NORMAL, method="midpoint", n_steps=8).log_prob)
+    with pytest.raises(InvalidInputError, match="Did you mean 'n_steps'"):
+        log_prob(fields, x, NORMAL, how, nsteps=8)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from interpolants.dynamics import Sampling
 from interpolants.dynamics import sample as run_dynamics
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
@@ -41,7 +42,7 @@ class Smooth(Method):
 
         return LearnedFields(path, denoised=denoised)
 
-    @capability(like="x1", passes=run_dynamics)
+    @capability(like="x1", passes=Sampling)
     def sample(self, n, *, seed=0, details=False, **options):
         start = torch.randn(n, 1, generator=torch.Generator().manual_seed(seed))
         done = run_dynamics(self._fields(), start, **options)

@@ -77,11 +77,12 @@ def command_options(
     """Options by name, each as annotation and default, and the roles among them."""
     roles = {role.name: role for role in one.roles(method)}
     from interpolants.foundations.kinds import words
-    from interpolants.foundations.said import arguments, sentences
+    from interpolants.foundations.said import arguments, arguments_of, sentences
     from interpolants.framework.capabilities import leading_arguments
 
     said = sentences(type(method))
-    about = arguments(one.passes) | arguments(one.call)
+    shared = arguments_of(one.shares) if one.shares is not None else {}
+    about = arguments(one.passes) | shared | arguments(one.call)
     about |= {
         name: f"{said.get(name, '').partition('. ')[0].rstrip('.')} ({words(kind)})"
         for name, kind in one.settings.items()

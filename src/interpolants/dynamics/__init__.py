@@ -15,7 +15,7 @@ from interpolants.dynamics.noise import (
     TabulatedNoise,
 )
 from interpolants.dynamics.optimised_grid import GridChoice, choose_grid, optimise_grid
-from interpolants.dynamics.sample import Samples, sample
+from interpolants.dynamics.sample import Samples, Sampling, sample
 from interpolants.dynamics.sample_from_point import FollmerNoise, ReferenceNoise, sample_from_point
 from interpolants.dynamics.transitions import transitions
 from interpolants.foundations.cards import carded
@@ -36,6 +36,7 @@ __all__ = [
     "ReferenceNoise",
     "ReverseNoise",
     "Samples",
+    "Sampling",
     "ScheduledNoise",
     "Status",
     "TabulatedNoise",

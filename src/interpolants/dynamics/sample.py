@@ -13,6 +13,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ from interpolants.dynamics.run import Run, TrialRun
 from interpolants.dynamics.samplers import ADAPTIVE, AdaptiveSampler, Arrival, Sampler, SdeSampler
 from interpolants.dynamics.transitions import NOISY, TRANSITIONS
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.checks import changed, one_of, whole
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.types import Condition, check_rows
@@ -73,44 +75,11 @@ class Samples:
         return self.status == int(Status.OK)
 
 
-def sample(
-    fields: Fields,
-    x: Tensor,
-    *,
-    eps: Any = 0.0,
-    reverse: bool = False,
-    method: str | None = None,
-    n_steps: int = 100,
-    time_grid: Any = "auto",
-    seed: int | None = None,
-    cond: Condition = None,
-    return_path: bool = False,
-    finish: str = "step",
-    start: float = 0.0,
-    stop: float = 1.0,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
-    max_steps: int = 10_000,
-    first_index: int = 0,
-    chunk: int | None = None,
-    invariant: bool = True,
-    cap_noise: bool = True,
-    brownian: str = "nested",
-    corrector: Langevin | None = None,
-    constraint: Constraint | None = None,
-    modifiers: Any = (),
-    on_failure: str = "raise",
-    differentiable: bool = False,
-    compiled: int = 0,
-    progress: Callable[[int], None] | None = None,
-) -> Samples:
-    """Carry ``x`` from rho0 to rho1, or back, along the fields of a bridge.
-
-    Sample i sees the same noise and gives the same result whatever the batch, chunk or process it is computed in.
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a run samples; what belongs to the run and not to the way, its seed, condition and place, is no part of it.
 
     Args:
-        fields: Velocity and, for ``eps > 0``, score of the bridge.
-        x: Start points, ``(B, *D)``, floating point: at t = 0, or at t = 1 when ``reverse``.
         eps: Noise level: a number >= 0, a function of t, or a ``NoiseLevel``; 0 is the ODE. In data units squared.
         reverse: Run from t = 1 down to t = 0.
         method: Solver by name. ODE: ``euler, midpoint, heun, rk4, dopri5, tsit5, ddim``, or with
@@ -125,8 +94,6 @@ def sample(
             those of ``optimise_grid``, or ``"auto"``: cosine where the path's latent noise vanishes like a square root
             and matters (SDE, a velocity made from the noise, or a solver with memory), the path's own grid where it has
             one, and for solvers with memory from end to end the spacing that was measured for the path.
-        seed: Seed of the Brownian motion; drawn afresh, and reported, when None.
-        cond: Condition, one row per sample.
         return_path: Keep the states at all times.
         finish: ``"step"`` ends with an ordinary step, ``"mean"`` with one without noise; ``"denoise"`` replaces the
             last one by the mean end point.
@@ -135,8 +102,6 @@ def sample(
         rtol: Relative tolerance per sample of an adaptive solver.
         atol: Absolute tolerance per sample, in data units.
         max_steps: Most steps per sample of an adaptive solver.
-        first_index: Index of the first row in the whole job, so that shards agree with one big call; multiple of 64
-            gives the best speed.
         chunk: Rows sent through the networks at once; chosen for the machine's cache when None.
         invariant: Make sample i independent of its batch to the last bit.
         cap_noise: Let eps vanish at the ends as explained in ``dynamics.noise``.
@@ -157,6 +122,80 @@ def sample(
             and the samples are those of the plain steps up to rounding.
         progress: Called with the number of samples done after each chunk.
 
+    Raises:
+        InvalidInputError: If a name is unknown. What depends on the fields and the states is checked by ``sample``.
+    """
+
+    eps: Any = 0.0
+    reverse: bool = False
+    method: str | None = None
+    n_steps: int = 100
+    time_grid: Any = "auto"
+    return_path: bool = False
+    finish: str = "step"
+    start: float = 0.0
+    stop: float = 1.0
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    max_steps: int = 10_000
+    chunk: int | None = None
+    invariant: bool = True
+    cap_noise: bool = True
+    brownian: str = "nested"
+    corrector: Langevin | None = None
+    constraint: Constraint | None = None
+    modifiers: Any = ()
+    on_failure: str = "raise"
+    differentiable: bool = False
+    compiled: int = 0
+    progress: Callable[[int], None] | None = None
+
+    def __post_init__(self) -> None:
+        one_of("sample", "on_failure", self.on_failure, ("raise", "keep"))
+        one_of("sample", "brownian", self.brownian, ("nested", "universal"))
+        one_of("sample", "finish", self.finish, FINISHES)
+        whole("sample", "compiled", self.compiled)
+
+    @property
+    def last(self) -> float | None:
+        """The end to which the mean end point leads; None where the run ends with a step of the solver."""
+        if self.finish != "denoise":
+            return None
+        return 0.0 if self.reverse else 1.0
+
+
+AS_USUAL = Sampling()
+
+
+def sample(
+    fields: Fields,
+    x: Tensor,
+    how: Sampling = AS_USUAL,
+    *,
+    seed: int | None = None,
+    cond: Condition = None,
+    first_index: int = 0,
+    **changes: Any,
+) -> Samples:
+    """Carry ``x`` from rho0 to rho1, or back, along the fields of a bridge.
+
+    ::
+
+        sample(fields, x, eps=0.5, n_steps=50)
+        sample(fields, x, Sampling(eps=0.5, n_steps=50))        # the same
+
+    Sample i sees the same noise and gives the same result whatever the batch, chunk or process it is computed in.
+
+    Args:
+        fields: Velocity and, for ``eps > 0``, score of the bridge.
+        x: Start points, ``(B, *D)``, floating point: at t = 0, or at t = 1 when ``reverse``.
+        how: The way; see :class:`Sampling`.
+        seed: Seed of the Brownian motion; drawn afresh, and reported, when None.
+        cond: Condition, one row per sample.
+        first_index: Index of the first row in the whole job, so that shards agree with one big call; multiple of 64
+            gives the best speed.
+        changes: Settings of :class:`Sampling` that differ from ``how``.
+
     Returns:
         The samples; see :class:`Samples`.
 
@@ -164,49 +203,49 @@ def sample(
         InvalidInputError: If an argument breaks its rule; NotIdentifiableError if eps > 0 and there is no score.
         DivergedError: If a sample left the finite numbers or missed its tolerance.
     """
-    check_call("sample", x, cond, first_index, chunk, on_failure)
-    one_of("sample", "brownian", brownian, ("nested", "universal"))
-    one_of("sample", "finish", finish, FINISHES)
-    level, members = as_noise(eps), check_modifiers("sample", modifiers, fields)
-    name = choose_method(fields, x, method, noisy=level is not None)
-    _check_adaptive(name, finish, _acting(corrector, constraint, members))
-    if whole("sample", "compiled", compiled):
-        acts = _acting(corrector, constraint, members) or ("a kept path" if return_path else "")
-        _check_compiled(fields, name, acts, noisy=level is not None, invariant=invariant)
-    chunk = _whole_batch(_coupling(corrector, members), x, chunk, invariant)
-    noisy = level is not None
-    span: dict[str, Any] = {"start": start, "stop": stop, "reverse": reverse, "method": name}
-    grid = run_grid(fields, n_steps, time_grid, noisy=noisy, **span)
-    between = AfterStep(fields, grid, corrector, constraint, quiet_end=finish != "step")
+    how = changed("sample", how, changes)
+    check_call("sample", x, cond, first_index, how.chunk, how.on_failure)
+    level, members = as_noise(how.eps), check_modifiers("sample", how.modifiers, fields)
+    noisy, acts = level is not None, _acting(how, members)
+    name = choose_method(fields, x, how.method, noisy=noisy)
+    _check_adaptive(name, how.finish, acts)
+    if how.compiled:
+        _check_compiled(fields, name, acts or ("a kept path" if how.return_path else ""), how, noisy=noisy)
+    chunk = _whole_batch(_coupling(how.corrector, members), x, how)
+    span: dict[str, Any] = {"start": how.start, "stop": how.stop, "reverse": how.reverse, "method": name}
+    grid = run_grid(fields, how.n_steps, how.time_grid, noisy=noisy, **span)
+    quiet = how.finish != "step"
+    between = AfterStep(fields, grid, how.corrector, how.constraint, quiet_end=quiet)
     is_random = noisy or name in NOISY or not between.is_idle
     seed = (secrets.randbits(31) if seed is None else whole("sample", "seed", seed)) if is_random else None
-    course = Course(fields=fields, grid=grid, method=name, finish=finish, seed=seed or 0, brownian=brownian)
+    known: dict[str, Any] = {"finish": how.finish, "seed": seed or 0, "brownian": how.brownian}
+    course = Course(fields=fields, grid=grid, method=name, **known)
     if level is not None:
-        sampler: Sampler = course.sde(level, x, cap=cap_noise)
+        sampler: Sampler = course.sde(level, x, cap=how.cap_noise)
     elif name in ADAPTIVE:
-        sampler = course.adaptive(not isinstance(time_grid, str), rtol, atol, max_steps)
+        given_times = not isinstance(how.time_grid, str)
+        sampler = course.adaptive(given_times, how.rtol, how.atol, how.max_steps)
     else:
-        sampler = _fixed(course, x, _acting(corrector, constraint, members), compiled)
-    last = None if finish != "denoise" else 0.0 if reverse else 1.0
-    known = None if constraint is None else constraint.rows(x)
+        sampler = _fixed(course, x, acts, how.compiled)
+    seen = None if how.constraint is None else how.constraint.rows(x)
     # Not inference mode: its tensors could never be trained on, and a field may differentiate inside.
-    context: AbstractContextManager[Any] = nullcontext() if differentiable else torch.no_grad()
-    idle = AfterStep(fields, grid, None, None, quiet_end=finish != "step")
-    trial = TrialRun(sampler=sampler, last=last, between=idle, like=x, cond=cond)
+    context: AbstractContextManager[Any] = nullcontext() if how.differentiable else torch.no_grad()
+    idle = AfterStep(fields, grid, None, None, quiet_end=quiet)
+    trial = TrialRun(sampler=sampler, last=how.last, between=idle, like=x, cond=cond)
     with context:
         members = tuple(member.tuned(trial) for member in members)
-        run = Run(sampler=sampler, between=between, modifiers=members, last=last, seed=seed or 0)
+        run = Run(sampler=sampler, between=between, modifiers=members, last=how.last, seed=seed or 0)
         chunks = sampler.chunks(
             x,
-            (cond, known),
+            (cond, seen),
             chunk=chunk,
             first_index=first_index,
-            invariant=invariant,
-            cond_of=lambda pair: pair[0],
+            invariant=how.invariant,
+            cond_of=itemgetter(0),
         )
-        done = chunks.map(lambda part: run(part, keep=return_path), progress)
+        done = chunks.map(partial(run, keep=how.return_path), how.progress)
     result = _samples(done, sampler, grid, seed)
-    if on_failure == "raise" and not bool(result.ok.all()):
+    if how.on_failure == "raise" and not bool(result.ok.all()):
         raise _failure(run, result, x, chunks)
     return result
 
@@ -225,9 +264,9 @@ def _fixed(course: Course, x: Tensor, acting: str, compiled: int) -> Sampler:
     return course.multistep()
 
 
-def _acting(corrector: Langevin | None, constraint: Constraint | None, modifiers: Sequence[Modifier]) -> str:
+def _acting(how: Sampling, modifiers: Sequence[Modifier]) -> str:
     """What acts between steps, in words; empty for nothing."""
-    if corrector is not None or constraint is not None:
+    if how.corrector is not None or how.constraint is not None:
         return "correctors and constraints"
     return "modifiers" if modifiers else ""
 
@@ -244,7 +283,7 @@ def _check_adaptive(name: str, finish: str, acting: str) -> None:
         raise invalid("sample", rule, repr(name), "Take fixed steps, e.g. method='heun'.")
 
 
-def _check_compiled(fields: Fields, name: str, acts: str, *, noisy: bool, invariant: bool) -> None:
+def _check_compiled(fields: Fields, name: str, acts: str, how: Sampling, *, noisy: bool) -> None:
     """Refuse compiled steps where something must see single steps, or where they would be other steps."""
     if noisy or name not in available("ode") or name in ADAPTIVE:
         remedy = "E.g. method='midpoint' with eps=0; or compile the network itself, torch.compile(net)."
@@ -260,7 +299,7 @@ def _check_compiled(fields: Fields, name: str, acts: str, *, noisy: bool, invari
         raise invalid(
             "sample", "compiled steps need a velocity learnt as such", ", ".join(fields.known), remedy
         )
-    if invariant:
+    if how.invariant:
         rule = "compiled steps may round a sample differently in another batch"
         raise invalid("sample", rule, "invariant=True", "Pass invariant=False with compiled.")
 
@@ -274,11 +313,11 @@ def _coupling(corrector: Langevin | None, modifiers: Sequence[Modifier]) -> list
     ]
 
 
-def _whole_batch(coupling: Sequence[str], x: Tensor, chunk: int | None, invariant: bool) -> int | None:
+def _whole_batch(coupling: Sequence[str], x: Tensor, how: Sampling) -> int | None:
     """The chunk: all rows at once where samples depend on each other."""
     if not coupling:
-        return chunk
-    if invariant or (chunk is not None and chunk < len(x)):
+        return how.chunk
+    if how.invariant or (how.chunk is not None and how.chunk < len(x)):
         remedy = "Pass invariant=False and no chunk."
         rule = f"{' and '.join(coupling)} makes a sample depend on its batch"
         raise invalid("sample", rule, "a cut batch", remedy)

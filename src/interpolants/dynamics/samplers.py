@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -90,8 +90,7 @@ class Sampler(ABC):
         """The function of state and time that is integrated; here the velocity."""
         if "velocity" in self.fields.known:  # nothing to work out
             return self.fields.velocity_of(cond)
-        flow = self._flow
-        return lambda x, t: flow(x, t, cond)
+        return partial(self._flow, cond=cond)
 
     @cached_property
     def _flow(self) -> Combined:
@@ -284,8 +283,7 @@ class SdeSampler(_Driven):
 
     def field(self, cond: Condition) -> Velocity:
         """The drift, from whichever of score and noise stays finite."""
-        drift = self._drift
-        return lambda x, t: drift(x, t, cond)
+        return partial(self._drift, cond=cond)
 
     @cached_property
     def _drift(self) -> Combined:

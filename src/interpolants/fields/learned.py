@@ -183,27 +183,54 @@ class LearnedFields(Fields):
         return self._plan(quantity) is not None
 
     def evaluate(
-        self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
+        self,
+        x: Tensor,
+        t: Tensor,
+        want: Sequence[str],
+        cond: Condition = None,
+        *,
+        margin: float | None = None,
     ) -> dict[str, Tensor]:
         """The wanted quantities, each network evaluated once.
+
+        Args:
+            x: States ``(B, *D)``.
+            t: Time, 0-d or ``(B,)``.
+            want: Names of the quantities.
+            cond: Condition, one row per state.
+            margin: In place of that of the fields; 0 evaluates the relations at the very times.
 
         Raises:
             NotIdentifiableError: If one does not follow from what was learnt.
         """
-        return self._evaluate(x, t, want, cond, self.margin)
+        margin = self.margin if margin is None else margin
+        steps, needed = self._route(tuple(want))
+        values = self._learnt(x, self._entered(t, margin), needed, cond)
+        if steps:
+            assert self.path is not None
+            at = At(self.path, x, t.clamp(margin, 1 - margin) if margin else t, self._mean1)
+            inside = {name: at.enter(value) for name, value in values.items()}
+            for rule in steps:
+                inside[rule.target] = rule.formula(at, *(inside[need] for need in rule.needs))
+            values |= {name: at.leave(inside[name]) for name in want if name not in values}
+        return values
 
     def velocity_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], Tensor]:
-        """The velocity as a function of state and time; the network itself where it was learnt directly."""
-        source = self._sources.get("velocity")
-        if source is None:
+        """The velocity as a function of state and time; what the network gives where it was learnt as such."""
+        if "velocity" not in self.known:
             return super().velocity_of(cond)
+        source, only = self._sources.get("velocity"), {"velocity"}
+
+        def of_a_head(x: Tensor, t: Tensor) -> Tensor:
+            return self._learnt(x, self._entered(t, self.margin), only, cond)["velocity"]
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
+            assert source is not None
             value = source(x, self._entered(t, self.margin), cond)
             _check_shape("velocity", value, x)
             return value
 
-        return velocity
+        return of_a_head if source is None else velocity
 
     def log_density_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], Tensor] | None:
         """The function given as ``log_density``."""
@@ -217,7 +244,7 @@ class LearnedFields(Fields):
         def sum_at(x: Tensor, t: Tensor, cond: Condition) -> Tensor:
             found = table.get((known_number(t), known_place(t)))
             if found is None:
-                return self.combine(x, t, [*zip(names, weights(t), strict=True)], cond)
+                return self.weigh(self.evaluate(x, t, names, cond), [*zip(names, weights(t), strict=True)])
             own, terms = found
             learnt = self._learnt(x, self._entered(t, self.margin), {name for name, _ in terms}, cond)
             parts = [(learnt[name], weight) for name, weight in terms]
@@ -249,21 +276,7 @@ class LearnedFields(Fields):
         return found
 
     def _exact(self, x: Tensor, t: Tensor, quantity: str, cond: Condition) -> Tensor:
-        return self._evaluate(x, t, (quantity,), cond, 0.0)[quantity]
-
-    def _evaluate(
-        self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition, margin: float
-    ) -> dict[str, Tensor]:
-        steps, needed = self._route(tuple(want))
-        values = self._learnt(x, self._entered(t, margin), needed, cond)
-        if steps:
-            assert self.path is not None
-            at = At(self.path, x, t.clamp(margin, 1 - margin) if margin else t, self._mean1)
-            inside = {name: at.enter(value) for name, value in values.items()}
-            for rule in steps:
-                inside[rule.target] = rule.formula(at, *(inside[need] for need in rule.needs))
-            values |= {name: at.leave(inside[name]) for name in want if name not in values}
-        return values
+        return self.evaluate(x, t, (quantity,), cond, margin=0.0)[quantity]
 
     def _entered(self, t: Tensor, margin: float) -> Tensor:
         """Times of network evaluations: a steep path's fields at the ends are the limits of those just inside."""

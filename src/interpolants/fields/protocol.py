@@ -18,7 +18,7 @@ The drift of an SDE is another thing: ``b + eps s`` forwards, ``b - eps s`` back
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol, SupportsFloat, runtime_checkable
 
 import numpy as np
@@ -33,7 +33,15 @@ from interpolants.paths.path import Path
 
 _ZERO = torch.zeros(())
 Weights = Callable[[Tensor], Sequence[Tensor | float]]
-Combined = Callable[[Tensor, Tensor, Condition], Tensor]
+
+
+class Combined(Protocol):
+    """A weighted sum of fields as a function of state, time and condition."""
+
+    def __call__(self, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
+        """The sum, ``(B, *D)``."""
+        ...
+
 
 QUANTITIES = ("velocity", "mean_rate", "score", "noise", "endpoint0", "denoised")
 
@@ -127,13 +135,15 @@ class Fields(ABC):
 
         On a path with a basis a weight may be one number per coordinate.
         """
-        values = self.evaluate(x, t, [name for name, _ in terms], cond)
+        return self.weigh(self.evaluate(x, t, [name for name, _ in terms], cond), terms)
+
+    def weigh(self, values: Mapping[str, Tensor], terms: Sequence[tuple[str, Tensor | float]]) -> Tensor:
+        """The sum of :meth:`combine` from its quantities."""
         basis = None if self.path is None else self.path.basis
         if basis is None:
             return weighted_sum([(values[name], weight) for name, weight in terms])
-        return basis.inverse(
-            weighted_sum([(basis.forward(values[name]), weight) for name, weight in terms])
-        ).to(x.dtype)
+        total = weighted_sum([(basis.forward(values[name]), weight) for name, weight in terms])
+        return basis.inverse(total).to(values[terms[0][0]].dtype)
 
     def combined(self, names: Sequence[str], weights: Weights, times: Sequence[Tensor] = ()) -> Combined:
         """:meth:`combine` with weights that are functions of time, made once for the samplers' inner loop.
@@ -147,7 +157,11 @@ class Fields(ABC):
         Returns:
             ``(x, t, cond) -> sum_k w_k(t) q_k(x, t)``.
         """
-        return lambda x, t, cond: self.combine(x, t, [*zip(names, weights(t), strict=True)], cond)
+
+        def sum_at(x: Tensor, t: Tensor, cond: Condition) -> Tensor:
+            return self.combine(x, t, [*zip(names, weights(t), strict=True)], cond)
+
+        return sum_at
 
     def velocity_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], Tensor]:
         """The velocity as a function of state and time alone, for the solvers' inner loop."""

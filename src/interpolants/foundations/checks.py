@@ -1,14 +1,15 @@
 """Checks of arguments that many methods share: each returns the value, or raises with who, rule, value and remedy."""
 
 import math
-from collections.abc import Iterable
-from typing import SupportsFloat, TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any, SupportsFloat, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from interpolants.foundations.errors import invalid, suggestion
+from interpolants.foundations.errors import invalid, nearest, suggestion
 
 T = TypeVar("T")
 
@@ -127,6 +128,21 @@ def one_of(who: str, name: str, value: T, options: Iterable[T], remedy: str = ""
 def is_among(value: object, options: Iterable[object]) -> bool:
     """Whether a value is one of some plain ones; arrays and tensors, which compare by entry, never are."""
     return not isinstance(value, np.ndarray | Tensor) and value in tuple(options)
+
+
+def changed(who: str, settings: T, changes: Mapping[str, Any]) -> T:
+    """A dataclass of settings with some that differ.
+
+    Raises:
+        InvalidInputError: If there is no setting of such a name; the nearest is named.
+    """
+    if not changes:
+        return settings
+    known = [field.name for field in fields(settings) if field.init]  # type: ignore[arg-type]
+    for name in changes:
+        if name not in known:
+            raise invalid(who, "the argument must be known", repr(name), nearest(name, known))
+    return replace(settings, **changes)  # type: ignore[type-var]
 
 
 def finite(who: str, name: str, x: Tensor, remedy: str = "") -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -9,8 +10,8 @@ from torch import Tensor, nn
 
 from interpolants.foundations.invariance import (
     fewest_rows,
+    found_of,
     most_rows,
-    remembered,
     rows_are_independent,
     weights_of,
     whole_rows,
@@ -81,51 +82,31 @@ class Chunks:
         few = slice(0, _FEW)
         states, given, networks = x[few], take_rows(cond, few), list(networks)
         self._weights = weights_of(networks)
+        known = found_of(owner)
         shapes = tuple(part.shape for part in parts_of(given))
-        sizes = remembered(
-            owner,
-            ("sizes", states.shape, states.dtype, str(states.device), shapes, how, self._weights),
-            lambda: layer_sizes(networks, lambda: call(states, given), states),
-        )
+        place = ("sizes", states.shape, states.dtype, str(states.device), shapes, how, self._weights)
+        if place not in known:
+            known[place] = layer_sizes(networks, partial(call, states, given), states)
+        sizes: set[int] = known[place]
         rows = chunk if chunk is not None else chunk_rows(x, max(sizes))
         self.chunk = x.shape[0] if rows is None else rows
         self.pad, self.aligned = 0, False
-        if invariant:
-            self._make_invariant(owner, call, rows, sizes, networks, fixed=chunk == BLOCK)
+        if not invariant:
+            return
 
-    def _make_invariant(
-        self,
-        owner: object,
-        call: Callable[[Tensor, Condition], Tensor],
-        rows: int | None,
-        sizes: set[int],
-        networks: list[nn.Module],
-        *,
-        fixed: bool,
-    ) -> None:
         def probe(states: Tensor) -> Tensor:
-            return call(
-                states,
-                take_rows(self.cond, torch.zeros(states.shape[0], dtype=torch.long, device=states.device)),
-            )
+            first = torch.zeros(states.shape[0], dtype=torch.long, device=states.device)
+            return call(states, take_rows(cond, first))
 
-        self.pad, most = fewest_rows(self.x, sizes), most_rows(self.x, max(sizes))
+        self.pad, most = fewest_rows(x, sizes), most_rows(x, max(sizes))
         if rows is not None:  # rows of 1 to 64 are padded, more come in multiples of 64
             rows = max(BLOCK, rows // BLOCK * BLOCK)
         if most is not None:
             rows = most if rows is None else min(rows, most)
         # The verdict must not depend on this call's batch: it is asked for the size that any call may use.
         largest = min(rows, 2 * _PROBE_ROWS) if rows is not None else _PROBE_ROWS
-        if not fixed and rows_are_independent(
-            owner,
-            probe,
-            self.x,
-            largest,
-            fewest=self.pad,
-            networks=networks,
-            how=self.how,
-            weights=self._weights,
-        ):
+        asked: dict[str, Any] = {"networks": networks, "how": how, "weights": self._weights}
+        if chunk != BLOCK and rows_are_independent(owner, probe, x, largest, fewest=self.pad, **asked):
             self.chunk = self.chunk if rows is None else min(self.chunk, rows)
         else:
             self.chunk, self.pad, self.aligned = BLOCK, BLOCK, True

@@ -12,7 +12,7 @@ then it holds by construction.
 
 import weakref
 from collections.abc import Callable, Collection, Hashable, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,6 @@ VECTOR = 32  # entries that vector code takes at once: two registers of 64 bytes
 GRAIN = 32_768  # entries up to which PyTorch leaves a tensor to one thread (at::internal::GRAIN_SIZE)
 _MOST_KNOWN = 128  # verdicts per model
 _known: "weakref.WeakKeyDictionary[Any, dict[Hashable, Any]]" = weakref.WeakKeyDictionary()
-Found = TypeVar("Found")
 
 
 def weights_of(networks: Iterable[nn.Module]) -> int:
@@ -33,18 +32,15 @@ def weights_of(networks: Iterable[nn.Module]) -> int:
     return hash(tuple((p.data_ptr(), p._version) for net in networks for p in net.parameters()))
 
 
-def remembered(owner: object, place: Hashable, find: Callable[[], Found]) -> Found:
-    """What was found out about ``owner`` under the circumstances ``place``, or is now."""
+def found_of(owner: object) -> dict[Hashable, Any]:
+    """What was found out about ``owner``, by circumstances: callers look there, and add what they find."""
     try:
         known = _known.setdefault(owner, {})
     except TypeError:  # an owner that cannot be hashed, or referred to, is asked each time
-        return find()
-    if place not in known:
-        if len(known) >= _MOST_KNOWN:
-            known.clear()
-        known[place] = find()
-    found: Found = known[place]
-    return found
+        return {}
+    if len(known) >= _MOST_KNOWN:
+        known.clear()
+    return known
 
 
 def fewest_rows(x: Tensor, sizes: Collection[int]) -> int:
@@ -93,7 +89,11 @@ def rows_are_independent(
     networks = list(networks)
     weights = weights_of(networks) if weights is None else weights
     place = (tuple(x.shape[1:]), x.dtype, str(x.device), torch.get_num_threads(), chunk, fewest, how, weights)
-    return remembered(owner, place, lambda: _probe(call, x, chunk, fewest, networks))
+    known = found_of(owner)
+    if place not in known:
+        known[place] = _probe(call, x, chunk, fewest, networks)
+    found: bool = known[place]
+    return found
 
 
 def _probe(

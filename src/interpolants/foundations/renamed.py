@@ -40,6 +40,7 @@ RENAMED = QUANTITIES | {
     "BaseLaw": "BaseDistribution",
     "TokenLaw": "TokenDistribution",
     "truncated_gumbel_law": "truncated_gumbel_distribution",
+    "bridge_fit": "methods.bridge.fitting",  # a module; the class is in settings and fitted
 }
 RENAMED |= {f"{old}Warning": f"foundations.{new}" for new, olds in _WARNINGS.items() for old in olds.split()}
 

@@ -78,6 +78,14 @@ def _listed(section: str) -> dict[str, str]:
     return found
 
 
+def arguments_of(kind: type) -> dict[str, str]:
+    """What a class and its bases say of each setting: under the field, or in ``Args:`` or ``Attributes:``."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        found |= arguments(base, "Attributes") | arguments(base)
+    return found | sentences(kind)
+
+
 def told_settings(kind: type) -> dict[str, str]:
     """Setting -> its kind in words and its sentence, of those that have a sentence."""
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init}

@@ -124,7 +124,9 @@ class Capability:
         like: Argument or role in whose container the answer goes out; or a name whose columns the method knows.
         blocks: Cut rows into blocks of 64, the last one padded, so that what a row gets does not depend on how many
             come with it.
-        passes: Function that its further options (``**options``) are for.
+        shares: Dataclass of arguments that it has in common with other verbs. They are its own, and are handed to the
+            function among its ``**options``.
+        passes: Class of settings that the other ``**options`` are for, or a function that names each of them.
         takes: Settings of answers that it takes as arguments; None for all of them where it has ``**settings``, and
             for none elsewhere.
         settings: Their kinds by name, in a class that has them.
@@ -134,9 +136,19 @@ class Capability:
     reads: Mapping[str, str | Role] = field(default_factory=dict)
     like: str = ""
     blocks: bool = False
+    shares: type | None = None
     passes: Callable[..., Any] | None = None
     takes: tuple[str, ...] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.passes is None:
+            return
+        for name, parameter in inspect.signature(self.passes).parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:  # options that it hides would vanish without a word
+                remedy = "Pass the class of its settings, e.g. dynamics.Sampling."
+                rule = "passes must name each option"
+                raise invalid("capability", rule, f"{self.passes.__name__}(**{name})", remedy)
 
     @property
     def verb(self) -> str:
@@ -145,10 +157,11 @@ class Capability:
 
     @functools.cached_property
     def parameters(self) -> dict[str, inspect.Parameter]:
-        """All arguments of the function but ``self``."""
-        parameters = dict(inspect.signature(self.call, eval_str=False).parameters)
-        parameters.pop("self")
-        return parameters
+        """All arguments of the function but ``self``, those that it shares included."""
+        _, *own = inspect.signature(self.call, eval_str=False).parameters.values()
+        shared = [] if self.shares is None else [*inspect.signature(self.shares).parameters.values()]
+        places = [p for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
+        return {p.name: p for p in (*places, *shared, *(p for p in own if p not in places))}
 
     @functools.cached_property
     def options(self) -> dict[str, inspect.Parameter]:
@@ -240,25 +253,39 @@ def capability(
     reads: Mapping[str, str | Role] | None = None,
     like: str = "",
     blocks: bool = False,
+    shares: type | None = None,
     passes: Callable[..., Any] | None = None,
     takes: tuple[str, ...] | None = None,
 ) -> Callable[[Function], Function]:
     """Make a function of a method a capability; see :class:`Capability`."""
 
     def declare(call: Function) -> Function:
-        return _asked(Capability(call, reads or {}, like, blocks, passes, takes))  # type: ignore[return-value]
+        return _asked(Capability(call, reads or {}, like, blocks, shares, passes, takes))  # type: ignore[return-value]
 
     return declare
 
 
 def _asked(one: Capability) -> Callable[..., Any]:
     """The function that users call."""
+    call = one.call
 
-    @functools.wraps(one.call)
+    # The answer is worked out in this frame: a user's network that raises shows few of ours above its own.
+    @functools.wraps(call)
     def ask(self: Any, *args: Any, **given: Any) -> Any:
         with asking(f"{type(self).__name__}.{one.verb}"):
-            return _ask(one, self, args, given)
+            request = _read(one, self, args, given)
+            method, data, options = request.method, request.data, request.options
+            with untold(), torch.set_grad_enabled(request.attached), working_on(method.place):
+                answer = (
+                    _in_blocks(one, method, data, options)
+                    if one.blocks and not options.get("joint")
+                    else call(method, **data, **options)
+                )
+            return request.answered(answer)
 
+    if one.shares is not None:
+        ask.__signature__ = one.signature  # type: ignore[attr-defined]
+        ask.__doc__ = _with_shared(call.__doc__, one.shares)
     ask.capability = one  # type: ignore[attr-defined]
     return ask
 
@@ -282,6 +309,18 @@ def take_settings(kind: type, settings: Mapping[str, Any]) -> None:
     _capabilities.cache_clear()
 
 
+def _with_shared(doc: str | None, shares: type) -> str | None:
+    """The docstring of a verb, with what the class of its shared arguments says of each, before its ``options``."""
+    if doc is None:  # python -OO
+        return None
+    docs = [inspect.cleandoc(kind.__doc__ or "") for kind in reversed(inspect.getmro(shares))]
+    said = "".join(
+        "\n" + told.partition("\nArgs:\n")[2].partition("\n\n")[0] for told in docs if "\nArgs:\n" in told
+    )
+    place = "\n    options: "
+    return inspect.cleandoc(doc).replace(place, f"{said}{place}", 1)
+
+
 def capabilities_of(kind: type) -> Mapping[str, Capability]:
     """All capabilities of a class, by verb."""
     found: Mapping[str, Capability] = _capabilities(kind)
@@ -297,7 +336,39 @@ def _capabilities(kind: Any) -> dict[str, Capability]:
 # --- asking --------------------------------------------------------------------------------------------------
 
 
-def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
+@dataclass(frozen=True)
+class _Request:
+    """What a capability is asked, read and checked.
+
+    Attributes:
+        one: The capability.
+        method: The method that is asked.
+        data: Canonical values of the roles, by argument.
+        options: The other arguments.
+        came: How the values of the roles came.
+        given: Their memory.
+    """
+
+    one: Capability
+    method: Any
+    data: dict[str, Any]
+    options: dict[str, Any]
+    came: Mapping[str, Given]
+    given: Memory
+
+    @property
+    def attached(self) -> bool:
+        """Whether gradients are to flow through the answer."""
+        return bool(self.options.get("differentiable")) and torch.is_grad_enabled()
+
+    def answered(self, answer: Any) -> Any:
+        """The answer in kind, without memory of what was given or learnt."""
+        answer = _own(answer, self.given, self.method)
+        _tell_columns(answer, self.method, self.came)
+        return in_kind(answer, _answered_like(self.one, self.method, self.came))
+
+
+def _read(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, Any]) -> _Request:
     who = f"{type(method).__name__}.{one.verb}"
     _check_able(one, method, who)
     method, given = _with_settings(one, method, given)
@@ -318,15 +389,7 @@ def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, A
     _check_joint(arguments, data, who)
     _tell_far(one, method, roles, data, arguments, who)
     data = on_device(data, method.place)
-    with untold(), torch.set_grad_enabled(attached and torch.is_grad_enabled()), working_on(method.place):
-        answer = (
-            _in_blocks(one, method, data, arguments)
-            if one.blocks and not arguments.get("joint")
-            else one.call(method, **data, **arguments)
-        )
-    answer = _own(answer, memory_of(roles, data), method)
-    _tell_columns(answer, method, came)
-    return in_kind(answer, _answered_like(one, method, came))
+    return _Request(one, method, data, arguments, came, memory_of(roles, data))
 
 
 def _own(answer: Any, given: Memory, method: Any) -> Any:

@@ -15,7 +15,7 @@ from interpolants.likelihood.kl_bound import (
     optimal_schedule,
     squared_errors,
 )
-from interpolants.likelihood.log_prob import log_prob, sample_with_log_prob
+from interpolants.likelihood.log_prob import Scoring, log_prob, sample_with_log_prob
 from interpolants.likelihood.noise_level import Comparison, compare_log_prob
 from interpolants.likelihood.result import LogProb, SdeLogProb
 
@@ -28,6 +28,7 @@ __all__ = [
     "CrossEntropy",
     "KlBound",
     "LogProb",
+    "Scoring",
     "SdeLogProb",
     "SquaredErrors",
     "bits_per_dim",

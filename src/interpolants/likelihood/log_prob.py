@@ -9,6 +9,7 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.4; C
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from interpolants.dynamics.sample import check_call
 from interpolants.dynamics.samplers import ADAPTIVE, OdeSampler, arrival_status, find_method
 from interpolants.dynamics.transitions import TRANSITIONS
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.checks import changed, one_of, whole
 from interpolants.foundations.derivatives import MODES, exact_divergence, probed_divergence
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, BlockNoise
@@ -43,47 +44,17 @@ DIVERGENCES = ("exact", "hutchinson")
 Rate = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor | None]]
 
 
-def log_prob(
-    fields: Fields,
-    x: Tensor,
-    base: Density,
-    *,
-    eps: Any = 0.0,
-    end: int = 1,
-    noise_level: float = 0.0,
-    cond: Condition = None,
-    divergence: str = "exact",
-    probes: int = 1,
-    mode: str = "auto",
-    paths: int = 32,
-    proposal: str = "reverse",
-    method: str | None = None,
-    n_steps: int = 100,
-    time_grid: Any = "auto",
-    cap_noise: bool = True,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
-    max_steps: int = 10_000,
-    seed: int = 0,
-    first_index: int = 0,
-    chunk: int | None = None,
-    invariant: bool = True,
-    on_failure: str = "raise",
-    differentiable: bool = False,
-) -> LogProb:
-    """Log density of the model at ``x``.
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """How a density is worked out; the condition, the place and the seed of a call are no part of it.
 
     Args:
-        fields: Velocity of the bridge.
-        x: Points ``(B, *D)`` at the end ``end``.
-        base: The distribution at the other end, with ``log_prob``.
         eps: Noise level of the model, as in ``dynamics.sample``; 0 is the flow. ``paths``, ``proposal`` and
             ``cap_noise`` matter for eps > 0 alone; ``rtol``, ``atol`` and ``max_steps`` for adaptive solvers.
         end: 1 scores data under the model of rho1 (``base`` is rho0); 0 the other way round.
         noise_level: Score ``x`` as data with noise of this standard deviation (scale, if the base is Student-t), in
             data units: the flow is entered at the time when a one-sided path shows just that. Data near a thin set have
             no other sensible density.
-        cond: Condition, one row per sample.
         divergence: ``"exact"``, or ``"hutchinson"`` for random probes: unbiased for the flow and for the lower bound of
             an SDE, whose ``log_prob`` they raise by half the variance they bring. For an SDE also ``"none"``: no
             derivative of the field, the density of its Euler-Maruyama chain; the choice for many dimensions.
@@ -104,12 +75,69 @@ def log_prob(
         rtol: Relative tolerance per sample of an adaptive solver.
         atol: Absolute tolerance per sample, in data units and nats.
         max_steps: Most steps per sample of an adaptive solver.
-        seed: Seed of the probes and of the paths' noise.
-        first_index: Index of the first row in the whole job.
         chunk: Rows at once; chosen for the machine's cache when None.
         invariant: Make sample i independent of its batch (up to the rounding of derivatives).
         on_failure: ``"raise"`` or ``"keep"``.
         differentiable: Keep the graph, for training by likelihood; fixed-step solvers only.
+
+    Raises:
+        InvalidInputError: If a name is unknown. What depends on the fields and the states is checked by ``log_prob``.
+    """
+
+    eps: Any = 0.0
+    end: int = 1
+    noise_level: float = 0.0
+    divergence: str = "exact"
+    probes: int = 1
+    mode: str = "auto"
+    paths: int = 32
+    proposal: str = "reverse"
+    method: str | None = None
+    n_steps: int = 100
+    time_grid: Any = "auto"
+    cap_noise: bool = True
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    max_steps: int = 10_000
+    chunk: int | None = None
+    invariant: bool = True
+    on_failure: str = "raise"
+    differentiable: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("log_prob", "end", self.end, (0, 1))
+        one_of("log_prob", "on_failure", self.on_failure, ("raise", "keep"))
+
+    def of_paths(self, seed: int) -> PathSettings:
+        """What the weighted paths of an SDE take of it."""
+        return PathSettings(self.paths, self.proposal, self.divergence, self.probes, self.mode, seed)
+
+
+AS_USUAL = Scoring()
+
+
+def log_prob(
+    fields: Fields,
+    x: Tensor,
+    base: Density,
+    how: Scoring = AS_USUAL,
+    *,
+    cond: Condition = None,
+    seed: int = 0,
+    first_index: int = 0,
+    **changes: Any,
+) -> LogProb:
+    """Log density of the model at ``x``.
+
+    Args:
+        fields: Velocity of the bridge.
+        x: Points ``(B, *D)`` at the end ``end``.
+        base: The distribution at the other end, with ``log_prob``.
+        how: The way; see :class:`Scoring`.
+        cond: Condition, one row per sample.
+        seed: Seed of the probes and of the paths' noise.
+        first_index: Index of the first row in the whole job.
+        changes: Settings of :class:`Scoring` that differ from ``how``.
 
     Returns:
         The log densities; for eps > 0 an :class:`SdeLogProb`, with Jensen's lower bound, an interval and the effective
@@ -119,63 +147,45 @@ def log_prob(
         InvalidInputError: If an argument breaks its rule, or ``base`` has no density.
         DivergedError: If a sample left the finite numbers or missed its tolerance.
     """
-    one_of("log_prob", "end", end, (0, 1))
-    check_call("log_prob", x, cond, first_index, chunk, on_failure)
+    how = changed("log_prob", how, changes)
+    check_call("log_prob", x, cond, first_index, how.chunk, how.on_failure)
     check_base(base, "log_prob")
-    if noise_level and end == 0:
+    if how.noise_level and how.end == 0:
         raise invalid("log_prob", "noise_level belongs to the data, end=1", "end=0", "Leave it at 0.")
-    if noise_level and not isinstance(time_grid, str):
+    if how.noise_level and not isinstance(how.time_grid, str):
         rule = "noise_level says where the flow begins, and so do times of your own"
-        raise invalid("log_prob", rule, noise_level, "Name a spacing, e.g. time_grid='uniform'.")
-    stop = stop_at(fields.path, noise_level)
-    noise = as_noise(eps)
-    if noise is not None and noise_level:
-        raise invalid("log_prob", "noise_level needs the flow, eps=0", eps, "Leave one of the two at 0.")
+        raise invalid("log_prob", rule, how.noise_level, "Name a spacing, e.g. time_grid='uniform'.")
+    stop = stop_at(fields.path, how.noise_level)
+    noise = as_noise(how.eps)
+    if noise is not None and how.noise_level:
+        raise invalid("log_prob", "noise_level needs the flow, eps=0", how.eps, "Leave one of the two at 0.")
     if noise is not None:
-        if differentiable:
-            raise invalid(
-                "log_prob", "differentiable needs eps=0", eps, "Train by the quadratic losses instead."
-            )
-        settings = PathSettings(paths, proposal, divergence, probes, mode, whole("log_prob", "seed", seed))
+        if how.differentiable:
+            remedy = "Train by the quadratic losses instead."
+            raise invalid("log_prob", "differentiable needs eps=0", how.eps, remedy)
         return path_log_prob(
             fields,
             x,
             base,
-            settings,
+            how.of_paths(whole("log_prob", "seed", seed)),
             eps=noise,
-            end=end,
+            end=how.end,
             cond=cond,
-            method=method,
-            n_steps=n_steps,
-            time_grid=time_grid,
+            method=how.method,
+            n_steps=how.n_steps,
+            time_grid=how.time_grid,
             first_index=first_index,
-            chunk=chunk,
-            invariant=invariant,
-            cap_noise=cap_noise,
-            on_failure=on_failure,
+            chunk=how.chunk,
+            invariant=how.invariant,
+            cap_noise=how.cap_noise,
+            on_failure=how.on_failure,
         )
-    method = flow_solver(method)
-    travel = _Travel(
-        _near_the_ends(fields, x, method, rtol),
-        stop.beta * x,
-        end == 1,
-        divergence,
-        probes,
-        mode,
-        method,
-        n_steps,
-        time_grid,
-        differentiable,
-        stop.t,
-    )
-    travel.limits = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
-    arrived, volume, error, nfe, status = travel.go(
-        cond, chunk, first_index, invariant, whole("log_prob", "seed", seed)
-    )
-    check_arrival("log_prob", status, on_failure, method)
+    travel = _Travel(fields, stop.beta * x, how, reverse=how.end == 1, stop=stop.t)
+    arrived, volume, error, nfe, status = travel.go(cond, first_index, whole("log_prob", "seed", seed))
+    check_arrival("log_prob", status, how.on_failure, travel.method)
     volume = volume + x[0].numel() * math.log(stop.beta)
     value = evaluate_base(base, arrived) + volume
-    return LogProb(value, error, arrived, nfe, status, noise_level=noise_level)
+    return LogProb(value, error, arrived, nfe, status, noise_level=how.noise_level)
 
 
 def sample_with_log_prob(
@@ -209,10 +219,22 @@ def sample_with_log_prob(
     who = "sample_with_log_prob"
     check_call(who, x0, cond, first_index, chunk, on_failure)
     check_base(base, who)
-    near = _near_the_ends(fields, x0, method, rtol)
-    travel = _Travel(near, x0, False, divergence, probes, mode, method, n_steps, time_grid, differentiable)
-    travel.limits = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
-    arrived, volume, error, nfe, status = travel.go(cond, chunk, first_index, True, whole(who, "seed", seed))
+    how = Scoring(
+        divergence=divergence,
+        probes=probes,
+        mode=mode,
+        method=method,
+        n_steps=n_steps,
+        time_grid=time_grid,
+        rtol=rtol,
+        atol=atol,
+        max_steps=max_steps,
+        chunk=chunk,
+        on_failure=on_failure,
+        differentiable=differentiable,
+    )
+    travel = _Travel(fields, x0, how, reverse=False)
+    arrived, volume, error, nfe, status = travel.go(cond, first_index, whole(who, "seed", seed))
     check_arrival(who, status, on_failure, method)
     return LogProb(evaluate_base(base, x0) - volume, error, arrived, nfe, status)
 
@@ -248,51 +270,35 @@ class _Travelled(NamedTuple):
 class _Travel:
     """The flow from one end to the other with its volume change ``int div b dt`` in the direction of travel."""
 
-    def __init__(
-        self,
-        fields: Fields,
-        x: Tensor,
-        reverse: bool,
-        divergence: str,
-        probes: int,
-        mode: str,
-        method: str,
-        n_steps: int,
-        time_grid: Any,
-        differentiable: bool,
-        stop: float = 1.0,
-    ) -> None:
-        one_of("log_prob", "divergence", divergence, DIVERGENCES)
-        whole("log_prob", "probes", probes, at_least=1)
-        one_of("log_prob", "mode", mode, MODES)
-        self.fields, self.x = fields, x
-        self.probes = probes if divergence == "hutchinson" else 0
-        self.mode, self.differentiable = mode, differentiable
-        name = choose_method(fields, x, flow_solver(method), noisy=False)
-        self.grid = run_grid(fields, n_steps, time_grid, stop=stop, reverse=reverse, noisy=False)
+    def __init__(self, fields: Fields, x: Tensor, how: Scoring, *, reverse: bool, stop: float = 1.0) -> None:
+        self.how, self.method = how, flow_solver(how.method)
+        self.fields, self.x = _near_the_ends(fields, x, self.method, how.rtol), x
+        one_of("log_prob", "divergence", how.divergence, DIVERGENCES)
+        whole("log_prob", "probes", how.probes, at_least=1)
+        one_of("log_prob", "mode", how.mode, MODES)
+        self.probes = how.probes if how.divergence == "hutchinson" else 0
+        name = choose_method(self.fields, x, self.method, noisy=False)
+        known: dict[str, Any] = {"stop": stop, "reverse": reverse, "noisy": False}
+        self.grid = run_grid(self.fields, how.n_steps, how.time_grid, **known)
         self.adaptive = name in ADAPTIVE
         ticks = [] if self.adaptive else SolverTicks(name, self.grid, x)
-        self.sampler = OdeSampler(fields=fields, grid=self.grid, method=name, ticks=ticks)
+        self.sampler = OdeSampler(fields=self.fields, grid=self.grid, method=name, ticks=ticks)
         solver = get_solver(name)
         assert isinstance(solver, RungeKutta)
-        if differentiable and self.adaptive:
-            raise invalid(
-                "log_prob", "differentiable needs a fixed-step method", method, "E.g. method='midpoint'."
-            )
+        if how.differentiable and self.adaptive:
+            rule = "differentiable needs a fixed-step method"
+            raise invalid("log_prob", rule, self.method, "E.g. method='midpoint'.")
         self.solver = solver
-        self.limits: dict[str, Any] = {}
 
-    def go(
-        self, cond: Condition, chunk: int | None, first_index: int, invariant: bool, seed: int
-    ) -> "_Travelled":
+    def go(self, cond: Condition, first_index: int, seed: int) -> "_Travelled":
         """The arrival of all points."""
-        with torch.set_grad_enabled(self.differentiable):
+        with torch.set_grad_enabled(self.how.differentiable):
             chunks = self.sampler.chunks(
                 self.x,
                 cond,
-                chunk=chunk,
+                chunk=self.how.chunk,
                 first_index=first_index,
-                invariant=invariant,
+                invariant=self.how.invariant,
                 own_times=self.adaptive,
             )
             return chunks.map(lambda part: self._chunk(part.x, part.cond, part.first, seed))
@@ -324,10 +330,19 @@ class _Travel:
                 lanes[:] = [row]
 
             start, stop = float(self.grid[0]), float(self.grid[-1])
-            limits = {"pad": min(len(x), BLOCK)} | self.limits
             runs.append(
                 integrate_adaptive(
-                    rate, x, start, stop, self.solver, quadrature=True, on_lanes=note, **limits
+                    rate,
+                    x,
+                    start,
+                    stop,
+                    self.solver,
+                    rtol=self.how.rtol,
+                    atol=self.how.atol,
+                    max_steps=self.how.max_steps,
+                    pad=min(len(x), BLOCK),
+                    quadrature=True,
+                    on_lanes=note,
                 )
             )
         volumes = torch.stack([run.q for run in runs if run.q is not None], 1)
@@ -338,7 +353,7 @@ class _Travel:
 
     def _rate(self, cond: Condition, signs: list[Tensor]) -> Rate:
         velocity = self.sampler.field(cond)
-        closed = self.fields.divergence_of(cond) if self.mode == "auto" and not signs else None
+        closed = self.fields.divergence_of(cond) if self.how.mode == "auto" and not signs else None
 
         def rate(x: Tensor, t: Tensor, want: bool) -> tuple[Tensor, Tensor | None]:
             if not want:
@@ -347,7 +362,7 @@ class _Travel:
                 return probed_divergence(lambda y: velocity(y, t), x, signs)
             if closed is not None:
                 return closed(x, t)
-            return exact_divergence(lambda y: velocity(y, t), x, mode=self.mode)
+            return exact_divergence(lambda y: velocity(y, t), x, mode=self.how.mode)
 
         return rate
 

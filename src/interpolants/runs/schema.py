@@ -17,7 +17,7 @@ from interpolants.foundations.card_file import Card
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import MissingExtraError
 from interpolants.foundations.kinds import checker
-from interpolants.foundations.said import arguments, sentences
+from interpolants.foundations.said import arguments_of
 from interpolants.framework.claims import Claim
 from interpolants.framework.task import Split
 from interpolants.runs.recipe import BUDGETS, Recipe, TaskTables
@@ -119,14 +119,6 @@ def _setting(parameter: inspect.Parameter, sentence: str) -> dict[str, Any]:
     if parameter.default is not parameter.empty and _is_json(parameter.default):
         found["default"] = parameter.default
     return found
-
-
-def arguments_of(kind: type) -> dict[str, str]:
-    """What a class and its bases say of each setting: under the field, or in ``Args:`` or ``Attributes:``."""
-    found: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        found |= arguments(base, "Attributes") | arguments(base)
-    return found | sentences(kind)
 
 
 def _is_json(value: Any) -> bool:

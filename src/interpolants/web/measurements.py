@@ -13,7 +13,7 @@ from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.randomness import generator
 from interpolants.likelihood.held_out_errors import held_out_errors
 from interpolants.methods.bridge.bridge import Bridge
-from interpolants.methods.bridge.held_out import Examples, as_coupled
+from interpolants.methods.bridge.examples import Examples, as_coupled
 from interpolants.web.runs import Shown, shown_at
 from interpolants.web.work import Answer, Work, watched
 

@@ -18,7 +18,7 @@ from interpolants.framework.stage_logs import StageLog, stage_logs
 from interpolants.framework.stages import IDENTITY
 from interpolants.framework.stored import is_tree, method_id
 from interpolants.methods.bridge.bridge import Bridge
-from interpolants.methods.bridge.held_out import Examples
+from interpolants.methods.bridge.examples import Examples
 from interpolants.methods.questions.plane import Plane, fit_plane
 from interpolants.reports.draw import draw
 from interpolants.reports.style import DARK, LIGHT

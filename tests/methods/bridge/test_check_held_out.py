@@ -88,7 +88,7 @@ def test_a_bridge_is_judged_by_what_it_held_out(monkeypatch):
         seen.append(held)
         return CheckReport(())
 
-    monkeypatch.setattr("interpolants.methods.bridge.examined.check_bridge", watch)
+    monkeypatch.setattr("interpolants.methods.bridge.bridge.check_bridge", watch)
     tiny = {"net": {"kind": "mlp", "width": 16, "depth": 1}, "steps": 5, "batch_size": 32}
     bridge = Bridge(**tiny).fit(rows(60), rows(80, 1), progress=False)
     bridge.check(n=50)

@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from interpolants.dynamics.modifiers import Modifier
+from interpolants.dynamics.sample import Sampling
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.checks import number, one_of, whole
@@ -300,7 +301,7 @@ class EarlyExit(Trained):
 
     # --- capabilities
 
-    @capability(like="x1", passes=run_dynamics)
+    @capability(like="x1", passes=Sampling)
     def sample(
         self,
         n: int,
@@ -325,7 +326,7 @@ class EarlyExit(Trained):
             first_index: Index of the first sample in a larger job, so that parts agree with the whole.
             details: Return ``dynamics.Samples`` in data units; the last report has the layers of each sample, and
                 those that were computed.
-            options: Anything else that ``dynamics.sample`` takes: ``eps``, ``method``, ``n_steps`` ...
+            options: Settings of ``dynamics.Sampling``: ``eps``, ``method``, ``n_steps`` ...
         """
         whole("EarlyExit.sample", "n", n, at_least=1)
         start = self.state["starts"].draw(n, seed, first_index)

@@ -1,23 +1,61 @@
 """The bridge between two distributions: two sample sets in, transport, generation and likelihood out."""
 
 import math
+import secrets
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from interpolants.couplings.condition_cost import tells_conditions_on_the_way
+from interpolants.couplings.pairs import labels_within
+from interpolants.data.arrays import restore
+from interpolants.dynamics.modifiers import Modifier, check_modifiers
+from interpolants.dynamics.sample import Samples, Sampling
+from interpolants.dynamics.sample import sample as run_dynamics
+from interpolants.fields.error_growth import growing_errors
+from interpolants.fields.preconditioned import Preconditioned
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import is_among, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator
+from interpolants.foundations.tell import SettingWarning, tell
+from interpolants.foundations.types import Condition
+from interpolants.framework.answers import Scored
 from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import Whitened
+from interpolants.framework.role import Role
+from interpolants.framework.self_checks import CheckReport
+from interpolants.framework.transformed import in_two
+from interpolants.guidance.classifier_free import guide
+from interpolants.likelihood.log_prob import Scoring
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
-from interpolants.methods.bridge.bridge_fit import as_float32
-from interpolants.methods.bridge.classification import classes_of
-from interpolants.methods.bridge.completion import has_gaussian_base
-from interpolants.methods.bridge.densities import warn_of_errors_at_data
-from interpolants.methods.bridge.sampling import SampledBridge
+from interpolants.methods.bridge.auto_eps import EpsChoice
+from interpolants.methods.bridge.classification import class_log_likelihoods, classes_of
+from interpolants.methods.bridge.completion import complete_rows, has_gaussian_base
+from interpolants.methods.bridge.drawing import Drawing, Guided
+from interpolants.methods.bridge.examples import Examples, examples_of
+from interpolants.methods.bridge.fitted import FittedBridge
+from interpolants.methods.bridge.fitting import as_float32
+from interpolants.methods.bridge.held_out import Ends
+from interpolants.methods.bridge.held_out_checks import held_out_checks
+from interpolants.methods.bridge.noise_level import choose_level, known_choice, own_choice
+from interpolants.methods.bridge.scored import check_scored, scored
+from interpolants.methods.bridge.self_test import check_bridge
+from interpolants.methods.parts.start_points import Pool, draw_base
+from interpolants.objectives.joint import joint_loss
+
+_PARTLY = Role(name="x", like="x1", gaps=True, about="Rows with gaps, which are filled in.")
+_HOW_SURELY = Role(
+    name="known", like="x1", optional=True, about="How surely each entry is known, from 0 to 1."
+)
+# Noise at t = 1, in standardised units, below which the denoised state determines nothing else.
+_LITTLE_NOISE = 1e-2
 
 
-class Bridge(SampledBridge):
+class Bridge(FittedBridge):
     """A learnt bridge between two distributions: transport, generate and score, by ODE or SDE, in both directions.
 
     ::
@@ -85,6 +123,38 @@ class Bridge(SampledBridge):
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797.
     """
 
+    def fit(
+        self, x0: Any = None, x1: Any = None, *, cond: Any = None, cond0: Any = None, **options: Any
+    ) -> Self:
+        """Learn the bridge from samples of the two distributions.
+
+        Args:
+            x0: Samples of rho0; left out where the path has a Gaussian base (or is a mirror).
+            x1: Samples of rho1. Of either end: an array; a memory-mapped array, a Zarr array or the path of a .npy,
+                .zarr or .parquet, whose rows are read as they are needed; or what draws rows, afresh for every step:
+                a function ``draw(n, generator)``, a distribution, an ``IterableDataset``.
+            cond: What is known of each row of ``x1``: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``;
+                several of these in a dict, or a table with columns of words (the network sees one vector or field,
+                with a column of zeros and ones for each label). A data set of (sample, label) items that is ``x1`` may
+                be passed here too: its labels are read.
+            cond0: Likewise for ``x0``, for couplings. Those that pair within labels draw starts by the labels of x1:
+                where labels are not equally frequent at both ends, those of x1 count. Of numbers, as many as in
+                ``cond``, ``"minibatch_ot"`` and ``"sinkhorn"`` take ``|c0 - c1|^2`` into the cost.
+            options: ``steps``, ``batch_size`` for this fit alone, and the options of
+                :meth:`interpolants.framework.method.Method.fit_roles`.
+        """
+        if x0 is not None and self.first_path.is_one_sided:
+            rule, remedy = (
+                "a one-sided path draws x0 from its own Gaussian base",
+                "Leave x0 out, or take path='linear'.",
+            )
+            raise invalid(
+                "Bridge.fit", rule, f"samples, on the path {type(self.first_path).__name__}", remedy
+            )
+        given = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0}
+        options = {"progress": True, **options}
+        return super().fit(**{name: value for name, value in given.items() if value is not None}, **options)
+
     def cannot(self, verb: str) -> str:
         """Log densities need that of rho0, completion and classes a Gaussian base, classes labels."""
         if verb in ("classify", "complete") and not has_gaussian_base(self.first_path):
@@ -108,12 +178,150 @@ class Bridge(SampledBridge):
             return ""
         return "Log densities rest on that of x0, which was learnt from samples by a leg: its error adds to theirs."
 
-    @capability(reads={"x": "x1"}, like="x", passes=flow_log_prob)
+    def likened(self, verb: str, argument: str, options: Mapping[str, Any]) -> str:
+        """Sureness of :meth:`complete` has no units of the data."""
+        return "" if argument == "known" else super().likened(verb, argument, options)
+
+    # --- draws
+
+    @capability(like="x1", shares=Drawing, passes=Sampling)
+    def sample(
+        self, n: int, *, log_prob: bool | Mapping[str, Any] = False, details: bool = False, **options: Any
+    ) -> Any:
+        """Draw ``n`` samples of rho1 (of rho0 when ``reverse``).
+
+        Starts come from the Gaussian base, or from the stored samples of the other end, with replacement. Labels belong
+        to rows of rho1: where these are the starts, a sample starts from one of its own label. So it does from
+        rho0 where a coupling paired within labels of both ends. Where it paired by numbers that are known of both, a
+        sample starts from one of the sqrt(N) stored rows whose conditions are nearest to its own.
+
+        Args:
+            n: Number of samples.
+            log_prob: Also give the log density of each sample, by the same solve: ``x, lp = bridge.sample(n,
+                log_prob=True)``. It needs what :meth:`log_prob` needs, and the flow; the solver is then ``"dopri5"``
+                if none is named. In many dimensions ``{"divergence": "hutchinson", "probes": 8}``.
+            details: Return ``dynamics.Samples`` (in data units) instead of the plain array; ``likelihood.LogProb`` with
+                ``log_prob``.
+            options: Settings of ``dynamics.Sampling``: ``method``, ``n_steps``, ``time_grid``, ``chunk`` ...
+
+        Returns:
+            ``(n, *D)`` in the kind that ``x1`` had, or the details.
+        """
+        whole("Bridge.sample", "n", n, at_least=1)
+        drawing, options = Drawing.among(options)
+        if log_prob:
+            check_scored(self, log_prob, drawing.eps, drawing.reverse, options)
+        seed = secrets.randbits(31) if drawing.seed is None else drawing.seed
+        start = self._start(n, drawing.reverse, seed, drawing.first_index, drawing.cond)
+        fields, cond = self._target(drawing)
+        if log_prob:
+            own = log_prob if isinstance(log_prob, Mapping) else {}
+            found = scored(self, start, (fields, cond), seed, drawing.first_index, options, own)
+            return found if details else Scored(found.x, found.log_prob)
+        how = self._how(drawing, options, fields, cond)
+        done = run_dynamics(fields, start, how, seed=seed, cond=cond, first_index=drawing.first_index)
+        return self._in_data_units(done) if details else self.decoded(done.x)
+
+    @capability(reads={"x": "x1"}, like="x", shares=Drawing, passes=Sampling)
+    def transport(self, x: Tensor, *, details: bool = False, **options: Any) -> Any:
+        """Carry given points from rho0 to rho1 (from rho1 to rho0 when ``reverse``).
+
+        Args:
+            x: Points ``(n, *D)`` in data units.
+            details: Return ``dynamics.Samples`` (in data units) instead of the plain array.
+            options: Settings of ``dynamics.Sampling``: ``method``, ``n_steps``, ``time_grid``, ``chunk`` ...
+
+        Returns:
+            ``(n, *D)`` in the kind of ``x``, or the details.
+
+        Warns:
+            OutsideWarning: If the points lie far from all rows that the end had in the fit.
+        """
+        drawing, options = Drawing.among(options)
+        seed = secrets.randbits(31) if drawing.seed is None else drawing.seed
+        fields, cond = self._target(drawing)
+        if bool(self.frame.outside(x).any()):
+            rule = "columns that were constant in the fit must have their values, and transformed ones such as can be"
+            remedy = "Drop these columns or rows, or fit again with rows like these."
+            raise invalid("Bridge.transport", rule, "rows with other values", remedy)
+        start, how = self.encoded(x), self._how(drawing, options, fields, cond)
+        done = run_dynamics(fields, start, how, seed=seed, cond=cond, first_index=drawing.first_index)
+        return self._in_data_units(done) if details else self.decoded(done.x)
+
+    def _how(self, drawing: Drawing, options: dict[str, Any], fields: Fields, cond: Condition) -> Sampling:
+        """The way of a run along some fields."""
+        if drawing.reverse or not is_among(drawing.eps, (0,)):
+            _warn_of_errors_at_data(
+                self, "sample", "SDEs and reverse runs can be wrong by many standard deviations"
+            )
+        level = self._level(drawing.eps)
+        modifiers = self._checked_modifiers(options.get("modifiers", ()), fields, cond)
+        return Sampling(**{**options, "eps": level, "reverse": drawing.reverse, "modifiers": modifiers})
+
+    def _in_data_units(self, done: Samples) -> Samples:
+        path = None if done.path is None else self.decoded(done.path)
+        return replace(done, x=self.decoded(done.x), path=path)
+
+    def _target(self, guided: Guided) -> tuple[Fields, Condition]:
+        """The fields to follow and the condition to follow them with."""
+        cond = as_float32(guided.cond)
+        if guided.guidance is None:
+            return self.fields, cond
+        self._check_knows_both(cond)
+        assert cond is not None
+        strength = _strength(guided.guidance, len(cond))
+        return guide(self.fields, cond, strength, guided.guidance_interval)
+
+    def _checked_modifiers(self, given: Any, fields: Fields, cond: Condition) -> tuple[Modifier, ...]:
+        """The modifiers of a run, if they fit how the bridge has learnt."""
+        rows = self.state["pool1"].x
+        modifiers = tuple(one.measured_on(rows) for one in check_modifiers("Bridge", given, fields))
+        whitened = isinstance(in_two(self.frame)[2], Whitened)
+        for modifier in modifiers:
+            if modifier.asks_without_condition:
+                self._check_knows_both(cond)
+            if modifier.acts_by_entry and whitened:
+                rule = f"{type(modifier).__name__} needs states whose entries are those of the data"
+                remedy = "Fit Bridge(standardize=True, ...): every column then has a unit of its own."
+                raise invalid("Bridge", rule, "whitened units, which mix columns", remedy)
+        return modifiers
+
+    def _check_knows_both(self, cond: Condition) -> None:
+        """Refuse guidance of a network that has never been without its condition: what it answers then is arbitrary."""
+        if cond is None or not self.drop_condition:
+            found = "no condition" if cond is None else "a bridge with drop_condition=0"
+            remedy = "Fit Bridge(drop_condition=0.1, ...) with cond=, and pass cond= here."
+            raise invalid("Bridge", "guidance needs a bridge that knows both its fields", found, remedy)
+
+    def _start(self, n: int, reverse: bool, seed: int, first: int, cond: Tensor | None) -> Tensor:
+        """Start points in the network's units; of the samples' own labels where these say something of the starts."""
+        pool0, pool1, base = self.state["pool0"], self.state["pool1"], self.state["path"].base
+        if not reverse and base is not None:
+            return draw_base(base, self.field_shape, n, seed, first)
+        pool: Pool = pool1 if reverse or pool0 is None else pool0
+        conds = [None if end is None else end.cond for end in (pool0, pool1)]
+        if isinstance(cond, Tensor) and tells_conditions_on_the_way(self.pairing, *conds):
+            return pool.draw_near(n, seed, first, cond)
+        within = pool.cond is not None and labels_within(self.pairing, *conds) is not None
+        told = cond is not None and not cond.is_floating_point() and (pool is pool1 or within)
+        return pool.draw(n, seed, first, cond if told else None)
+
+    def start_points(
+        self, n: int, *, reverse: bool = False, seed: int = 0, cond: Tensor | None = None
+    ) -> Tensor:
+        """The points ``(n, *D)`` that :meth:`sample` starts from with these arguments, in data units."""
+        self.fitted_state("start_points")["net"]
+        return self.decoded(self._start(n, reverse, seed, 0, cond))
+
+    # --- densities
+
+    @capability(reads={"x": "x1"}, like="x", passes=Scoring)
     def log_prob(
         self,
         x: Tensor,
         *,
         cond: Tensor | None = None,
+        seed: int = 0,
         first_index: int = 0,
         details: bool = False,
         **options: Any,
@@ -130,9 +338,10 @@ class Bridge(SampledBridge):
         Args:
             x: Points ``(n, *D)`` in data units.
             cond: As in :meth:`sample`.
+            seed: Seed of the probes, or of the paths of an SDE.
             first_index: As in :meth:`sample`, for the probes of an estimated divergence.
             details: Return ``likelihood.LogProb`` instead of the plain array.
-            options: Anything else that ``likelihood.log_prob`` takes: ``eps`` for the density of the SDE's model,
+            options: Settings of ``likelihood.Scoring``: ``eps`` for the density of the SDE's model,
                 ``noise_level`` (like ``eps``, in standardised units), ``divergence``, ``probes``, ``method`` ...
 
         Returns:
@@ -145,11 +354,11 @@ class Bridge(SampledBridge):
             raise invalid("Bridge.log_prob", "end must be 1, the distribution of x1", options["end"], remedy)
         if "eps" in options:
             options["eps"] = self._level(options["eps"])
-        warn_of_errors_at_data(self, "log_prob", "the log densities can be wrong by thousands of nats")
-        known = {"cond": as_float32(cond), "first_index": first_index, **options}
+        _warn_of_errors_at_data(self, "log_prob", "the log densities can be wrong by thousands of nats")
+        known = {"cond": as_float32(cond), "seed": seed, "first_index": first_index, **options}
         off = self.frame.outside(x)
         inside = self._inside(x, off)
-        done = flow_log_prob(self.fields, self._encode(inside), self.density0(), **known)
+        done = flow_log_prob(self.fields, self.encoded(inside), self.density0(), **known)
         result = replace(done.shifted(self.frame.log_volume(inside.double())), x=self.decoded(done.x))
         if bool(off.any()):
             result = replace(result, log_prob=result.log_prob.masked_fill(off, -math.inf))
@@ -161,3 +370,202 @@ class Bridge(SampledBridge):
             return x
         row = self.frame.decode(torch.zeros(1, *self.field_shape, dtype=torch.float64)).to(x)
         return torch.where(off.reshape(-1, *(1,) * (x.ndim - 1)), row, x)
+
+    # --- gaps and classes
+
+    @capability(reads={"x": _PARTLY, "known": _HOW_SURELY}, like="x", shares=Guided)
+    def complete(
+        self, x: Tensor, *, known: Tensor | None = None, using: Any = "repaint", seed: int = 0, **options: Any
+    ) -> Any:
+        """Fill in the entries of rows that are NaN, given the others; on a one-sided path from a Gaussian base.
+
+        The rules are heuristics, which come near the conditional distribution: repeat a row for several answers.
+
+        Args:
+            x: Rows ``(n, *D)`` in data units, NaN where an entry is to be filled in.
+            known: How surely each entry is known, from 0 to 1, of the shape of ``x``; None for 1. It is 0 wherever
+                ``x`` is NaN. What is known for sure comes out as it came in.
+            using: ``"repaint"``, ``"cyclic_one_way"``, a table with settings, or an object of these classes.
+            seed: Seed of the noise.
+            options: The arguments of :class:`~interpolants.methods.bridge.drawing.Guided`.
+
+        Returns:
+            ``(n, *D)`` in the kind of ``x``.
+        """
+        guided, _ = Guided.among(options)
+        fields, told = self._target(guided)
+        return complete_rows(self, fields, x, known, using, seed, told, guided.first_index)
+
+    @capability(reads={"x": "x1"})
+    def classify(
+        self,
+        x: Tensor,
+        *,
+        span: tuple[float, float] = (-7.0, 7.0),
+        levels: int = 16,
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> dict[str, Any]:
+        """Labels of rows: the class under which the bridge predicts the noise of their noised states best.
+
+        For exact fields, probabilities are those of the classes given the row, for even odds before it. A learnt
+        network often tells classes at high noise only: then a span such as ``(-7.0, -2.0)`` errs less. One evaluation
+        of the network per class and level.
+
+        Args:
+            x: Rows ``(n, *D)`` in data units.
+            span: Lowest and highest log of signal over noise, ``log(beta^2 / alpha^2)``, for data in standard units.
+            levels: Levels in between, each with noise of its own that all classes share.
+            seed: Seed of the noise.
+            first_index: Index of the first row in a larger job, so that parts agree with the whole.
+
+        Returns:
+            ``label``, ``(n,)`` as in the fit, and ``probability``, ``(n, K)`` for the K classes in the order of their
+            codes.
+
+        Raises:
+            InvalidInputError: If the span or the number of levels is out of range.
+        """
+        scores = class_log_likelihoods(self, x, span, levels, seed, first_index)
+        label = restore(scores.argmax(1), self.given["cond"])
+        return {"label": label, "probability": scores.softmax(1).numpy()}
+
+    # --- the noise level
+
+    def choose_eps(
+        self, x0: Any = None, x1: Any = None, *, cond: Any = None, cond0: Any = None, **options: Any
+    ) -> EpsChoice:
+        """Choose the noise level on data that training has not seen; kept for ``eps="auto"`` and saved with the bridge.
+
+        It is made for the forward SDE; ``eps="auto"`` takes it for the backward one too, whose bound is the same.
+
+        Args:
+            x0: Held-out samples of rho0 in data units; left out where the path has a Gaussian base (or is a mirror).
+            x1: Held-out samples of rho1; without them the rows that ``Bridge(held_out=...)`` set aside. Of 8 to 199 a
+                constant is chosen by cross-validation, of more a schedule too.
+            cond: What is known of each row of ``x1``.
+            cond0: Likewise for ``x0``; used by couplings that pair within labels.
+            options: Anything else that ``auto_eps`` takes: ``criterion``, ``n``, ``n_steps``, ``seed`` ...
+
+        Returns:
+            The choice, its candidates and the reason; print its ``table()``.
+
+        Raises:
+            InvalidInputError: If there are no held-out data, or no score.
+        """
+        given = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0}
+        rows = self.held_out_rows if x1 is None else self.rows_like_fit("choose_eps", given)
+        self.state["eps_choice"] = choice = choose_level(self, rows, options)
+        return choice
+
+    def _level(self, eps: Any) -> Any:
+        """A noise level as ``dynamics`` takes it."""
+        if not (isinstance(eps, str) and eps == "auto"):
+            return eps
+        return (self.eps_choice or own_choice(self)).eps
+
+    @property
+    def eps_choice(self) -> EpsChoice | None:
+        """How the noise level was chosen, by :meth:`choose_eps` or for ``eps="auto"``; None before."""
+        state = self.fitted_state("eps_choice")
+        return state["eps_choice"] or known_choice(state["net"])
+
+    # --- judging
+
+    def examples(self, n: int, *, seed: int = 0) -> Examples:
+        """At most ``n`` rows of each end in data units: held-out ones where some were set aside, else training data.
+
+        Args:
+            n: Number of rows.
+            seed: Seed of the draws from the base, on paths that have one.
+        """
+        self.fitted_state("examples")["net"]
+        return examples_of(self, whole("Bridge.examples", "n", n, at_least=1), seed)
+
+    def loss_at(self, t: float, x0: Any, x1: Any, *, cond: Any = None, seed: int = 0) -> dict[str, Tensor]:
+        """Loss of each learnt quantity at one time, per row, in the network's units.
+
+        Args:
+            t: The time, inside (0, 1).
+            x0: Starts ``(n, *D)`` in data units, row by row with ``x1``; ignored on a path with a base.
+            x1: Ends ``(n, *D)`` in data units.
+            cond: Condition of each end.
+            seed: Seed of the latent noise.
+
+        Returns:
+            ``(n,)`` for each name in ``heads``.
+        """
+        net, path = self.fitted_state("loss_at")["net"], self.state["path"]
+        alone = path.base is not None or path.is_static
+        rows = self.rows_like_fit("loss_at", {"x0": None if alone else x0, "x1": x1, "cond": cond})
+        weight = net.weight if isinstance(net, Preconditioned) else None
+        times = torch.full((len(rows.x1),), float(t))
+        with torch.no_grad():
+            return joint_loss(self.heads, path, weight)(
+                net,
+                x0=rows.x0,
+                x1=rows.x1,
+                t=times,
+                cond=rows.cond,
+                generator=generator(seed, "loss at a time"),
+            )
+
+    @capability()
+    def check(self, *, n: int = 2000, seed: int = 0, eps: float = 0.5) -> CheckReport:
+        """Test the trained bridge on rows that it has not seen, against itself, and against its data.
+
+        Print the report: its first line is the worst finding. Held-out rows are scored beside training rows and a
+        Gaussian fit of these, or their arrival beside not moving.
+
+        Args:
+            n: Draws per check.
+            seed: Seed of all draws.
+            eps: Noise level of the SDE checks.
+        """
+        pools = self.fitted_state("check")["pool0"], self.state["pool1"]
+        known: dict[str, Any] = {"coupling": self.pairing, "batch_size": self.batch_size}
+        if self.held_out_rows is not None:
+            known["held"] = _pools(self.held_out_rows)
+        found = check_bridge(self.fields, *pools, self.field_shape, n=n, seed=seed, eps=eps, **known)
+        return CheckReport((*held_out_checks(self, seed), *found.checks))
+
+
+def _strength(guidance: Any, n: int) -> Any:
+    """A strength of guidance as ``guide`` takes it, for ``n`` samples."""
+    if callable(guidance):
+        return guidance
+    strength = torch.as_tensor(guidance, dtype=torch.float32)
+    if strength.ndim > 1 or (strength.ndim == 1 and len(strength) != n):
+        rule = f"guidance must be a number, a function of t or one number per sample, ({n},)"
+        raise invalid("Bridge", rule, tuple(strength.shape))
+    return strength
+
+
+def _warn_of_errors_at_data(bridge: FittedBridge, verb: str, harm: str) -> None:
+    """Warn where the velocity divides a network's error by a noise that vanishes at t = 1.
+
+    The ODE from the base ends in the learnt denoiser and is right all the same.
+
+    Args:
+        bridge: A fitted bridge.
+        verb: Its capability.
+        harm: What can be wrong, and by how much.
+    """
+    path, heads = bridge.fitted_path, tuple(bridge.heads)
+    if not path.is_one_sided or isinstance(bridge.network, Preconditioned):
+        return
+    grows = any(1 in ends for ends in growing_errors(path, heads, "velocity").values())
+    if not grows and heads != ("denoised",):
+        return
+    if float(path.noise_scale(torch.ones((), dtype=torch.float64)).max()) > _LITTLE_NOISE:
+        return
+    told = (
+        f"Bridge.{verb}: the velocity follows from heads={list(heads)}, whose error it divides by the noise that "
+        f"vanishes at t=1; {harm}. Fit with precondition=True, or heads=['denoised', 'noise']."
+    )
+    tell(SettingWarning, told)
+
+
+def _pools(rows: Ends) -> tuple[Pool | None, Pool]:
+    """Rows of both ends, each with what is known of it."""
+    return None if rows.x0 is None else Pool(rows.x0, rows.cond0), Pool(rows.x1, rows.cond)

@@ -11,7 +11,7 @@ differences drown.
 Source: Li et al. (2023), arXiv:2303.16203, for the classifier; Kong et al. (2023), arXiv:2302.03792, for the identity.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,14 +20,12 @@ from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.guidance.one_sided import gaussian_path
-
-if TYPE_CHECKING:
-    from interpolants.methods.bridge.sampling import SampledBridge
+from interpolants.methods.bridge.fitted import FittedBridge
 
 _WHO = "Bridge.classify"
 
 
-def classes_of(bridge: "SampledBridge") -> int:
+def classes_of(bridge: FittedBridge) -> int:
     """Number of classes that a fitted bridge knows; 0 where its condition is not a label, or there is none."""
     cond = bridge.state["pool1"].cond
     is_label = isinstance(cond, Tensor) and not cond.is_floating_point() and cond.ndim == 1
@@ -35,7 +33,7 @@ def classes_of(bridge: "SampledBridge") -> int:
 
 
 def class_log_likelihoods(
-    bridge: "SampledBridge", x: Tensor, span: Any, levels: int, seed: int, first: int
+    bridge: FittedBridge, x: Tensor, span: Any, levels: int, seed: int, first: int
 ) -> Tensor:
     """``-1/2 int E_z |z - z_c|^2 d lambda`` of rows in data units, ``(B, K)`` float64, in nats up to a constant by row.
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,10 +14,8 @@ from interpolants.foundations.registry import build
 from interpolants.foundations.types import Condition
 from interpolants.framework.transformed import in_two
 from interpolants.guidance.cyclic import Coordinates, CyclicOneWay, Job, RePaint
+from interpolants.methods.bridge.fitted import FittedBridge
 from interpolants.paths.path import Path, SpatiallyLinearPath
-
-if TYPE_CHECKING:
-    from interpolants.methods.bridge.sampling import SampledBridge
 
 _WHO = "Bridge.complete"
 
@@ -44,7 +42,7 @@ def choose_rule(using: Any) -> RePaint | CyclicOneWay:
 
 
 def complete_rows(
-    bridge: "SampledBridge",
+    bridge: FittedBridge,
     fields: Fields,
     x: Tensor,
     known: Tensor | None,
@@ -91,7 +89,7 @@ def complete_rows(
     return (torch.where(mask == 1, x.double(), filled) if rule.paste else filled).to(x)
 
 
-def _check_inside(bridge: "SampledBridge", x: Tensor, known: Tensor) -> None:
+def _check_inside(bridge: FittedBridge, x: Tensor, known: Tensor) -> None:
     """Refuse known values that no row of the model has: another one in a column that was constant in the fit."""
     row = bridge.frame.decode(torch.zeros(1, *bridge.field_shape, dtype=torch.float64)).to(x)
     off = bridge.frame.outside(torch.where(known, x, row))

@@ -1,13 +1,11 @@
 """Rows that training does not see: a bridge stops by them, is judged by them, and chooses its noise level by them."""
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from interpolants.couplings.independent import Independent
-from interpolants.couplings.paired import Paired
 from interpolants.foundations.equal_rows import copies, together, uncut
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
@@ -15,11 +13,6 @@ from interpolants.foundations.records import record
 from interpolants.foundations.row_access import MANY, Rows, some_rows, taken, without_rows
 from interpolants.foundations.types import take_rows
 from interpolants.framework.few_rows import FEWEST
-from interpolants.methods.parts.start_points import draw_base
-from interpolants.training.pairs import draw_pairs
-
-if TYPE_CHECKING:
-    from interpolants.methods.bridge.bridge_fit import BridgeFit
 
 AUTO = "auto"
 # Most rows that are looked at.
@@ -121,58 +114,3 @@ def _parted(
         lost = ~torch.isin(labels[away], labels[kept])
         kept, away = torch.cat([away[lost], kept]), away[~lost]
     return (taken(x, kept), take_rows(cond, kept)), (x[away], take_rows(cond, away))
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Rows of both ends in data units.
-
-    Attributes:
-        x0: ``(N, *D)`` starts; draws of the base where the path has one.
-        x1: ``(M, *D)`` ends.
-        cond: Condition of each end, if there is one.
-        held_out: Whether training has not seen the ends.
-        paired: Whether row i of ``x0`` belongs to row i of ``x1``.
-        cond0: What is known of each start, for couplings that pair within labels.
-    """
-
-    x0: Tensor
-    x1: Tensor
-    cond: Tensor | None
-    held_out: bool
-    paired: bool
-    cond0: Tensor | None = None
-
-
-def examples_of(bridge: "BridgeFit", n: int, seed: int) -> Examples:
-    """At most ``n`` rows of each end in data units; see ``Bridge.examples``."""
-    held, pool0, pool1 = (bridge.state[name] for name in ("held", "pool0", "pool1"))
-    x0, cond0 = (None, None) if pool0 is None else (pool0.x, pool0.cond)
-    ends: Ends = held if held is not None else Ends(x0, pool1.x, pool1.cond, cond0)
-    base, x1, decode = bridge.state["path"].base, ends.x1[:n], bridge.frame.decode
-    start = x1 if ends.x0 is None else ends.x0[:n]
-    start = start if base is None else draw_base(base, bridge.field_shape, n, seed, 0)
-    paired = pool0 is not None and isinstance(bridge.pairing, Paired) and len(start) == len(x1)
-    cond, cond0 = take_rows(ends.cond, slice(n)), take_rows(ends.cond0, slice(n))
-    return Examples(
-        decode(start), decode(x1), cond, held is not None, paired, None if base is not None else cond0
-    )
-
-
-def as_coupled(bridge: "BridgeFit", rows: Examples, seed: int) -> Examples:
-    """Rows as the bridge's coupling pairs them, where it does: its fields are means over such pairs.
-
-    Args:
-        bridge: The bridge.
-        rows: Rows of both ends, paired or not.
-        seed: Seed of the draws of the coupling.
-    """
-    without_starts = bridge.first_path.base is not None or bridge.first_path.is_static
-    if without_starts or isinstance(bridge.pairing, Independent | Paired):
-        return rows
-    x0, x1 = (bridge.frame.encode(x) for x in (rows.x0, rows.x1))
-    source, size = generator(seed, "judge coupling"), bridge.batch_size
-    labels: dict[str, Any] = {"cond": rows.cond, "cond0": rows.cond0}
-    x0, x1, cond = draw_pairs(x0, x1, len(x1), bridge.pairing, size, source, **labels, who="Bridge")
-    decode = bridge.frame.decode
-    return replace(rows, x0=decode(x0), x1=decode(x1), cond=cond, cond0=None, paired=True)

@@ -5,7 +5,7 @@ has not seen show that.
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,13 +16,11 @@ from interpolants.framework.frames import constant_columns
 from interpolants.framework.self_checks import Check
 from interpolants.framework.transformed import in_two
 from interpolants.likelihood.log_prob import log_prob
-from interpolants.methods.bridge.held_out import as_coupled, examples_of
+from interpolants.methods.bridge.examples import as_coupled, examples_of
+from interpolants.methods.bridge.fitted import FittedBridge
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.metrics.estimate import Estimate
-
-if TYPE_CHECKING:
-    from interpolants.methods.bridge.examined import ExaminedBridge
 
 NAME = "held-out rows"
 # Most rows of a density, of tables and of pictures, and of an arrival; columns up to which the divergence is exact.
@@ -38,7 +36,7 @@ _LEFT = 0.25
 _LEVELS, _MUCH = (0.5, 1.0), 0.5
 
 
-def held_out_checks(bridge: "ExaminedBridge", seed: int) -> list[Check]:
+def held_out_checks(bridge: FittedBridge, seed: int) -> list[Check]:
     """The verdicts of held-out rows, where they can be had.
 
     Args:
@@ -64,7 +62,7 @@ def _copies(count: int, rows: int) -> Check:
     return Check(f"copies among {NAME}", "fail" if 2 * count > rows else "warn", count / rows, 0.0, told)
 
 
-def _likelihood(bridge: "ExaminedBridge", seed: int) -> Check:
+def _likelihood(bridge: FittedBridge, seed: int) -> Check:
     """Log density of held-out rows beside that of training rows and under a Gaussian fit of the training rows."""
     held, pool = bridge.held_out_rows, bridge.state["pool1"]
     assert held is not None
@@ -96,7 +94,7 @@ def _likelihood(bridge: "ExaminedBridge", seed: int) -> Check:
     )
 
 
-def _gaussian(bridge: "ExaminedBridge", train: Tensor, x: Tensor) -> Tensor:
+def _gaussian(bridge: FittedBridge, train: Tensor, x: Tensor) -> Tensor:
     """Log densities of rows under a Gaussian fit, of transformed columns where there are, without constant columns."""
     bend, _, linear = in_two(bridge.frame)
     rows = bridge.frame.decode(x.double())
@@ -106,7 +104,7 @@ def _gaussian(bridge: "ExaminedBridge", train: Tensor, x: Tensor) -> Tensor:
     return found + bridge.frame.log_volume(rows) - linear.log_volume(bend(rows))
 
 
-def _from_all_rows(bridge: "ExaminedBridge", train: Tensor, held: Tensor, n: int) -> Tensor | None:
+def _from_all_rows(bridge: FittedBridge, train: Tensor, held: Tensor, n: int) -> Tensor | None:
     """Log densities of held-out rows under Gaussian fits that learn from all other rows; None of wide ones.
 
     A bridge that is a Gaussian fit and little more loses against these what the held-out rows would have taught it,
@@ -137,7 +135,7 @@ def _told(figures: list[float], loses: bool, overfits: bool) -> str:
     return f"held-out rows have {ours} nats a row, training rows {train}, held-out rows under a Gaussian fit {gaussian}"
 
 
-def _log_prob(bridge: "ExaminedBridge", x: Tensor, cond: Any, seed: int) -> Tensor:
+def _log_prob(bridge: FittedBridge, x: Tensor, cond: Any, seed: int) -> Tensor:
     """Log densities of rows in the network's units, in nats of data units."""
     few = x[0].numel() <= _NARROW
     how: dict[str, Any] = {"divergence": "exact"} if few else {"divergence": "hutchinson", "probes": 4}
@@ -146,7 +144,7 @@ def _log_prob(bridge: "ExaminedBridge", x: Tensor, cond: Any, seed: int) -> Tens
     return found + bridge.frame.log_volume(bridge.frame.decode(x.double()))
 
 
-def _arrival(bridge: "ExaminedBridge", seed: int) -> Check:
+def _arrival(bridge: FittedBridge, seed: int) -> Check:
     """Energy distance of moved starts to held-out ends, beside that of starts that are left where they are."""
     rows = examples_of(bridge, _ARRIVALS, seed)
     rows = rows if rows.cond is None else as_coupled(bridge, rows, seed)
@@ -171,9 +169,7 @@ def _arrival(bridge: "ExaminedBridge", seed: int) -> Check:
     )
 
 
-def _noise_helps(
-    bridge: "ExaminedBridge", start: Tensor, x1: Tensor, cond: Any, flow: float, seed: int
-) -> str:
+def _noise_helps(bridge: FittedBridge, start: Tensor, x1: Tensor, cond: Any, flow: float, seed: int) -> str:
     """Which noise level arrives nearer than the flow by far, in words; empty where none does."""
     if not bridge.fields.has_score:
         return ""
@@ -186,7 +182,7 @@ def _noise_helps(
 
 
 def _distance(
-    bridge: "ExaminedBridge", start: Tensor, x1: Tensor, cond: Any, eps: float, seed: int
+    bridge: FittedBridge, start: Tensor, x1: Tensor, cond: Any, eps: float, seed: int
 ) -> Estimate | None:
     """Energy distance of moved starts to held-out ends; None where some were lost."""
     moved = sample(bridge.fields, start, eps=eps, seed=seed, cond=cond, on_failure="keep").x

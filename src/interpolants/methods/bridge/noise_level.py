@@ -1,6 +1,6 @@
 """The choice of a bridge's noise level by rows that training has not seen."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
@@ -14,14 +14,11 @@ from interpolants.likelihood.held_out_errors import held_out_errors
 from interpolants.likelihood.kl_bound import SquaredErrors
 from interpolants.methods.bridge.auto_eps import EpsChoice, auto_eps
 from interpolants.methods.bridge.few_rows_eps import LEAST, few_rows_eps
+from interpolants.methods.bridge.fitted import FittedBridge
 from interpolants.methods.bridge.held_out import Ends
 from interpolants.methods.parts.choices import check_options
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.training.pairs import draw_pairs
-
-if TYPE_CHECKING:
-    from interpolants.methods.bridge.sampling import SampledBridge
-
 
 # Rows that the estimate of the errors needs, and moved points per level where there are fewer.
 FEWEST, DRAWS = 200, 400
@@ -31,7 +28,7 @@ FEWEST, DRAWS = 200, 400
 _OWN: WeakKeyDictionary[nn.Module, EpsChoice] = WeakKeyDictionary()
 
 
-def own_choice(bridge: "SampledBridge") -> EpsChoice:
+def own_choice(bridge: FittedBridge) -> EpsChoice:
     """The level that a bridge takes by itself, by the rows that it held out; worked out once in a process."""
     net = bridge.state["net"]
     if net not in _OWN:
@@ -44,7 +41,7 @@ def known_choice(net: nn.Module) -> EpsChoice | None:
     return _OWN.get(net)
 
 
-def choose_level(bridge: "SampledBridge", rows: Ends | None, options: dict[str, Any]) -> EpsChoice:
+def choose_level(bridge: FittedBridge, rows: Ends | None, options: dict[str, Any]) -> EpsChoice:
     """The level that held-out rows prefer; see ``Bridge.choose_eps``.
 
     Args:
@@ -69,7 +66,7 @@ def choose_level(bridge: "SampledBridge", rows: Ends | None, options: dict[str, 
     return auto_eps(bridge.fields, _starts(bridge, rows, len(rows.x1), seed), rows.x1, **{**known, **options})
 
 
-def _by_few_rows(bridge: "SampledBridge", rows: Ends, seed: int, options: dict[str, Any]) -> EpsChoice:
+def _by_few_rows(bridge: FittedBridge, rows: Ends, seed: int, options: dict[str, Any]) -> EpsChoice:
     """A level that few rows agree on; see :mod:`few_rows_eps`."""
     most = whole("Bridge.choose_eps", "n", options.get("n", DRAWS), at_least=LEAST)
     asked = [name for name in options if name not in ("n", "n_steps", "seed", "criterion")]
@@ -90,7 +87,7 @@ def _by_few_rows(bridge: "SampledBridge", rows: Ends, seed: int, options: dict[s
     )
 
 
-def _starts(bridge: "SampledBridge", rows: Ends, n: int, seed: int) -> Tensor:
+def _starts(bridge: FittedBridge, rows: Ends, n: int, seed: int) -> Tensor:
     """Held-out starts, or ``n`` draws of the base."""
     base = bridge.state["path"].base
     if base is not None:
@@ -99,7 +96,7 @@ def _starts(bridge: "SampledBridge", rows: Ends, n: int, seed: int) -> Tensor:
     return found
 
 
-def _errors_over_pairs(bridge: "SampledBridge", rows: Ends, seed: int) -> SquaredErrors:
+def _errors_over_pairs(bridge: FittedBridge, rows: Ends, seed: int) -> SquaredErrors:
     """The fields are means over pairs as the coupling makes them: so are their errors."""
     assert rows.x0 is not None
     source = generator(seed, "held-out pairs")

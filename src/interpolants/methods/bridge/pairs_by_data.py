@@ -6,19 +6,17 @@ problems in ``studies/few_evaluations``.
 """
 
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from interpolants.couplings.minibatch_ot import MinibatchOT
 from interpolants.foundations.checks import is_among
 from interpolants.foundations.row_access import Rows
 from interpolants.methods.bridge.held_out import AUTO, Ends
+from interpolants.methods.bridge.settings import BridgeSettings
 from interpolants.paths.envelopes import BrownianEnvelope
 from interpolants.paths.linear import Linear
 from interpolants.paths.path import Path
 from interpolants.training.instance_noise import InstanceNoise
-
-if TYPE_CHECKING:
-    from interpolants.methods.bridge.bridge_fit import BridgeFit
 
 # Variance scale of the latent term, in standardised units squared; and rows that are paired at once.
 SCALE, BLOCK = 0.1, 256
@@ -28,7 +26,7 @@ _COLUMNS = 64
 _ROWS = 200
 
 
-def pairs_by_data(bridge: "BridgeFit", path: Path, ends: Ends) -> tuple[Path, Any]:
+def pairs_by_data(bridge: BridgeSettings, path: Path, ends: Ends) -> tuple[Path, Any]:
     """The path and the coupling to learn with: those asked for, or chosen by the ends where both are ``"auto"``.
 
     Args:
@@ -43,7 +41,7 @@ def pairs_by_data(bridge: "BridgeFit", path: Path, ends: Ends) -> tuple[Path, An
     return Linear(envelope=BrownianEnvelope(scale=SCALE)), MinibatchOT(sub_batch=BLOCK)
 
 
-def _suits(bridge: "BridgeFit", ends: Ends) -> bool:
+def _suits(bridge: BridgeSettings, ends: Ends) -> bool:
     """Unrelated sets of vectors without conditions, in units of their spread, with many rows a column."""
     known = ends.x0 is None or ends.cond is not None or ends.cond0 is not None
     if known or bridge.standardize is False or bridge.penalties or bridge.perturb != InstanceNoise(0.0):

@@ -1,14 +1,13 @@
 """Samples of a bridge with their log densities, by one solve of the flow and of its volume change."""
 
-import inspect
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from torch import Tensor
 
 from interpolants.dynamics.noise import as_noise
-from interpolants.dynamics.sample import sample
+from interpolants.dynamics.sample import Sampling
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid
@@ -16,12 +15,15 @@ from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import NotAbleError
 from interpolants.likelihood.log_prob import flow_solver, sample_with_log_prob
 from interpolants.likelihood.result import LogProb
+from interpolants.methods.bridge.fitted import FittedBridge
 
 _OF_SAMPLING = ("method", "n_steps", "time_grid", "rtol", "atol", "max_steps", "chunk", "on_failure")
 _OF_DENSITY = ("divergence", "probes", "mode")
 
 
-def check_scored(bridge: Any, log_prob: Any, eps: Any, reverse: bool, options: Mapping[str, Any]) -> None:
+def check_scored(
+    bridge: FittedBridge, log_prob: Any, eps: Any, reverse: bool, options: Mapping[str, Any]
+) -> None:
     """Refuse what has no log density in one solve, before anything is drawn."""
     who = "Bridge.sample"
     if why := bridge.cannot("log_prob"):
@@ -37,15 +39,14 @@ def check_scored(bridge: Any, log_prob: Any, eps: Any, reverse: bool, options: M
 
 def chosen(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of ``dynamics.sample`` that are not its defaults: a command names all of them."""
-    known = inspect.signature(sample).parameters
-    defaults = {name: known[name].default for name in options}
+    defaults = {field.name: field.default for field in fields(Sampling)}
     # A command line has lists where the defaults are tuples.
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
     return {name: options[name] for name in options if plain[name] != defaults[name]}
 
 
 def scored(
-    bridge: Any,
+    bridge: FittedBridge,
     start: Tensor,
     target: tuple[Fields, Condition],
     seed: int,
@@ -64,7 +65,7 @@ def scored(
         options: Options of the solver.
         settings: Options of the divergence.
     """
-    fields, cond = target
+    followed, cond = target
     more = {
         **chosen(options),
         **settings,
@@ -72,6 +73,6 @@ def scored(
         "cond": cond,
         "seed": seed,
     }
-    done = sample_with_log_prob(fields, start, bridge.density0(), first_index=first, **more)
+    done = sample_with_log_prob(followed, start, bridge.density0(), first_index=first, **more)
     volume = bridge.frame.log_volume(bridge.frame.decode(done.x.double()))
     return replace(done.shifted(volume), x=bridge.decoded(done.x))

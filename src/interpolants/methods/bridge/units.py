@@ -10,7 +10,6 @@ A two-sided one of few rows learns in units in which both ends are uncorrelated,
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from interpolants.foundations.shrinkage import shrunk_correlation
 from interpolants.framework.frames import Frame, Standard, Varying, Whitened, constant_columns
 from interpolants.framework.transformed import Transformed
 from interpolants.methods.bridge.held_out import AUTO, Ends
+from interpolants.methods.bridge.settings import WHITEN, BridgeSettings
 from interpolants.methods.parts.column_maps import bent_columns
 from interpolants.methods.parts.columns import warn_about_columns, warn_about_units
 from interpolants.paths.fitted import UnfittedPath
@@ -32,18 +32,13 @@ from interpolants.paths.path import Path, SpatiallyLinearPath
 from interpolants.training.instance_noise import InstanceNoise
 from interpolants.training.pairs import draw_pairs
 
-if TYPE_CHECKING:
-    from interpolants.methods.bridge.bridge_fit import BridgeFit
-
-WHITEN = "whiten"
-UNITS = (True, False, WHITEN, AUTO)
 # Whitening unasked: at least so many rows, and at most so many columns, whose product is D^2 per row.
 _ROWS, _COLUMNS = 20, 256
 # Few rows of an end of a two-sided bridge: less than so many per column. Pairs from which their covariance is taken.
 _FEW, _PAIRS = 50, 2048
 
 
-def new_frame(bridge: "BridgeFit", ends: Ends) -> Frame:
+def new_frame(bridge: BridgeSettings, ends: Ends) -> Frame:
     """Units of both ends, without the columns that are constant over both; of transformed columns where asked for."""
     rows, columns = _both(ends), bridge.columns("x1")
     bent = bent_columns("Bridge.fit", "x1", bridge.transform, rows, columns)
@@ -57,7 +52,7 @@ def new_frame(bridge: "BridgeFit", ends: Ends) -> Frame:
     return inner if bent is None else replace(bent, inner=inner)
 
 
-def _linear_frame(bridge: "BridgeFit", ends: Ends, varying: Varying | None) -> Frame:
+def _linear_frame(bridge: BridgeSettings, ends: Ends, varying: Varying | None) -> Frame:
     """Units of ends whose columns are transformed, where they are; without the columns that do not vary."""
     rows = _both(ends)
     if starts_from_gaussians(bridge, ends):
@@ -79,7 +74,7 @@ def _bent(x: Rows, frame: Transformed) -> Rows:
     return None if x is None else each(x, frame.bend)
 
 
-def preconditions(bridge: "BridgeFit", path: Path, x1: Rows) -> bool:
+def preconditions(bridge: BridgeSettings, path: Path, x1: Rows) -> bool:
     """Whether the network of a fit is preconditioned."""
     if bridge.precondition != AUTO:
         return bool(bridge.precondition)
@@ -87,7 +82,7 @@ def preconditions(bridge: "BridgeFit", path: Path, x1: Rows) -> bool:
     return plain and bridge.standardize is not False and _by_default(bridge, x1)
 
 
-def starts_from_gaussians(bridge: "BridgeFit", ends: Ends) -> bool:
+def starts_from_gaussians(bridge: BridgeSettings, ends: Ends) -> bool:
     """Whether a two-sided bridge learns beside the field between two Gaussians: unasked, and with few rows."""
     if ends.x0 is None or bridge.standardize != AUTO or bridge.precondition != AUTO or _noise(bridge):
         return False
@@ -98,7 +93,7 @@ def starts_from_gaussians(bridge: "BridgeFit", ends: Ends) -> bool:
     return known and fits and alike and _by_default(bridge, ends.x1)
 
 
-def gaussian_part(net: nn.Module, bridge: "BridgeFit", path: Path, ends: Ends) -> GaussianPart:
+def gaussian_part(net: nn.Module, bridge: BridgeSettings, path: Path, ends: Ends) -> GaussianPart:
     """The network beside the field between Gaussians of the ends, which are in units of `new_frame`."""
     assert ends.x0 is not None
     shape, moments = ends.x1.shape[1:], [_moments(x) for x in (ends.x0, ends.x1)]
@@ -126,7 +121,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return mean, size**2 * values, vectors
 
 
-def _within_pairs(bridge: "BridgeFit", ends: Ends, spreads: list[Tensor]) -> Tensor:
+def _within_pairs(bridge: BridgeSettings, ends: Ends, spreads: list[Tensor]) -> Tensor:
     """Covariance ``(D,)`` of x0 and x1 in the pairs of the coupling; 0 for independent ones."""
     if isinstance(bridge.coupling, Independent) or ends.x0 is None:
         return torch.zeros_like(spreads[0])
@@ -144,7 +139,7 @@ def _has_flat_columns(ends: Ends) -> bool:
     return any(bool(x.isnan().any()) or bool(constant_columns(x).any()) for x in flat)
 
 
-def _whitens(bridge: "BridgeFit", rows: Rows, out: Tensor | None) -> bool:
+def _whitens(bridge: BridgeSettings, rows: Rows, out: Tensor | None) -> bool:
     if bridge.standardize != AUTO:
         return bridge.standardize == WHITEN
     columns = math.prod(rows.shape[1:]) - (0 if out is None else int(out.sum()))
@@ -153,7 +148,7 @@ def _whitens(bridge: "BridgeFit", rows: Rows, out: Tensor | None) -> bool:
     return fits and not _noise(bridge) and _has_plain_base(bridge.first_path) and _by_default(bridge, rows)
 
 
-def _by_default(bridge: "BridgeFit", rows: Rows) -> bool:
+def _by_default(bridge: BridgeSettings, rows: Rows) -> bool:
     """Whether the choice is ours: a network of ours for vectors, and nothing that was made for other units."""
     known = all(head in QUANTITIES for head in bridge.heads)
     return (
@@ -164,7 +159,7 @@ def _by_default(bridge: "BridgeFit", rows: Rows) -> bool:
     )
 
 
-def _for_vectors(bridge: "BridgeFit", rows: Rows) -> bool:
+def _for_vectors(bridge: BridgeSettings, rows: Rows) -> bool:
     net = bridge.net
     if isinstance(net, nn.Module):
         return False
@@ -177,11 +172,11 @@ def _has_plain_base(path: Path) -> bool:
     return base is not None and base.is_gaussian and base.is_centred and base.shared_scale is not None
 
 
-def _noise(bridge: "BridgeFit") -> float:
+def _noise(bridge: BridgeSettings) -> float:
     return bridge.perturb.std if isinstance(bridge.perturb, InstanceNoise) else bridge.perturb
 
 
-def _left_out(bridge: "BridgeFit", rows: Rows) -> Tensor | None:
+def _left_out(bridge: BridgeSettings, rows: Rows) -> Tensor | None:
     """Constant columns of a table, if there are some, and some others, and no part is made for all of them."""
     flat = constant_columns(rows) if rows.ndim == 2 else torch.zeros(1, dtype=torch.bool)
     path = bridge.params()["path"]
