@@ -260,12 +260,12 @@ def capability(
     """Make a function of a method a capability; see :class:`Capability`."""
 
     def declare(call: Function) -> Function:
-        return _asked(Capability(call, reads or {}, like, blocks, shares, passes, takes))  # type: ignore[return-value]
+        return asker(Capability(call, reads or {}, like, blocks, shares, passes, takes))  # type: ignore[return-value]
 
     return declare
 
 
-def _asked(one: Capability) -> Callable[..., Any]:
+def asker(one: Capability) -> Callable[..., Any]:
     """The function that users call."""
     call = one.call
 
@@ -302,7 +302,7 @@ def take_settings(kind: type, settings: Mapping[str, Any]) -> None:
     for name, one in capabilities_of(kind).items():
         taken = one.of(settings)
         if taken.settings != one.settings:
-            ask: Any = _asked(taken)
+            ask: Any = asker(taken)
             ask.__signature__ = taken.signature
             ask.__doc__ = said_of_settings(ask.__doc__, kind, taken.settings)
             setattr(kind, name, ask)

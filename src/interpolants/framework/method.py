@@ -20,7 +20,6 @@ From these follow ``fit``, ``get_params``, ``set_params``, ``clone``, ``save``, 
 runs on a clone: a fit that is refused or interrupted changes nothing.
 """
 
-import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -53,7 +52,7 @@ from interpolants.framework.few_rows import fewest_rows, warn_if_by_heart
 from interpolants.framework.model_card import card_to_keep, model_card
 from interpolants.framework.role import Role, kind_of
 from interpolants.framework.roles import memory_of, named, read, without_index
-from interpolants.framework.settings import Settings, checks_of, settings_of
+from interpolants.framework.settings import Settings, settings_of
 from interpolants.framework.stages import Ended, Run, Watch, best_weights, thinned
 
 _LEARNT = ("state", "given", "shapes", "about")
@@ -187,22 +186,6 @@ class Method(Settings):
         learnt = self.learnt() if changes.keys() <= set(self.answering) else None
         super().set_params(**changes)
         return self if learnt is None else self.take_over(learnt)
-
-    def answering_with(self, changes: Mapping[str, Any]) -> Self:
-        """A copy with other settings of answers, for one call; it shares all that was learnt.
-
-        Args:
-            changes: Declared settings of answers, by name.
-
-        Raises:
-            InvalidInputError: If one is refused.
-        """
-        other = copy.copy(self)
-        other._asked = {**self._asked, **changes}
-        for name, value in changes.items():
-            setattr(other, name, checks_of(type(self))[name](name, value))
-        other.check_settings()
-        return other
 
     # --- the device
 

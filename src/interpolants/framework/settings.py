@@ -127,6 +127,22 @@ class Settings:
         """An unfitted one with the same settings; templates and networks inside are copied too."""
         return type(self)(**self._copied_params())
 
+    def answering_with(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with other settings of answers, for one call; it shares all that was learnt.
+
+        Args:
+            changes: Declared settings of answers, by name.
+
+        Raises:
+            InvalidInputError: If one is refused.
+        """
+        other = copy.copy(self)
+        other._asked = {**self._asked, **changes}
+        for name, value in changes.items():
+            setattr(other, name, checks_of(type(self))[name](name, value))
+        other.check_settings()
+        return other
+
     def _copied_params(self) -> dict[str, Any]:
         return {name: _copied(value) for name, value in self.params().items()}
 

@@ -117,7 +117,7 @@ def _setting(parameter: inspect.Parameter, sentence: str) -> dict[str, Any]:
     if sentence:
         found["description"] = sentence.replace("``", "`")
     if parameter.default is not parameter.empty and _is_json(parameter.default):
-        found["default"] = parameter.default
+        found["default"] = json.loads(json.dumps(parameter.default))  # a tuple is a list there
     return found
 
 

@@ -76,7 +76,7 @@ def of_recipe(kind: str, tables: Mapping[str, Any]) -> Callable[[], Instance]:
 def _probe(name: str, value: Any) -> Any:
     """A number, a list as a tensor, or ``{ normal = shape }``: standard normal numbers."""
     if isinstance(value, dict):
-        return torch.randn(*value["normal"], generator=generator(0, "probe", name))
+        return torch.randn(*value["normal"], generator=generator(0, "probe of a law", name))
     return torch.tensor(value) if isinstance(value, list) else value
 
 
