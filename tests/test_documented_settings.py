@@ -11,7 +11,7 @@ from interpolants.foundations.cards import load_cards
 from source_trees import MODULES, SOURCE, nodes_of
 
 ROOT = Path(__file__).parents[1]
-ENTRY = re.compile(r"^    (\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: \([^)]*\))?:(?: |$)", re.MULTILINE)
+ENTRY = re.compile(r"^    (\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: \(.*?\))?:(?: |$)", re.MULTILINE)
 CALL = re.compile(r"(?<![.\w])([A-Z]\w+)\(([^()`]*(?:\([^()]*\)[^()`]*)*)\)")
 # History, which names former settings on purpose.
 HISTORY = ("CHANGELOG.md", "renamed.md", "deprecation.md")

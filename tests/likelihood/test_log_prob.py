@@ -389,7 +389,7 @@ def test_derivatives_of_the_mean_at_the_start_are_numbers():
 
 
 def test_settings_in_an_object_are_those_by_name_and_others_are_refused():
-    fields, x = exact("one_sided"), DATA.sample(5, generator=generator(0, "settings"))
+    (fields, _), x = exact("one_sided"), DATA.sample(5, generator=generator(0, "settings"))
     how = Scoring(method="midpoint", n_steps=6)
     found = log_prob(fields, x, NORMAL, how, n_steps=8).log_prob
     assert torch.equal(found, log_prob(fields, x, NORMAL, method="midpoint", n_steps=8).log_prob)

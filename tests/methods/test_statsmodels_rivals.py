@@ -88,7 +88,7 @@ def test_an_autoregression_is_forecast_as_by_hand_with_gaps_too():
     [
         ({"season": 1}, "season"),
         ({"memory": 5}, "Two seasons"),
-        ({"order": (1, 2)}, "three numbers"),
+        ({"order": (1, 2)}, "order must have 3 entries"),
         ({"order": (1, 0, -1)}, "order"),
     ],
 )

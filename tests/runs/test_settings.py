@@ -71,7 +71,7 @@ def test_toml_yaml_and_json_say_the_same_and_the_resolved_form_reads_back(tmp_pa
         ({"seeds": 0}, (), "my.toml: seeds must be a whole number in [1, 10000], got 0"),
         ({"seeds": "many"}, (), "my.toml: seeds must be a whole number in [1, 10000], got many"),
         ({"budget": "huge"}, (), "my.toml: budget must be one of ci, study, quick, got 'huge'"),
-        ({}, ("method.lr=fast",), "Bridge: lr: must be a number, got fast"),
+        ({}, ("method.lr=fast",), "Bridge: lr must lie in (0, 1e+06], got fast"),
         ({}, ("method.steps=0",), "Bridge: steps must be a whole number >= 1, got 0"),
         ({"ask": [{"question": "sample_qality"}]}, (),
          "question: there must be a question of this name, got 'sample_qality'. Did you mean 'sample_quality'?"),

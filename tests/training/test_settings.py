@@ -9,7 +9,7 @@ from interpolants.training import TrainSettings
 @pytest.mark.parametrize("name", ["steps", "batch_size", "lr", "ema"])
 @pytest.mark.parametrize("value", ["1", True, b"1"])
 def test_text_and_truth_values_are_no_numbers(name, value):
-    with pytest.raises(ValueError, match=f"{name}[\\s\\S]*must be a"):
+    with pytest.raises(ValueError, match=f"^TrainSettings: {name} must (be a whole number|lie in)"):
         TrainSettings(**{name: value})
 
 

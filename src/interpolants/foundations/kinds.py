@@ -3,7 +3,7 @@
 =================================  ================================================================
 ``Count``, ``Whole``               whole number >= 1, >= 0
 ``Real``, ``NonNegative``,         finite number, with bounds; others by marks of ``annotated_types``:
-``Positive``, ``Share``            ``Annotated[float, Interval(ge=0, lt=1)]``
+``Positive``, ``Share``            ``Annotated[float, annotated_types.Interval(ge=0, lt=1)]``
 ``bool``                           ``True`` or ``False``, not a word
 ``Literal["a", "b"]``              one of these
 ``X | None``                       X, or None

@@ -268,7 +268,7 @@ def test_a_source_is_learnt_to_its_entropy_sampled_and_filled_in():
     [
         (lambda: TokenBridge("mask"), r"path must be a path over tokens, got 'mask'\. Did you mean 'masked'"),
         (lambda: TokenBridge(keep_schedule="cosin"), r"Did you mean 'cosine_keep'"),
-        (lambda: TokenBridge(schedule="linear"), r"learning rate, got 'linear'.*called keep_schedule"),
+        (lambda: TokenBridge(schedule="linear"), r"got 'linear'.*of the learning rate.*called keep_schedule"),
         (lambda: TokenBridge(train={"step": 3}), r"Give the settings of the training directly"),
         (lambda: TokenBridge(seed=-1), r"seed must be a whole number >= 0, got -1"),
         (lambda: TokenBridge().sample(3), r"the model must be fitted, got one that is not\. Call fit"),

@@ -344,7 +344,7 @@ def test_parameters_are_read_and_set_as_in_scikit_learn():
     [
         (lambda: Bridge("linaer"), InvalidInputError, "Did you mean 'linear'"),
         (lambda: Bridge(stepz=3), InvalidInputError, "Did you mean 'steps'"),
-        (lambda: Bridge(steps=0), InvalidInputError, r"steps: .*got 0"),
+        (lambda: Bridge(steps=0), InvalidInputError, r"Bridge: steps must be a whole number >= 1, got 0"),
         (lambda: Bridge(heads="velocty"), InvalidInputError, "Did you mean 'velocity'"),
         (lambda: Bridge(net="mpl").fit(*arrays(), **QUIET), InvalidInputError, "Did you mean 'mlp'"),
         (lambda: Bridge(seed=-1), InvalidInputError, "seed must be a whole number >= 0, got -1"),

@@ -6,7 +6,7 @@ Letters: x data of D entries, z latents of d, f the decoder, s the model's noise
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -28,7 +28,7 @@ from interpolants.methods.parts.learning import in_one_precision
 from interpolants.nets.perceptron import Perceptron
 from interpolants.training.instance_noise import InstanceNoise
 from interpolants.training.pairs import finished
-from interpolants.training.settings import TrainSettings
+from interpolants.training.settings import Rate, TrainSettings
 
 # Where a learnt s starts, in units of the data's spread. For the bound it falls slowly from above the spread: the
 # encoder then stays near the prior while the decoder is rough, and samples are of latents that the decoder knows.
@@ -98,8 +98,8 @@ class LatentGenerator(Trained):
     hidden: Sequence[int] = (64, 64)
     scale: str = "overall"
     # None: what suits the estimator.
-    lr = None  # type: ignore[assignment]
-    schedule = None  # type: ignore[assignment]
+    lr: Rate | None = None  # type: ignore[assignment]
+    schedule: Literal["constant", "cosine", "step"] | None = None  # type: ignore[assignment]
     ema = 0.99
 
     def check_settings(self) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import field
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
 from interpolants.data.alphabet import BLANK, Alphabet
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.kinds import Remedy
 from interpolants.foundations.registry import build, names
 from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import capability
@@ -81,14 +82,15 @@ class TokenBridge(Trained):
     symbols: str | Sequence[str] | None = None
     vocabulary: int | None = None
     length: int | None = None
+    schedule: Annotated[
+        Literal["constant", "cosine", "step"],
+        Remedy("It is that of the learning rate; the schedule of revealing is called keep_schedule."),
+    ] = "cosine"
     batch_size = 64
     warmup = 100
 
     def check_settings(self) -> None:
         """Turn names into members, and refuse what contradicts."""
-        if self.schedule not in ("constant", "cosine", "step"):
-            remedy = "The schedule of revealing is called keep_schedule."
-            raise invalid("TokenBridge", "schedule is that of the learning rate", repr(self.schedule), remedy)
         self.keep_schedule = _keep_schedule(self.keep_schedule)
         self.symbols = None if self.symbols is None else Alphabet(tuple(self.symbols)).symbols
         for name in ("vocabulary", "length"):
