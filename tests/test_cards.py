@@ -31,6 +31,7 @@ from interpolants.foundations import types
 from interpolants.foundations.card_defaults import SUFFIX, card_files
 from interpolants.foundations.card_file import parse_card
 from interpolants.foundations.cards import load_cards
+from rings import ABSENT
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(interpolants.__file__).parent
@@ -51,7 +52,7 @@ SUBPACKAGES = (
     "problems",
     "objectives",
     "operators",
-    "generative.tokens.discrete",
+    *(() if "generative" in ABSENT else ("generative.tokens.discrete",)),
 )
 
 

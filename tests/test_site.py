@@ -206,11 +206,9 @@ def test_a_page_and_a_class_that_no_family_names_are_in_the_menu(tmp_path, monke
     monkeypatch.setattr(method_pages, "DOCS", tmp_path / "docs")
     before = method_pages.unnamed()
     (tmp_path / "docs" / "methods" / "brand_new.md").write_text("# New\n", "utf-8")
-    family = tmp_path / "docs" / "families" / "generation.md"
-    family.write_text(
-        family.read_text("utf-8").replace("latent_generator, token_bridge", "token_bridge"), "utf-8"
-    )
-    expected = [*sorted([*before, "brand_new"]), "../reference/classes/latent_generator"]
+    family = tmp_path / "docs" / "families" / "few_evaluations.md"
+    family.write_text(family.read_text("utf-8").replace("flow_map, rectification,", "flow_map,"), "utf-8")
+    expected = [*sorted([*before, "brand_new"]), "../reference/classes/rectification"]
     assert method_pages.unnamed() == expected
 
 
