@@ -122,11 +122,15 @@ def _with_settings(kind: Any, text: str | None) -> str | None:
         n: base for base in getattr(kind, "told_briefly", ()) for n in sentences(base) if n not in written
     }
     lines = [*({n: line for n, line in told.items() if n not in briefly} | written).values()]
-    for base in dict.fromkeys(briefly.values()):
-        lines.append(f"{', '.join(n for n in told if briefly.get(n) is base)}: See :class:`{base.__name__}`.")
     if not rest and (found := _SECTION.search(before)):
         before, gap, after = before[: found.start()].rstrip(), "\n\n", before[found.start() :]
-    return f"{before.rstrip()}\n\nArgs:\n{_section(lines)}{gap}{after}"
+    before = before.rstrip()
+    for base in dict.fromkeys(briefly.values()):
+        names = ", ".join(f"``{n}``" for n in told if briefly.get(n) is base)
+        before += "\n\n" + textwrap.fill(
+            f"Further settings are those of :class:`{base.__name__}`: {names}.", _WIDTH
+        )
+    return f"{before}\n\nArgs:\n{_section(lines)}{gap}{after}" if lines else f"{before}{gap}{after}"
 
 
 def said_of_settings(doc: str | None, kind: type, names: Iterable[str]) -> str | None:
@@ -140,6 +144,7 @@ def said_of_settings(doc: str | None, kind: type, names: Iterable[str]) -> str |
 
 
 def _section(lines: Iterable[str]) -> str:
+    """Entries of ``Args:``; name and kind of each stay on its first line."""
     wrap = functools.partial(
         textwrap.fill,
         width=_WIDTH,
@@ -147,7 +152,8 @@ def _section(lines: Iterable[str]) -> str:
         subsequent_indent="        ",
         break_on_hyphens=False,
     )
-    return "\n".join(map(wrap, lines))
+    apart = ((head.replace(" ", "\0"), text) for head, _, text in (line.partition(": ") for line in lines))
+    return "\n".join(wrap(f"{head}: {text}").replace("\0", " ") for head, text in apart)
 
 
 class PlainSignature:

@@ -43,7 +43,7 @@ class GaussianPlume:
         points: Fewest and most points of a mesh, drawn uniformly in the unit square.
         frames: T, evenly from 0 to 1.
         place: Lowest and highest coordinate of p0.
-        speed: Lowest and highest speed |v|; directions are uniform.
+        speed: Lowest and highest speed ``|v|``; directions are uniform.
         width: Lowest and highest s.
         diffusivity: D.
         held_out: Share of plumes that are told of in a phrasing kept for tests.
