@@ -1,11 +1,14 @@
 """Which test files look at a module, the nearest first."""
 
 import ast
+import json
+import os
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
-from interpolants.foundations.cards import load_cards
 from mutants.drawing import PACKAGE
 
 # What looks at the repository and not at numbers, or starts programs and browsers of its own.
@@ -31,7 +34,7 @@ def nearest_tests(root: Path, module: str, most: int = 4) -> list[str]:
     ranks = {}
     for file, text in _texts(root).items():
         points = 0
-        points += 100 * (file in _proofs().get(module, ()))
+        points += 100 * (file in _proofs(root).get(module, ()))
         here = Path(file).parent.as_posix() == f"tests/{package}"
         points += (50 if here else 10) * (Path(file).stem == f"test_{stem}")
         points += (20 if here else 5) * _alike(Path(file).stem.removeprefix("test_"), stem)
@@ -61,13 +64,26 @@ def _texts(root: Path) -> dict[str, str]:
     }
 
 
+# Cards leave out what their place says, so that the library must read them: in a process of its own, because workers
+# are forked from this one and must import the library after a mutant was put into it.
+_READ = """
+import json
+from interpolants.foundations.cards import load_cards
+print(json.dumps([(card.entry, card.proof.test) for card in load_cards("interpolants")]))
+"""
+
+
 @cache
-def _proofs() -> dict[str, set[str]]:
+def _proofs(root: Path) -> dict[str, set[str]]:
     """For each module with a card, the files that its cards name as proof."""
+    there = {**os.environ, "PYTHONPATH": str(root / "src")}
+    read = subprocess.run(
+        [sys.executable, "-c", _READ], env=there, check=True, capture_output=True, text=True
+    )
     found: dict[str, set[str]] = {}
-    for card in load_cards("interpolants"):
-        module = card.entry.split(":")[0].removeprefix("interpolants.").replace(".", "/") + ".py"
-        found.setdefault(module, set()).add(card.proof.test.split("::")[0])
+    for entry, test in json.loads(read.stdout):
+        module = entry.split(":")[0].removeprefix("interpolants.").replace(".", "/") + ".py"
+        found.setdefault(module, set()).add(test.split("::")[0])
     return found
 
 

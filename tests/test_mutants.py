@@ -4,6 +4,7 @@ import ast
 import os
 import signal
 import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -129,3 +130,13 @@ def test_a_child_that_waits_for_ever_is_killed():
     child = subprocess.Popen(["sleep", "100"])
     child.returncode = os.waitstatus_to_exitcode(_waited(child.pid, 0.1))
     assert child.returncode == -signal.SIGKILL
+
+
+def test_the_process_that_workers_are_forked_from_does_not_import_the_library():
+    """A worker would not read it again after a mutant was put into it, and no mutant would be seen."""
+    code = "import sys; from pathlib import Path; from mutants import __main__\n"
+    code += "from mutants.nearest import nearest_tests\n"
+    code += f"assert nearest_tests(Path({str(ROOT)!r}), 'paths/linear.py')\n"
+    code += "print([name for name in sys.modules if name.startswith('interpolants')])"
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
