@@ -18,7 +18,6 @@ from interpolants.kernels.kronecker import product, rows
 from interpolants.pde.box import BoxProblem, check_problem
 from interpolants.pde.product_grid import ProductGrid
 
-SCHEMES = ("finite_differences", "fourier")
 # Largest dense system; Newton steps, halvings of one, and the relative residual at which they end.
 _DENSE, _NEWTON, _HALVINGS, _SETTLED = 4100, 30, 10, 1e-10
 _STENCIL = 4
