@@ -203,9 +203,10 @@ def its_verbs_take_what_they_take_everywhere(trial: Trial) -> None:
 
 
 def parameters_round_trip(trial: Trial) -> None:
-    """A clone has the same settings and has learnt nothing; a setting that is refused changes nothing."""
+    """A clone has the same settings, has learnt nothing and is another; a setting that is refused changes nothing."""
     method = trial.fitted[0]
     clone = method.clone()
+    hold(len({method, clone, method.clone()}) == 3, "methods of the same settings are taken for one")
     hold(not clone.is_fitted, "a clone is fitted")
     hold(method.is_fitted, "a method that was cloned is not fitted any more")
     hold(same(clone, type(method)(**method.params())), "a clone is not what its settings make")

@@ -76,7 +76,7 @@ def _kept_best(who: str, value: Any) -> str | None:
     return value
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)  # methods inherit it: two of them with equal settings are still two
 class LoopSettings(Checked):
     """How a gradient loop runs: the settings that every method with one has."""
 

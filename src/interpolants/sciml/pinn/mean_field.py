@@ -45,14 +45,15 @@ class MeanField(Method):
         found = solver_of(
             family, "MeanField.fit", *family.draw(self.draws, generator(self.seed, "mean field"))
         )
-        names = (*family.box, *family.unknown, *family.known)
-        return {"fields": found, "d": len(family.box), "columns": names, "component": family.component}
+        # The family is kept first: to read it back imports the module whose record its solutions are.
+        return {"problem": family, "fields": found}
 
     def columns(self, name: str) -> tuple[str, ...]:
         """Names of coordinates, parameters and u, as the family gives them."""
         if not self.is_fitted:
             return ()
-        known: dict[str, tuple[str, ...]] = {"x": self.state["columns"], "u": (self.state["component"],)}
+        family = self.state["problem"]
+        known = {"x": (*family.box, *family.unknown, *family.known), "u": (family.component,)}
         return known.get(name, ())
 
     @capability(
@@ -66,10 +67,11 @@ class MeanField(Method):
         Args:
             x: Coordinates, unknown and known parameters, ``(N, d + Z + W)``.
         """
-        if x.ndim != 2 or x.shape[1] != len(self.state["columns"]):
-            rule = f"x must have columns {', '.join(self.state['columns'])}"
+        columns = self.columns("x")
+        if x.ndim != 2 or x.shape[1] != len(columns):
+            rule = f"x must have columns {', '.join(columns)}"
             raise invalid("MeanField.predict", rule, tuple(x.shape))
-        points = x[None, :, : self.state["d"]].double().expand(self.draws, -1, -1)
+        points = x[None, :, : len(self.state["problem"].box)].double().expand(self.draws, -1, -1)
         values = self.state["fields"].at(points)
         mean, std = values.mean(0), values.std(0).clamp_min(1e-12)
         return Predictive(loc=mean[None, :, None], scale=std[None, :, None])
