@@ -6,7 +6,7 @@ its day, the last value of its window.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -21,11 +21,7 @@ _ROUNDING = 2
 
 
 class Frame(Protocol):
-    """Invertible units of a role."""
-
-    def fit(self, x: Rows, cond: Any = None) -> Self:
-        """The same frame with its numbers, from training rows, which are read in pieces."""
-        ...
+    """Invertible units of a role, with their numbers: a class says for itself how they are found."""
 
     def encode(self, x: Tensor, cond: Any = None) -> Tensor:
         """Data units to the method's."""

@@ -27,10 +27,6 @@ class Transformed:
     inner: Frame = field(default_factory=Standard)
     names: tuple[str, ...] = ()
 
-    def fit(self, x: object, cond: object = None) -> "Transformed":
-        """Refuse: maps and units are fitted apart."""
-        raise AssertionError("a transformed frame is made of fitted parts")
-
     def bend(self, x: Tensor) -> Tensor:
         """Data units ``(..., D)`` to transformed columns, float64.
 
