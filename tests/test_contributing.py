@@ -116,7 +116,7 @@ def test_files_of_a_loader_and_of_a_room_and_no_edit_elsewhere_are_found_and_run
     call(copy, "docs/methods.py")
     page = (copy / "docs/methods/README.md").read_text("utf-8")
     assert all(f"`{name}`" in page for name in ("sunspots", "walk_flow"))
-    own = ("tests/data/test_sunspots.py", "tests/apps/walks")
+    own = ("tests/data/sets/test_sunspots.py", "tests/apps/walks")
     laws = ("tests/laws/test_method_laws.py", "tests/data/test_bundled.py")
     chosen = ("-m", "slow or not slow", "-k", "sunspots or walk_flow")
     told = call(copy, "-m", "pytest", "-q", "-rA", *own, *laws, *chosen)

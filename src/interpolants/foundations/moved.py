@@ -16,8 +16,8 @@ class MovedModules:
     """Last finder of imports, asked for what nobody else has found.
 
     A part that one room alone uses lies in that room: ``interpolants.data.tracks`` is now
-    ``interpolants.apps.trajectories.data.tracks``. No table lists the moves: a room that has a module of this name, or
-    defines this name, is the new place.
+    ``interpolants.apps.trajectories.data.tracks``. No table lists the moves: a package that has a module of this name,
+    or a room that defines this name, is the new place.
     """
 
     @staticmethod
@@ -37,12 +37,15 @@ class MovedModules:
                 f"No {last!r} in {package!r}; it was renamed to {RENAMED[last]!r}", name=last
             )
         defined = re.compile(rf"^(?:class|def) {last}\b|^{last} =", re.MULTILINE)
-        files = [file for ring in RINGS for file in sorted((_PACKAGE / ring).rglob("*.py"))]
-        modules = [file.parent if file.name == "__init__.py" else file.with_suffix("") for file in files]
+        modules = {
+            file.parent if file.name == "__init__.py" else file.with_suffix(""): file
+            for file in sorted(_PACKAGE.rglob("*.py"))
+        }
         homes = [module for module in modules if module.name == last] or [
             module
-            for module, file in zip(modules, files, strict=True)
-            if defined.search(file.read_text(encoding="utf-8"))
+            for module, file in modules.items()
+            if module.relative_to(_PACKAGE).parts[:1] in {(ring,) for ring in RINGS}
+            and defined.search(file.read_text(encoding="utf-8"))
         ]
         if not homes:
             return None
