@@ -41,14 +41,17 @@ class MovedModules:
             file.parent if file.name == "__init__.py" else file.with_suffix(""): file
             for file in sorted(_PACKAGE.rglob("*.py"))
         }
-        homes = [module for module in modules if module.name == last] or [
-            module
-            for module, file in modules.items()
-            if module.relative_to(_PACKAGE).parts[:1] in {(ring,) for ring in RINGS}
-            and defined.search(file.read_text(encoding="utf-8"))
-        ]
+        in_rooms = {module: file for module, file in modules.items() if _is_in_room(module)}
+        homes: list[Path] = []
+        for part in (in_rooms, modules):
+            homes = homes or [module for module in part if module.name == last]
+            homes = homes or [m for m, file in part.items() if defined.search(file.read_text("utf-8"))]
         if not homes:
             return None
         places = [".".join(module.relative_to(_PACKAGE.parent).parts) for module in homes]
         # `from a import b` passes over an error that bears the name that was asked for.
         raise ModuleNotFoundError(f"No {last!r} in {package!r}; see {' or '.join(places)}", name=places[0])
+
+
+def _is_in_room(module: Path) -> bool:
+    return module.relative_to(_PACKAGE).parts[:1] in {(ring,) for ring in RINGS}
