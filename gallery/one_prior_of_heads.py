@@ -11,7 +11,7 @@ import torch
 import interpolants as itp
 from gallery.common import figure, label, main
 from interpolants.apps.medical.lesions import with_lesions
-from interpolants.data.brain_slices import load_brain_slices
+from interpolants.data.sets.brain_slices import load_brain_slices
 from interpolants.methods.restoration.prior_restoration import PriorRestoration
 from interpolants.operators import KSpaceLines
 

@@ -10,11 +10,11 @@ import interpolants as itp
 from gallery.common import HUES, figure, label, main
 from interpolants.data import load
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.student_t import StudentT
 from interpolants.kernels import SpectralMixture
 from interpolants.methods.rivals.spectral_gp import SpectralGP
 from interpolants.metrics import energy_distance
 from interpolants.paths import OneSidedLinear
+from interpolants.paths.student_t import StudentT
 
 METHOD = "docs/methods/gp_solver.md"
 HOURS, LEARNT = 24, 63

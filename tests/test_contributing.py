@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[1]
 MEMBER = "## A member is five files"
 METHOD = "## A method that learns is the same five files"
 QUESTION = "## A question is one file and its card"
-SECTIONS = {MEMBER: 5, METHOD: 5, QUESTION: 2}
+LOADER = "## A loader is one function, its card and its test"
+ROOM = "## A room is two folders"
+SECTIONS = {MEMBER: 5, METHOD: 5, QUESTION: 2, LOADER: 3, ROOM: 5}
 ELSEWHERE = "## Members from elsewhere"
 
 
@@ -56,6 +58,7 @@ def copy(tmp_path):
 def write(place, *headings):
     for heading in headings:
         for name, body in example(heading).items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
             (place / name).write_text(body, "utf-8")
 
 
@@ -105,6 +108,26 @@ def test_files_of_a_method_and_a_question_and_no_edit_elsewhere_learn_and_answer
     # Rotated by 0.6 radians: a point of the circle stays on it, about (2.5, 1.7).
     assert answers[0] == pytest.approx([2.48, 1.69], abs=0.2)
     assert answers[1] == pytest.approx([-1.69, 2.48], abs=0.2)
+
+
+@pytest.mark.slow  # about 40 s: the laws of one method, a data set and a room
+def test_files_of_a_loader_and_of_a_room_and_no_edit_elsewhere_are_found_and_run(copy):
+    write(copy, LOADER, ROOM)
+    call(copy, "docs/methods.py")
+    page = (copy / "docs/methods/README.md").read_text("utf-8")
+    assert all(f"`{name}`" in page for name in ("sunspots", "walk_flow"))
+    own = ("tests/data/sets/test_sunspots.py", "tests/apps/walks")
+    laws = ("tests/laws/test_method_laws.py", "tests/data/test_bundled.py")
+    chosen = ("-m", "slow or not slow", "-k", "sunspots or walk_flow")
+    told = call(copy, "-m", "pytest", "-q", "-rA", *own, *laws, *chosen)
+    least = {"test_method_laws.py": 8, "test_bundled.py": 1, "test_sunspots.py": 2, "test_walk_flow.py": 3}
+    for file, count in least.items():
+        found = len(re.findall(rf"PASSED .*{file}", told))
+        assert found >= count, f"{found} tests of {file} ran over the new members"
+    keeps_its_word(copy)
+    call(copy, "-m", "interpolants", "run", "--config", "walk_flow", "--quick", "--out", "run")
+    assert "CRPS" in (copy / "run" / "report.html").read_text("utf-8")
+    call(copy, "-c", "from interpolants.data import load; assert len(load('sunspots', 'all').table()) == 309")
 
 
 @pytest.mark.slow  # about 20 s: two processes, the laws of one method in each

@@ -18,8 +18,8 @@ from torch import Tensor
 import interpolants
 from interpolants.apps.medical.classical_restoration import operator_of
 from interpolants.apps.medical.lesions import with_lesions
-from interpolants.data.brain_slices import load_brain_slices
 from interpolants.data.image_warps import warped
+from interpolants.data.sets.brain_slices import load_brain_slices
 from interpolants.foundations.randomness import generator
 from interpolants.runs.models import find_model
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpolants.data.images import load_digits
+from interpolants.data.sets.images import load_digits
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.randomness import generator

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from interpolants.data.images import load_fashion_mnist
+from interpolants.data.sets.images import load_fashion_mnist
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.framework.answered import Answered, measured

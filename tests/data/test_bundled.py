@@ -7,7 +7,7 @@ import torch
 
 from interpolants import data
 from interpolants.data.bundled import BundledFile, firsts, held_out
-from interpolants.data.images import DIGITS
+from interpolants.data.sets.images import DIGITS
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.equal_rows import count_shared
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from interpolants.data.bundled import BundledFile, carriers
-from interpolants.data.images import DIGITS
 from interpolants.data.packaged import Found, packaged
-from interpolants.data.tables import WINE
+from interpolants.data.sets.images import DIGITS
+from interpolants.data.sets.tables import WINE
 from interpolants.foundations.errors import InvalidInputError
 
 ROWS = np.arange(50.0)[:, None]

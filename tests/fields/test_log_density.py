@@ -8,9 +8,9 @@ from torch.testing import assert_close
 
 from interpolants.fields import LogDensity
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.foundations.student_t import StudentT
 from interpolants.nets import MLP, Potential
 from interpolants.paths import VE, VP, General, Linear, OneSidedLinear, ShortestPath, ZeroEnvelope
+from interpolants.paths.student_t import StudentT
 
 SMALL = {"kind": "mlp", "width": 8, "depth": 1}
 DATA = 2 + torch.randn(50, 2, generator=torch.Generator().manual_seed(0))

@@ -7,10 +7,11 @@ from torch.testing import assert_close
 from interpolants.dynamics import sample
 from interpolants.dynamics.noise import SAFE_STEP, ConstantNoise, NoiseTable
 from interpolants.fields import QUANTITIES, LearnedFields
-from interpolants.foundations import Gaussian, StudentT
+from interpolants.foundations import Gaussian
 from interpolants.foundations.errors import NotIdentifiableError
 from interpolants.objectives import EndpointLoss, NoiseLoss, ScoreLoss, VelocityLoss
 from interpolants.paths import OneSidedLinear, OneSidedTrigonometric, VariancePreserving
+from interpolants.paths.student_t import StudentT
 from interpolants.problems import EmpiricalBridge
 
 F64 = torch.float64

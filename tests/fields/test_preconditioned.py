@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from interpolants.dynamics import sample
 from interpolants.fields import QUANTITIES, LearnedFields, Preconditioned
-from interpolants.foundations import Gaussian, StudentT
+from interpolants.foundations import Gaussian
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.objectives import joint_loss
 from interpolants.paths import (
@@ -21,6 +21,7 @@ from interpolants.paths import (
     ShortestPath,
     VariancePreserving,
 )
+from interpolants.paths.student_t import StudentT
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 
 F64 = torch.float64

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.foundations import BaseDistribution, Gaussian, StudentT
+from interpolants.foundations import BaseDistribution, Gaussian
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import BlockNoise, by_block
 from interpolants.foundations.registry import build, describe, names, rebuild
 from interpolants.paths import OneSidedLinear
+from interpolants.paths.student_t import StudentT
 
 F64 = torch.float64
 MATRIX = torch.tensor([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 0.7]], dtype=F64)

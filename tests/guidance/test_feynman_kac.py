@@ -16,11 +16,11 @@ from interpolants.fields import Fields, LearnedFields
 from interpolants.foundations.errors import DivergedError, InvalidInputError, NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
-from interpolants.foundations.student_t import StudentT
 from interpolants.foundations.tell import FitWarning
 from interpolants.guidance import Expert, FeynmanKac, GaussianFlow, Reward, annealed, guided, product
 from interpolants.guidance.weight_variance import weight_spread
 from interpolants.paths import VP, BrownianEnvelope, Linear, OneSidedLinear, ZeroEnvelope
+from interpolants.paths.student_t import StudentT
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 from interpolants.solvers import Multinomial, Systematic
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.foundations import Gaussian, StudentT
+from interpolants.foundations import Gaussian
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.likelihood import LogProb, compare_log_prob, log_prob
 from interpolants.likelihood.noise_level import stop_at
@@ -20,6 +20,7 @@ from interpolants.paths import (
     OneSidedTrigonometric,
     Spectral,
 )
+from interpolants.paths.student_t import StudentT
 from interpolants.problems import EmpiricalBridge, GaussianMixture, GaussianMixtureBridge
 
 F64 = torch.float64

@@ -10,11 +10,12 @@ from torch.testing import assert_close
 
 from interpolants.dynamics import Langevin, sample
 from interpolants.fields import LearnedFields
-from interpolants.foundations import Gaussian, StudentT
+from interpolants.foundations import Gaussian
 from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
 from interpolants.likelihood import log_prob
 from interpolants.metrics import energy_distance
 from interpolants.paths import EDM, get_path
+from interpolants.paths.student_t import StudentT
 from interpolants.problems import EmpiricalBridge, GaussianMixture
 
 F64 = torch.float64

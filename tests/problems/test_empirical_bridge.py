@@ -5,9 +5,10 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.fields import QUANTITIES
-from interpolants.foundations import Gaussian, StudentT, exact_divergence
+from interpolants.foundations import Gaussian, exact_divergence
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.paths import Linear, OneSidedLinear, OneSidedTrigonometric, VariancePreserving
+from interpolants.paths.student_t import StudentT
 from interpolants.problems import EmpiricalBridge, GaussianMixture, GaussianMixtureBridge
 
 F64 = torch.float64

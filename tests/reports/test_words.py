@@ -5,8 +5,8 @@ import math
 import pytest
 
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.student_t import StudentT
 from interpolants.paths import EncoderDecoder, Linear, Mirror, OneSidedLinear, QuadraticEnvelope, ZeroEnvelope
+from interpolants.paths.student_t import StudentT
 from interpolants.reports import words
 from interpolants.reports.words import formula
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from interpolants.data.images import load_fashion_mnist
+from interpolants.data.sets.images import load_fashion_mnist
 from interpolants.foundations.errors import MissingExtraError
 from interpolants.runs.recipe_files import RecipeFolder, read_recipe
 

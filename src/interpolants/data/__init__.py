@@ -6,14 +6,19 @@ from interpolants.data.alphabet import Alphabet
 from interpolants.data.arrays import Kind, as_tensor, restore
 from interpolants.data.bundled import DataInfo, Dataset
 from interpolants.data.catalogue import available, load
-from interpolants.data.cells import load_krumsiek11, load_pbmc68k
 from interpolants.data.column_transforms import Asinh, ColumnMap, ColumnTransform, Interval, Log
 from interpolants.data.files import FileArray, read_array
-from interpolants.data.images import load_digits, load_fashion_mnist
-from interpolants.data.measured_tables import load_boston_housing, load_concrete, load_diabetes, load_leaves
-from interpolants.data.photographs import load_photographs
 from interpolants.data.quantile_transform import Quantile
-from interpolants.data.tables import (
+from interpolants.data.sets.cells import load_krumsiek11, load_pbmc68k
+from interpolants.data.sets.images import load_digits, load_fashion_mnist
+from interpolants.data.sets.measured_tables import (
+    load_boston_housing,
+    load_concrete,
+    load_diabetes,
+    load_leaves,
+)
+from interpolants.data.sets.photographs import load_photographs
+from interpolants.data.sets.tables import (
     load_breast_cancer,
     load_diamonds,
     load_flights,

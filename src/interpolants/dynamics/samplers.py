@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from interpolants.dynamics.brownian_path import UniversalBrownianPath
 from interpolants.dynamics.compiled_steps import integrate_compiled
 from interpolants.dynamics.gamma_rates import GammaRates
 from interpolants.dynamics.multistep import Plan, run_strides
@@ -18,7 +19,6 @@ from interpolants.dynamics.noise import NoiseTable
 from interpolants.dynamics.transitions import NOISY, TRANSITIONS, Move, make_moves, terms_of
 from interpolants.fields.protocol import Combined, Fields, weighted_sum
 from interpolants.foundations.brownian import BrownianPath
-from interpolants.foundations.brownian_path import UniversalBrownianPath
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import invalid, nearest

@@ -7,7 +7,6 @@ if TYPE_CHECKING:
     from interpolants.foundations.base import BaseDistribution
     from interpolants.foundations.derivatives import exact_divergence, probed_divergence
     from interpolants.foundations.gaussian import Gaussian
-    from interpolants.foundations.student_t import StudentT
     from interpolants.foundations.tell import (
         AssumptionWarning,
         DataWarning,
@@ -28,14 +27,12 @@ __all__ = [
     "InterpolantsWarning",
     "OutsideWarning",
     "SettingWarning",
-    "StudentT",
     "exact_divergence",
     "probed_divergence",
 ]
 _HOMES = {
     "BaseDistribution": "base",
     "Gaussian": "gaussian",
-    "StudentT": "student_t",
     "exact_divergence": "derivatives",
     "probed_divergence": "derivatives",
     "AssumptionWarning": "tell",

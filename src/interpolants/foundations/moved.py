@@ -16,8 +16,8 @@ class MovedModules:
     """Last finder of imports, asked for what nobody else has found.
 
     A part that one room alone uses lies in that room: ``interpolants.data.tracks`` is now
-    ``interpolants.apps.trajectories.data.tracks``. No table lists the moves: a room that has a module of this name, or
-    defines this name, is the new place.
+    ``interpolants.apps.trajectories.data.tracks``. No table lists the moves: a package that has a module of this name,
+    or a room that defines this name, is the new place.
     """
 
     @staticmethod
@@ -37,15 +37,21 @@ class MovedModules:
                 f"No {last!r} in {package!r}; it was renamed to {RENAMED[last]!r}", name=last
             )
         defined = re.compile(rf"^(?:class|def) {last}\b|^{last} =", re.MULTILINE)
-        files = [file for ring in RINGS for file in sorted((_PACKAGE / ring).rglob("*.py"))]
-        modules = [file.parent if file.name == "__init__.py" else file.with_suffix("") for file in files]
-        homes = [module for module in modules if module.name == last] or [
-            module
-            for module, file in zip(modules, files, strict=True)
-            if defined.search(file.read_text(encoding="utf-8"))
-        ]
+        modules = {
+            file.parent if file.name == "__init__.py" else file.with_suffix(""): file
+            for file in sorted(_PACKAGE.rglob("*.py"))
+        }
+        in_rooms = {module: file for module, file in modules.items() if _is_in_room(module)}
+        homes: list[Path] = []
+        for part in (in_rooms, modules):
+            homes = homes or [module for module in part if module.name == last]
+            homes = homes or [m for m, file in part.items() if defined.search(file.read_text("utf-8"))]
         if not homes:
             return None
         places = [".".join(module.relative_to(_PACKAGE.parent).parts) for module in homes]
         # `from a import b` passes over an error that bears the name that was asked for.
         raise ModuleNotFoundError(f"No {last!r} in {package!r}; see {' or '.join(places)}", name=places[0])
+
+
+def _is_in_room(module: Path) -> bool:
+    return module.relative_to(_PACKAGE).parts[:1] in {(ring,) for ring in RINGS}

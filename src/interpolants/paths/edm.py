@@ -11,10 +11,10 @@ from interpolants.foundations.base import BaseDistribution
 from interpolants.foundations.checks import positive
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.student_t import StudentT
 from interpolants.paths.ends import Ends
 from interpolants.paths.envelopes import Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath
+from interpolants.paths.student_t import StudentT
 
 
 @dataclass(frozen=True)

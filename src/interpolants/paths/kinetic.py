@@ -24,9 +24,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.curves import Curve
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.paths.curves import Curve
 from interpolants.paths.envelopes import Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath
 from interpolants.paths.separation import DataSeparation, Denoiser, data_separation

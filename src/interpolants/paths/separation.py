@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.checks import finite, positive, whole
-from interpolants.foundations.curves import Curve
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.row_times import by_row
+from interpolants.paths.curves import Curve
 from interpolants.paths.path import SpatiallyLinearPath
 
 _RIGHT = math.pi / 2

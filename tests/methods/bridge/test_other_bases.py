@@ -7,11 +7,12 @@ from torch.testing import assert_close
 
 from interpolants import Bridge
 from interpolants.fields import LearnedFields
-from interpolants.foundations import Gaussian, StudentT
+from interpolants.foundations import Gaussian
 from interpolants.foundations.errors import NotIdentifiableError
 from interpolants.methods.bridge.self_test import check_bridge
 from interpolants.methods.parts.start_points import Pool, draw_base
 from interpolants.paths import OneSidedLinear
+from interpolants.paths.student_t import StudentT
 from interpolants.problems import EmpiricalBridge
 
 SMALL = {"steps": 60, "batch_size": 128, "net": {"kind": "mlp", "width": 32, "depth": 2}}

@@ -6,12 +6,13 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.fields import Preconditioned
-from interpolants.foundations import Gaussian, StudentT
+from interpolants.foundations import Gaussian
 from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
 from interpolants.methods import PFGMPP, Bridge
 from interpolants.methods.parts.choices import choose_times
 from interpolants.metrics import energy_distance
 from interpolants.objectives import NoiseTimes
+from interpolants.paths.student_t import StudentT
 from interpolants.problems import GaussianMixture
 
 MODES = GaussianMixture(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from interpolants.data.bundled import Dataset, Split, reads
-from interpolants.data.photographs import PHOTOGRAPHS, load_photographs
+from interpolants.data.sets.photographs import PHOTOGRAPHS, load_photographs
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from interpolants.apps.causal.causal_graph import CausalGraph
 from interpolants.apps.causal.metrics.morphology import stroke_intensity, stroke_thickness
-from interpolants.data.images import load_digits
+from interpolants.data.sets.images import load_digits
 from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from interpolants.data.brain_slices import TEMPLATE, load_template
 from interpolants.data.medical_images import NIFTI, read_volume
 from interpolants.data.packaged import Found, Opened, packaged
 from interpolants.data.scan_volume import PLANES, Volume
+from interpolants.data.sets.brain_slices import TEMPLATE, load_template
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 

@@ -3,7 +3,7 @@
 import pytest
 
 from interpolants.data.bundled import is_there
-from interpolants.data.sea_temperature import load_sea_temperature
+from interpolants.data.sets.sea_temperature import load_sea_temperature
 from interpolants.foundations.errors import InvalidInputError
 
 needs_data = pytest.mark.skipif(

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.data.brain_slices import GAP, SLABS, load_brain_slices
 from interpolants.data.image_warps import smooth_fields, warped
+from interpolants.data.sets.brain_slices import GAP, SLABS, load_brain_slices
 from interpolants.foundations.errors import InvalidInputError
 
 nibabel = pytest.importorskip("nibabel")

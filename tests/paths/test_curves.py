@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.foundations.curves import Curve
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.paths.curves import Curve
 
 F64 = torch.float64
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.foundations.brownian_path import UniversalBrownianPath
+from interpolants.dynamics.brownian_path import UniversalBrownianPath
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import BlockNoise
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.data.images import load_digits, load_fashion_mnist
+from interpolants.data.sets.images import load_digits, load_fashion_mnist
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.data import tables
+from interpolants.data.sets import tables
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError
 
 

@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.data import load
-from interpolants.data.photographs import PHOTOGRAPHS, load_photographs
+from interpolants.data.sets.photographs import PHOTOGRAPHS, load_photographs
 from interpolants.foundations.errors import InvalidInputError
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from interpolants.data.cells import load_krumsiek11, load_pbmc68k
+from interpolants.data.sets.cells import load_krumsiek11, load_pbmc68k
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from interpolants.data.pedestrians import COUNTS, load_pedestrian_counts, without_dead
+from interpolants.data.sets.pedestrians import COUNTS, load_pedestrian_counts, without_dead
 from interpolants.foundations.errors import InvalidInputError
 
 HEAD = "date,hour,year,A,B\n"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from interpolants.data.demand import TAYLOR, load_electricity_demand
+from interpolants.data.sets.demand import TAYLOR, load_electricity_demand
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError
 
 
