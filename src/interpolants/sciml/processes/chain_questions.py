@@ -246,7 +246,7 @@ class ChainIndependence(Question):
 def real_paths(who: str, task: Task, role: str, part: str, window: int | None) -> Tensor:
     """Paths ``(n, T, C)`` of a part: whole series, or windows without gaps that do not overlap."""
     many = part_series_of(who, task, role, part)
-    return windows_of(who, many, window, window or 1, "skip").values
+    return windows_of(many, window, window or 1, "skip").values
 
 
 def _bundle(title: str, paths: Tensor, axis: Axis, hue: int) -> Panel:
