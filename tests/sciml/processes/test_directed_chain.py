@@ -15,7 +15,7 @@ from interpolants.framework.series import Series
 from interpolants.framework.task import Split, Task
 from interpolants.sciml.processes import DirectedChainGenerator
 from interpolants.sciml.processes.chain_paths import DirectedChain, next_link, other_paths, windows_of
-from interpolants.sciml.processes.chain_questions import ChainIndependence, PathQuality, _densities
+from interpolants.sciml.processes.chain_questions import _densities, chain_independence, path_quality
 from interpolants.sciml.processes.directed_chain import PathUnits
 from interpolants.sciml.processes.kernels.signatures import signature, with_time
 from interpolants.sciml.processes.metrics.path_scores import marginal_distances
@@ -131,9 +131,9 @@ def test_it_learns_the_law_of_random_walks_and_the_chain_forgets_where_it_began(
     steps = made.diff(dim=1)[:, :, 0].T.corrcoef() - torch.eye(10)
     assert float(steps.abs().max()) < 0.25  # increments are nearly independent
     task = Task.of(learnt.roles(), {"series": fresh[:1000]})
-    answered = ask(ChainIndependence(links=4, asked=4), learnt, task)
+    answered = ask(chain_independence(links=4, asked=4), learnt, task)
     assert answered["dependence"].value < 0.1
-    quality = ask(PathQuality(recurrent=False, n=1000), learnt, task)
+    quality = ask(path_quality(recurrent=False, n=1000), learnt, task)
     assert quality["marginal"].value < 0.15
     assert quality["peaks_missed"].value == 0
 
