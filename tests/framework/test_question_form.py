@@ -13,6 +13,7 @@ from annotated_types import Ge
 from interpolants.foundations.asked import invalid
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.kinds import Count, Share
+from interpolants.foundations.said import arguments
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.question_form import Ask, question
 from interpolants.framework.questions import About, Measured, Number, Question, ask
@@ -113,6 +114,7 @@ def test_its_settings_are_declared():
     assert pickle.loads(pickle.dumps(made)) == made
     assert [role.name for role in made.reads()] == ["who"]
     assert type(made).__name__ == "offsets"
+    assert list(arguments(offsets)) == list(inspect.signature(offsets).parameters)
     assert list(inspect.signature(offsets).parameters) == ["unit", "times", "share", "group", "most"]
     assert inspect.signature(offsets).parameters["times"].annotation is int
     with pytest.raises(InvalidInputError, match=r"^offsets: times must be a whole number >= 1, got 0"):

@@ -9,6 +9,7 @@ method and for each rival, and once more with training rows in place of answers 
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from typing import Any, ClassVar, Concatenate, Literal, ParamSpec
@@ -26,6 +27,8 @@ from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 
 P = ParamSpec("P")
+# What a function says of its first argument, which is no setting.
+_ASK = re.compile(r"^ *ask: .*\n", re.MULTILINE)
 
 
 @dataclass
@@ -170,7 +173,8 @@ def question(
                 )
         parts = _Parts(answer=answer, reads=reads, floors=floors, figures=figures, cannot=cannot, check=check)
         named = {"parts": parts, "needs": needs, "numbers": numbers, "front": front}
-        own = {name: getattr(answer, name) for name in ("__doc__", "__module__", "__qualname__")}
+        own = {name: getattr(answer, name) for name in ("__module__", "__qualname__")}
+        own["__doc__"] = _ASK.sub("", made.__doc__ or "")
         kind: Any = make_dataclass(
             made.__name__,
             [

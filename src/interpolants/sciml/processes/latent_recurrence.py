@@ -56,7 +56,7 @@ def layers_of(who: str, tables: Any) -> tuple[Layer, ...]:
     """Layers of tables.
 
     Args:
-        who: Not needed; checks of settings take it.
+        who: Public name, as all checks of settings are told; errors know it.
         tables: The tables.
 
     Raises:
