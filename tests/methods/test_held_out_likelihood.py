@@ -13,7 +13,7 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
-from interpolants.methods.questions.held_out_likelihood import HeldOutLikelihood
+from interpolants.methods.questions.held_out_likelihood import held_out_likelihood
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
 
@@ -32,7 +32,7 @@ def task_of(rows=6000, truth=True):
 
 def test_a_gaussian_of_the_right_moments_reaches_the_exact_density_and_the_entropy():
     method, task = task_of()
-    found = ask(HeldOutLikelihood(n=3000), method, task, [{"twin": {"ridge": 3.0}}])
+    found = ask(held_out_likelihood(n=3000), method, task, [{"twin": {"ridge": 3.0}}])
     whole, each = found["log_likelihood"], found["log_likelihood_per_dim"]
     entropy = 1.5 * math.log(2 * math.pi * math.e * 4)
     assert abs(whole.value + entropy) < 4 * whole.error
@@ -48,11 +48,11 @@ def test_a_gaussian_of_the_right_moments_reaches_the_exact_density_and_the_entro
 
 def test_without_a_truth_there_is_no_floor_and_the_overfit_shows_on_training_rows():
     method, task = task_of(rows=24, truth=False)
-    found = ask(HeldOutLikelihood(), method, task)
+    found = ask(held_out_likelihood(), method, task)
     assert found["log_likelihood"].floor == "unknown: nobody said"
     assert found["log_likelihood_train"].value > found["log_likelihood"].value
     with pytest.raises(InvalidInputError, match="no option 'steps'"):
-        ask(HeldOutLikelihood(options={"steps": 3}), method, task)
+        ask(held_out_likelihood(options={"steps": 3}), method, task)
 
 
 class ByHeart(GaussianFit):
@@ -69,7 +69,7 @@ class ByHeart(GaussianFit):
 
 def test_rows_that_were_learnt_by_heart_are_a_finding():
     _, task = task_of(rows=2000)
-    found = ask(HeldOutLikelihood(), task.fit(ByHeart()), task).findings
+    found = ask(held_out_likelihood(), task.fit(ByHeart()), task).findings
     assert len(found) == 1
     gap = found[0].text.removeprefix("Overfitted: the log density of training rows is ").partition(" ")[0]
     assert abs(float(gap) - 2) < 0.4
@@ -96,7 +96,7 @@ def test_a_learnt_log_density_is_held_against_that_of_the_flow():
 
     rows = task.test["x1"]
     for kind, spread in ((Both, float((2 * rows[:, 0]).std())), (InThem, float((4 * rows[:, 0]).std()))):
-        found = ask(HeldOutLikelihood(), task.fit(kind(ridge=1e-6)), task)["log_density_mismatch"]
+        found = ask(held_out_likelihood(), task.fit(kind(ridge=1e-6)), task)["log_density_mismatch"]
         assert found.value == pytest.approx(spread, rel=1e-4)
         assert found.floor == 0
 
@@ -110,7 +110,7 @@ def test_rows_that_cannot_be_are_told_and_do_not_stop_the_figure():
     task = Task.of(bridge.roles(), {"x1": torch.cat([x[20:], held])}, Split(by="time", test=20))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the constant column, and that there are few rows
-        found = ask(HeldOutLikelihood(options={"method": "euler", "n_steps": 2}), task.fit(bridge), task)
+        found = ask(held_out_likelihood(options={"method": "euler", "n_steps": 2}), task.fit(bridge), task)
     assert found["log_likelihood"].value == -math.inf
     assert "1 of 20 held-out rows have density zero (row 4, ...)" in found.findings[0].text
     assert found.findings[0].grave
@@ -125,7 +125,7 @@ def test_a_leg_is_told_beside_log_densities_by_a_loaded_model_too(tmp_path):
     task = Task.of(bridge.roles(), data)
     fitted = task.fit(bridge)
     for method in (fitted, Bridge.load(fitted.save(tmp_path / "model"))):
-        found = ask(HeldOutLikelihood(options={"method": "euler", "n_steps": 2}), method, task)
+        found = ask(held_out_likelihood(options={"method": "euler", "n_steps": 2}), method, task)
         assert [one.grave for one in found.findings if "learnt from samples by a leg" in one.text] == [False]
 
 
@@ -151,7 +151,7 @@ def test_a_learnt_log_density_in_other_units_is_held_against_the_flow_in_these()
     class Both(GaussianFit):
         fields, frame = Fields(), Logarithms()
 
-    found = ask(HeldOutLikelihood(), task.fit(Both(ridge=1e-6)), task)["log_density_mismatch"]
+    found = ask(held_out_likelihood(), task.fit(Both(ridge=1e-6)), task)["log_density_mismatch"]
     assert found.value == pytest.approx(float((2 * task.test["x1"][:, 0].log()).std()), rel=1e-3)
 
 
@@ -163,7 +163,7 @@ def test_conditions_may_be_words(more):
     x = torch.randn(60, 1, generator=torch.Generator().manual_seed(0))
     task = Task.of(bridge.roles(), {"x1": x, "cond": words}, Split(test=0.5))
     fitted = bridge.fit(x1=task.train["x1"], cond=task.train["cond"], progress=False)
-    question = HeldOutLikelihood(options={"method": "midpoint", "n_steps": 2})
+    question = held_out_likelihood(options={"method": "midpoint", "n_steps": 2})
     found = ask(question, fitted, task)
     assert math.isfinite(found["log_likelihood"].value)
     assert not more or math.isfinite(found["log_density_mismatch"].value)

@@ -16,7 +16,7 @@ from interpolants.framework.questions import ask
 from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 from interpolants.methods import ExactGP, MeanValue
-from interpolants.methods.questions.predictive_scores import PredictiveScores
+from interpolants.methods.questions.predictive_scores import predictive_scores
 
 SPREAD = 3.0
 
@@ -34,7 +34,7 @@ def task(question, split=None, n=20_000, **more):
 
 
 def test_a_gaussian_for_its_own_draws():
-    question = PredictiveScores(unit="m")
+    question = predictive_scores(unit="m")
     found = ask(question, (one := task(question)).fit(MeanValue()), one)
     expected = {
         "rmse": SPREAD,
@@ -56,7 +56,7 @@ def test_a_gaussian_for_its_own_draws():
 
 
 def test_other_distributions_are_scored_by_draws():
-    question = PredictiveScores()
+    question = predictive_scores()
     one = task(question, n=500)
 
     class Heavy(MeanValue):
@@ -73,12 +73,12 @@ def test_other_distributions_are_scored_by_draws():
 
 def test_errors_are_those_over_groups():
     """Values that are equal within a group tell as much as one value a group."""
-    question = PredictiveScores(group="who")
+    question = predictive_scores(group="who")
     labels = torch.arange(20_000) // 100
     one = task(question, Split(by="group", role="who", test=0.5), who=labels)
-    split = task(PredictiveScores())
+    split = task(predictive_scores())
     plain, grouped = (
-        ask(q, t.fit(MeanValue()), t)["mae"] for q, t in ((PredictiveScores(), split), (question, one))
+        ask(q, t.fit(MeanValue()), t)["mae"] for q, t in ((predictive_scores(), split), (question, one))
     )
     assert grouped.n == 100
     assert plain.n == 4000
@@ -95,7 +95,7 @@ def test_a_curve_and_the_coverage_are_drawn_of_method_and_rivals():
     x = torch.cartesian_prod(torch.arange(3.0), torch.linspace(0, 1, 20)).double()
     table = pd.DataFrame(x.numpy(), columns=["place", "time"])
     y = pd.Series(x[:, 0].numpy() + x[:, 1].numpy(), name="level")
-    question = PredictiveScores(along="time", unit="m")
+    question = predictive_scores(along="time", unit="m")
     one = Task.of(MeanValue().roles(), {"points": table, "values": y})
     curve, coverage = ask(question, one.fit(MeanValue()), one, [ExactGP(steps=5)]).figures
     assert [panel.title for panel in curve.panels] == ["the method", "exact_gp"]
@@ -109,14 +109,14 @@ def test_a_curve_and_the_coverage_are_drawn_of_method_and_rivals():
     with pytest.raises(
         InvalidInputError, match=r"along must be a column of the points, got 'tme'. Did you mean 'time'"
     ):
-        ask(PredictiveScores(along="tme"), one.fit(MeanValue()), one)
+        ask(predictive_scores(along="tme"), one.fit(MeanValue()), one)
 
 
 def test_curves_along_dates_at_words():
     days = pd.date_range("2020-01-01", periods=10)
     table = pd.DataFrame({"site": ["hill", "shore"] * 30, "when": np.repeat(days, 6)})
     y = pd.Series(np.arange(60.0), name="level")
-    question = PredictiveScores(along="when")
+    question = predictive_scores(along="when")
     one = Task.of(MeanValue().roles(), {"points": table, "values": pd.DataFrame(y)})
     curve, _ = ask(question, one.fit(MeanValue()), one).figures
     panel = curve.panels[0]
@@ -124,20 +124,20 @@ def test_curves_along_dates_at_words():
     assert panel.y.label == "level"
     assert curve.caption.endswith(("at site hill.", "at site shore."))
     assert float(panel.series[2].arrays["x"].min()) >= 18262  # 1 January 2020
-    turned, _ = ask(PredictiveScores(along="site"), one.fit(MeanValue()), one).figures
+    turned, _ = ask(predictive_scores(along="site"), one.fit(MeanValue()), one).figures
     assert "at when 2020-01-" in turned.caption
 
 
 def test_the_held_out_part_can_be_scored():
-    question = PredictiveScores(part="held")
+    question = predictive_scores(part="held")
     one = task(question, Split(train=500))
     assert ask(question, one.fit(MeanValue()), one)["mae"].n == 15_500
     with pytest.raises(InvalidInputError, match="part must be one of test, held"):
-        PredictiveScores(part="train")
+        predictive_scores(part="train")
 
 
 def test_narrow_intervals_are_said():
-    question = PredictiveScores()
+    question = predictive_scores()
     one = task(question)
 
     class Sure(MeanValue):
@@ -164,9 +164,9 @@ def test_a_method_that_predicts_numbers_alone_is_refused():
         def predict(self, x):
             return self.state["mean"].expand(len(x), 1)
 
-    one = task(PredictiveScores())
+    one = task(predictive_scores())
     with pytest.raises(NotAbleError, match="Plain must predict distributions"):
-        ask(PredictiveScores(), one.fit(Plain()), one)
+        ask(predictive_scores(), one.fit(Plain()), one)
 
 
 def test_groups_of_different_size_count_alike():
@@ -178,12 +178,12 @@ def test_groups_of_different_size_count_alike():
 
 def test_another_number_may_come_first():
     with pytest.raises(InvalidInputError, match="lead must be one of"):
-        PredictiveScores(lead="nlll")
-    assert PredictiveScores(lead="nll").lead == "nll"
+        predictive_scores(lead="nlll")
+    assert predictive_scores(lead="nll").lead == "nll"
 
 
 def test_groups_may_be_words():
-    question = PredictiveScores(group="who")
+    question = predictive_scores(group="who")
     number = torch.arange(200) // 10
     words = np.array([f"person {k:02d}" for k in number.tolist()])
     split = Split(by="group", role="who", test=0.5)

@@ -103,7 +103,7 @@ def whole(tmp_path_factory):
 def test_an_answered_question_is_kept_when_a_later_one_stops(whole, tmp_path, monkeypatch, trouble, code):
     from interpolants.cli import recipe_runs
     from interpolants.framework.questions import Question
-    from interpolants.methods.questions.held_out_likelihood import HeldOutLikelihood
+    from interpolants.methods.questions.held_out_likelihood import held_out_likelihood
     from interpolants.methods.questions.sample_quality import SampleQuality
 
     monkeypatch.setattr(recipe_runs, "_report", lambda *a: None)
@@ -120,7 +120,7 @@ def test_an_answered_question_is_kept_when_a_later_one_stops(whole, tmp_path, mo
 
     monkeypatch.setattr(SampleQuality, "measure", count)
     with monkeypatch.context() as patch:
-        patch.setattr(HeldOutLikelihood, "measure", stop)
+        patch.setattr(held_out_likelihood, "measure", stop)
         told = call(*words, tmp_path / "cut")
         assert told.exit_code == code
         assert ("Go on with: interpolants run --out" in " ".join(told.output.split())) == (code == 130)

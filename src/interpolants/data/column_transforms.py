@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import number
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Real
 from interpolants.foundations.records import record
 
 # Of a normal variable, the interquartile range in standard deviations.
@@ -84,22 +86,16 @@ class LogMap(ColumnMap):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Log(ColumnTransform):
-    """Logarithm, ``z = log(x + shift)``: for positive columns over orders of magnitude, such as prices and sizes.
+class Log(Checked, ColumnTransform):
+    """Logarithm, ``z = log(x + shift)``: for positive columns over orders of magnitude, such as prices and sizes."""
 
-    Args:
-        shift: Added first, in data units. Values at or below its negative are refused: a shift that is chosen by the
-            least value would decide about the tail.
-    """
-
-    shift: float = 0.0
-
-    def __post_init__(self) -> None:
-        number("Log", "shift", self.shift)
+    shift: Real = 0.0
+    """Added first, in data units. Values at or below its negative are refused: a shift that is chosen by the least
+    value would decide about the tail."""
 
     def fit(self, x: Tensor, who: str = "Log") -> LogMap:
         """The logarithm, if all values have one."""
-        made = LogMap(float(self.shift))
+        made = LogMap(self.shift)
         if bool((off := made.outside(x.double())).any()):
             remedy = "Take 'quantile' or 'asinh', which take any number, or {'kind': 'log', 'shift': 1.0}."
             rule = f"a logarithm needs values above {0.0 - self.shift:g}"
@@ -199,29 +195,26 @@ class IntervalMap(ColumnMap):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interval(ColumnTransform):
+class Interval(Checked, ColumnTransform):
     """Logit between two bounds, or logarithm of the distance from one: samples stay between the bounds.
 
     For columns that end where values are frequent, such as shares, probabilities, rates and concentrations.
-
-    Args:
-        low: Lower bound, in data units; -inf for none.
-        high: Upper bound, in data units, above ``low``; inf for none. One of the bounds must be finite. Values at a
-            bound are refused: a density has none there, and they are an atom.
     """
 
     low: float = 0.0
+    """Lower bound, in data units; -inf for none."""
     high: float = 1.0
+    """Upper bound, in data units, above ``low``; inf for none. One of the bounds must be finite. Values at a bound are
+    refused: a density has none there, and they are an atom."""
 
-    def __post_init__(self) -> None:
+    def check_settings(self) -> None:
+        """Refuse bounds that are none; kinds of numbers are finite, and these need not be."""
         for name, value in (("low", self.low), ("high", self.high)):
             if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-                raise invalid("Interval", f"{name} must be a number, or infinite for no bound", repr(value))
+                raise asked.invalid(f"{name} must be a number, or infinite for no bound", repr(value))
         if not self.low < self.high or (math.isinf(self.low) and math.isinf(self.high)):
             rule = "low must lie below high, and one of them must be finite"
-            raise invalid(
-                "Interval", rule, f"{self.low} and {self.high}", "For example, low=0.0, high=math.inf."
-            )
+            raise asked.invalid(rule, f"{self.low} and {self.high}", "For example, low=0.0, high=math.inf.")
 
     def fit(self, x: Tensor, who: str = "Interval") -> IntervalMap:
         """The map, if all values lie between the bounds."""

@@ -5,13 +5,15 @@ Letters: knots ``(x_k, z_k)``; ``h`` and ``g`` widths of an interval in x and z;
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.data.column_transforms import ColumnMap, ColumnTransform
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.records import record
 
 # Fewest values per knot, and gaps between knots in units of rounding.
@@ -102,21 +104,16 @@ def _mean_slope(x: Tensor, z: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quantile(ColumnTransform):
+class Quantile(Checked, ColumnTransform):
     """Normal quantiles: each value becomes the quantile of a normal variable that has its rank.
 
     For any column of numbers, whatever its tails, bounds or unit. Knots lie evenly in normal units from the least to
     the largest value. Beyond these the map is a straight line, no steeper than the outer part of the data is in the
     mean, so that samples leave the range of the data as a normal variable does, and not as a heavy tail would.
-
-    Args:
-        knots: Most knots, >= 3; one for ten values at most.
     """
 
-    knots: int = 33
-
-    def __post_init__(self) -> None:
-        whole("Quantile", "knots", self.knots, at_least=3)
+    knots: Annotated[int, Ge(3)] = 33
+    """Most knots; one for ten values at most."""
 
     def fit(self, x: Tensor, who: str = "Quantile") -> QuantileMap:
         """Knots from mean ranks, so that equal values are one point."""

@@ -1,7 +1,8 @@
 """Questions: what a fitted method is asked on a task, as numbers beside a floor and rivals, and as figures.
 
-A question is a member of kind ``question``: a frozen data class whose fields are its settings. It measures one method
-at a time; :func:`ask` puts it to a method and to its rivals on the same task, and pairs their numbers case by case.
+A question is a member of kind ``question``, made of a function (:mod:`interpolants.framework.question_form`), or a
+frozen data class whose fields are its settings. It measures one method at a time; :func:`ask` puts it to a method and
+to its rivals on the same task, and pairs their numbers case by case.
 """
 
 import math
@@ -26,6 +27,8 @@ from interpolants.metrics.estimate import Estimate
 
 # A number, one number per case, or a number with its standard error.
 Number = float | Tensor | Estimate
+# The best that is possible, by name of the number, or "unknown: why".
+Floors = Mapping[str, Estimate | float | str]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class About:
         unit: Its unit.
         note: One sentence of explanation.
         floor_of: Whose number the floor is, such as ``"two sets of real data"``.
+        floor: The floor where it is always the same, or ``"unknown: why"``; None where the question tells it.
     """
 
     title: str
@@ -45,6 +49,7 @@ class About:
     unit: str = ""
     note: str = ""
     floor_of: str = ""
+    floor: float | str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,9 +95,9 @@ class Question:
         """Numbers and arrays of one method on the test part."""
         raise NotImplementedError
 
-    def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
+    def floors(self, task: Task) -> Floors:
         """The best that is possible, by name of the number, or ``"unknown: why"``."""
-        return {}
+        return {name: one.floor for name, one in self.numbers.items() if one.floor is not None}
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """Pictures of the answers, those of the rivals beside them."""

@@ -15,7 +15,7 @@ from interpolants.apps.medical.prediction_questions import (
     DisplacementQuality,
     TissueSegmentation,
 )
-from interpolants.apps.medical.restoration_questions import AnomalyMap, ImageRestoration
+from interpolants.apps.medical.restoration_questions import anomaly_map, image_restoration
 from interpolants.data.image_warps import smooth_fields, warped
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import InvalidInputError
@@ -204,11 +204,11 @@ def restoration_task(x, **question):
 
 def test_restorations_are_scored_as_their_errors_are():
     _, asked = restoration_task(heads(24), draws=4)
-    truth = asked(Knowing(), ImageRestoration)
+    truth = asked(Knowing(), image_restoration)
     assert truth["misfit"].value == pytest.approx(1.0, abs=0.02)
-    off = asked(Knowing(error=0.1, spread=0.1), ImageRestoration)
+    off = asked(Knowing(error=0.1, spread=0.1), image_restoration)
     assert off["spread_over_error"].value == pytest.approx(1.0, abs=0.03)
-    nothing = asked(ClassicalRestoration("shortest"), ImageRestoration)
+    nothing = asked(ClassicalRestoration("shortest"), image_restoration)
     assert nothing["psnr"].value == pytest.approx(20.0, abs=0.1)
     assert nothing["misfit"].value == pytest.approx(0.0, abs=1e-6)
 
@@ -221,8 +221,8 @@ def test_lesions_are_found_by_who_knows_the_image_and_not_by_brightness():
         gain = (changed - x)[k, 0][where[k]]
         assert kind == "swapped" or bool((gain > 0).all()) == (kind == "bright")
     _, asked = restoration_task(x, draws=1)
-    assert asked(Knowing(), AnomalyMap)["auroc"].value > 0.95
-    brightness = asked(ClassicalRestoration("nothing"), AnomalyMap)
+    assert asked(Knowing(), anomaly_map)["auroc"].value > 0.95
+    brightness = asked(ClassicalRestoration("nothing"), anomaly_map)
     assert brightness["bright"].value > 0.75
     assert brightness["dark"].value < 0.35
     assert brightness["auroc"].value < 0.7
@@ -340,7 +340,7 @@ def test_the_class_that_denoises_best_is_that_of_the_larger_density():
             "nl_means needs the identity",
         ),
         (lambda: ClassicalPrediction("otso"), r"rule must be one of .* Did you mean 'otsu'"),
-        (lambda: ImageRestoration(noise=0.0), "noise must be finite and > 0"),
+        (lambda: image_restoration(noise=0.0), "noise must be finite and > 0"),
         (lambda: TissueSegmentation(channels=[1]), "names must be a list of one name for each of channels"),
         (lambda: DiffusionClassification(times=[1.5]), r"every time must lie in \(0, 1\)"),
         (

@@ -72,8 +72,6 @@ def test_a_row_does_not_depend_on_the_others_and_draws_are_symbols(learnt):
 def test_bad_input_is_refused(learnt):
     with pytest.raises(InvalidInputError, match="series must be of one length"):
         learnt.forecast([torch.zeros(4, 1).double(), torch.zeros(5, 1).double()])
-    with pytest.raises(InvalidInputError, match="divergence must be finite and >= 0"):
-        VariationalRNN(divergence=-1.0)
     with pytest.raises(InvalidInputError, match=r"values must lie in \[0, 1\]"):
         learnt.forecast(torch.full((1, 4, 1), 3.0).double())
 

@@ -1,19 +1,19 @@
 """Are images restored, and do restorations show what a prior does not know?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.apps.medical.classical_restoration import operator_of
 from interpolants.apps.medical.lesions import KINDS, with_lesions
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.kinds import Check, Count, Positive
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, strips
-from interpolants.framework.method import Method
-from interpolants.framework.questions import About, Measured, Question
+from interpolants.framework.question_form import Ask, question
+from interpolants.framework.questions import About, Measured, Number
 from interpolants.framework.role import Role
 from interpolants.framework.task import Task
 from interpolants.methods.questions.distances import as_tensor
@@ -26,21 +26,32 @@ _SHOWN = 6
 _COLOURS = ((1.0, 0.55, 0.1), (0.25, 0.55, 1.0), (0.2, 0.8, 0.3), (0.9, 0.2, 0.3))
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageRestoration(Question):
-    """Test images are measured, with noise, and restored; the mean of some draws is compared with the image.
+_IMAGES = (Role(name="images", axis="images"),)
 
-    Attributes:
-        operator: H: id or table of an operator.
-        noise: Standard deviation of the noise.
-        draws: Answers to each measurement, whose mean is judged.
-        most: Most test images, evenly spread.
-        span: Largest value less the smallest one of an image.
-        seed: Seed of the noise and the draws.
-    """
 
-    needs: ClassVar[str] = "restore"
-    numbers: ClassVar[Mapping[str, About]] = {
+def _operator(name: str, value: Any) -> Any:
+    """The value itself, if it is an operator."""
+    operator_of(value)
+    return value
+
+
+def _restored(question: Any, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
+    """Truth, measurement, restoration and its error; rivals; the spread of draws."""
+    truth, mean = own.arrays["truth"], own.arrays["mean"]
+    rows = {"truth": truth, "measured": own.arrays["seen"], "restored": mean}
+    rows |= {name.replace("_", " "): one.arrays["mean"] for name, one in rivals.items() if name != "shortest"}
+    rows["5 x error"] = 5 * (mean - truth).abs()
+    if question.draws > 1:
+        rows["5 x spread"] = 5 * own.arrays["spread"]
+    caption = (
+        "Test images, their measurement (what fits it with least size), restorations, errors and spread."
+    )
+    return [album("restored", rows, caption)]
+
+
+@question(
+    needs="restore",
+    numbers={
         "psnr": About("Peak signal-to-noise ratio", "higher", "dB", "Of the mean of the draws."),
         "ssim": About("Structural similarity", "higher", note="Of the mean of the draws."),
         "misfit": About(
@@ -54,139 +65,112 @@ class ImageRestoration(Question):
             "neither",
             note="1 where draws are as far from each other as the truth is from them; 0 for rules without spread.",
         ),
+    },
+    reads=_IMAGES,
+    figures=_restored,
+)
+def image_restoration(
+    ask: Ask,
+    *,
+    operator: Annotated[Any, Check(_operator, "id or table of an operator")] = "identity",
+    noise: Positive = 0.1,
+    draws: Count = 1,
+    most: Annotated[int, Ge(2)] = 40,
+    span: float = 1.0,
+    seed: int = 1,
+) -> dict[str, Number]:
+    """Test images are measured, with noise, and restored; the mean of some draws is compared with the image.
+
+    Args:
+        ask: Task and method.
+        operator: H: id or table of an operator.
+        noise: Standard deviation of the noise.
+        draws: Answers to each measurement, whose mean is judged.
+        most: Most test images, evenly spread.
+        span: Largest value less the smallest one of an image.
+        seed: Seed of the noise and the draws.
+    """
+    truth, measure = some_of(ask.task, most), operator_of(operator)
+    y = measure(truth)
+    y = y + noise * torch.randn(y.shape, generator=generator(seed, "measured images"))
+    found = ask.method.restore(y, draws=draws, seed=seed).x.to(truth)
+    mean, spread = found.mean(1), found.std(1, correction=0)
+    shown = pick(len(truth))
+    ask.keep(truth=truth[shown], seen=measure.pinv(y)[shown], mean=mean[shown], spread=spread[shown])
+    values: dict[str, Number] = {
+        "psnr": psnr(mean, truth, span=span),
+        "ssim": ssim(mean, truth, span=span),
+        "misfit": (y - measure(mean)).flatten(1).square().mean(1).sqrt() / noise,
     }
-
-    operator: Any = "identity"
-    noise: float = 0.1
-    draws: int = 1
-    most: int = 40
-    span: float = 1.0
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        who = "image_restoration"
-        whole(who, "draws", self.draws, at_least=1), whole(who, "most", self.most, at_least=2)
-        number(who, "noise", self.noise, above=0)
-        operator_of(self.operator)
-
-    def reads(self) -> Sequence[Role]:
-        """Whole images."""
-        return (Role(name="images", axis="images"),)
-
-    def measure(self, method: Method, task: Task) -> Measured:
-        """One number per image."""
-        truth, operator = some_of(task, self.most), operator_of(self.operator)
-        y = operator(truth)
-        y = y + self.noise * torch.randn(y.shape, generator=generator(self.seed, "measured images"))
-        asked: Any = method
-        draws = asked.restore(y, draws=self.draws, seed=self.seed).x.to(truth)
-        mean = draws.mean(1)
-        values = {
-            "psnr": psnr(mean, truth, span=self.span),
-            "ssim": ssim(mean, truth, span=self.span),
-            "misfit": (y - operator(mean)).flatten(1).square().mean(1).sqrt() / self.noise,
-        }
-        if self.draws > 1:
-            # The truth is as far from the mean of K draws as one more draw: (1 + 1/K) times the variance.
-            spread = draws.var(1).flatten(1).mean(1) * (1 + 1 / self.draws)
-            values["spread_over_error"] = (spread / (mean - truth).flatten(1).square().mean(1)).sqrt()
-        arrays = {
-            "truth": truth,
-            "seen": operator.pinv(y),
-            "mean": mean,
-            "spread": draws.std(1, correction=0),
-        }
-        return Measured(values, {name: x[pick(len(x))] for name, x in arrays.items()})
-
-    def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
-        """Truth, measurement, restoration and its error; rivals; the spread of draws."""
-        truth, mean = own.arrays["truth"], own.arrays["mean"]
-        rows = {"truth": truth, "measured": own.arrays["seen"], "restored": mean}
-        rows |= {
-            name.replace("_", " "): one.arrays["mean"] for name, one in rivals.items() if name != "shortest"
-        }
-        rows["5 x error"] = 5 * (mean - truth).abs()
-        if self.draws > 1:
-            rows["5 x spread"] = 5 * own.arrays["spread"]
-        caption = (
-            "Test images, their measurement (what fits it with least size), restorations, errors and spread."
-        )
-        return [album("restored", rows, caption)]
+    if draws > 1:
+        # The truth is as far from the mean of K draws as one more draw: (1 + 1/K) times the variance.
+        variance = found.var(1).flatten(1).mean(1) * (1 + 1 / draws)
+        values["spread_over_error"] = (variance / (mean - truth).flatten(1).square().mean(1)).sqrt()
+    return values
 
 
-@dataclass(frozen=True, kw_only=True)
-class AnomalyMap(Question):
+def _lesions(question: Any, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
+    """Images with lesions, restored; where they are, and the score."""
+    a = own.arrays
+    outline = rim(a["where"][:, 0])
+    rows = {
+        "with a lesion": a["changed"],
+        "outlined": laid_over(a["changed"], outline, share=0.9),
+        "restored": a["restored"],
+        "score": laid_over(5 * a["score"], outline, share=0.9),
+    }
+    rows |= {f"score: {name.replace('_', ' ')}": _unit(one.arrays["score"]) for name, one in rivals.items()}
+    kinds = ", ".join(KINDS[k % len(KINDS)] for k in range(_SHOWN))
+    return [album("lesions", rows, f"Lesions ({kinds}), images restored by the prior, and scores of pixels.")]
+
+
+@question(
+    needs="restore",
+    numbers={
+        "auroc": About("Area under the ROC curve, all pixels of the head", "higher"),
+        "dark": About("The same for images with a dark lesion", "higher"),
+        "bright": About("The same for images with a bright lesion", "higher"),
+        "swapped": About("The same for images with another texture", "higher"),
+    },
+    reads=_IMAGES,
+    figures=_lesions,
+)
+def anomaly_map(
+    ask: Ask,
+    *,
+    draws: Count = 8,
+    most: Annotated[int, Ge(len(KINDS))] = 80,
+    smooth: Count = 5,
+    seed: int = 1,
+) -> dict[str, Number]:
     """Lesions are put into test images; the size of the difference to the restored image should tell where they are.
 
-    Attributes:
+    Args:
+        ask: Task and method.
         draws: Restorations that are averaged.
         most: Most test images, evenly spread.
         smooth: Side of the square over which differences are averaged, odd; 1 for none.
         seed: Seed of the lesions and the draws.
     """
-
-    needs: ClassVar[str] = "restore"
-    numbers: ClassVar[Mapping[str, About]] = {
-        "auroc": About("Area under the ROC curve, all pixels of the head", "higher"),
-        "dark": About("The same for images with a dark lesion", "higher"),
-        "bright": About("The same for images with a bright lesion", "higher"),
-        "swapped": About("The same for images with another texture", "higher"),
+    images = some_of(ask.task, most)
+    changed, where = with_lesions(images, generator=generator(seed, "lesions"))
+    restored = ask.method.restore(changed, draws=draws, seed=seed).x.to(changed).mean(1)
+    half = smooth // 2
+    apart = (changed - restored).abs()
+    score = torch.nn.functional.avg_pool2d(apart, 2 * half + 1, 1, half, count_include_pad=False)[:, 0]
+    head = images[:, 0] > 0
+    arrays = {
+        "changed": changed,
+        "restored": restored,
+        "score": score[:, None],
+        "where": where[:, None].float(),
     }
-
-    draws: int = 8
-    most: int = 80
-    smooth: int = 5
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        who = "anomaly_map"
-        whole(who, "draws", self.draws, at_least=1), whole(who, "most", self.most, at_least=len(KINDS))
-        whole(who, "smooth", self.smooth, at_least=1)
-
-    def reads(self) -> Sequence[Role]:
-        """Whole images, without lesions."""
-        return (Role(name="images", axis="images"),)
-
-    def measure(self, method: Method, task: Task) -> Measured:
-        """Areas, with their errors as if pixels were independent."""
-        whole_images = some_of(task, self.most)
-        changed, where = with_lesions(whole_images, generator=generator(self.seed, "lesions"))
-        asked: Any = method
-        restored = asked.restore(changed, draws=self.draws, seed=self.seed).x.to(changed).mean(1)
-        score = (changed - restored).abs()
-        half = self.smooth // 2
-        score = torch.nn.functional.avg_pool2d(score, 2 * half + 1, 1, half, count_include_pad=False)[:, 0]
-        head = whole_images[:, 0] > 0
-        values: dict[str, Any] = {"auroc": _area(score, where, head)}
-        for kind in ("dark", "bright", "swapped"):
-            rows = torch.tensor([k % len(KINDS) for k in range(len(score))])
-            own = torch.tensor([KINDS[k] == kind for k in rows.tolist()])
-            values[kind] = _area(score[own], where[own], head[own])
-        arrays = {
-            "changed": changed,
-            "restored": restored,
-            "score": score[:, None],
-            "where": where[:, None].float(),
-        }
-        return Measured(values, {name: x[:_SHOWN] for name, x in arrays.items()})
-
-    def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
-        """Images with lesions, restored; where they are, and the score."""
-        a = own.arrays
-        outline = rim(a["where"][:, 0])
-        rows = {
-            "with a lesion": a["changed"],
-            "outlined": laid_over(a["changed"], outline, share=0.9),
-            "restored": a["restored"],
-            "score": laid_over(5 * a["score"], outline, share=0.9),
-        }
-        rows |= {
-            f"score: {name.replace('_', ' ')}": _unit(one.arrays["score"]) for name, one in rivals.items()
-        }
-        kinds = ", ".join(KINDS[k % len(KINDS)] for k in range(_SHOWN))
-        return [
-            album("lesions", rows, f"Lesions ({kinds}), images restored by the prior, and scores of pixels.")
-        ]
+    ask.keep(**{name: x[:_SHOWN] for name, x in arrays.items()})
+    values: dict[str, Number] = {"auroc": _area(score, where, head)}
+    for kind in ("dark", "bright", "swapped"):
+        own = torch.tensor([KINDS[k % len(KINDS)] == kind for k in range(len(score))])
+        values[kind] = _area(score[own], where[own], head[own])
+    return values
 
 
 def some_of(task: Task, most: int) -> Tensor:

@@ -2,23 +2,22 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
 from interpolants.data.coded_columns import DAYS, NUMBER, Form, coded
-from interpolants.foundations.checks import number, one_of
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.errors import nearest
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import NotAbleError
 from interpolants.framework.figures import Axis, Figure, Panel, Series
-from interpolants.framework.method import Method
-from interpolants.framework.questions import About, Measured, Number, Question
+from interpolants.framework.question_form import Ask, question
+from interpolants.framework.questions import About, Measured, Number
 from interpolants.framework.role import Role
-from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.methods.questions.distances import as_codes, as_tensor
 from interpolants.metrics.crps import crps_of_cases, mixture_crps
@@ -32,11 +31,106 @@ _DRAWS = 200
 _NO_FLOOR = "unknown: the noise in the values is not known"
 
 
-@dataclass(frozen=True, kw_only=True)
-class PredictiveScores(Question):
+def _figures(question: Any, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
+    """Coverage of all levels, and curves where they are asked for."""
+    named = {"the method": own, **rivals}
+    made = [_coverage(named)]
+    return made if question.along is None else [_curves(question, named, task), *made]
+
+
+def _coverage(named: Mapping[str, Measured]) -> Figure:
+    levels = torch.tensor(_LEVELS, dtype=torch.float64)
+    ideal = Series(mark="line", arrays={"x": levels, "y": levels}, name="calibrated", hue="muted", dash="--")
+    lines = [
+        Series(
+            mark="line", arrays={"x": levels, "y": one.arrays["inside"]}, name=name, hue=k, symbol="o", size=3
+        )
+        for k, (name, one) in enumerate(list(named.items())[:6])
+    ]
+    x, y = Axis(label="probability of the interval"), Axis(label="share of values inside")
+    panel = Panel(series=(ideal, *lines), x=x, y=y, legend="below")
+    caption = (
+        "Share of test values inside central intervals of each probability; below the line: overconfident."
+    )
+    return Figure(name="coverage", panels=(panel,), caption=caption, width=420, height=330)
+
+
+def _curves(question: Any, named: Mapping[str, Measured], task: Task) -> Figure:
+    part = task.part(question.part)
+    table, what = part[question.points], part[question.values]
+    (points, forms), column = _coordinates(table), _column(table, question.along)
+    rows = _richest(points, column)
+    rows = rows[points[rows, column].argsort()]
+    x = Axis(label=_name(table, column) + (", days since 1970" if forms[column] == DAYS else ""))
+    y = Axis(label=_name(what, 0, question.values), unit=question.unit)
+    panels = []
+    for name, one in list(named.items())[:_PANELS]:
+        mean, low, high, truth = (one.arrays[key][rows] for key in ("mean", "low", "high", "truth"))
+        at = points[rows, column]
+        marks = (
+            Series(mark="band", arrays={"x": at, "low": low, "high": high}, name=f"{question.level:.0%}"),
+            Series(mark="line", arrays={"x": at, "y": mean}, name="mean"),
+            Series(mark="points", arrays={"x": at, "y": truth}, name="measured", hue=1, size=4),
+        )
+        first = not panels and y.label
+        panels.append(
+            Panel(series=marks, title=name, x=x, y=Axis() if panels else y, legend="best" if first else "")
+        )
+    others = [k for k in range(points.shape[1]) if k != column]
+    place = ", ".join(f"{_name(table, k)} {_told(float(points[rows[0], k]), forms[k])}" for k in others)
+    caption = f"Predicted mean and central interval of {question.level:.0%}, measured values as points"
+    caption += f", at {place}." if place else "."
+    return Figure(name="curve", panels=tuple(panels), caption=caption, width=300 * len(panels), height=270)
+
+
+@question(
+    needs="predict",
+    numbers={
+        "rmse": About(
+            "Root mean squared error", unit="{unit}", note="Of the predicted mean.", floor=_NO_FLOOR
+        ),
+        "mae": About("Mean absolute error", unit="{unit}", note="Of the predicted median.", floor=_NO_FLOOR),
+        "nll": About("Negative log density", unit="nats per value", floor=_NO_FLOOR),
+        "crps": About(
+            "CRPS",
+            unit="{unit}",
+            note="Mean distance of the predicted distribution from the value.",
+            floor=_NO_FLOOR,
+        ),
+        "coverage": About(
+            "Coverage of central intervals",
+            "neither",
+            note="Share of values inside; the floor is the share that was promised.",
+            floor_of="a calibrated prediction",
+        ),
+        "width": About(
+            "Width of these intervals",
+            "neither",
+            "{unit}",
+            "Narrow is good where coverage is right.",
+            floor=_NO_FLOOR,
+        ),
+    },
+    reads=lambda question: (Role(name=question.group, kind="labels"),) if question.group else (),
+    floors=lambda question, task: {"coverage": question.level},
+    figures=_figures,
+)
+def predictive_scores(
+    ask: Ask,
+    *,
+    points: str = "points",
+    values: str = "values",
+    level: Annotated[float, Interval(gt=0, lt=1)] = 0.9,
+    part: Literal["test", "held"] = "test",
+    group: str = "",
+    along: Any = None,
+    unit: str = "",
+    lead: Literal["rmse", "mae", "nll", "crps", "coverage", "width"] = "rmse",
+) -> dict[str, Number]:
     """Scores of the distribution that a method predicts for each test point against the value that was measured.
 
-    Attributes:
+    Args:
+        ask: Task and method.
         points: Role of the points.
         values: Role of their values, one column.
         level: Probability of the central interval whose coverage is measured.
@@ -47,146 +141,41 @@ class PredictiveScores(Question):
         unit: Unit of the values.
         lead: Number that comes first, and that reports begin with.
     """
-
-    needs: ClassVar[str] = "predict"
-    numbers: ClassVar[Mapping[str, About]] = {
-        "rmse": About("Root mean squared error", note="Of the predicted mean."),
-        "mae": About("Mean absolute error", note="Of the predicted median."),
-        "nll": About("Negative log density", unit="nats per value"),
-        "crps": About("CRPS", note="Mean distance of the predicted distribution from the value."),
-        "coverage": About(
-            "Coverage of central intervals",
-            "neither",
-            note="Share of values inside; the floor is the share that was promised.",
-            floor_of="a calibrated prediction",
-        ),
-        "width": About("Width of these intervals", "neither", note="Narrow is good where coverage is right."),
+    found = ask.task.call(ask.method, "predict", part)
+    if not isinstance(found, Predictive):
+        rule = "must predict distributions, with mean, std and quantiles"
+        raise NotAbleError(f"{who()}: {type(ask.method).__name__} {rule}")
+    rows = ask.task.part(part)
+    truth = as_tensor(rows[values]).double().reshape(-1)
+    groups = as_codes(rows[group])[0] if group else None
+    mean, low, high = (_flat(x, truth) for x in (found.mean, *_interval(found, level)))
+    cases = {
+        "mae": (_flat(found.quantile(0.5), truth) - truth).abs(),
+        "nll": -found.log_prob(truth[:, None]).double(),
+        "crps": _crps(found, truth),
+        "coverage": ((low <= truth) & (truth <= high)).double(),
+        "width": high - low,
     }
+    scores: dict[str, Number] = {"rmse": _root(_by_group((mean - truth).square(), groups))}
+    scores |= {name: _by_group(x, groups) for name, x in cases.items()}
+    inside = torch.tensor([_inside(truth, *_interval(found, one)) for one in _LEVELS])
+    ask.keep(mean=mean, low=low, high=high, truth=truth, inside=inside)
+    covered = float(cases["coverage"].mean())
+    if abs(covered - level) > 0.5 * min(1 - level, level) + 0.05:
+        way = "too narrow" if covered < level else "too wide"
+        told = f"Intervals are {way}: {covered:.0%} of the values lie inside those of {level:.0%}."
+        ask.find(told, grave=False)
+    return {lead: scores[lead], **scores}
 
-    points: str = "points"
-    values: str = "values"
-    level: float = 0.9
-    part: str = "test"
-    group: str = ""
-    along: Any = None
-    unit: str = ""
-    lead: str = "rmse"
 
-    def __post_init__(self) -> None:
-        number("predictive_scores", "level", self.level, above=0, below=1)
-        one_of("predictive_scores", "part", self.part, ("test", "held"))
-        one_of("predictive_scores", "lead", self.lead, self.numbers)
-
-    def reads(self) -> Sequence[Role]:
-        """The groups, where there are some."""
-        return (Role(name=self.group, kind="labels"),) if self.group else ()
-
-    def about(self, name: str) -> About:
-        """With the unit of the values."""
-        found = super().about(name)
-        plain = name in ("nll", "coverage")
-        return found if plain else About(found.title, found.better, self.unit, found.note, found.floor_of)
-
-    def measure(self, method: Method, task: Task) -> Measured:
-        """Scores by case, or by group."""
-        found = task.call(method, "predict", self.part)
-        if not isinstance(found, Predictive):
-            rule = "must predict distributions, with mean, std and quantiles"
-            raise NotAbleError(f"predictive_scores: {type(method).__name__} {rule}")
-        truth = as_tensor(task.part(self.part)[self.values]).double().reshape(-1)
-        groups = as_codes(task.part(self.part)[self.group])[0] if self.group else None
-        mean, low, high = (_flat(x, truth) for x in (found.mean, *self._interval(found, self.level)))
-        cases = {
-            "mae": (_flat(found.quantile(0.5), truth) - truth).abs(),
-            "nll": -found.log_prob(truth[:, None]).double(),
-            "crps": _crps(found, truth),
-            "coverage": ((low <= truth) & (truth <= high)).double(),
-            "width": high - low,
-        }
-        values: dict[str, Number] = {"rmse": _root(_by_group((mean - truth).square(), groups))}
-        values |= {name: _by_group(x, groups) for name, x in cases.items()}
-        values = {self.lead: values[self.lead], **values}
-        inside = [_inside(truth, *self._interval(found, level)) for level in _LEVELS]
-        arrays = {"mean": mean, "low": low, "high": high, "truth": truth, "inside": torch.tensor(inside)}
-        return Measured(values, arrays, findings=self._findings(float(cases["coverage"].mean())))
-
-    def _interval(self, found: Predictive, level: float) -> tuple[Any, Any]:
-        return found.quantile((1 - level) / 2), found.quantile((1 + level) / 2)
-
-    def _findings(self, coverage: float) -> list[Finding]:
-        if abs(coverage - self.level) <= 0.5 * min(1 - self.level, self.level) + 0.05:
-            return []
-        way = "too narrow" if coverage < self.level else "too wide"
-        told = f"Intervals are {way}: {coverage:.0%} of the values lie inside those of {self.level:.0%}."
-        return [Finding(told, grave=False)]
-
-    def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
-        """The coverage that was promised; the others have none that is known."""
-        return {
-            **dict.fromkeys(("rmse", "mae", "nll", "crps", "width"), _NO_FLOOR),
-            "coverage": self.level,
-        }
-
-    def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
-        """Coverage of all levels, and curves where they are asked for."""
-        named = {"the method": own, **rivals}
-        made = [self._coverage(named)]
-        return made if self.along is None else [self._curves(named, task), *made]
-
-    def _coverage(self, named: Mapping[str, Measured]) -> Figure:
-        levels = torch.tensor(_LEVELS, dtype=torch.float64)
-        ideal = Series(
-            mark="line", arrays={"x": levels, "y": levels}, name="calibrated", hue="muted", dash="--"
-        )
-        lines = [
-            Series(
-                mark="line",
-                arrays={"x": levels, "y": one.arrays["inside"]},
-                name=name,
-                hue=k,
-                symbol="o",
-                size=3,
-            )
-            for k, (name, one) in enumerate(list(named.items())[:6])
-        ]
-        x, y = Axis(label="probability of the interval"), Axis(label="share of values inside")
-        panel = Panel(series=(ideal, *lines), x=x, y=y, legend="below")
-        caption = "Share of test values inside central intervals of each probability; below the line: overconfident."
-        return Figure(name="coverage", panels=(panel,), caption=caption, width=420, height=330)
-
-    def _curves(self, named: Mapping[str, Measured], task: Task) -> Figure:
-        table = task.part(self.part)[self.points]
-        (points, forms), column = _coordinates(table), _column(table, self.along)
-        rows = _richest(points, column)
-        rows = rows[points[rows, column].argsort()]
-        label = _name(table, column) + (", days since 1970" if forms[column] == DAYS else "")
-        others = [k for k in range(points.shape[1]) if k != column]
-        at = ", ".join(f"{_name(table, k)} {_told(float(points[rows[0], k]), forms[k])}" for k in others)
-        what = Axis(label=_name(task.part(self.part)[self.values], 0, self.values), unit=self.unit)
-        panels = tuple(
-            self._curve(name, points[rows, column], one, rows, (label, what if k == 0 else Axis()))
-            for k, (name, one) in enumerate(list(named.items())[:_PANELS])
-        )
-        caption = f"Predicted mean and central interval of {self.level:.0%}, measured values as points"
-        caption += f", at {at}." if at else "."
-        return Figure(name="curve", panels=panels, caption=caption, width=300 * len(panels), height=270)
-
-    def _curve(self, title: str, x: Tensor, one: Measured, rows: Tensor, axes: tuple[str, Axis]) -> Panel:
-        mean, low, high, truth = (one.arrays[name][rows] for name in ("mean", "low", "high", "truth"))
-        band = Series(mark="band", arrays={"x": x, "low": low, "high": high}, name=f"{self.level:.0%}")
-        line = Series(mark="line", arrays={"x": x, "y": mean}, name="mean")
-        dots = Series(mark="points", arrays={"x": x, "y": truth}, name="measured", hue=1, size=4)
-        label, y = axes
-        legend = "best" if y.label else ""
-        return Panel(series=(band, line, dots), title=title, x=Axis(label=label), y=y, legend=legend)
+def _interval(found: Predictive, level: float) -> tuple[Any, Any]:
+    return found.quantile((1 - level) / 2), found.quantile((1 + level) / 2)
 
 
 def _flat(x: Any, like: Tensor) -> Tensor:
     found = as_tensor(x).double().reshape(-1)
     if found.shape != like.shape:
-        raise invalid(
-            "predictive_scores", "values must have one column", f"{len(found)} for {len(like)} rows"
-        )
+        raise invalid("values must have one column", f"{len(found)} for {len(like)} rows")
     return found
 
 
@@ -225,7 +214,7 @@ def _coordinates(table: Any) -> tuple[Tensor, tuple[Form, ...]]:
     if not hasattr(table, "iloc"):
         points = as_tensor(table).double()
         return points, (NUMBER,) * points.shape[1]
-    numbers, forms = coded(table, "predictive_scores", "points")
+    numbers, forms = coded(table, who(), "points")
     return as_tensor(numbers).double(), forms
 
 
@@ -243,7 +232,7 @@ def _column(table: Any, along: Any) -> int:
     names = [str(name) for name in getattr(table, "columns", ())]
     if along not in names:
         remedy = nearest(str(along), names) if names else "Points have no names: give its number."
-        raise invalid("predictive_scores", "along must be a column of the points", repr(along), remedy)
+        raise invalid("along must be a column of the points", repr(along), remedy)
     return names.index(along)
 
 

@@ -10,12 +10,13 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.data.windows import all_windows, interpolated
-from interpolants.foundations.checks import positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Count, Positive
 from interpolants.framework.series import Series
 from interpolants.sciml.processes.state_noise import integrate_state_noise
 
-GAPS = ("refuse", "linear", "skip")
 # Time (), state (B, C), neighbour's state (B, C) or None -> (B, C) or (B, C, m).
 Coefficient = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
@@ -33,11 +34,10 @@ class Windows:
     apart: int
 
 
-def windows_of(who: str, many: Sequence[Series], length: int | None, stride: int, gaps: str) -> Windows:
+def windows_of(many: Sequence[Series], length: int | None, stride: int, gaps: str) -> Windows:
     """Whole series as paths, or windows of them.
 
     Args:
-        who: Public name for errors.
         many: The series.
         length: T of windows; None for the series themselves, which must be equally long.
         stride: Times from the start of one window to that of the next.
@@ -47,12 +47,11 @@ def windows_of(who: str, many: Sequence[Series], length: int | None, stride: int
         InvalidInputError: If lengths do not fit, gaps are refused, or too few paths are left.
     """
     if gaps == "refuse":
-        _refuse_gaps(who, many)
+        _refuse_gaps(many)
     if length is None:
-        length, stride = _common_length(who, many), 1
+        length, stride = _common_length(many), 1
     if longest := length > max(len(one) for one in many):
         raise invalid(
-            who,
             f"a series must have at least {length} times",
             max(len(one) for one in many),
             "Take a shorter window." if longest else "",
@@ -69,24 +68,24 @@ def windows_of(who: str, many: Sequence[Series], length: int | None, stride: int
     if len(found) < max(2, 2 * apart):
         rule = f"there must be at least {max(2, 2 * apart)} paths, so that each has another one that does not overlap"
         raise invalid(
-            who, rule, len(found), "Give more of the series, or take shorter windows or a longer stride."
+            rule, len(found), "Give more of the series, or take shorter windows or a longer stride."
         )
     return Windows(found, apart)
 
 
-def _refuse_gaps(who: str, many: Sequence[Series]) -> None:
+def _refuse_gaps(many: Sequence[Series]) -> None:
     for k, one in enumerate(many):
         if count := int((~one.seen).sum()):
             remedy = "gaps='linear' fills them by straight lines, gaps='skip' leaves paths with gaps out."
-            raise invalid(who, f"series {k} must have no gaps", f"{count} values that are not seen", remedy)
+            raise invalid(f"series {k} must have no gaps", f"{count} values that are not seen", remedy)
 
 
-def _common_length(who: str, many: Sequence[Series]) -> int:
+def _common_length(many: Sequence[Series]) -> int:
     lengths = sorted({len(one) for one in many})
     if len(many) < 2 or len(lengths) > 1 or lengths[0] < 2:
         found = "one series" if len(many) < 2 else f"lengths {lengths[:5]}"
         rule = "without window there must be two or more series of one length, of 2 times or more"
-        raise invalid(who, rule, found, "Take window=24, say, to cut paths of 24 times.")
+        raise invalid(rule, found, "Take window=24, say, to cut paths of 24 times.")
     return lengths[0]
 
 
@@ -137,7 +136,7 @@ def next_link(
 
 
 @dataclass(frozen=True, kw_only=True)
-class DirectedChain:
+class DirectedChain(Checked):
     """Chain of ``dX = V_0(t, X, X~) dt + V(t, X, X~) dB`` with a drift and a noise of one's own; nothing is learnt.
 
     ::
@@ -150,25 +149,19 @@ class DirectedChain:
     Paths are in data units, at T evenly spaced times from 0 to ``duration``. Steps are Euler's (Ito), one between two
     times. If the law of the links is that of the paths they follow, it is a fixed point of the chain.
 
-    Args:
-        drift: V_0, a function of time ``()``, state ``(B, C)`` and neighbour ``(B, C)`` that returns ``(B, C)``, per
-            unit of time.
-        strength: V, a function of the same that returns ``(B, C, m)``, per root of a unit of time.
-        noise: Number m of Brownian motions, at least 1.
-        duration: Last time, > 0.
-
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
     drift: Coefficient
+    """V_0, a function of time ``()``, state ``(B, C)`` and neighbour ``(B, C)`` that returns ``(B, C)``, per unit of
+    time."""
     strength: Coefficient
-    noise: int = 1
-    duration: float = 1.0
-
-    def __post_init__(self) -> None:
-        whole("DirectedChain", "noise", self.noise, at_least=1)
-        positive("DirectedChain", "duration", self.duration)
+    """V, a function of the same that returns ``(B, C, m)``, per root of a unit of time."""
+    noise: Count = 1
+    """Number m of Brownian motions."""
+    duration: Positive = 1.0
+    """Last time."""
 
     def follow(self, paths: Tensor, start: Tensor, *, generator: Generator) -> Tensor:
         """The next link ``(B, T, C)``.
@@ -183,7 +176,7 @@ class DirectedChain:
         """
         if paths.ndim != 3 or paths.shape[1] < 2 or start.shape != paths[:, 0].shape:
             shapes = f"paths {tuple(paths.shape)}, start {tuple(start.shape)}"
-            raise invalid("DirectedChain", "paths must have shape (B, T, C), T >= 2, start (B, C)", shapes)
+            raise invalid("paths must have shape (B, T, C), T >= 2, start (B, C)", shapes)
         length, span = paths.shape[1], self.duration
         shape = (length - 1, len(paths), self.noise)
         noise = torch.randn(shape, dtype=paths.dtype, generator=generator)
@@ -207,9 +200,9 @@ class DirectedChain:
         Raises:
             InvalidInputError: If there is one path alone: its link would begin where it does, and could copy it.
         """
-        whole("DirectedChain.walk", "links", links, at_least=1)
+        whole(who(), "links", links, at_least=1)
         if len(paths) < 2:
-            raise invalid("DirectedChain.walk", "there must be at least two paths", len(paths))
+            raise invalid("there must be at least two paths", len(paths))
         found, first = [], paths[:, 0]
         for _ in range(links):
             others = other_paths(torch.arange(len(paths)), len(paths), 1, generator)
@@ -218,7 +211,7 @@ class DirectedChain:
         return found
 
 
-def resampled(who: str, paths: Tensor, length: int, asked: bool) -> Tensor:
+def resampled(paths: Tensor, length: int, asked: bool) -> Tensor:
     """Paths ``(B, S, C)`` at ``length`` times, by straight lines if that was asked for.
 
     Raises:
@@ -228,7 +221,7 @@ def resampled(who: str, paths: Tensor, length: int, asked: bool) -> Tensor:
         return paths
     if not asked:
         remedy = "resample=True puts them at the times of the model by straight lines."
-        raise invalid(who, f"paths must have the {length} times of the model", paths.shape[1], remedy)
-    whole(who, "times of a path", paths.shape[1], at_least=2)
+        raise invalid(f"paths must have the {length} times of the model", paths.shape[1], remedy)
+    whole(who(), "times of a path", paths.shape[1], at_least=2)
     wide = torch.nn.functional.interpolate(paths.mT, size=length, mode="linear", align_corners=True)
     return wide.mT.contiguous()

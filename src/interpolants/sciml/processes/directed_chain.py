@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
-from interpolants.foundations.checks import number, one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Answer, Count, Each, NonNegative
 from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.framework.capabilities import NotAbleError, capability
 from interpolants.framework.role import Role
@@ -18,7 +20,6 @@ from interpolants.framework.trained import Trained
 from interpolants.methods.parts.series import series_role
 from interpolants.nets.perceptron import Perceptron
 from interpolants.sciml.processes.chain_paths import (
-    GAPS,
     next_link,
     other_paths,
     resampled,
@@ -27,7 +28,6 @@ from interpolants.sciml.processes.chain_paths import (
 from interpolants.sciml.processes.signature_loss import ExpectedSignature, energy_distances
 from interpolants.training.pairs import finished
 
-LOSSES, UNITS = ("signature", "energy", "both"), ("times", "paths")
 # Paths that differ by less than this share of their spread at a time (their start) are the same there.
 _LEAST_SPREAD = 1e-3
 # Sines and cosines of time that the networks see: a day has hours.
@@ -47,23 +47,6 @@ class DirectedChainGenerator(Trained):
         model.sample(1000)                                      # (1000, 24, C), five links from real windows
         model.transport(paths, links=1)                         # the link that follows given paths
 
-    Args:
-        neighbour: With the neighbour; False is the plain equation, whose start alone is real.
-        window: Times of a path that is cut from longer series; None takes each series as a path.
-        stride: Times from the start of one window to that of the next. Windows that overlap are never paired.
-        gaps: ``"refuse"``; ``"linear"`` fills gaps by straight lines; ``"skip"`` leaves windows with gaps out.
-        relative: Measure each path from its first value, for prices and other levels that wander: samples begin at 0.
-        standardise: ``"times"``: each time of a path in units of its own spread, as the hours of days need; or
-            ``"paths"``: one unit for all times, as paths need that spread from where they begin.
-        loss: ``"signature"``, as published; ``"energy"``, energy distances of values, paths and increments, which also
-            see peaks; or ``"both"``.
-        depth: Levels of the signature. C columns to depth m are ``sum_k (C + 1)^k`` numbers, at most 131,072. Two peaks
-            need a depth of 4 or more.
-        weights: Weight of each level; 1 if none are given. Entries are in units of their spread over the data.
-        noise: Brownian motions of a path.
-        hidden: Widths of both networks.
-        links: Links that ``sample`` walks; take as many as the question ``chain_independence`` finds necessary.
-
     Raises:
         InvalidInputError: If a setting is out of range, or when fitted, paths are too few, too short, of different
             length, constant, or have gaps that are refused.
@@ -75,41 +58,44 @@ class DirectedChainGenerator(Trained):
 
     noun: ClassVar[str] = "generator"
     only_cpu: ClassVar[str] = "its steps are small and one after the other"
-    answering: ClassVar[tuple[str, ...]] = ("links",)
 
     neighbour: bool = True
-    window: int | None = None
-    stride: int = 1
-    gaps: str = "refuse"
+    """With the neighbour; False is the plain equation, whose start alone is real."""
+    window: Annotated[int, Ge(2)] | None = None
+    """Times of a path that is cut from longer series; None takes each series as a path."""
+    stride: Count = 1
+    """Times from the start of one window to that of the next. Windows that overlap are never paired."""
+    gaps: Literal["refuse", "linear", "skip"] = "refuse"
+    """``"linear"`` fills gaps by straight lines; ``"skip"`` leaves windows with gaps out."""
     relative: bool = False
-    standardise: str = "times"
-    loss: str = "both"
-    depth: int = 4
-    weights: tuple[float, ...] = ()
-    noise: int = 3
-    hidden: tuple[int, ...] = (64, 64)
-    links: int = 5
+    """Measure each path from its first value, for prices and other levels that wander: samples begin at 0."""
+    standardise: Literal["times", "paths"] = "times"
+    """``"times"``: each time of a path in units of its own spread, as the hours of days need; or ``"paths"``: one unit
+    for all times, as paths need that spread from where they begin."""
+    loss: Literal["signature", "energy", "both"] = "both"
+    """``"signature"``, as published; ``"energy"``, energy distances of values, paths and increments, which also see
+    peaks; or ``"both"``."""
+    depth: Count = 4
+    """Levels of the signature. C columns to depth m are ``sum_k (C + 1)^k`` numbers, at most 131,072. Two peaks need a
+    depth of 4 or more."""
+    weights: tuple[NonNegative, ...] = ()
+    """Weight of each level; 1 if none are given. Entries are in units of their spread over the data."""
+    noise: Count = 3
+    """Brownian motions of a path."""
+    hidden: Annotated[tuple[Count, ...], Each("every width")] = (64, 64)
+    """Widths of both networks."""
+    links: Answer[Count] = 5
+    """Links that ``sample`` walks; take as many as the question ``chain_independence`` finds necessary. With one link a
+    path still resembles the real one it began at."""
     steps = 600
-    batch_size = 256
+    batch_size: Annotated[int, Ge(2)] = 256
     lr = 3e-3
     ema = 0.99
 
     def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "DirectedChainGenerator"
-        one_of(who, "gaps", self.gaps, GAPS), one_of(who, "loss", self.loss, LOSSES)
-        one_of(who, "standardise", self.standardise, UNITS)
-        for name in ("stride", "depth", "noise", "links"):
-            whole(who, name, getattr(self, name), at_least=1)
-        if self.window is not None:
-            whole(who, "window", self.window, at_least=2)
-        whole(who, "batch_size", self.batch_size, at_least=2)
-        self.hidden = tuple(whole(who, "width", width, at_least=1) for width in self.hidden)
-        self.weights = tuple(number(who, "weight", weight, at_least=0) for weight in self.weights)
+        """Refuse weights that are not those of the levels."""
         if self.weights and len(self.weights) != self.depth:
-            raise invalid(
-                who, f"there must be a weight for each of the {self.depth} levels", len(self.weights)
-            )
+            raise invalid(f"there must be a weight for each of the {self.depth} levels", len(self.weights))
 
     def roles(self) -> tuple[Role, ...]:
         """A series that is cut into windows, or many."""
@@ -127,9 +113,8 @@ class DirectedChainGenerator(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Both networks, by one gradient loop on the distance of a batch of links from the data."""
-        who = "DirectedChainGenerator.fit"
-        windows = windows_of(who, listed(data["series"]), self.window, self.stride, self.gaps)
-        units = PathUnits.of(who, windows.values, self.standardise, relative=self.relative)
+        windows = windows_of(listed(data["series"]), self.window, self.stride, self.gaps)
+        units = PathUnits.of(windows.values, self.standardise, relative=self.relative)
         paths = units.encode(windows.values)
         target = None if self.loss == "energy" else ExpectedSignature.of(paths, self.depth, self.weights)
         nets = self._nets(paths.shape[2])
@@ -169,42 +154,38 @@ class DirectedChainGenerator(Trained):
     @capability()
     def sample(
         self,
-        n: int,
+        n: Count,
         *,
-        links: int | None = None,
         ancestors: bool = False,
         seed: int = 0,
         first_index: int = 0,
+        **settings: Any,
     ) -> Any:
         """Paths ``(n, T, C)`` in data units, at the end of a walk from real ones; path i belongs to (seed, i).
 
         Args:
             n: Number of paths.
-            links: Links of the walk; as the settings say if not given. With one link a path still resembles the real
-                one it began at.
             ancestors: Return the real paths too that the walks began at: a mapping with the paths ``x``, the
                 ``ancestors (n, T, C)``, and their ``places (n,)`` among the windows of the fit, counted from 0.
             seed: Seed of neighbours, starts and noise.
             first_index: Index of the first path in a larger job.
+            settings: Settings of answers, for this call.
         """
-        who = "DirectedChainGenerator.sample"
-        whole(who, "n", n, at_least=1)
-        count = self.links if links is None else whole(who, "links", links, at_least=1)
         state, draws = self.state, _Draws(seed, first_index, n)
         windows = len(state["paths"])
         index = draws.index("ancestors of a chain", windows)
         near = draws.index("first starts of a chain", windows - 2 * state["apart"] + 1)
         first = state["paths"][(index + state["apart"] + near) % windows, 0]
-        paths = self._links(state["paths"][index], count if self.neighbour else 1, draws, first)[-1]
+        paths = self._links(state["paths"][index], self.links if self.neighbour else 1, draws, first)[-1]
         units = PathUnits(**state["units"])
         if not ancestors:
             return units.decode(paths)
         if reason := self.cannot("transport"):
-            raise NotAbleError(f"{who}: {reason}, so that a path has no ancestor")
+            raise NotAbleError(f"{who()}: {reason}, so that a path has no ancestor")
         return {"x": units.decode(paths), "ancestors": units.decode(state["paths"][index]), "places": index}
 
     @capability(reads={"x": "series"})
-    def transport(self, x: Any, *, links: int = 1, resample: bool = False, seed: int = 0) -> Tensor:
+    def transport(self, x: Any, *, links: Count = 1, resample: bool = False, seed: int = 0) -> Tensor:
         """Paths ``(B, T, C)`` that follow given ones along the chain, in data units.
 
         Args:
@@ -216,13 +197,12 @@ class DirectedChainGenerator(Trained):
         Raises:
             InvalidInputError: If paths have gaps that are refused, or another number of times.
         """
-        who = "DirectedChainGenerator.transport"
         length, columns = self.state["paths"].shape[1:]
         gaps = "refuse" if self.gaps == "skip" else self.gaps
-        rows = [windows_of(who, [one, one], None, 1, gaps).values[:1] for one in listed(x)]
-        paths = torch.cat([resampled(who, row, length, resample) for row in rows])
+        rows = [windows_of([one, one], None, 1, gaps).values[:1] for one in listed(x)]
+        paths = torch.cat([resampled(row, length, resample) for row in rows])
         if paths.shape[2] != columns:
-            raise invalid(who, f"paths must have {columns} columns", paths.shape[2])
+            raise invalid(f"paths must have {columns} columns", paths.shape[2])
         return self.walk(paths, links, seed=seed)[-1]
 
     def walk(self, paths: Tensor, links: int, *, seed: int = 0) -> list[Tensor]:
@@ -233,14 +213,13 @@ class DirectedChainGenerator(Trained):
             links: Number of links.
             seed: Seed of starts and noise.
         """
-        who = "DirectedChainGenerator.walk"
-        whole(who, "links", links, at_least=1)
+        whole(who(), "links", links, at_least=1)
         state = self.fitted_state("walk")
         if reason := self.cannot("transport"):
-            raise NotAbleError(f"{who}: {reason}")
+            raise NotAbleError(f"{who()}: {reason}")
         if paths.shape[1:] != state["paths"].shape[1:]:
             raise invalid(
-                who, f"paths must be (B, T, C) with {tuple(state['paths'].shape[1:])}", tuple(paths.shape)
+                f"paths must be (B, T, C) with {tuple(state['paths'].shape[1:])}", tuple(paths.shape)
             )
         units = PathUnits(**state["units"])
         found = self._links(units.encode(paths.double()), links, _Draws(seed, 0, len(paths)), None)
@@ -308,7 +287,7 @@ class PathUnits:
     relative: bool
 
     @classmethod
-    def of(cls, who: str, paths: Tensor, by: str, *, relative: bool) -> Self:
+    def of(cls, paths: Tensor, by: str, *, relative: bool) -> Self:
         """Of paths ``(N, T, C)``, by ``"times"`` or ``"paths"``.
 
         Raises:
@@ -320,7 +299,7 @@ class PathUnits:
         whole_path = scale.square().mean(0).sqrt().expand_as(scale)
         if not bool((whole_path > 1e-12 * paths.abs().amax((0, 1)).clamp_min(1e-300)).all()):
             column = int(whole_path[0].argmin())
-            raise invalid(who, "paths must differ", f"column {column} is the same in all", "Leave it out.")
+            raise invalid("paths must differ", f"column {column} is the same in all", "Leave it out.")
         scale = torch.where((scale > _LEAST_SPREAD * whole_path) & (by == "times"), scale, whole_path)
         steps = ((paths - shift) / scale).diff(dim=1).square().mean((0, 1)) * (paths.shape[1] - 1)
         return cls(shift, scale, steps.sqrt(), relative)

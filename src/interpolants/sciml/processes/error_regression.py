@@ -5,12 +5,16 @@ Letters: W steps of the window, B series, M members, S steps ahead, Z latent uni
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from torch import Tensor, nn
 
-from interpolants.foundations.checks import number, whole
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.kinds import Count, Whole
 from interpolants.foundations.randomness import BLOCK, by_block
 from interpolants.framework.series import Series
 from interpolants.sciml.processes.predictive_model import Bound, MetaPrior, PredictiveModel
@@ -18,31 +22,19 @@ from interpolants.training.row_optimizer import RowOptimizer
 from interpolants.training.settings import GroupSettings, TrainSettings
 
 _VECTORS = "vectors"
+Rate = Annotated[float, Interval(gt=0, le=10)]
 
 
 @dataclass(frozen=True)
-class RegressionSettings:
-    """How windows are fitted.
+class RegressionSettings(Checked):
+    """How windows are fitted."""
 
-    Attributes:
-        window: W.
-        iterations: Steps of Adam each time that a value is added; 0 leaves the prior as it is.
-        rate: Its learning rate.
-
-    Raises:
-        InvalidInputError: If a number is out of range.
-    """
-
-    window: int = 12
-    iterations: int = 50
-    rate: float = 0.09
-
-    def check(self, who: str) -> "RegressionSettings":
-        """Refuse numbers that are out of range, by the name of who asks."""
-        whole(who, "window", self.window, at_least=1)
-        whole(who, "iterations", self.iterations, at_least=0)
-        number(who, "regression_rate", self.rate, above=0, at_most=10)
-        return self
+    window: Count = 12
+    """W."""
+    iterations: Whole = 50
+    """Steps of Adam each time that a value is added; 0 leaves the prior as it is."""
+    rate: Rate = 0.09
+    """Its learning rate."""
 
 
 class ErrorRegression:
@@ -93,7 +85,7 @@ class ErrorRegression:
             InvalidInputError: If more steps come at once than there is room for.
         """
         if len(y) > self.settings.window:
-            raise invalid("ErrorRegression.add", f"at most {self.settings.window} steps at once", len(y))
+            raise invalid(f"at most {self.settings.window} steps at once", len(y))
         leave = max(0, len(self) + len(y) - self.settings.window)
         if leave:
             self._leave(leave)
@@ -235,7 +227,6 @@ def regressed(
 def windows_over(
     model: PredictiveModel,
     prior: MetaPrior,
-    who: str,
     many: Sequence[Series],
     settings: RegressionSettings,
     seed: int,
@@ -246,11 +237,11 @@ def windows_over(
         InvalidInputError: If a series is shorter than the window, or does not fit the output.
     """
     for k, one in enumerate(many):
-        model.law.check(who, one)
+        model.law.check(one)
         if settings.iterations and len(one) < settings.window:
             where = f"series {k}" if len(many) > 1 else "the series"
             rule = f"window must be at most the {len(one)} observed steps of {where}"
-            raise invalid(who, rule, settings.window, f"Take window={len(one)}, or give more of it.")
+            raise invalid(rule, settings.window, f"Take window={len(one)}, or give more of it.")
     for length in sorted({len(one) for one in many}):
         rows = [k for k, one in enumerate(many) if len(one) == length]
         y = torch.stack([model.law.encoded(many[k].values) * many[k].seen for k in rows], 1)

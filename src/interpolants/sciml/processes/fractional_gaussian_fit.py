@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import number, one_of
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.kinds import NonNegative
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
@@ -23,7 +24,6 @@ from interpolants.sciml.processes.kernels.fractional_gaussian import (
 )
 from interpolants.sciml.processes.series_windows import Units, check_series, warn_at_edge
 
-WAYS, VALUES, GAPS = ("whittle", "likelihood"), ("levels", "increments"), ("longest", "closed")
 LARGEST = 1500
 # Least noise of values, relative to the size of increments, and where the search begins.
 _LEAST, _START = 1e-2, (0.0, 0.0, -1.2)
@@ -36,14 +36,6 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 class FractionalGaussianFit(Method):
     """Fractional Brownian motion with a drift and noise of the values: H, sigma and noise by a classical estimate.
 
-    Args:
-        values: ``"levels"`` or ``"increments"``, as for `FractionalSDE`.
-        by: ``"whittle"``, from the periodogram of increments; or ``"likelihood"``, exact, at O(T^3).
-        noise: Standard deviation of the noise of values in data units, or ``"auto"``; increments have none unless it
-            is given.
-        gaps: What Whittle's estimate sees: the ``"longest"`` stretch without gaps; or all values, gaps ``"closed"``,
-            as if those times were not there, e.g. holidays of an exchange.
-
     Raises:
         InvalidInputError: If a setting is out of range, a series has several columns or gaps that leave fewer than 8
             values in a row for Whittle's estimate, or more values than 1,500 for the exact one.
@@ -54,18 +46,16 @@ class FractionalGaussianFit(Method):
     noun: ClassVar[str] = "process"
     only_cpu: ClassVar[str] = "its covariances are factored in float64"
 
-    values: str = "levels"
-    by: str = "whittle"
-    noise: Any = "auto"
-    gaps: str = "longest"
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        one_of("FractionalGaussianFit", "values", self.values, VALUES)
-        one_of("FractionalGaussianFit", "by", self.by, WAYS)
-        one_of("FractionalGaussianFit", "gaps", self.gaps, GAPS)
-        if self.noise != "auto":
-            number("FractionalGaussianFit", "noise", self.noise, at_least=0)
+    values: Literal["levels", "increments"] = "levels"
+    """As for `FractionalSDE`."""
+    by: Literal["whittle", "likelihood"] = "whittle"
+    """``"whittle"``, from the periodogram of increments; or ``"likelihood"``, exact, at O(T^3)."""
+    noise: Literal["auto"] | NonNegative = "auto"
+    """Standard deviation of the noise of values in data units, or ``"auto"``; increments have none unless it is
+    given."""
+    gaps: Literal["longest", "closed"] = "longest"
+    """What Whittle's estimate sees: the ``"longest"`` stretch without gaps; or all values, gaps ``"closed"``, as if
+    those times were not there, e.g. holidays of an exchange."""
 
     def roles(self) -> tuple[Role, ...]:
         """A series or many."""
@@ -73,13 +63,12 @@ class FractionalGaussianFit(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """H, sigma and noise by L-BFGS; the drift is the mean of increments."""
-        who = "FractionalGaussianFit.fit"
         many = listed(data["series"])
-        check_series(who, many, 8)
+        check_series(many, 8)
         units = Units.of(many, increments=self.values == "increments")
         scaled = [((one.values[:, 0] - units.shift) / units.unit, one.seen[:, 0]) for one in many]
         drift = self._drift(scaled)
-        loss = self._whittle(who, scaled) if self.by == "whittle" else self._exact(who, scaled, drift)
+        loss = self._whittle(scaled) if self.by == "whittle" else self._exact(scaled, drift)
         raw = run.once("estimate", lambda source: self._search(loss, units.unit))
         h, variance, noise = self._natural(raw, units.unit)
         remedy = (
@@ -87,7 +76,7 @@ class FractionalGaussianFit(Method):
             if self.by == "whittle"
             else ""
         )
-        warn_at_edge(who, float(h), math.sqrt(float(variance / noise)), self.values, remedy)
+        warn_at_edge(float(h), math.sqrt(float(variance / noise)), self.values, remedy)
         found = {"hurst": h, "variance": variance, "noise": noise, "drift": drift}
         return {**found, "shift": units.shift, "unit": units.unit}
 
@@ -99,14 +88,14 @@ class FractionalGaussianFit(Method):
         growth = torch.stack([x[-1] - x[0] for x, _ in ends]).sum()
         return growth / torch.stack([at[-1] - at[0] for _, at in ends]).sum()
 
-    def _whittle(self, who: str, scaled: Sequence[tuple[Tensor, Tensor]]) -> Loss:
+    def _whittle(self, scaled: Sequence[tuple[Tensor, Tensor]]) -> Loss:
         """Of the longest stretch of each series without gaps, or of all its values."""
         rows: dict[int, list[Tensor]] = {}  # by length: rows of one length share their spectrum
         for x, seen in scaled:
             row = x[seen] if self.gaps == "closed" else x[slice(*_longest(seen))]
             if len(row) < _ROW:
                 remedy = "Take gaps='closed', or by='likelihood'."
-                raise invalid(who, f"{_ROW} values in a row must be seen", len(row), remedy)
+                raise invalid(f"{_ROW} values in a row must be seen", len(row), remedy)
             row = row if self.values == "increments" else row.diff()
             rows.setdefault(len(row), []).append(row)
         spectra = [periodogram(torch.stack(alike)) for alike in rows.values()]
@@ -114,11 +103,11 @@ class FractionalGaussianFit(Method):
             [whittle_loss(h, variance, noise, *one) for one in spectra]
         ).sum()
 
-    def _exact(self, who: str, scaled: Sequence[tuple[Tensor, Tensor]], drift: Tensor) -> Loss:
+    def _exact(self, scaled: Sequence[tuple[Tensor, Tensor]], drift: Tensor) -> Loss:
         longest = max(len(x) for x, _ in scaled)
         if longest > LARGEST:
             rule = f"a series must have at most {LARGEST} values for the exact likelihood"
-            raise invalid(who, rule, longest, "Take by='whittle'.")
+            raise invalid(rule, longest, "Take by='whittle'.")
         return lambda h, variance, noise: (
             -torch.stack(
                 [_log_likelihood(x, seen, h, variance, noise, drift, self.values) for x, seen in scaled]
@@ -138,9 +127,7 @@ class FractionalGaussianFit(Method):
         with torch.enable_grad():
             search.step(closure)  # type: ignore[no-untyped-call]
         if not bool(torch.isfinite(raw).all()):
-            raise DivergedError(
-                "FractionalGaussianFit.fit: the estimate left the finite numbers. Give noise."
-            )
+            raise DivergedError(f"{who()}: the estimate left the finite numbers. Give noise.")
         return raw.detach()
 
     def _natural(self, raw: Tensor, unit: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -169,7 +156,7 @@ class FractionalGaussianFit(Method):
             x: One series with gaps, or several.
         """
         many = listed(x)
-        check_series("FractionalGaussianFit.log_prob", many, 1)
+        check_series(many, 1)
         s = self.state
         found = []
         for one in many:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from interpolants.foundations.asked import who
 from interpolants.foundations.checks import number
 from interpolants.nets.perceptron import Perceptron
 from interpolants.sciml.processes.guided_paths import Chain, Control, Paths, Steering, draw_paths, guide
@@ -138,17 +139,12 @@ class FractionalModel(nn.Module):
         Raises:
             InvalidInputError: If the value is out of range: H not in (0, 1), noise below 0, or another not positive.
         """
-        who = "FractionalSDE"
         if name == "hurst":
-            number(who, name, value, above=0, below=1)
+            number(who(), name, value, above=0, below=1)
+        elif name == "noise":
+            number(who(), name, value, at_least=0)
         elif name != "level":
-            number(
-                who,
-                name,
-                value,
-                at_least=0 if name == "noise" else None,
-                above=None if name == "noise" else 0,
-            )
+            number(who(), name, value, above=0)
         with torch.no_grad():
             self.raw[name].fill_(_INVERSE[name](value))
 

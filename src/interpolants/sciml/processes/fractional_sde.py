@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
-from interpolants.foundations.checks import number, one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checks import number, one_of
+from interpolants.foundations.kinds import Count, Each, NonNegative
 from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
@@ -16,7 +18,6 @@ from interpolants.framework.role import Role
 from interpolants.framework.series import STEPS, Series, listed
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import over_time, series_role
 from interpolants.sciml.processes.fractional_model import LEAST_NOISE, FractionalModel, Grid, ModelSettings
 from interpolants.sciml.processes.fractional_paths import (
@@ -27,7 +28,7 @@ from interpolants.sciml.processes.fractional_paths import (
     with_noise,
 )
 from interpolants.sciml.processes.guided_paths import Paths
-from interpolants.sciml.processes.kernels.markov_fractional import KINDS, unit_scale
+from interpolants.sciml.processes.kernels.markov_fractional import OpenShare, unit_scale
 from interpolants.sciml.processes.linear_fit import best_linear, hurst_error
 from interpolants.sciml.processes.series_windows import (
     Units,
@@ -38,12 +39,6 @@ from interpolants.sciml.processes.series_windows import (
     on_steps,
     warn_at_edge,
     windows_of,
-)
-
-VALUES, DRIFTS, CONTROLS = (
-    ("levels", "increments"),
-    ("constant", "linear", "network"),
-    ("guide", "network", "both"),
 )
 
 
@@ -63,23 +58,6 @@ class FractionalSDE(Trained):
     With a drift that is constant or linear the best u is linear in (X, Y) and known: the guide. The bound is then the
     evidence of the approximation, without draws. Otherwise it begins there, and networks learn drift and control.
 
-    Args:
-        values: ``"levels"`` are values of X; ``"increments"`` are what X grows by from one time to the next, for
-            stationary series with long memory.
-        drift: ``"constant"``; ``"linear"``, a pull to a centre; or ``"network"``, that and a network of X.
-        control: ``"guide"``; ``"network"``, as in the paper, which is told time, state and the next value; or
-            ``"both"``, the network in addition to the guide.
-        kind: 1, increments are stationary; or 2, the motion begins without a past.
-        modes: K.
-        hurst: H in (0, 1), or ``"auto"``.
-        noise: Standard deviation of the noise of values in data units, or ``"auto"``. The least is 1 % of the
-            increments' size.
-        substeps: Steps from one value to the next: more where the drift bends or a network steers.
-        window: Longer series are cut into windows of so many values, each with a past of its own.
-        paths: Paths per window of a step, where networks learn.
-        hidden: Widths of the networks.
-        iterations: Most iterations of L-BFGS for H, sigma, noise and the linear drift.
-
     Raises:
         InvalidInputError: If a setting is out of range, or a series has several columns, too few values or only one.
         DivergedError: If a parameter leaves the finite numbers.
@@ -91,18 +69,33 @@ class FractionalSDE(Trained):
     noun: ClassVar[str] = "process"
     only_cpu: ClassVar[str] = "its steps are small and in float64"
 
-    values: str = "levels"
-    drift: str = "constant"
-    control: str = "guide"
-    kind: int = 1
-    modes: int = 12
-    hurst: Any = "auto"
-    noise: Any = "auto"
-    substeps: int = 1
-    window: int = 256
-    paths: int = 8
-    hidden: tuple[int, ...] = (32, 32)
-    iterations: int = 60
+    values: Literal["levels", "increments"] = "levels"
+    """``"levels"`` are values of X; ``"increments"`` are what X grows by from one time to the next, for stationary
+    series with long memory."""
+    drift: Literal["constant", "linear", "network"] = "constant"
+    """``"linear"``, a pull to a centre; or ``"network"``, that and a network of X."""
+    control: Literal["guide", "network", "both"] = "guide"
+    """``"network"``, as in the paper, which is told time, state and the next value; or ``"both"``, the network in
+    addition to the guide."""
+    kind: Literal[1, 2] = 1
+    """1, increments are stationary; or 2, the motion begins without a past."""
+    modes: Count = 12
+    """K."""
+    hurst: Literal["auto"] | OpenShare = "auto"
+    """H, or ``"auto"``."""
+    noise: Literal["auto"] | NonNegative = "auto"
+    """Standard deviation of the noise of values in data units, or ``"auto"``. The least is 1 % of the increments'
+    size."""
+    substeps: Count = 1
+    """Steps from one value to the next: more where the drift bends or a network steers."""
+    window: Annotated[int, Ge(8)] = 256
+    """Longer series are cut into windows of so many values, each with a past of its own."""
+    paths: Count = 8
+    """Paths per window of a step, where networks learn."""
+    hidden: Annotated[tuple[Count, ...], Each("every width")] = (32, 32)
+    """Widths of the networks."""
+    iterations: Count = 60
+    """Most iterations of L-BFGS for H, sigma, noise and the linear drift."""
     steps = 300
     batch_size = 16
     lr = 3e-3
@@ -110,22 +103,11 @@ class FractionalSDE(Trained):
     ema = None
 
     def check_settings(self) -> None:
-        """Refuse what is out of range, and what does not fit together."""
-        who = "FractionalSDE"
-        for name, known in (("values", VALUES), ("drift", DRIFTS), ("control", CONTROLS), ("kind", KINDS)):
-            one_of(who, name, getattr(self, name), known)
-        for name in ("modes", "substeps", "paths", "iterations"):
-            whole(who, name, getattr(self, name), at_least=1)
-        whole(who, "window", self.window, at_least=8)
-        self.hidden = tuple(whole(who, "width", width, at_least=1) for width in self.hidden)
-        if not _is_auto(self.hurst):
-            number(who, "hurst", self.hurst, above=0, below=1)
-        if not _is_auto(self.noise):
-            number(who, "noise", self.noise, at_least=0)
+        """Refuse what does not fit together."""
         if self.values == "increments" and (self.drift != "constant" or self.substeps > 1):
             found = f"drift = {self.drift!r}, substeps = {self.substeps}"
             remedy = "Take values='levels' for a pull to a centre."
-            raise invalid(who, "increments go with a constant drift and one step each", found, remedy)
+            raise invalid("increments go with a constant drift and one step each", found, remedy)
 
     def roles(self) -> tuple[Role, ...]:
         """A series or many, and the times of one that is not on a clock."""
@@ -145,12 +127,11 @@ class FractionalSDE(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The linear model by L-BFGS on its evidence, networks by Adam on the bound, then the error of H."""
-        who = "FractionalSDE.fit"
         many = listed(data["series"])
-        check_series(who, many, 4)
+        check_series(many, 4)
         units = Units.of(many, increments=self._increments)
         gap = median_gap(data.get("times"))
-        times = check_times(who, data.get("times"), many, gap, increments=self._increments)
+        times = check_times(data.get("times"), many, gap, increments=self._increments)
         longest = max(len(one) for one in many)
         length = longest if times is not None else min(self.window, longest)
         grid = self._grid(length, times)
@@ -192,9 +173,9 @@ class FractionalSDE(Trained):
         return Grid.of(regular if times is None else times, self.substeps)
 
     def _settings(self, units: Units, grid: Grid) -> ModelSettings:
-        fixed = {} if _is_auto(self.hurst) else {"hurst": float(self.hurst)}
-        if not _is_auto(self.noise):
-            fixed["noise"] = max(self.noise / units.unit, 2 * LEAST_NOISE)
+        fixed = {} if self.hurst == "auto" else {"hurst": float(self.hurst)}
+        if self.noise != "auto":
+            fixed["noise"] = max(float(self.noise) / units.unit, 2 * LEAST_NOISE)
         return self._model_settings(
             fixed, float(grid.ends[-1]), float(grid.lengths.min()) * grid.every, max(3.0, 2 * units.spread)
         )
@@ -251,12 +232,12 @@ class FractionalSDE(Trained):
 
     def _model_with(self, given: Mapping[str, float]) -> FractionalModel:
         """The model with some parameters in the place of those found."""
-        who, model, found = "FractionalSDE.log_prob", self.model, self.parameters
+        model, found = self.model, self.parameters
         known = [name for name in found if name != "hurst_error"]
         for name in given:
-            one_of(who, "every name in parameters", name, known)
+            one_of(who(), "every name in parameters", name, known)
         unit, shift = self.state["unit"], self.state["shift"]
-        values = {name: number(who, name, given.get(name, found[name])) for name in known}
+        values = {name: number(who(), name, given.get(name, found[name])) for name in known}
         for name in {"hurst", "scale", "noise"} & set(given):
             model.put(name, values[name] / (1 if name == "hurst" else unit))
         if "rate" in known:
@@ -282,7 +263,7 @@ class FractionalSDE(Trained):
         times: Tensor | None = None,
         *,
         parameters: Any = None,
-        members: int = 64,
+        members: Count = 64,
         seed: int = 0,
     ) -> Tensor:
         """Log evidence of each series, ``(B,)`` nats in data units; a lower bound where networks are part of the
@@ -297,11 +278,11 @@ class FractionalSDE(Trained):
             seed: Seed of their noise.
         """
         many, unit = listed(x), self.state["unit"]
-        check_series("FractionalSDE.log_prob", many, 1)
+        check_series(many, 1)
         source, model = generator(seed, "paths of the bound"), self._model_with(parameters or {})
         bounds = []
         for one in many:
-            grid, y, seen = self._placed_on_grid("FractionalSDE.log_prob", one, times)
+            grid, y, seen = self._placed_on_grid(one, times)
             bounds.append(model.bound(grid, y, seen, members, source)[0] - int(seen.sum()) * math.log(unit))
         return torch.stack(bounds)
 
@@ -311,8 +292,8 @@ class FractionalSDE(Trained):
         context: Any = None,
         times: Tensor | None = None,
         *,
-        members: int = 100,
-        steps: int = 1,
+        members: Count = 100,
+        steps: Count = 1,
         noise: bool = True,
         seed: int = 0,
     ) -> Ensemble:
@@ -330,16 +311,14 @@ class FractionalSDE(Trained):
             ``(B, M, S, 1)`` in data units, at the times that follow; at the steps 1 .. S for series that end at
             different times.
         """
-        who = "FractionalSDE.forecast"
-        check_sizes(who, members, steps)
         many = self.state["tail"] if context is None else listed(context)
-        check_series(who, many, 1)
+        check_series(many, 1)
         times = self.state["tail_times"] if context is None else times
         source, model = generator(seed, "paths of a forecast"), self.model
         ahead = self._grid(steps + (not self._increments))
         drawn = []
         for one in many:
-            end = self._steered(who, model, one, times, members, source).end
+            end = self._steered(model, one, times, members, source).end
             drawn.append(continued(model, ahead, end, source, noise=noise))
         x = self._decoded(torch.cat(drawn))[..., None]
         first = many[0]
@@ -353,7 +332,7 @@ class FractionalSDE(Trained):
 
     @capability(reads={"x": "series"}, like="x")
     def complete(
-        self, x: Any, times: Tensor | None = None, *, members: int = 100, noise: bool = True, seed: int = 0
+        self, x: Any, times: Tensor | None = None, *, members: Count = 100, noise: bool = True, seed: int = 0
     ) -> Ensemble:
         """Members of the whole series: gaps filled given all that was seen, which stays as it is.
 
@@ -368,17 +347,14 @@ class FractionalSDE(Trained):
         Returns:
             ``(B, M, T, 1)`` in data units.
         """
-        who, many = "FractionalSDE.complete", listed(x)
-        check_sizes(who, members, 1)
-        check_series(who, many, 1)
+        many = listed(x)
+        check_series(many, 1)
         if len({len(one) for one in many}) > 1:
-            raise invalid(
-                who, "series must be of one length", sorted({len(one) for one in many}), "Ask for each."
-            )
+            raise invalid("series must be of one length", sorted({len(one) for one in many}), "Ask for each.")
         source, model = generator(seed, "paths of a completion"), self.model
         full = []
         for one in many:
-            path = self._steered(who, model, one, times, members, source).x[0]
+            path = self._steered(model, one, times, members, source).x[0]
             path = path[:, 1:] if self._increments else path[:, :: self.substeps]
             if noise:
                 path = with_noise(model, path, source)
@@ -388,7 +364,7 @@ class FractionalSDE(Trained):
         return over_time(torch.stack(full)[..., None], many[0], many[0].times)
 
     @capability()
-    def sample(self, n: int, *, steps: int | None = None, noise: bool = True, seed: int = 0) -> Tensor:
+    def sample(self, n: Count, *, steps: Count | None = None, noise: bool = True, seed: int = 0) -> Tensor:
         """Series that might have been, ``(n, S, 1)`` in data units.
 
         Args:
@@ -397,7 +373,6 @@ class FractionalSDE(Trained):
             noise: With the noise of values.
             seed: Seed of the draws.
         """
-        check_sizes("FractionalSDE.sample", n, 1 if steps is None else steps)
         grid = self._grid(self.state["length"] if steps is None else steps)
         source, model = generator(seed, "paths of the model"), self.model
         path = free_paths(model, grid, n, source, noise=noise)
@@ -407,19 +382,18 @@ class FractionalSDE(Trained):
         found: Tensor = self.state["shift"] + self.state["unit"] * x
         return found
 
-    def _placed_on_grid(self, who: str, one: Series, times: Tensor | None) -> tuple[Grid, Tensor, Tensor]:
+    def _placed_on_grid(self, one: Series, times: Tensor | None) -> tuple[Grid, Tensor, Tensor]:
         """Grid of one series, its standardised values and what was seen, ``(1, N + 1)``."""
         if len(one) < 2 and not self._increments:
-            raise invalid(who, "a series of levels must have two times or more", len(one))
+            raise invalid("a series of levels must have two times or more", len(one))
         gap = self.state.get("gap", median_gap(times))  # older files have none
-        grid = self._grid(len(one), check_times(who, times, [one], gap, increments=self._increments))
+        grid = self._grid(len(one), check_times(times, [one], gap, increments=self._increments))
         values = (one.values[:, 0] - self.state["shift"]) / self.state["unit"]
         y, seen = on_steps(values[None], one.seen[None, :, 0], grid.every, increments=self._increments)
         return grid, y, seen
 
     def _steered(
         self,
-        who: str,
         model: FractionalModel,
         one: Series,
         times: Tensor | None,
@@ -427,7 +401,7 @@ class FractionalSDE(Trained):
         source: Generator,
     ) -> Paths:
         """Paths given a series: of the posterior itself where weights are equal, else chosen by their weights."""
-        grid, y, seen = self._placed_on_grid(who, one, times)
+        grid, y, seen = self._placed_on_grid(one, times)
         return steered(model, grid, y, seen, count, source)
 
 
@@ -452,8 +426,4 @@ def _warn_at_edge(model: FractionalModel, values: str) -> None:
     with torch.no_grad():
         h, share = float(model.value("hurst")), float(model.value("scale") / model.value("noise"))
     if "hurst" in model.free:
-        warn_at_edge("FractionalSDE.fit", h, share, values)
-
-
-def _is_auto(value: Any) -> bool:
-    return isinstance(value, str) and value == "auto"
+        warn_at_edge(h, share, values)

@@ -12,37 +12,65 @@ not neighbours::
     h_t     = (1 - 1/tau) h_{t-1} + 1/tau (u_h + into z)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from interpolants.foundations.asked import invalid, part
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Count, OneOrEach
+
 # Bounds of log deviations: outside of them exp() ruins long runs.
 LOW, HIGH = -8.0, 4.0
-HIDDEN, FREE = "hidden", "free"
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One layer; the first is nearest to the output.
+class Layer(Checked):
+    """One layer; the first is nearest to the output."""
 
-    Attributes:
-        d: Deterministic units.
-        z: Latent ones.
-        tau: Time constant >= 1 in steps, one number or one for each unit.
-    """
+    d: Count = 12
+    """Deterministic units."""
+    z: Count = 1
+    """Latent ones."""
+    tau: OneOrEach[Annotated[float, Ge(1)]] = 1.5
+    """Time constant in steps, one number or one for each unit."""
 
-    d: int = 12
-    z: int = 1
-    tau: float | tuple[float, ...] = 1.5
+    def check_settings(self) -> None:
+        """Refuse time constants that are not those of the units."""
+        if isinstance(self.tau, Sequence) and len(self.tau) not in (1, self.d):
+            raise invalid(f"tau must be one number, or one for each of {self.d} units", len(self.tau))
 
     @property
     def taus(self) -> tuple[float, ...]:
         """One for each unit."""
-        return self.tau if isinstance(self.tau, tuple) else (self.tau,) * self.d
+        many = tuple(self.tau) if isinstance(self.tau, Sequence) else (self.tau,)
+        return many if len(many) == self.d else many * self.d
+
+
+def layers_of(who: str, tables: Any) -> tuple[Layer, ...]:
+    """Layers of tables.
+
+    Args:
+        who: Public name, as all checks of settings are told; errors know it.
+        tables: The tables.
+
+    Raises:
+        InvalidInputError: If there is none, or a size or time constant is out of range.
+    """
+    if isinstance(tables, Mapping) or not isinstance(tables, Iterable) or not tuple(tables):
+        raise invalid("layers must be a list of tables", tables, "E.g. [{'d': 12, 'z': 1}].")
+    found = []
+    for k, table in enumerate(tables):
+        if not isinstance(table, Mapping):
+            raise invalid(f"layer {k} must be a table", table, "E.g. {'d': 12, 'z': 1, 'tau': 1.5}.")
+        with part(f"layer {k}"):
+            found.append(Layer(**{str(name): value for name, value in table.items()}))
+    return tuple(found)
 
 
 class LatentRecurrence(nn.Module):
@@ -63,7 +91,7 @@ class LatentRecurrence(nn.Module):
         super().__init__()
         self.units, self.latent = [one.d for one in layers], [one.z for one in layers]
         self.d, self.z = sum(self.units), sum(self.latent)
-        self.free, self.own = posterior == FREE, posterior == HIDDEN and not shared
+        self.free, self.own = posterior == "free", posterior == "hidden" and not shared
         taus = torch.tensor([tau for one in layers for tau in one.taus], dtype=torch.float64)
         self.register_buffer("rates", 1 / taus)
         of_unit, of_latent = (_layer_of(sizes) for sizes in (self.units, self.latent))

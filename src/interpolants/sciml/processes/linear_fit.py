@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from interpolants.foundations.asked import who
 from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.randomness import generator
 from interpolants.sciml.processes.fractional_model import FractionalModel, Grid, ModelSettings
@@ -38,7 +39,7 @@ def best_linear(
     found = {name: value.detach() for name, value in model.state_dict().items()}
     if not all(bool(torch.isfinite(value).all()) for value in found.values()):
         told = "a parameter left the finite numbers. Give noise or hurst."
-        raise DivergedError(f"FractionalSDE.fit: {told}")
+        raise DivergedError(f"{who()}: {told}")
     return found
 
 

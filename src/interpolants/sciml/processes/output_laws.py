@@ -6,33 +6,16 @@ Letters: C columns, K numbers that the network gives for a step. Arrays have any
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import number, one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
 from interpolants.framework.series import Series
 
-OUTPUTS = ("linear", "tanh", "bernoulli", "bins")
+Output = Literal["linear", "tanh", "bernoulli", "bins"]
 _LEAST_STD = 1e-12
-
-
-def checked_limits(
-    who: str, output: str, noise: float, limits: Sequence[float], bins: int
-) -> tuple[float, float]:
-    """The limits of an output whose settings are in range.
-
-    Raises:
-        InvalidInputError: If one is not.
-    """
-    one_of(who, "output", output, OUTPUTS)
-    number(who, "noise", noise, above=0)
-    whole(who, "bins", bins, at_least=2)
-    low, high = limits
-    number(who, "the second limit", high, above=number(who, "the first limit", low))
-    return float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -48,7 +31,7 @@ class OutputLaw:
         bins: Bins between -1 and 1.
     """
 
-    kind: str
+    kind: Output
     shift: Tensor
     scale: Tensor
     noise: float
@@ -56,23 +39,20 @@ class OutputLaw:
 
     @classmethod
     def of(
-        cls, who: str, many: Sequence[Series], kind: str, limits: Sequence[float], noise: float, bins: int
+        cls, many: Sequence[Series], kind: Output, limits: Sequence[float], noise: float, bins: int
     ) -> "OutputLaw":
         """With the units of series.
 
         Raises:
             InvalidInputError: If values lie outside the range of the output, or a column of a linear one is constant.
         """
-        one_of(who, "output", kind, OUTPUTS)
         columns = many[0].values.shape[1]
         one = torch.ones(columns, dtype=torch.float64)
         if kind == "linear":
             seen = [torch.cat([s.values[s.seen[:, c], c] for s in many]) for c in range(columns)]
             if any(not len(x) for x in seen):
                 column = next(c for c in range(columns) if not len(seen[c]))
-                raise invalid(
-                    who, "every column must be seen", f"no value of column {column}", "Leave it out."
-                )
+                raise invalid("every column must be seen", f"no value of column {column}", "Leave it out.")
             shift, scale = (
                 torch.stack([x.mean() for x in seen]),
                 torch.stack([x.std(correction=0) for x in seen]),
@@ -80,7 +60,7 @@ class OutputLaw:
             flat = ~(scale > _LEAST_STD * shift.abs())
             if bool(flat.any()):
                 column = int(flat.nonzero()[0])
-                raise invalid(who, "every column must vary", f"column {column} is constant", "Leave it out.")
+                raise invalid("every column must vary", f"column {column} is constant", "Leave it out.")
         elif kind == "bernoulli":
             shift, scale = 0 * one, one
         else:
@@ -88,7 +68,7 @@ class OutputLaw:
             shift, scale = one * (low + high) / 2, one * (high - low) / 2
         law = cls(kind, shift, scale, noise, bins)
         for series in many:
-            law.check(who, series)
+            law.check(series)
         return law
 
     def parts(self) -> dict[str, Any]:
@@ -100,14 +80,14 @@ class OutputLaw:
         """K."""
         return len(self.shift) * (self.bins if self.kind == "bins" else 1)
 
-    def check(self, who: str, series: Series) -> None:
+    def check(self, series: Series) -> None:
         """Refuse another number of columns, and values that the output cannot take.
 
         Raises:
             InvalidInputError: If there are some.
         """
         if series.values.shape[1] != len(self.shift):
-            raise invalid(who, f"a series must have {len(self.shift)} columns", series.values.shape[1])
+            raise invalid(f"a series must have {len(self.shift)} columns", series.values.shape[1])
         if self.kind == "linear":
             return
         least = 0.0 if self.kind == "bernoulli" else -1.0
@@ -119,9 +99,8 @@ class OutputLaw:
             remedy = "Bring values there" + (
                 "." if self.kind == "bernoulli" else ", or set limits=(low, high)."
             )
-            raise invalid(
-                who, f"values must lie in [{low:g}, {high:g}] for output={self.kind!r}", given, remedy
-            )
+            rule = f"values must lie in [{low:g}, {high:g}] for output={self.kind!r}"
+            raise invalid(rule, given, remedy)
 
     def encoded(self, values: Tensor) -> Tensor:
         """Values in the units of the network."""

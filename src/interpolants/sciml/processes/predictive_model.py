@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
+from interpolants.foundations.asked import who
 from interpolants.foundations.checks import shaped
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
@@ -147,15 +148,15 @@ class Sequences:
     lengths: Tensor
 
     @classmethod
-    def of(cls, who: str, many: Sequence[Series], law: OutputLaw) -> "Sequences":
+    def of(cls, many: Sequence[Series], law: OutputLaw) -> "Sequences":
         """Of series, each up to its last value.
 
         Raises:
             InvalidInputError: If one has no value, or values that the output cannot take.
         """
-        cut = [up_to_last_value(who, one, f"series {k}") for k, one in enumerate(many)]
+        cut = [up_to_last_value(who(), one, f"series {k}") for k, one in enumerate(many)]
         for one in cut:
-            law.check(who, one)
+            law.check(one)
         longest = max(len(one) for one in cut)
         y = torch.stack([_filled(law.encoded(one.values) * one.seen, longest) for one in cut])
         seen = torch.stack([_filled(one.seen, longest) for one in cut])

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import invalid
 from interpolants.framework.series import Series
 from interpolants.sciml.processes.error_regression import ErrorRegression, RegressionSettings
 from interpolants.sciml.processes.predictive_model import MetaPrior, PredictiveModel
@@ -63,9 +63,9 @@ class Session:
         seed: int,
         columns: Sequence[str] = (),
     ) -> None:
-        whole("PVRNN.follow", "members", members, at_least=1)
-        whole("PVRNN.follow", "steps", steps, at_least=1)
-        self.regression = ErrorRegression(model, prior, settings.check("PVRNN.follow"), [0], seed=seed)
+        whole(who(), "members", members, at_least=1)
+        whole(who(), "steps", steps, at_least=1)
+        self.regression = ErrorRegression(model, prior, settings, [0], seed=seed)
         self._members, self._steps, self._law = members, steps, model.law
         self._columns = tuple(columns)
         self._next = self.regression.members(members, steps)[1][0]
@@ -89,10 +89,10 @@ class Session:
         seen = x.isfinite()
         if len(x) != len(self._law.shift) or bool(x.isinf().any()):
             rule = f"a frame must be {len(self._law.shift)} finite numbers, or NaN"
-            raise invalid("Session.feed", rule, x.tolist())
+            raise invalid(rule, x.tolist())
         values = torch.where(seen, x, 0.0)
         series = Series(values=values[None], seen=seen[None], times=torch.zeros(1, dtype=torch.float64))
-        self._law.check("Session.feed", series)
+        self._law.check(series)
         y = torch.where(seen, self._law.encoded(values), 0.0)
         expected, surprise = self._law.mean(self._next[:, 0]).mean(0), self._surprise(y, seen)
         self.regression.add(y[None, None], seen[None, None])
@@ -113,7 +113,7 @@ class Session:
         here = {str(name): float(value) for name, value in frame.items()}
         names = tuple(here) if len(here) == 1 or not self._columns else self._columns
         if missing := [name for name in names if name not in here]:
-            raise invalid("Session.feed", f"a frame must have {', '.join(names)}", f"no {missing[0]!r}")
+            raise invalid(f"a frame must have {', '.join(names)}", f"no {missing[0]!r}")
         return [here[name] for name in names]
 
     def _surprise(self, y: Tensor, seen: Tensor) -> float:

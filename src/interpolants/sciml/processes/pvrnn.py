@@ -2,26 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from interpolants.foundations.checks import one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Answer, Check, Count, NonNegative, OneOrEach, Whole
 from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
-from interpolants.framework.role import Role
 from interpolants.framework.series import STEPS, listed
 from interpolants.framework.stages import Run
-from interpolants.framework.trained import Trained
-from interpolants.methods.parts.forecasts import check_sizes
-from interpolants.methods.parts.series import over_time, series_role, up_to_last_value
+from interpolants.methods.parts.series import over_time, up_to_last_value
 from interpolants.metrics.lyapunov import LyapunovSpectrum, map_lyapunov_spectrum
-from interpolants.sciml.processes.error_regression import RegressionSettings, regressed, windows_over
-from interpolants.sciml.processes.latent_recurrence import FREE, HIDDEN
-from interpolants.sciml.processes.output_laws import OutputLaw, checked_limits
+from interpolants.sciml.processes.error_regression import Rate, RegressionSettings, regressed, windows_over
+from interpolants.sciml.processes.latent_recurrence import layers_of
+from interpolants.sciml.processes.output_laws import OutputLaw
 from interpolants.sciml.processes.predictive_model import (
     AdaptiveVectors,
     Explained,
@@ -33,7 +31,7 @@ from interpolants.sciml.processes.predictive_model import (
     explained,
 )
 from interpolants.sciml.processes.predictive_session import Session
-from interpolants.sciml.processes.predictive_settings import layers_of, meta_prior_of
+from interpolants.sciml.processes.series_network import SeriesNetwork
 from interpolants.training.pairs import finished
 
 # Iterations in which vectors of whole series are found, in those of a window; members drawn for their means.
@@ -55,7 +53,7 @@ class Generated:
     spread: Tensor
 
 
-class PVRNN(Trained):
+class PVRNN(SeriesNetwork):
     """A recurrent network with latent noise that learns a probabilistic structure from a few short series.
 
     There is no encoder: each training series has a free vector at each of its steps, learnt with the weights, which
@@ -71,22 +69,6 @@ class PVRNN(Trained):
     small w noise does what is not explained; with a large one the network imitates chance by its own dynamics, or
     loses it.
 
-    Args:
-        layers: Tables with ``d`` deterministic and ``z`` latent units and a time constant ``tau`` (or one for each
-            unit), the first nearest to the output. A layer sees the last states of its neighbours.
-        meta_prior: w, for all layers or one for each.
-        first_meta_prior: w at the first step of a series; as later if not given.
-        posterior: ``"hidden"``: the adaptive vector is added to a function of the state; ``"free"``: it is all.
-        shared: Whether that function is the prior's own.
-        output: ``"linear"`` in units of the columns' deviation, ``"tanh"`` within ``limits``, ``"bernoulli"`` for
-            symbols 0 and 1, or ``"bins"``, a softmax between the ``limits``.
-        noise: Deviation of values in units of the network, for linear and tanh.
-        limits: Range of values, for tanh and bins.
-        bins: Bins.
-        window: Steps that are fitted when series are forecast or followed.
-        iterations: Steps of Adam each time that the window moves.
-        regression_rate: Their learning rate.
-
     Raises:
         InvalidInputError: If a setting is out of range, or when fitted, a value lies outside the range of the output.
 
@@ -94,47 +76,46 @@ class PVRNN(Trained):
     step with its own derivative, per-series state of the optimizer, series of any length, gaps.
     """
 
-    noun: ClassVar[str] = "network"
-    takes_many: ClassVar[bool] = True
-    only_cpu: ClassVar[str] = "its steps are small and one after the other"
-    answering: ClassVar[tuple[str, ...]] = ("window", "iterations", "regression_rate")
-
-    layers: Any = ({"d": 12, "z": 1, "tau": 1.5},)
-    meta_prior: Any = 0.05
-    first_meta_prior: Any = None
-    posterior: str = HIDDEN
+    layers: Annotated[Any, Check(layers_of, "list of tables")] = ({"d": 12, "z": 1, "tau": 1.5},)
+    """Tables with ``d`` deterministic and ``z`` latent units and a time constant ``tau`` (or one for each unit), the
+    first nearest to the output. A layer sees the last states of its neighbours."""
+    meta_prior: OneOrEach[NonNegative] = 0.05
+    """w, for all layers or one for each."""
+    first_meta_prior: OneOrEach[NonNegative] | None = None
+    """w at the first step of a series; as later if not given."""
+    posterior: Literal["hidden", "free"] = "hidden"
+    """``"hidden"``: the adaptive vector is added to a function of the state; ``"free"``: it is all."""
     shared: bool = True
-    output: str = "linear"
-    noise: float = 0.3
-    limits: tuple[float, float] = (-1.0, 1.0)
-    bins: int = 10
-    window: int = 12
-    iterations: int = 50
-    regression_rate: float = 0.09
-    steps = 1500
-    batch_size = 256
-    lr = 1e-2
-    ema = None
+    """Whether that function is the prior's own."""
+    window: Answer[Count] = 12
+    """Steps that are fitted when series are forecast or followed."""
+    iterations: Answer[Whole] = 50
+    """Steps of Adam each time that the window moves; 0 for the prior alone, which is told nothing of the series."""
+    regression_rate: Answer[Rate] = 0.09
+    """Their learning rate."""
 
     def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "PVRNN"
-        one_of(who, "posterior", self.posterior, (HIDDEN, FREE))
-        self._prior(), self._regression(who)
-        self.limits = checked_limits(who, self.output, self.noise, self.limits, self.bins)
-
-    def roles(self) -> tuple[Role, ...]:
-        """A series or many."""
-        return (series_role(),)
+        """Refuse weights that are not those of the layers."""
+        super().check_settings()
+        self._prior()
 
     def _prior(self) -> MetaPrior:
-        return meta_prior_of(self.meta_prior, self.first_meta_prior, len(layers_of(self.layers)))
-
-    def _regression(self, who: str, **changes: Any) -> RegressionSettings:
-        given = {name: value for name, value in changes.items() if value is not None}
-        return replace(RegressionSettings(self.window, self.iterations, self.regression_rate), **given).check(
-            who
+        first = self.meta_prior if self.first_meta_prior is None else self.first_meta_prior
+        return MetaPrior(
+            self._of_layers("meta_prior", self.meta_prior), self._of_layers("first_meta_prior", first)
         )
+
+    def _of_layers(self, name: str, given: OneOrEach[float]) -> tuple[float, ...]:
+        """Values of w, one for each layer."""
+        many = tuple(given) if isinstance(given, Sequence) else (given,) * len(self.layers)
+        if len(many) != len(self.layers):
+            raise invalid(
+                f"{name} must be one number, or one for each of {len(self.layers)} layers", len(many)
+            )
+        return many
+
+    def _regression(self) -> RegressionSettings:
+        return RegressionSettings(self.window, self.iterations, self.regression_rate)
 
     def fit(self, series: Any, **options: Any) -> Self:
         """Learn weights, and the vectors of each series.
@@ -148,10 +129,10 @@ class PVRNN(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """One gradient loop over all series or batches of them, in which vectors of other series do not move."""
-        who, many = "PVRNN.fit", listed(data["series"])
-        law = OutputLaw.of(who, many, self.output, self.limits, self.noise, self.bins)
-        sequences = Sequences.of(who, many, law)
-        model = PredictiveModel(layers_of(self.layers), self.posterior, self.shared, law, self.seed)
+        many = listed(data["series"])
+        law = OutputLaw.of(many, self.output, self.limits, self.noise, self.bins)
+        sequences = Sequences.of(many, law)
+        model = PredictiveModel(self.layers, self.posterior, self.shared, law, self.seed)
         count, longest = sequences.y.shape[:2]
         vectors = AdaptiveVectors(count, longest, model.net.z)
         modules = nn.ModuleDict({"model": model, "vectors": vectors})
@@ -170,7 +151,7 @@ class PVRNN(Trained):
             "vectors": vectors.values.detach(),
             "law": law.parts(),
             "data": {"y": sequences.y, "seen": sequences.seen, "lengths": sequences.lengths},
-            "last": up_to_last_value(who, last),
+            "last": up_to_last_value(who(), last),
         }
 
     # --- what was learnt
@@ -180,7 +161,7 @@ class PVRNN(Trained):
         """The network with its weights."""
         state = self.fitted_state("model")
         model = PredictiveModel(
-            layers_of(self.layers), self.posterior, self.shared, OutputLaw(**state["law"]), self.seed
+            self.layers, self.posterior, self.shared, OutputLaw(**state["law"]), self.seed
         )
         model.load_state_dict(state["weights"])
         return model.requires_grad_(False)
@@ -192,7 +173,7 @@ class PVRNN(Trained):
             draws: Draws of the noise that are averaged over.
             seed: Seed of the noise.
         """
-        whole("PVRNN.inferred", "draws", draws, at_least=1)
+        whole(who(), "draws", draws, at_least=1)
         state = self.fitted_state("inferred")
         return explained(self.model, Sequences(**state["data"]), state["vectors"], self._prior(), draws, seed)
 
@@ -214,7 +195,7 @@ class PVRNN(Trained):
         for one in asked:
             if not 0 <= one < len(lengths):
                 remedy = "Call register_sequences(series) first: it finds vectors for new series."
-                raise invalid("PVRNN.reconstruct", f"ids must be 0 ... {len(lengths) - 1}", one, remedy)
+                raise invalid(f"ids must be 0 ... {len(lengths) - 1}", one, remedy)
         mean = self.inferred(seed=seed).mean
         return [mean[one, : lengths[one]] for one in asked]
 
@@ -229,14 +210,14 @@ class PVRNN(Trained):
         Returns:
             A fitted network that knows N + M series: new ones have the ids N, N + 1, ...
         """
-        who = "PVRNN.register_sequences"
+        whole(who(), "iterations", iterations or 0, at_least=0)
         many = listed(self.read_like_fit("register_sequences", {"series": series})["series"])
         state, model = self.state, self.model
-        new = Sequences.of(who, many, model.law)
+        new = Sequences.of(many, model.law)
         count = iterations or _WHOLE * max(self.iterations, 1)
         vectors = new.y.new_zeros(*new.y.shape[:2], 2 * model.net.z)
         for rows, length in new.by_length():
-            settings = RegressionSettings(length, count, self.regression_rate).check(who)
+            settings = RegressionSettings(length, count, self.regression_rate)
             y, seen = (part[rows, :length].transpose(0, 1) for part in (new.y, new.seen))
             fitted = regressed(model, self._prior(), settings, y, seen, rows, seed=seed)
             vectors[rows, :length] = fitted.vectors.detach().transpose(0, 1)
@@ -255,9 +236,9 @@ class PVRNN(Trained):
             seed: Seed of the noise.
             first_index: Index of the first series in a larger job.
         """
-        who, state = "PVRNN.generate", self.fitted_state("generate")
+        state = self.fitted_state("generate")
         length = state["data"]["y"].shape[1] if steps is None else steps
-        check_sizes(who, n, length)
+        whole(who(), "n", n, at_least=1), whole(who(), "steps", length, at_least=1)
         model = self.model
         width = model.net.z + len(model.law.shift)
 
@@ -274,7 +255,7 @@ class PVRNN(Trained):
 
     @capability()
     def sample(
-        self, n: int, *, steps: int | None = None, draw: bool = True, seed: int = 0, first_index: int = 0
+        self, n: Count, *, steps: Count | None = None, draw: bool = True, seed: int = 0, first_index: int = 0
     ) -> Tensor:
         """Series from the prior, ``(n, T, C)`` in data units.
 
@@ -293,11 +274,10 @@ class PVRNN(Trained):
         self,
         context: Any = None,
         *,
-        members: int = 20,
-        steps: int = 6,
-        window: int | None = None,
-        iterations: int | None = None,
+        members: Count = 20,
+        steps: Count = 6,
         seed: int = 0,
+        **settings: Any,
     ) -> Ensemble:
         """Members of what follows series, ``(B, M, S, C)`` expected values in data units.
 
@@ -307,20 +287,15 @@ class PVRNN(Trained):
             context: The series so far, gaps allowed, one or several; the last of the fit if none is given.
             members: M.
             steps: S.
-            window: W; as the settings say if not given.
-            iterations: Steps of Adam each time that the window moves, likewise; 0 for the prior alone, which is told
-                nothing of the series.
             seed: Seed of the noise.
+            settings: Settings of answers, for this call.
 
         Raises:
             InvalidInputError: If a series is shorter than the window.
         """
-        who = "PVRNN.forecast"
-        check_sizes(who, members, steps)
         many = [self.state["last"]] if context is None else listed(context)
-        settings = self._regression(who, window=window, iterations=iterations)
         found: dict[int, Tensor] = {}
-        for rows, state in windows_over(self.model, self._prior(), who, many, settings, seed):
+        for rows, state in windows_over(self.model, self._prior(), many, self._regression(), seed):
             found |= dict(zip(rows, self.model.law.mean(state.members(members, steps)[1]), strict=True))
         x = torch.stack([found[k] for k in range(len(many))])
         first = many[0]
@@ -330,7 +305,7 @@ class PVRNN(Trained):
 
     @capability(reads={"x": "series"}, like="x")
     def complete(
-        self, x: Any, *, members: int = 20, iterations: int | None = None, seed: int = 0
+        self, x: Any, *, members: Count = 20, iterations: Whole | None = None, seed: int = 0
     ) -> Ensemble:
         """Members of whole series, ``(B, M, T, C)``: gaps filled given all that was seen, which stays as it is.
 
@@ -340,14 +315,12 @@ class PVRNN(Trained):
             iterations: Steps of Adam for whole series; ten times those of a window if not given.
             seed: Seed of the noise.
         """
-        who, many = "PVRNN.complete", listed(x)
-        check_sizes(who, members, 1)
+        many = listed(x)
         if len({len(one) for one in many}) > 1:
-            remedy = "Ask for each."
-            raise invalid(who, "series must be of one length", sorted({len(one) for one in many}), remedy)
+            raise invalid("series must be of one length", sorted({len(one) for one in many}), "Ask for each.")
         count = iterations or _WHOLE * max(self.iterations, 1)
-        settings = self._regression(who, window=len(many[0]), iterations=count)
-        ((_, state),) = windows_over(self.model, self._prior(), who, many, settings, seed)
+        settings = RegressionSettings(len(many[0]), count, self.regression_rate)
+        ((_, state),) = windows_over(self.model, self._prior(), many, settings, seed)
         made = self.model.law.mean(state.members(members, 0)[0])
         known, seen = (
             torch.stack([getattr(one, name) for one in many])[:, None] for name in ("values", "seen")
@@ -372,10 +345,11 @@ class PVRNN(Trained):
             steps: Steps ahead.
             seed: Seed of the noise.
         """
-        settings = self._regression("PVRNN.follow", window=window, iterations=iterations)
         self.fitted_state("follow")
+        given = {"window": window, "iterations": iterations}
+        asked = self.answering_with({name: value for name, value in given.items() if value is not None})
         return Session(
-            self.model, self._prior(), settings, members=members, steps=steps, seed=seed,
+            self.model, self._prior(), asked._regression(), members=members, steps=steps, seed=seed,
             columns=self.columns("series"),
         )  # fmt: skip
 
@@ -386,7 +360,7 @@ class PVRNN(Trained):
             steps: Steps that are averaged over, from eight starts along generated series.
             seed: Seed of the starts.
         """
-        whole("PVRNN.exponents", "steps", steps, at_least=1)
+        whole(who(), "steps", steps, at_least=1)
         self.fitted_state("exponents")
         net, source = self.model.net, generator(seed, "starts of exponents of a recurrent network")
         eps = torch.randn(30, _STARTS, net.z, dtype=torch.float64, generator=source)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.tell import FitWarning, OutsideWarning, tell
 from interpolants.framework.series import Series
 
@@ -44,7 +44,7 @@ class Units:
 _LOW, _HIGH, _LEAST_SHARE = 0.03, 0.98, 0.02
 
 
-def check_series(who: str, many: Sequence[Series], fewest: int) -> None:
+def check_series(many: Sequence[Series], fewest: int) -> None:
     """Refuse series of several columns, of too few values, and constant ones.
 
     Raises:
@@ -56,21 +56,18 @@ def check_series(who: str, many: Sequence[Series], fewest: int) -> None:
             remedy = (
                 "Give each column as a series: [table[[name]] for name in table], or each = true in a recipe."
             )
-            raise invalid(who, f"{where} must have one column", one.values.shape[1], remedy)
+            raise invalid(f"{where} must have one column", one.values.shape[1], remedy)
         values = one.values[one.seen]
         if len(values) < fewest:
-            raise invalid(who, f"at least {fewest} values of {where} must be seen", len(values))
+            raise invalid(f"at least {fewest} values of {where} must be seen", len(values))
         if fewest > 1 and bool((values == values[0]).all()):
-            raise invalid(
-                who, f"{where} must vary", f"{float(values[0])} throughout", "It tells no roughness."
-            )
+            raise invalid(f"{where} must vary", f"{float(values[0])} throughout", "It tells no roughness.")
 
 
-def warn_at_edge(who: str, hurst: float, share: float, values: str, remedy: str = "") -> None:
+def warn_at_edge(hurst: float, share: float, values: str, remedy: str = "") -> None:
     """Tell that a Hurst index is none of the series: it stopped near 0 or 1, or there is next to nothing but noise.
 
     Args:
-        who: Public name for the warning.
         hurst: The index.
         share: Steps of the state in units of the noise of values.
         values: What the series was taken for, ``"levels"`` or ``"increments"``.
@@ -82,7 +79,7 @@ def warn_at_edge(who: str, hurst: float, share: float, values: str, remedy: str 
     noise = f"noise {1 / max(share, 1e-300):.2g} times the steps of the state"
     told = f"H = {hurst:.3f} and {noise} describe no fractional motion"
     asked = f"Is the series one of {other}? values={other!r} takes it so."
-    tell(FitWarning, f"{who}: {told}. {asked} {remedy}".rstrip())
+    tell(FitWarning, f"{who()}: {told}. {asked} {remedy}".rstrip())
 
 
 def median_gap(times: Tensor | None) -> float:
@@ -91,12 +88,11 @@ def median_gap(times: Tensor | None) -> float:
 
 
 def check_times(
-    who: str, times: Tensor | None, many: Sequence[Series], gap: float, *, increments: bool = False
+    times: Tensor | None, many: Sequence[Series], gap: float, *, increments: bool = False
 ) -> Tensor | None:
     """Times ``(T,)`` of one series, from 0, in units of a gap; None for a regular clock.
 
     Args:
-        who: Public name for errors.
         times: Times, if there are some.
         many: The series.
         gap: The median gap of the times of the fit; NaN for a fit without.
@@ -108,21 +104,21 @@ def check_times(
     if times is None:
         if not math.isnan(gap):
             rule = "a process fitted with times must be given those of the series"
-            raise invalid(who, rule, "none", "Pass times=..., in the unit of the fit.")
+            raise invalid(rule, "none", "Pass times=..., in the unit of the fit.")
         return None
     if increments:
         remedy = "Give levels, such as the running sum."
-        raise invalid(who, "increments must be evenly spaced", "times", remedy)
+        raise invalid("increments must be evenly spaced", "times", remedy)
     if len(many) > 1:
         remedy = "Put series on one clock with gaps, or fit them one by one."
-        raise invalid(who, "times go with one series", f"{len(many)} series", remedy)
+        raise invalid("times go with one series", f"{len(many)} series", remedy)
     flat = times.flatten().double()
     gaps = flat.diff()
     if len(flat) != len(many[0]) or not bool((gaps > 0).all()):
         rule = f"times must be {len(many[0])} numbers that increase"
-        raise invalid(who, rule, f"{len(flat)} numbers" if len(flat) != len(many[0]) else "some that do not")
+        raise invalid(rule, f"{len(flat)} numbers" if len(flat) != len(many[0]) else "some that do not")
     if len(gaps) and not 1 / _OTHER_UNIT < float(gaps.median()) / gap < _OTHER_UNIT:
-        told = f"{who}: the median gap of times is {float(gaps.median()):.4g}, in the fit it was {gap:.4g}"
+        told = f"{who()}: the median gap of times is {float(gaps.median()):.4g}, in the fit it was {gap:.4g}"
         tell(OutsideWarning, f"{told}; are they in the same unit?")
     return (flat - flat[0]) / gap
 

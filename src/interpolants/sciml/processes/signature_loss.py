@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
 from interpolants.sciml.processes.kernels.signatures import signature, signature_size, with_time
 
 # Integrals that vary by less than this share of the largest of their level are those of time alone.
@@ -48,11 +48,7 @@ class ExpectedSignature:
             InvalidInputError: If there are not m weights, or a signature would be too large.
         """
         if weights and len(weights) != depth:
-            raise invalid(
-                "DirectedChainGenerator",
-                f"there must be a weight for each of the {depth} levels",
-                len(weights),
-            )
+            raise invalid(f"there must be a weight for each of the {depth} levels", len(weights))
         entries = signature(with_time(paths.double()), depth)
         spread = entries.std(0)
         channels = paths.shape[2] + 1

@@ -1,30 +1,28 @@
 """Variational recurrent network with an encoder: what a network with adaptive vectors is compared with."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from interpolants.foundations.checks import number, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.kinds import Count, NonNegative
 from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
-from interpolants.framework.role import Role
 from interpolants.framework.series import listed
 from interpolants.framework.stages import Run
-from interpolants.framework.trained import Trained
-from interpolants.methods.parts.forecasts import check_sizes
-from interpolants.methods.parts.series import over_time, series_role, up_to_last_value
+from interpolants.methods.parts.series import over_time, up_to_last_value
 from interpolants.nets.perceptron import Perceptron
 from interpolants.sciml.processes.latent_recurrence import HIGH, LOW
-from interpolants.sciml.processes.output_laws import OutputLaw, checked_limits
+from interpolants.sciml.processes.output_laws import OutputLaw
 from interpolants.sciml.processes.predictive_model import SequenceBatches, Sequences
+from interpolants.sciml.processes.series_network import SeriesNetwork
 from interpolants.training.pairs import finished
 
 
-class VariationalRNN(Trained):
+class VariationalRNN(SeriesNetwork):
     """A recurrent network with latent noise and an encoder, which reads each value as it comes.
 
     ``p(z_t | h_{t-1})``, ``p(x_t | z_t, h_{t-1})``, ``h_t = GRU(x_t, z_t, h_{t-1})``, encoder
@@ -33,54 +31,24 @@ class VariationalRNN(Trained):
         model = VariationalRNN(hidden=12, latent=1, output="bernoulli").fit(series)
         model.forecast(past, steps=6).mean
 
-    Args:
-        hidden: Units of the state, and of the one hidden layer of prior, encoder and output.
-        latent: Latent units.
-        divergence: Weight of the divergence from the prior; 1 is a bound of the likelihood.
-        output: As for :class:`PVRNN`.
-        noise: Likewise.
-        limits: Likewise.
-        bins: Likewise.
-
     Raises:
         InvalidInputError: If a setting is out of range, or when fitted, a value lies outside the range of the output.
 
     Source: Chung, Kastner, Dinh, Goel, Courville & Bengio (2015), arXiv:1506.02216.
     """
 
-    noun: ClassVar[str] = "network"
-    takes_many: ClassVar[bool] = True
-    only_cpu: ClassVar[str] = "its steps are small and one after the other"
-
-    hidden: int = 12
-    latent: int = 1
-    divergence: float = 1.0
-    output: str = "linear"
-    noise: float = 0.3
-    limits: tuple[float, float] = (-1.0, 1.0)
-    bins: int = 10
-    steps = 1500
-    batch_size = 256
-    lr = 1e-2
-    ema = None
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "VariationalRNN"
-        for name in ("hidden", "latent"):
-            whole(who, name, getattr(self, name), at_least=1)
-        number(who, "divergence", self.divergence, at_least=0)
-        self.limits = checked_limits(who, self.output, self.noise, self.limits, self.bins)
-
-    def roles(self) -> tuple[Role, ...]:
-        """A series or many."""
-        return (series_role(),)
+    hidden: Count = 12
+    """Units of the state, and of the one hidden layer of prior, encoder and output."""
+    latent: Count = 1
+    """Latent units."""
+    divergence: NonNegative = 1.0
+    """Weight of the divergence from the prior; 1 is a bound of the likelihood."""
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """One gradient loop."""
-        who, many = "VariationalRNN.fit", listed(data["series"])
-        law = OutputLaw.of(who, many, self.output, self.limits, self.noise, self.bins)
-        sequences = Sequences.of(who, many, law)
+        many = listed(data["series"])
+        law = OutputLaw.of(many, self.output, self.limits, self.noise, self.bins)
+        sequences = Sequences.of(many, law)
         net = _Network(len(law.shift), self.hidden, self.latent, law.width, self.seed)
         loss = _Loss(law, self.divergence, float(sequences.lengths.double().mean()))
         result = run.train("network", net, loss, SequenceBatches(sequences, self.batch_size), self.training())
@@ -88,7 +56,7 @@ class VariationalRNN(Trained):
             name: value.detach() for name, value in finished(net, result, prefix="").state_dict().items()
         }
         length = int(sequences.lengths.max())
-        last = up_to_last_value(who, many[-1])
+        last = up_to_last_value(who(), many[-1])
         return {"weights": weights, "law": law.parts(), "length": length, "last": last}
 
     def _restored(self) -> tuple["_Network", OutputLaw]:
@@ -98,7 +66,7 @@ class VariationalRNN(Trained):
         return net.requires_grad_(False), law
 
     @capability()
-    def sample(self, n: int, *, steps: int | None = None, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, n: Count, *, steps: Count | None = None, seed: int = 0, first_index: int = 0) -> Tensor:
         """Series from the prior, ``(n, T, C)`` in data units; values are drawn, since each depends on those before.
 
         Args:
@@ -108,14 +76,15 @@ class VariationalRNN(Trained):
             first_index: Index of the first series in a larger job.
         """
         length = self.state["length"] if steps is None else steps
-        check_sizes("VariationalRNN.sample", n, length)
         net, law = self._restored()
         size = (BLOCK, length, self.latent + len(law.shift))
         eps = _normal(size, seed, "free generation of the rival", first_index, n)
         return _continued(net, law, torch.zeros(n, self.hidden, dtype=torch.float64), eps)[0]
 
     @capability(reads={"context": "series"}, like="context")
-    def forecast(self, context: Any = None, *, members: int = 20, steps: int = 6, seed: int = 0) -> Ensemble:
+    def forecast(
+        self, context: Any = None, *, members: Count = 20, steps: Count = 6, seed: int = 0
+    ) -> Ensemble:
         """Members of what follows series of one length, ``(B, M, S, C)`` expected values in data units.
 
         Args:
@@ -125,16 +94,12 @@ class VariationalRNN(Trained):
             steps: S.
             seed: Seed of the draws.
         """
-        who = "VariationalRNN.forecast"
-        check_sizes(who, members, steps)
         many = [self.state["last"]] if context is None else listed(context)
         if len({len(one) for one in many}) > 1:
-            raise invalid(
-                who, "series must be of one length", sorted({len(one) for one in many}), "Ask for each."
-            )
+            raise invalid("series must be of one length", sorted({len(one) for one in many}), "Ask for each.")
         net, law = self._restored()
         for one in many:
-            law.check(who, one)
+            law.check(one)
         past, count = len(many[0]), len(many)
         size = (BLOCK, members, past + steps, self.latent + len(law.shift))
         eps = _normal(size, seed, "members", 0, count).flatten(0, 1)

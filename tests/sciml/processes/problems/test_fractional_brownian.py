@@ -74,5 +74,3 @@ def test_densities_are_those_of_a_factor_by_hand_and_strange_paths_are_refused()
     assert float(motion.log_prob(x[None])) == pytest.approx(by_hand)
     with pytest.raises(InvalidInputError, match=r"paths must be \(n, 2, 1\), got \(1, 3, 1\)"):
         motion.log_prob(torch.zeros(1, 3, 1))
-    with pytest.raises(InvalidInputError, match=r"hurst must lie in \(0, 1\), got 1.2"):
-        FractionalBrownianMotion(1.2)

@@ -9,15 +9,20 @@ Letters: ``H`` Hurst index in (0, 1), ``a = H + 1/2``; ``g (K,)`` rates and ``w 
 
 import math
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Generator, Tensor
 
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import number, one_of, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Positive
 from interpolants.sciml.processes.kernels.incomplete_gamma import SWITCH, lower, scaled_lower, scaled_upper
 
 KINDS = (1, 2)
+OpenShare = Annotated[float, Interval(gt=0, lt=1)]
 # Rates of the states: from this share of 1 / horizon to this multiple of 1 / step.
 SLOWEST, FASTEST = {1: 1e-4, 2: 0.1}, 100.0
 _WORST = 1e12  # condition of the normal equations beyond which their solution means nothing
@@ -76,7 +81,7 @@ def optimal_weights(
     alike = scale[:, None] * gram * scale
     if (worst := float(torch.linalg.cond(alike))) > _WORST:
         remedy = "Take fewer modes, or rates further apart."
-        raise invalid("optimal_weights", "rates must be far enough apart", f"condition {worst:.1e}", remedy)
+        raise invalid("rates must be far enough apart", f"condition {worst:.1e}", remedy)
     weights: Tensor = scale * torch.linalg.solve(alike, scale * across)
     return weights / unit_scale(hurst, kind).sqrt() if unit_variance else weights
 
@@ -90,12 +95,11 @@ def relative_error(hurst: Tensor, rates: Tensor, horizon: float, *, kind: int = 
 
 
 def _check(hurst: Tensor, rates: Tensor, horizon: float, kind: int) -> None:
-    who = "optimal_weights"
-    number(who, "hurst", float(hurst.detach()), above=0, below=1)
-    positive(who, "horizon", horizon)
-    one_of(who, "kind", kind, KINDS)
+    number(who(), "hurst", float(hurst.detach()), above=0, below=1)
+    positive(who(), "horizon", horizon)
+    one_of(who(), "kind", kind, KINDS)
     if rates.ndim != 1 or not len(rates) or not bool((rates > 0).all() and (rates.diff() > 0).all()):
-        raise invalid(who, "rates must be positive and increase", rates.tolist())
+        raise invalid("rates must be positive and increase", rates.tolist())
 
 
 def _total_variance(hurst: Tensor, horizon: float, kind: int) -> Tensor:
@@ -197,7 +201,7 @@ def path_covariance(weights: Tensor, rates: Tensor, times: Tensor, *, kind: int 
 
 
 @dataclass(frozen=True, kw_only=True)
-class MarkovMotion:
+class MarkovMotion(Checked):
     """Paths of fractional noise at any times, to drive an equation of one's own: ``dX = b(X) dt + sigma(X) dB``.
 
     ::
@@ -209,30 +213,24 @@ class MarkovMotion:
     B is the weighted sum of states, which are stepped exactly: its covariance at the times is that of
     :func:`path_covariance` whatever their spacing. Its relative error to the motion itself is :func:`relative_error`.
 
-    Args:
-        hurst: H, in (0, 1).
-        horizon: Last time that is asked for.
-        finest: Shortest step; the fastest state decays 100 times within it.
-        kind: 1, stationary increments, or 2, without a past.
-        modes: Number K of states.
-
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
-    hurst: float
-    horizon: float
-    finest: float
-    kind: int = 1
-    modes: int = 12
+    hurst: OpenShare
+    """H."""
+    horizon: Positive
+    """Last time that is asked for, at least ``finest``."""
+    finest: Positive
+    """Shortest step; the fastest state decays 100 times within it."""
+    kind: Literal[1, 2] = 1
+    """1, stationary increments, or 2, without a past."""
+    modes: Annotated[int, Ge(2)] = 12
+    """Number K of states."""
 
-    def __post_init__(self) -> None:
-        who = "MarkovMotion"
-        number(who, "hurst", self.hurst, above=0, below=1)
-        one_of(who, "kind", self.kind, KINDS)
-        positive(who, "finest", self.finest)
-        number(who, "horizon", self.horizon, at_least=self.finest)
-        whole(who, "modes", self.modes, at_least=2)
+    def check_settings(self) -> None:
+        """Refuse a step that is longer than all time."""
+        number(who(), "horizon", self.horizon, at_least=self.finest)
 
     @property
     def rates(self) -> Tensor:
@@ -256,12 +254,12 @@ class MarkovMotion:
         Raises:
             InvalidInputError: If times do not increase or leave [0, horizon].
         """
-        whole("MarkovMotion.sample", "count", count, at_least=1)
+        whole(who(), "count", count, at_least=1)
         times = times.double()
         inside = float(times[0]) >= 0 and float(times[-1]) <= self.horizon * (1 + 1e-12)
         if times.ndim != 1 or not inside or not bool((times.diff() > 0).all()):
             rule = f"times must increase within [0, {self.horizon:g}]"
-            raise invalid("MarkovMotion.sample", rule, times.tolist()[:5])
+            raise invalid(rule, times.tolist()[:5])
         rates, weights = self.rates, self.weights
         gaps = times.diff(prepend=times.new_zeros(1))
         lengths, sort = torch.unique(gaps, return_inverse=True)

@@ -4,13 +4,18 @@ Letters: ``X^j`` link j of the chain, a path; all links have one law. ``P_s(j) =
 """
 
 import math
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Positive
 from interpolants.sciml.processes.state_noise import integrate_state_noise
 
 # Links after which a chain that began at 0 has forgotten it, and terms of the closed forms, at least; their nodes.
@@ -19,16 +24,13 @@ _FORGOTTEN, _TERMS, _NODES = 40, 80, 60
 _LONGEST_STEP = 0.1
 
 
-class LinearDirectedChain:
+@dataclass(frozen=True, eq=False)
+class LinearDirectedChain(Checked):
     """``dX^(j+1) = (X^j - X^(j+1)) dt + dB^(j+1)`` from 0: every link is pulled to the one before, with a noise of
     its own.
 
     In the stationary chain ``Var X_t = int_0^t exp(-2 s) I_0(2 s) ds``, and links k apart have the covariance
     ``int_0^t exp(-2 s) I_k(2 s) ds`` at one time. Walking along the chain so keeps the law and forgets the start.
-
-    Args:
-        horizon: T, > 0.
-        length: Times of a path from 0 to T, >= 2, at most 0.1 apart.
 
     Raises:
         InvalidInputError: If a setting is out of range.
@@ -37,15 +39,17 @@ class LinearDirectedChain:
         arXiv:2304.13131.
     """
 
-    def __init__(self, horizon: float = 2.0, length: int = 101) -> None:
-        self.horizon = positive("LinearDirectedChain", "horizon", horizon)
-        self.length = whole("LinearDirectedChain", "length", length, at_least=2)
+    horizon: Positive = 2.0
+    """T."""
+    length: Annotated[int, Ge(2)] = 101
+    """Times of a path from 0 to T, at most 0.1 apart."""
+
+    def check_settings(self) -> None:
+        """Refuse times that are too far apart for the scheme."""
         needed = self.horizon / _LONGEST_STEP * (1 - 1e-9)  # 21 times of a horizon of 2 are enough
         if needed > self.length - 1:
-            rule = (
-                f"length must be at least {needed + 1:.4g}, so that times are at most {_LONGEST_STEP} apart"
-            )
-            raise invalid("LinearDirectedChain", rule, self.length)
+            apart = f"so that times are at most {_LONGEST_STEP} apart"
+            raise invalid(f"length must be at least {needed + 1:.4g}, {apart}", self.length)
 
     @property
     def times(self) -> Tensor:
@@ -57,7 +61,7 @@ class LinearDirectedChain:
 
         With ``exp(-2 s) I_k(2 s) = sum_j P_s(j) P_s(j + k)``, by Gauss-Legendre quadrature.
         """
-        whole("LinearDirectedChain.covariance", "links", links, at_least=0)
+        whole(who(), "links", links, at_least=0)
         nodes, weights = np.polynomial.legendre.leggauss(_NODES)
         s = torch.from_numpy(t / 2 * (nodes + 1))
         terms = max(_TERMS, _reach(t))
@@ -84,10 +88,9 @@ class LinearDirectedChain:
             links: How far to walk, >= 1.
             generator: Source of the noise.
         """
-        who = "LinearDirectedChain.walk"
-        whole(who, "links", links, at_least=1)
+        whole(who(), "links", links, at_least=1)
         if paths.shape[1:] != (self.length, 1):
-            raise invalid(who, f"paths must be (n, {self.length}, 1)", tuple(paths.shape))
+            raise invalid(f"paths must be (n, {self.length}, 1)", tuple(paths.shape))
         for _ in range(links):
             paths = self._next(paths, generator)
         return paths

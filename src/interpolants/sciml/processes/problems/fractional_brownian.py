@@ -1,24 +1,24 @@
 """Fractional Brownian motion with a known Hurst index, drawn exactly."""
 
+from dataclasses import dataclass
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import NonNegative, Positive
 from interpolants.sciml.processes.kernels.fractional_gaussian import motion_covariance, sample_increments
+from interpolants.sciml.processes.kernels.markov_fractional import OpenShare
 
 
-class FractionalBrownianMotion:
+@dataclass(frozen=True, eq=False)
+class FractionalBrownianMotion(Checked):
     """Paths of fractional Brownian motion on a regular clock, exact in distribution, with noise if wanted.
 
     ``X(t_i) = scale B(t_i) + noise e_i`` at ``t_i = i step``, i = 1 .. length, with ``Var B(t) = t^(2H)``.
-
-    Args:
-        hurst: H in (0, 1): 1/2 is Brownian motion, less is rougher, more is persistent.
-        length: Number of times.
-        step: Time between two of them.
-        scale: Standard deviation of the motion at time 1.
-        noise: Standard deviation of independent noise of each value.
 
     Raises:
         InvalidInputError: If a setting is out of range.
@@ -26,14 +26,16 @@ class FractionalBrownianMotion:
     Source: Mandelbrot & Van Ness (1968), SIAM Review 10, 422-437.
     """
 
-    def __init__(
-        self, hurst: float = 0.3, length: int = 256, step: float = 1.0, scale: float = 1.0, noise: float = 0.0
-    ) -> None:
-        who = "FractionalBrownianMotion"
-        self.hurst = number(who, "hurst", hurst, above=0, below=1)
-        self.length = whole(who, "length", length, at_least=2)
-        self.step, self.scale = positive(who, "step", step), positive(who, "scale", scale)
-        self.noise = number(who, "noise", noise, at_least=0)
+    hurst: OpenShare = 0.3
+    """H: 1/2 is Brownian motion, less is rougher, more is persistent."""
+    length: Annotated[int, Ge(2)] = 256
+    """Number of times."""
+    step: Positive = 1.0
+    """Time between two of them."""
+    scale: Positive = 1.0
+    """Standard deviation of the motion at time 1."""
+    noise: NonNegative = 0.0
+    """Standard deviation of independent noise of each value."""
 
     @property
     def times(self) -> Tensor:
@@ -57,9 +59,7 @@ class FractionalBrownianMotion:
     def log_prob(self, x: Tensor) -> Tensor:
         """Log densities of whole paths ``(n, length, 1)``, in nats, ``(n,)``."""
         if x.shape[1:] != (self.length, 1):
-            raise invalid(
-                "FractionalBrownianMotion.log_prob", f"paths must be (n, {self.length}, 1)", tuple(x.shape)
-            )
+            raise invalid(f"paths must be (n, {self.length}, 1)", tuple(x.shape))
         law = torch.distributions.MultivariateNormal(torch.zeros(self.length).double(), self.covariance())
         found: Tensor = law.log_prob(x[..., 0].double())  # type: ignore[no-untyped-call]
         return found

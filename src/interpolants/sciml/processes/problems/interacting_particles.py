@@ -5,31 +5,29 @@ Letters: n particles or neurons, T times; systems of at most so many particles a
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Count, NonNegative, Positive, Real
 from interpolants.sciml.processes.state_noise import integrate_state_noise
 from interpolants.solvers.fixed import Velocity
 
 _PAIRS = 1 << 20  # of particles that act on each other, which systems side by side may have
 
 
-class OpinionDynamics:
+@dataclass(frozen=True, eq=False)
+class OpinionDynamics(Checked):
     """Opinions that move towards those near to them: ``dY_i = -mean_j phi(|Y_i - Y_j|) (Y_i - Y_j) dt + noise dB_i``.
 
     ``phi(r) = strength exp(-0.01 / (1 - (r - 0.2)^2))`` for ``r < 1.2``, else 0. From the uniform distribution on
     ``(-2, 2)`` opinions gather in a few groups, so that the distribution at a later time has several peaks.
-
-    Args:
-        length: Times of a path, >= 2.
-        horizon: Time of the last one, > 0.
-        strength: Largest pull, >= 0.
-        noise: Size of the Brownian motions, >= 0.
-        particles: Most particles of a system; paths of different systems are independent.
-        substeps: Steps of Euler's scheme from one time to the next; a step is at most 0.25 / strength.
 
     Raises:
         InvalidInputError: If a setting is out of range.
@@ -38,28 +36,30 @@ class OpinionDynamics:
         arXiv:2304.13131.
     """
 
-    def __init__(
-        self,
-        length: int = 51,
-        horizon: float = 1.0,
-        strength: float = 6.0,
-        noise: float = 0.1,
-        particles: int = 512,
-        substeps: int = 1,
-    ) -> None:
-        who = "OpinionDynamics"
-        self.length = whole(who, "length", length, at_least=2)
-        self.horizon = positive(who, "horizon", horizon)
-        self.strength = number(who, "strength", strength, at_least=0)
-        self.noise = number(who, "noise", noise, at_least=0)
-        self.particles = whole(who, "particles", particles, at_least=1)
-        self.substeps = whole(who, "substeps", substeps, at_least=1)
-        # Opinions of one group are pulled together at this rate; the scheme makes their variance 14 % too large there.
-        _check_steps(who, self.length, self.horizon, self.substeps, 0.25 / max(self.strength, 1e-12))
+    length: Annotated[int, Ge(2)] = 51
+    """Times of a path."""
+    horizon: Positive = 1.0
+    """Time of the last one."""
+    strength: NonNegative = 6.0
+    """Largest pull."""
+    noise: NonNegative = 0.1
+    """Size of the Brownian motions."""
+    particles: Count = 512
+    """Most particles of a system; paths of different systems are independent."""
+    substeps: Count = 1
+    """Steps of Euler's scheme from one time to the next; a step is at most 0.25 / strength."""
+
+    def check_settings(self) -> None:
+        """Refuse steps that are too long.
+
+        Opinions of one group are pulled together at the rate of the strength; the scheme makes their variance 14 % too
+        large there.
+        """
+        _check_steps(self.length, self.horizon, self.substeps, 0.25 / max(self.strength, 1e-12))
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Paths ``(n, length, 1)`` float64 of the particles of as many systems as n of them need."""
-        whole("OpinionDynamics.sample", "n", n, at_least=1)
+        whole(who(), "n", n, at_least=1)
         start = 4 * torch.rand(n, 1, dtype=torch.float64, generator=generator) - 2
         systems = torch.split(start, self.particles)
         whole_ones, rest = systems[: n // self.particles], systems[n // self.particles :]
@@ -70,7 +70,7 @@ class OpinionDynamics:
     def continued(self, start: Tensor, *, generator: Generator | None = None) -> Tensor:
         """Paths ``(n, length, 1)`` of a system from its first state ``(n, 1)``."""
         if start.ndim != 2 or start.shape[1] != 1:
-            raise invalid("OpinionDynamics.continued", "the start must be (n, 1)", tuple(start.shape))
+            raise invalid("the start must be (n, 1)", tuple(start.shape))
         return self._paths((start,), generator)
 
     def _paths(self, systems: Sequence[Tensor], generator: Generator | None) -> Tensor:
@@ -97,7 +97,8 @@ class OpinionDynamics:
         return found
 
 
-class FitzHughNagumoNetwork:
+@dataclass(frozen=True, eq=False)
+class FitzHughNagumoNetwork(Checked):
     """Neurons that excite each other: voltage v, recovery w and gate y of the synapse, each pulled by the mean gate.
 
     ``dv = (v - v^3 / 3 - w + current) dt - coupling (v - 1) ybar dt + 0.5 dB1 - 0.2 (v - 1) ybar dB2``,
@@ -105,44 +106,34 @@ class FitzHughNagumoNetwork:
     ``S(v) = 1 / (1 + exp(-0.2 (v - 2)))``, ``chi(y) = 0.1 exp(-0.5 / (1 - (2 y - 1)^2))`` in (0, 1), and ybar the mean
     over the neurons **at that time**. Some fire early and some late: the distribution of v has two peaks.
 
-    Args:
-        length: Times of a path, >= 2.
-        horizon: Time of the last one, > 0.
-        current: Input current.
-        coupling: Strength of the synapses, >= 0.
-        noise: Factor of all Brownian motions, >= 0.
-        substeps: Steps of Euler's scheme from one time to the next; a step is at most 0.1.
-
     Raises:
         InvalidInputError: If a setting is out of range.
 
     Source: Baladron, Fasoli, Faugeras & Touboul (2012), Journal of Mathematical Neuroscience 2:10.
     """
 
-    columns = ("voltage", "recovery", "gate")
+    columns: ClassVar[tuple[str, ...]] = ("voltage", "recovery", "gate")
 
-    def __init__(
-        self,
-        length: int = 51,
-        horizon: float = 2.0,
-        current: float = 0.5,
-        coupling: float = 1.0,
-        noise: float = 1.0,
-        substeps: int = 2,
-    ) -> None:
-        who = "FitzHughNagumoNetwork"
-        self.length = whole(who, "length", length, at_least=2)
-        self.horizon = positive(who, "horizon", horizon)
-        self.current = number(who, "current", current)
-        self.coupling = number(who, "coupling", coupling, at_least=0)
-        self.noise = number(who, "noise", noise, at_least=0)
-        self.substeps = whole(who, "substeps", substeps, at_least=1)
-        # With steps from about 1 voltages grow without bound.
-        _check_steps(who, self.length, self.horizon, self.substeps, 0.1)
+    length: Annotated[int, Ge(2)] = 51
+    """Times of a path."""
+    horizon: Positive = 2.0
+    """Time of the last one."""
+    current: Real = 0.5
+    """Input current."""
+    coupling: NonNegative = 1.0
+    """Strength of the synapses."""
+    noise: NonNegative = 1.0
+    """Factor of all Brownian motions."""
+    substeps: Count = 2
+    """Steps of Euler's scheme from one time to the next; a step is at most 0.1."""
+
+    def check_settings(self) -> None:
+        """Refuse steps that are too long: with those from about 1 voltages grow without bound."""
+        _check_steps(self.length, self.horizon, self.substeps, 0.1)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Paths ``(n, length, 3)`` float64 of the n neurons of one network, each from a start of its own."""
-        whole("FitzHughNagumoNetwork.sample", "n", n, at_least=1)
+        whole(who(), "n", n, at_least=1)
         z = torch.randn(n, 3, dtype=torch.float64, generator=generator)
         start = torch.tensor([0.0, 0.5, 0.3]).double() + z * torch.tensor([0.4, 0.4, 0.05]).double()
         return self.continued(start, generator=generator)
@@ -150,7 +141,7 @@ class FitzHughNagumoNetwork:
     def continued(self, start: Tensor, *, generator: Generator | None = None) -> Tensor:
         """Paths ``(n, length, 3)`` of a network from its first state ``(n, 3)``."""
         if start.ndim != 2 or start.shape[1] != 3:
-            raise invalid("FitzHughNagumoNetwork.continued", "the start must be (n, 3)", tuple(start.shape))
+            raise invalid("the start must be (n, 3)", tuple(start.shape))
         grid = _grid(self.length, self.horizon, self.substeps)
         noise = _increments(start, grid, 3, generator)
         return _paths(self.drift, self.strengths, start, grid, noise)[:, :: self.substeps]
@@ -175,12 +166,12 @@ class FitzHughNagumoNetwork:
         return self.noise * found
 
 
-def _check_steps(who: str, length: int, horizon: float, substeps: int, longest: float) -> None:
+def _check_steps(length: int, horizon: float, substeps: int, longest: float) -> None:
     """Refuse steps with which Euler's scheme gives other paths than those of the equation."""
     needed = math.ceil(horizon / (length - 1) / longest * (1 - 1e-9))
     if substeps < needed:
         rule = f"a step from one time to the next must be at most {longest:.3g} long"
-        raise invalid(who, rule, f"{horizon / (length - 1) / substeps:.3g}", f"Take substeps={needed}.")
+        raise invalid(rule, f"{horizon / (length - 1) / substeps:.3g}", f"Take substeps={needed}.")
 
 
 def _grid(length: int, horizon: float, substeps: int) -> Tensor:
