@@ -216,7 +216,6 @@ def test_what_cannot_be_right_is_refused(tiny):
         ({"drop": 0.0, "guidance": 1.5}, "drop > 0"),
         ({"guidance": "strong"}, "guidance"),
         ({"guidance": {"strengh": 0.5}}, "strength"),
-        ({"transform": "log"}, "transform"),
     ):
         with pytest.raises(InvalidInputError, match=words):
             Nowcaster(**{**TINY, **bad})
