@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.apps.medical.classical_restoration import operator_of
+from interpolants.apps.medical.classical_restoration import AnyOperator
 from interpolants.apps.medical.lesions import KINDS, with_lesions
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Count, Positive, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, strips
 from interpolants.framework.method import Method
@@ -27,17 +29,8 @@ _COLOURS = ((1.0, 0.55, 0.1), (0.25, 0.55, 1.0), (0.2, 0.8, 0.3), (0.9, 0.2, 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageRestoration(Question):
-    """Test images are measured, with noise, and restored; the mean of some draws is compared with the image.
-
-    Attributes:
-        operator: H: id or table of an operator.
-        noise: Standard deviation of the noise.
-        draws: Answers to each measurement, whose mean is judged.
-        most: Most test images, evenly spread.
-        span: Largest value less the smallest one of an image.
-        seed: Seed of the noise and the draws.
-    """
+class ImageRestoration(Question, Checked):
+    """Test images are measured, with noise, and restored; the mean of some draws is compared with the image."""
 
     needs: ClassVar[str] = "restore"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -56,18 +49,18 @@ class ImageRestoration(Question):
         ),
     }
 
-    operator: Any = "identity"
-    noise: float = 0.1
-    draws: int = 1
-    most: int = 40
-    span: float = 1.0
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        who = "image_restoration"
-        whole(who, "draws", self.draws, at_least=1), whole(who, "most", self.most, at_least=2)
-        number(who, "noise", self.noise, above=0)
-        operator_of(self.operator)
+    operator: AnyOperator = "identity"
+    """H: id or table of an operator."""
+    noise: Positive = 0.1
+    """Standard deviation of the noise."""
+    draws: Count = 1
+    """Answers to each measurement, whose mean is judged."""
+    most: Annotated[int, Ge(2)] = 40
+    """Most test images, evenly spread."""
+    span: Positive = 1.0
+    """Largest value less the smallest one of an image."""
+    seed: Whole = 1
+    """Seed of the noise and the draws."""
 
     def reads(self) -> Sequence[Role]:
         """Whole images."""
@@ -75,8 +68,8 @@ class ImageRestoration(Question):
 
     def measure(self, method: Method, task: Task) -> Measured:
         """One number per image."""
-        truth, operator = some_of(task, self.most), operator_of(self.operator)
-        y = operator(truth)
+        truth = some_of(task, self.most)
+        y = self.operator(truth)
         y = y + self.noise * torch.randn(y.shape, generator=generator(self.seed, "measured images"))
         asked: Any = method
         draws = asked.restore(y, draws=self.draws, seed=self.seed).x.to(truth)
@@ -84,7 +77,7 @@ class ImageRestoration(Question):
         values = {
             "psnr": psnr(mean, truth, span=self.span),
             "ssim": ssim(mean, truth, span=self.span),
-            "misfit": (y - operator(mean)).flatten(1).square().mean(1).sqrt() / self.noise,
+            "misfit": (y - self.operator(mean)).flatten(1).square().mean(1).sqrt() / self.noise,
         }
         if self.draws > 1:
             # The truth is as far from the mean of K draws as one more draw: (1 + 1/K) times the variance.
@@ -92,7 +85,7 @@ class ImageRestoration(Question):
             values["spread_over_error"] = (spread / (mean - truth).flatten(1).square().mean(1)).sqrt()
         arrays = {
             "truth": truth,
-            "seen": operator.pinv(y),
+            "seen": self.operator.pinv(y),
             "mean": mean,
             "spread": draws.std(1, correction=0),
         }
@@ -115,15 +108,8 @@ class ImageRestoration(Question):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnomalyMap(Question):
-    """Lesions are put into test images; the size of the difference to the restored image should tell where they are.
-
-    Attributes:
-        draws: Restorations that are averaged.
-        most: Most test images, evenly spread.
-        smooth: Side of the square over which differences are averaged, odd; 1 for none.
-        seed: Seed of the lesions and the draws.
-    """
+class AnomalyMap(Question, Checked):
+    """Lesions are put into test images; the size of the difference to the restored image should tell where they are."""
 
     needs: ClassVar[str] = "restore"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -133,15 +119,14 @@ class AnomalyMap(Question):
         "swapped": About("The same for images with another texture", "higher"),
     }
 
-    draws: int = 8
-    most: int = 80
-    smooth: int = 5
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        who = "anomaly_map"
-        whole(who, "draws", self.draws, at_least=1), whole(who, "most", self.most, at_least=len(KINDS))
-        whole(who, "smooth", self.smooth, at_least=1)
+    draws: Count = 8
+    """Restorations that are averaged."""
+    most: Annotated[int, Ge(len(KINDS))] = 80
+    """Most test images, evenly spread; a lesion of each kind needs one."""
+    smooth: Count = 5
+    """Side of the square over which differences are averaged, odd; 1 for none."""
+    seed: Whole = 1
+    """Seed of the lesions and the draws."""
 
     def reads(self) -> Sequence[Role]:
         """Whole images, without lesions."""
