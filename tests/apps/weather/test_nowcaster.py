@@ -233,6 +233,8 @@ def test_what_cannot_be_right_is_refused(tiny):
         Nowcaster(**TINY).fit(torch.randn(4, 4, 8))
     with pytest.raises(InvalidInputError, match="needs held-out sequences"):
         tiny.forecast(x[:, :2], guidance="validated")
+    with pytest.raises(InvalidInputError, match="must be known, got 'guidance'"):
+        tiny.uncertainty(x[:, :2], guidance=1.5)  # its runs are not guided
 
 
 @pytest.mark.slow
