@@ -136,7 +136,16 @@ class CausalAutoencoder(Trained):
         frame, units = Standard().fit(data["x"]), Standard().fit(data["factors"])
         x, y = self._in_units(data, frame, units)
         times = choose_times(who(), self.times, self.path)
-        parts = self._new_parts(x, times)
+        shape, codes = tuple(x.shape[1:]), len(self.dag.names) * self.block
+        net = choose_net(self.net, shape, 1, torch.zeros(1, codes), self.seed, who=who()).float()
+        trained: dict[str, nn.Module] = {
+            "net": self.flow.wrap(net),
+            "encoder": choose_encoder(shape, 2 * codes, self.seed + 1),
+            "structure": StructuralLayer(self.graph, self.block, seed=self.seed + 2),
+        }
+        if isinstance(times, nn.Module):
+            trained["times"] = times
+        parts = nn.ModuleDict(trained)
 
         def unseen(size: int) -> FlowBatches:
             return FlowBatches(CodedRows(*self._in_units(run.held, frame, units)), size, StratifiedTimes())
@@ -153,8 +162,8 @@ class CausalAutoencoder(Trained):
             parts, run.train("autoencoder", parts, self._loss(times), batches, settings, **options), prefix=""
         )
         kept = {name: done[name] for name in ("net", "encoder", "structure")}
-        codes = by_blocks(lambda part: encoded(kept["encoder"], part, self.block)[0], x)
-        drawn_from = kept_exogenous(by_blocks(kept["structure"].abduct, codes))
+        z = by_blocks(lambda part: encoded(kept["encoder"], part, self.block)[0], x)
+        drawn_from = kept_exogenous(by_blocks(kept["structure"].abduct, z))
         return {**kept, "frame": frame, "units": units, "ranges": ranges, "exogenous": drawn_from,
                 "fixed": constants_of(data["x"])}  # fmt: skip
 
@@ -164,18 +173,6 @@ class CausalAutoencoder(Trained):
     def _loss(self, times: Any) -> CausalLoss:
         weights = {"weight": self.code_weight, "spread": self.spread, "drop": self.drop_code}
         return CausalLoss(VelocityLoss(self.path), block=self.block, times=times, **weights)
-
-    def _new_parts(self, x: Tensor, times: Any) -> nn.ModuleDict:
-        """The networks with their initial weights."""
-        shape, codes = tuple(x.shape[1:]), len(self.dag.names) * self.block
-        code = torch.zeros(1, codes)
-        net = choose_net(self.net, shape, 1, code, self.seed, who=who()).float()
-        parts = {
-            "net": self.flow.wrap(net),
-            "encoder": choose_encoder(shape, 2 * codes, self.seed + 1),
-            "structure": StructuralLayer(self.graph, self.block, seed=self.seed + 2),
-        }
-        return nn.ModuleDict({**parts, "times": times} if isinstance(times, nn.Module) else parts)
 
     # --- codes
 

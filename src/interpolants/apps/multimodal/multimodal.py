@@ -155,10 +155,15 @@ class MultimodalDiffusion(Trained):
         """Encoders and heads in some units; None for those that the rule for unasked ones gives."""
         parts = {name: self._encoder(name, data[name], whiten) for name in self.modalities}
         whole_space = SharedSpace.of(parts, as_images=as_images(self.net), who=who())
-        space = self._drawn_part(whole_space)
+        space = whole_space
+        if self.targets:  # those that are drawn, with the grid of the whole
+            drawn = {name: part for name, part in parts.items() if name in self.targets}
+            space = SharedSpace(parts=drawn, grid=whole_space.grid)
         times = choose_times(who(), self.times, self.path)
         batches = self._batches(whole_space, data, self.batch_size, times)
-        self._check_gaps(batches.there)
+        if not self.told and not bool(batches.there.all()):
+            rule = "without told nothing may be missing, as heads could not know it"
+            raise invalid(rule, f"{int((~batches.there).sum())} missing entries", "Take told=True.")
         net = self._new_net(space, whole_space, batches)
 
         def loss(timed: Any) -> LinkedLoss:
@@ -211,15 +216,6 @@ class MultimodalDiffusion(Trained):
         usual = _EARLY if not as_images(self.net) and self.modalities[name] == "labels" else 1.0
         return Modality.fit(name, value, float(self.weights.get(name, usual)), who(), whiten=whiten)
 
-    def _drawn_part(self, whole_space: SharedSpace) -> SharedSpace:
-        """The space of the targets, with the grid of the whole."""
-        if not self.targets:
-            return whole_space
-        return SharedSpace(
-            parts={name: part for name, part in whole_space.parts.items() if name in self.targets},
-            grid=whole_space.grid,
-        )
-
     def _batches(self, space: SharedSpace, data: Mapping[str, Any], size: int, times: Any) -> LinkedBatches:
         """Batches of the rows in which a target is there."""
         there = torch.stack([is_there(data[name]) for name in space.parts], 1)
@@ -231,11 +227,6 @@ class MultimodalDiffusion(Trained):
         units = {name: u[kept] for name, u in space.units(data).items()}
         joint = self.joint if self.told else 1.0
         return LinkedBatches(units, there[kept], labels, targets=places, joint=joint, size=size, times=times)
-
-    def _check_gaps(self, there: Tensor) -> None:
-        if not self.told and not bool(there.all()):
-            rule = "without told nothing may be missing, as heads could not know it"
-            raise invalid(rule, f"{int((~there).sum())} missing entries", "Take told=True.")
 
     def _new_net(self, space: SharedSpace, whole_space: SharedSpace, batches: LinkedBatches) -> nn.Module:
         """The network, in a wrapper that gives it units."""

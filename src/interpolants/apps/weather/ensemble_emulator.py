@@ -15,7 +15,7 @@ from torch import Tensor
 from interpolants.apps.weather.data.climatology import GridClimatology
 from interpolants.apps.weather.ensembles import analysis_role, checked_seeds, ensemble_role, of_same_cases
 from interpolants.apps.weather.member_rows import MemberRows, TargetUnits
-from interpolants.apps.weather.nets.grid_edges import Edges, check_edges
+from interpolants.apps.weather.nets.grid_edges import Edges, edges_of
 from interpolants.apps.weather.seeded_net import SeededNet
 from interpolants.data.gridded import Gridded
 from interpolants.fields.protocol import QUANTITIES
@@ -118,16 +118,20 @@ class EnsembleEmulator(Trained):
         """The quantity of the path, by one gradient loop over random choices of seeds and target."""
         data = _on_one_grid(data)
         members, analysis = data["ensemble"], data.get("analysis")
-        alpha = self._alpha(members, analysis)
-        edges = self._edges(members)
+        alpha, edges = self._alpha(members, analysis), edges_of(members.grid, self.edges)
         climate = GridClimatology.fit(members, self.window, who=who())
-        units = self._units(_anomalies(climate, members), _anomalies(climate, analysis))
+
+        def anomalies(fields: Gridded | None) -> Any:
+            return None if fields is None else climate.encode(fields, who=who()).float()
+
+        units = TargetUnits()
+        if self.around == "seeds":
+            units = TargetUnits.around_seeds(anomalies(members), anomalies(analysis), self.n_seeds)
 
         def rows(values: Mapping[str, Any]) -> MemberRows:
-            season, known = climate.seasonal(values["ensemble"]), _anomalies(climate, values["ensemble"])
-            assert known is not None
+            season = climate.seasonal(values["ensemble"])
             return MemberRows(
-                members=known, analysis=_anomalies(climate, values.get("analysis")), units=units,
+                members=anomalies(values["ensemble"]), analysis=anomalies(values.get("analysis")), units=units,
                 season=None if season is None else season.float(), seeds=self.n_seeds, alpha=alpha,
             )  # fmt: skip
 
@@ -138,12 +142,6 @@ class EnsembleEmulator(Trained):
         held = rows(_on_one_grid(run.held)) if run.held else None
         learnt = self.flow.learnt(run, "members", net, rows(data), self.training(), held=held, images=True)
         return {"net": learnt, "units": units, "climatology": climate, "alpha": alpha, "edges": list(edges)}
-
-    def _units(self, members: Tensor | None, analysis: Tensor | None) -> TargetUnits:
-        assert members is not None
-        if self.around == "climatology":
-            return TargetUnits()
-        return TargetUnits.around_seeds(members, analysis, self.n_seeds)
 
     def _alpha(self, members: Gridded, analysis: Gridded | None) -> float:
         """The share of targets from the forecast model, after the checks of sizes."""
@@ -158,11 +156,6 @@ class EnsembleEmulator(Trained):
             return 1.0
         left = count - self.n_seeds
         return left / (left + analysis.values.shape[1]) if self.alpha is None else float(self.alpha)
-
-    def _edges(self, members: Gridded) -> tuple[str, ...]:
-        if isinstance(self.edges, str) and self.edges == "auto":
-            return members.grid.edges()
-        return check_edges(who(), self.edges, members.grid.sizes)
 
     @capability(reads={"seeds": "ensemble"}, like="seeds")
     def emulate(
@@ -196,23 +189,17 @@ class EnsembleEmulator(Trained):
         v, season = climate.encode(seeds, who=who()).float(), climate.seasonal(seeds)
         units: TargetUnits = self.state["units"]
         told = self.state["net"].told(units.told(v), None if season is None else season.float())
-        shape = seeds.grid.shape
-        drawn = [self._member(told, shape, m, seed, first_index, method) for m in range(members)]
+        shape, fields = seeds.grid.shape, self.flow.fields(self.state["net"].net)
+
+        def member(m: int) -> Tensor:
+            return self.flow.drawn(
+                fields, shape, len(told), seed=key(seed, "emulated member", m) >> 33, first=first_index, cond=told,
+                method=method, n_steps=self.n_steps, chunk=max(1, _BUDGET // math.prod(shape)),
+            ).x  # fmt: skip
+
+        drawn = [member(m) for m in range(members)]
         x = climate.decode(torch.stack([units.decode(one, v) for one in drawn], 1), seeds, who=who())
         return gridded_ensemble(x, seeds)
-
-    def _member(
-        self, told: Tensor, shape: tuple[int, ...], m: int, seed: int, first: int, method: str
-    ) -> Tensor:
-        """Member m of every case, ``(B, C, *G)`` in standardised units."""
-        return self.flow.drawn(
-            self.flow.fields(self.state["net"].net), shape, len(told), seed=key(seed, "emulated member", m) >> 33,
-            first=first, cond=told, method=method, n_steps=self.n_steps, chunk=max(1, _BUDGET // math.prod(shape)),
-        ).x  # fmt: skip
-
-
-def _anomalies(climate: GridClimatology, fields: Gridded | None) -> Tensor | None:
-    return None if fields is None else climate.encode(fields, who=who()).float()
 
 
 def _on_one_grid(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.apps.weather.motion import carried, motion
-from interpolants.apps.weather.nets.grid_edges import Edges, check_edges
+from interpolants.apps.weather.nets.grid_edges import Edges, edges_of
 from interpolants.apps.weather.sequences import (
     Nowcasts,
     SequenceUnits,
@@ -105,8 +105,7 @@ class MotionExtrapolation(FramePersistence):
 
     def next_frames(self, before: Tensor, context: Gridded) -> Tensor:
         """Frames carried along."""
-        sizes = context.grid.sizes
-        edges = context.grid.edges() if self.edges == "auto" else check_edges(who(), self.edges, sizes)
+        edges = edges_of(context.grid, self.edges)
         x = self.state["units"].encode(before, who())
         v = motion(x, edges) if self.flow == "least_squares" else _tvl1(x)
         ahead = [carried(before[:, -1].double(), k * v.double(), edges) for k in range(1, self.future + 1)]

@@ -12,7 +12,7 @@ import torch
 from annotated_types import Interval
 from torch import Tensor
 
-from interpolants.apps.weather.nets.grid_edges import Edges, check_edges
+from interpolants.apps.weather.nets.grid_edges import Edges, edges_of
 from interpolants.apps.weather.nowcast_net import PatchedNet, ToldFrames
 from interpolants.apps.weather.nowcast_runs import NowcastRuns, WindowRows, motions_of, precision_weight
 from interpolants.apps.weather.sequences import (
@@ -150,14 +150,22 @@ class Nowcaster(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The network by one gradient loop over random windows, then the best constant weight."""
         fields = data["sequences"]
-        values, clock, edges = maps(who(), fields), clock_step(who(), fields), self._edges(fields)
+        values, clock, edges = (
+            maps(who(), fields),
+            clock_step(who(), fields),
+            edges_of(fields.grid, self.edges),
+        )
         units = SequenceUnits.fit(values, self.transform, who())
         told = ToldFrames(
             past=self.past, future=self.future, variables=values.shape[2], edges=edges,
             carries=self.motion == "carried",
         )  # fmt: skip
         windows = Windows.of(units.encode(values, who()), self.past, self.future, who())
-        held = self._held(run, units)
+        held = None
+        if "sequences" in run.held:
+            with part("held"):
+                later = units.encode(maps(who(), run.held["sequences"]), who())
+                held = Windows.of(later, self.past, self.future, who())
         motions = run.once("motion", lambda source: motions_of(told, windows, held))
         rows = WindowRows(windows, motions["train"], told)
         unseen = None if held is None else WindowRows(held, motions["held"], told)
@@ -168,18 +176,6 @@ class Nowcaster(Trained):
         state = {"net": net, "units": units, "told": told, "clock": clock}
         chosen = run.once("weights", lambda source: self._best_constant(state, held, motions["held"]))
         return {**state, **chosen}
-
-    def _held(self, run: Run, units: SequenceUnits) -> Windows | None:
-        if "sequences" not in run.held:
-            return None
-        with part("held"):
-            values = units.encode(maps(who(), run.held["sequences"]), who())
-            return Windows.of(values, self.past, self.future, who())
-
-    def _edges(self, fields: Gridded) -> tuple[str, ...]:
-        if isinstance(self.edges, str) and self.edges == "auto":
-            return fields.grid.edges()
-        return check_edges(who(), self.edges, fields.grid.sizes)
 
     def _best_constant(
         self, state: Mapping[str, Any], held: Windows | None, motions: Tensor
