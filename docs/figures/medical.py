@@ -16,7 +16,7 @@ from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 import interpolants
-from interpolants.apps.medical.classical_restoration import operator_of
+from interpolants.apps.medical.classical_restoration import choose_operator
 from interpolants.apps.medical.lesions import with_lesions
 from interpolants.data.image_warps import warped
 from interpolants.data.sets.brain_slices import load_brain_slices
@@ -66,7 +66,7 @@ def of_denoising(figure: SubFigure, model: Any) -> None:
 
 def of_reconstruction(figure: SubFigure, model: Any) -> None:
     """Image, zero filling, mean and spread of draws, and the error."""
-    x, lines = test("t1"), operator_of(model.operator)
+    x, lines = test("t1"), choose_operator("figure", model.operator)
     y = lines(x)
     y = y + 0.05 * torch.randn(y.shape, generator=generator(0, "figure: k-space"))
     draws = torch.as_tensor(model.restore(y, draws=8, seed=0).x)[0, :, 0]

@@ -56,6 +56,18 @@ def choose_net(
     return named_net(net, shape, who=who, heads=heads, seed=seed, **_condition(cond))
 
 
+def library_net(who: str, net: Any) -> Any:
+    """A network by its id or table, and no network itself: for methods whose rows decide what it must take.
+
+    Raises:
+        InvalidInputError: If it is an ``nn.Module``.
+    """
+    if isinstance(net, nn.Module):
+        remedy = "Give a name or a table; what it must take follows from the rows of the fit."
+        raise invalid(who, "net must be a network of this library", type(net).__name__, remedy)
+    return net
+
+
 def named_net(net: Any, shape: tuple[int, ...], *, who: str, **given: Any) -> nn.Module:
     """A network from its id, its table or itself, with the settings that its user does not choose.
 

@@ -205,6 +205,16 @@ def test_guidance_is_the_same_in_both_directions_so_that_nothing_set_is_nothing_
         plain.set_params(guidance=1.5)
 
 
+def test_controls_are_asked_of_the_verbs_that_they_change(learnt):
+    model, _ = learnt
+    x, _, _ = chain(5, np.random.default_rng(3))
+    alone = model.encode(x, do={"a": 0.5}, propagate=False)
+    assert np.array_equal(alone[:, 1], model.encode(x)[:, 1])
+    assert not np.array_equal(alone, model.encode(x, do={"a": 0.5}))
+    with pytest.raises(InvalidInputError, match="must be known, got 'abduction'"):
+        model.sample(5, abduction="fresh")
+
+
 @pytest.mark.parametrize(
     ("do", "says"),
     [

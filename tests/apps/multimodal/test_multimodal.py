@@ -216,7 +216,6 @@ def test_beside_images_labels_are_planes_and_come_back():
         ({"modalities": {"two words": "rows"}}, "a name that can be an argument"),
         ({"weights": {"image": -1.0}}, "weights\\['image'\\] must be"),
         ({"weights": {"imge": 1.0}}, "a name in weights must be one of"),
-        ({"joint": 0.0}, "joint must lie in"),
         ({"targets": "imge"}, "every target must be one of image, label, got 'imge'. Did you mean 'image'"),
         ({"targets": ("image",), "told": False}, "no targets must be told"),
         ({"path": "linear"}, "one-sided|Gaussian"),

@@ -89,10 +89,8 @@ def test_climatology_knows_nothing_of_the_seeds_and_regression_is_reliable():
 
 
 def test_too_few_members_or_impossible_sizes_are_refused():
-    with pytest.raises(InvalidInputError, match="members must be"):
-        EmulatedEnsembles(members=1)
-    with pytest.raises(InvalidInputError, match="event must be"):
-        EmulatedEnsembles(event=0.0)
+    with pytest.raises(InvalidInputError, match="members must be at least n_seeds = 3, got 2"):
+        EmulatedEnsembles(n_seeds=3, members=2)
     one = task(data(members=2))
     with pytest.raises(InvalidInputError, match="2 seeds and one member as truth, got 2 members"):
         EmulatedEnsembles().measure(one.fit(EnsembleClimatology()), one)

@@ -216,7 +216,6 @@ def test_what_cannot_be_right_is_refused(tiny):
         ({"drop": 0.0, "guidance": 1.5}, "drop > 0"),
         ({"guidance": "strong"}, "guidance"),
         ({"guidance": {"strengh": 0.5}}, "strength"),
-        ({"transform": "log"}, "transform"),
     ):
         with pytest.raises(InvalidInputError, match=words):
             Nowcaster(**{**TINY, **bad})
@@ -234,6 +233,8 @@ def test_what_cannot_be_right_is_refused(tiny):
         Nowcaster(**TINY).fit(torch.randn(4, 4, 8))
     with pytest.raises(InvalidInputError, match="needs held-out sequences"):
         tiny.forecast(x[:, :2], guidance="validated")
+    with pytest.raises(InvalidInputError, match="must be known, got 'guidance'"):
+        tiny.uncertainty(x[:, :2], guidance=1.5)  # its runs are not guided
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 Letters: B rows, x states at t = 1, X0 the noise at t = 0, c and c' conditions before and after an intervention.
 """
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from interpolants.foundations.checks import one_of
 from interpolants.foundations.types import Condition
 from interpolants.methods.parts.start_points import draw_base
 
-WAYS = ("invert", "renoise", "fresh")
+Way = Literal["invert", "renoise", "fresh"]
 
 
 def counterfactual_states(
@@ -23,7 +23,7 @@ def counterfactual_states(
     before: Condition,
     after: Condition,
     *,
-    abduction: str = "invert",
+    abduction: Way = "invert",
     seed: int = 0,
     **how: Any,
 ) -> Tensor:
@@ -46,7 +46,7 @@ def counterfactual_states(
     Source: Komanduri et al. (2024), arXiv:2404.17735, algorithm 2; inversion by the flow after Song, Meng & Ermon
     (2021), arXiv:2010.02502.
     """
-    one_of("counterfactual_states", "abduction", abduction, WAYS)
+    one_of("counterfactual_states", "abduction", abduction, get_args(Way))
     if abduction == "invert":
         noise = invert(fields, x, 0.0, cond=before, **how)
     elif abduction == "renoise":

@@ -4,21 +4,22 @@ Letters: B rows, n factors, d numbers of each block, u exogenous and z causal co
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
-from interpolants.apps.causal.abduction import WAYS, counterfactual_states
-from interpolants.apps.causal.causal_graph import CausalGraph
+from interpolants.apps.causal.abduction import Way, counterfactual_states
+from interpolants.apps.causal.causal_graph import CausalGraph, Graph
 from interpolants.apps.causal.causal_training import CausalLoss, CodedRows, choose_encoder, encoded
 from interpolants.apps.causal.factor_ranges import FactorRanges, check_factors
 from interpolants.apps.causal.interventional import drawn_exogenous, kept_exogenous
 from interpolants.apps.causal.interventions import DO
 from interpolants.apps.causal.nets.structural_layer import StructuralLayer
 from interpolants.fields.protocol import QUANTITIES
-from interpolants.foundations.checks import number, one_of, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.kinds import Answer, Check, Count, NonNegative, Positive, Real
 from interpolants.foundations.randomness import BLOCK
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard, constants_of, with_constants
@@ -29,7 +30,7 @@ from interpolants.guidance.classifier_free import ClassifierFree
 from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.conditional_flow import ConditionalFlow, FlowBatches
 from interpolants.methods.parts.validation import followed
-from interpolants.nets.build import choose_net
+from interpolants.nets.build import choose_net, library_net
 from interpolants.objectives.losses import VelocityLoss
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.training.pairs import finished
@@ -50,22 +51,6 @@ class CausalAutoencoder(Trained):
     given z. A counterfactual is abduction (u, and the noise X0 by the flow backwards), action (z_i set, arrows into it
     cut) and prediction (descendants anew, then the flow from X0). What is no factor is in X0, and stays.
 
-    Args:
-        graph: Factors and which causes which: text, pairs, a table, a ``networkx.DiGraph``; see
-            :class:`~interpolants.apps.causal.causal_graph.CausalGraph`.
-        block: d, numbers of the code of each factor.
-        code_weight: Weight of the divergences of the codes beside the decoder's error; by factor, whatever the block.
-        spread: Deviation of codes about known factors, in deviations of the factor. The paper's 1 pulls a code half way
-            to zero: ``z = y / (1 + spread^2)``, less where the decoder asks for it.
-        drop_code: Chance of a training row to be decoded without its code; guidance needs some.
-        guidance: Strength of the code in both directions of the flow; 1 is the model's own.
-        abduction: ``"invert"``; ``"renoise"`` and ``"fresh"`` are controls, which draw X0.
-        propagate: Whether effects of what is set follow; without, nothing but the set factors moves: a control.
-        path: A one-sided path with a Gaussian base of one scale.
-        net: The decoder: ``"auto"`` (a U-Net for images, else a perceptron), a name, or a table.
-        times: Where in time to learn, as in ``Bridge``.
-        n_steps: Steps of the flow, in each direction.
-
     Raises:
         InvalidInputError: If a setting is out of range, or the graph has a cycle.
 
@@ -75,46 +60,41 @@ class CausalAutoencoder(Trained):
 
     only_cpu: ClassVar[str] = "rows stay where they were read"
     noun: ClassVar[str] = "causal autoencoder"
-    answering: ClassVar[tuple[str, ...]] = ("guidance", "abduction", "propagate", "n_steps")
 
-    graph: Any = "cause -> effect"
-    block: int = 4
-    code_weight: float = 0.1
-    spread: float = 0.1
-    drop_code: float = 0.0
-    guidance: float = 1.0
-    abduction: str = "invert"
-    propagate: bool = True
-    path: Any = "one_sided_linear"
-    net: Any = "auto"
+    graph: Graph = "cause -> effect"
+    """Factors and which causes which; see :class:`~interpolants.apps.causal.causal_graph.CausalGraph`."""
+    block: Count = 4
+    """d, numbers of the code of each factor."""
+    code_weight: NonNegative = 0.1
+    """Weight of the divergences of the codes beside the decoder's error; by factor, whatever the block."""
+    spread: Positive = 0.1
+    """Deviation of codes about known factors, in deviations of the factor. The paper's 1 pulls a code half way to zero:
+    ``z = y / (1 + spread^2)``, less where the decoder asks for it."""
+    drop_code: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    """Chance of a training row to be decoded without its code; guidance needs some."""
+    guidance: Answer[Real] = 1.0
+    """Strength of the code in both directions of the flow; 1 is the model's own."""
+    abduction: Answer[Way] = "invert"
+    """How a row's noise X0 is found; ``"renoise"`` and ``"fresh"`` are controls, which draw it."""
+    propagate: Answer[bool] = True
+    """Whether effects of what is set follow; without, nothing but the set factors moves: a control."""
+    path: Annotated[Any, Check(choose_path)] = "one_sided_linear"
+    """A one-sided path with a Gaussian base of one scale."""
+    net: Annotated[Any, Check(library_net, "name | table")] = "auto"
+    """The decoder; ``"auto"`` is a U-Net for images, else a perceptron."""
     times: Any = "auto"
-    n_steps: int = 20
+    """Where in time to learn, as in ``Bridge``."""
+    n_steps: Answer[Annotated[int, Ge(2)]] = 20
+    """Steps of the flow, in each direction."""
     steps = 3000
     batch_size = 128
 
     def check_settings(self) -> None:
-        """Refuse settings; make the graph's words, the path and the flow."""
-        who = "CausalAutoencoder"
-        self.graph = CausalGraph.words(self.graph)
-        whole(who, "block", self.block, at_least=1), whole(who, "n_steps", self.n_steps, at_least=2)
-        number(who, "code_weight", self.code_weight, at_least=0), positive(who, "spread", self.spread)
-        number(who, "drop_code", self.drop_code, at_least=0, below=1), number(who, "guidance", self.guidance)
-        (
-            one_of(who, "abduction", self.abduction, WAYS),
-            one_of(who, "propagate", self.propagate, (True, False)),
-        )
-        if isinstance(self.net, nn.Module):
-            remedy = "Give a name or a table; what it must take follows from the factors."
-            raise invalid(who, "net must be a network of this library", type(self.net).__name__, remedy)
-        self.path = choose_path(who, self.path)
-        self.flow = ConditionalFlow(who=who, path=self.path, times=self.times, wrapped=QUANTITIES)
-        self._check_guidance(who, self.guidance)
-
-    def _check_guidance(self, who: str, guidance: float) -> None:
-        number(who, "guidance", guidance)
-        if guidance != 1 and not self.drop_code:
+        """Refuse guidance of a decoder that cannot do without the code, and make the flow."""
+        self.flow = ConditionalFlow(who=who(), path=self.path, times=self.times, wrapped=QUANTITIES)
+        if self.guidance != 1 and not self.drop_code:
             rule = "guidance needs a decoder that also learnt to do without the code"
-            raise invalid(who, rule, f"guidance={guidance}", "Fit with drop_code=0.1, or take guidance=1.")
+            raise invalid(rule, f"guidance={self.guidance}", "Fit with drop_code=0.1, or take guidance=1.")
 
     @property
     def dag(self) -> CausalGraph:
@@ -152,11 +132,20 @@ class CausalAutoencoder(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Encoder, structural model and decoder, by one gradient loop."""
-        ranges = check_factors("CausalAutoencoder.fit", data["factors"], self.graph, named=self._is_named)
+        ranges = check_factors(who(), data["factors"], self.graph, named=self._is_named)
         frame, units = Standard().fit(data["x"]), Standard().fit(data["factors"])
         x, y = self._in_units(data, frame, units)
-        times = choose_times("CausalAutoencoder", self.times, self.path)
-        parts = self._new_parts(x, times)
+        times = choose_times(who(), self.times, self.path)
+        shape, codes = tuple(x.shape[1:]), len(self.dag.names) * self.block
+        net = choose_net(self.net, shape, 1, torch.zeros(1, codes), self.seed, who=who()).float()
+        trained: dict[str, nn.Module] = {
+            "net": self.flow.wrap(net),
+            "encoder": choose_encoder(shape, 2 * codes, self.seed + 1),
+            "structure": StructuralLayer(self.graph, self.block, seed=self.seed + 2),
+        }
+        if isinstance(times, nn.Module):
+            trained["times"] = times
+        parts = nn.ModuleDict(trained)
 
         def unseen(size: int) -> FlowBatches:
             return FlowBatches(CodedRows(*self._in_units(run.held, frame, units)), size, StratifiedTimes())
@@ -173,8 +162,8 @@ class CausalAutoencoder(Trained):
             parts, run.train("autoencoder", parts, self._loss(times), batches, settings, **options), prefix=""
         )
         kept = {name: done[name] for name in ("net", "encoder", "structure")}
-        codes = by_blocks(lambda part: encoded(kept["encoder"], part, self.block)[0], x)
-        drawn_from = kept_exogenous(by_blocks(kept["structure"].abduct, codes))
+        z = by_blocks(lambda part: encoded(kept["encoder"], part, self.block)[0], x)
+        drawn_from = kept_exogenous(by_blocks(kept["structure"].abduct, z))
         return {**kept, "frame": frame, "units": units, "ranges": ranges, "exogenous": drawn_from,
                 "fixed": constants_of(data["x"])}  # fmt: skip
 
@@ -184,18 +173,6 @@ class CausalAutoencoder(Trained):
     def _loss(self, times: Any) -> CausalLoss:
         weights = {"weight": self.code_weight, "spread": self.spread, "drop": self.drop_code}
         return CausalLoss(VelocityLoss(self.path), block=self.block, times=times, **weights)
-
-    def _new_parts(self, x: Tensor, times: Any) -> nn.ModuleDict:
-        """The networks with their initial weights."""
-        shape, codes = tuple(x.shape[1:]), len(self.dag.names) * self.block
-        code = torch.zeros(1, codes)
-        net = choose_net(self.net, shape, 1, code, self.seed, who="CausalAutoencoder").float()
-        parts = {
-            "net": self.flow.wrap(net),
-            "encoder": choose_encoder(shape, 2 * codes, self.seed + 1),
-            "structure": StructuralLayer(self.graph, self.block, seed=self.seed + 2),
-        }
-        return nn.ModuleDict({**parts, "times": times} if isinstance(times, nn.Module) else parts)
 
     # --- codes
 
@@ -215,11 +192,10 @@ class CausalAutoencoder(Trained):
             return torch.where(wanted.isnan(), z, wanted)
         return by_blocks(state["structure"].do, z, wanted.contiguous())
 
-    def fields(self, guidance: float | None = None) -> Any:
-        """Fields of the decoder, with a strength of the code."""
-        strength = self.guidance if guidance is None else guidance
+    def fields(self) -> Any:
+        """Fields of the decoder, with the strength of the code that ``guidance`` says."""
         known = self.flow.fields(self.fitted_state("fields")["net"])
-        return known if strength == 1 else ClassifierFree(known, strength)
+        return known if self.guidance == 1 else ClassifierFree(known, self.guidance)
 
     # --- capabilities
 
@@ -229,10 +205,9 @@ class CausalAutoencoder(Trained):
         x: Tensor,
         *,
         do: Tensor | None = None,
-        guidance: float | None = None,
         method: str = "midpoint",
-        n_steps: int | None = None,
         beyond: bool = False,
+        **settings: Any,
     ) -> Tensor:
         """What rows would have been, had factors been set: ``(B, *D)``.
 
@@ -240,44 +215,40 @@ class CausalAutoencoder(Trained):
             x: Rows as they are.
             do: Which factors are set: ``{"angle": 20.0}``, a value for each row, a table, or ``"angle=20, light=5"``.
                 Without it rows go to noise and back.
-            guidance: Strength of the code; as the settings say if not given.
             method: An ODE solver.
-            n_steps: Its steps in each direction; as the settings say if not given.
             beyond: Whether values may lie outside of those that the fit has seen.
+            settings: Settings of answers, for this call.
 
         Raises:
             InvalidInputError: If a name is no factor, or a value lies outside of what the fit has seen.
         """
-        who = "CausalAutoencoder.counterfactual"
-        steps = self._checked_steps(who, guidance, n_steps)
-        before, after = self._both(who, x, do, beyond)
+        before, after = self._both(x, do, beyond)
         frame = self.state["frame"]
         found = counterfactual_states(
-            self.fields(guidance),
+            self.fields(),
             frame.encode(x).float(),
             before.flatten(1),
             after.flatten(1),
             abduction=self.abduction,
             seed=self.seed,
             method=method,
-            n_steps=steps,
+            n_steps=self.n_steps,
         )
         decoded: Tensor = frame.decode(found.double()).to(x)
         fixed: Tensor | None = self.state.get("fixed")  # what was given of a constant column stays
         return decoded if fixed is None else torch.where(fixed.isnan(), decoded, x)
 
-    @capability(reads={"do": DO}, like="x")
+    @capability(reads={"do": DO}, like="x", takes=("guidance", "propagate", "n_steps"))
     def sample(
         self,
-        n: int,
+        n: Count,
         *,
         do: Tensor | None = None,
-        guidance: float | None = None,
         method: str = "midpoint",
-        n_steps: int | None = None,
         beyond: bool = False,
         seed: int = 0,
         first_index: int = 0,
+        **settings: Any,
     ) -> Tensor:
         """New rows, where factors are set if asked for: ``(n, *D)``.
 
@@ -288,27 +259,24 @@ class CausalAutoencoder(Trained):
         Args:
             n: Number of rows.
             do: Which factors are set, as in :meth:`counterfactual`.
-            guidance: Strength of the code; as the settings say if not given.
             method: An ODE solver.
-            n_steps: Its steps; as the settings say if not given.
             beyond: Whether values may lie outside of those that the fit has seen.
             seed: Seed of the draws; row i is one function of (seed, i).
             first_index: Index of the first row in a larger job.
+            settings: Settings of answers, for this call.
 
         Raises:
             InvalidInputError: As :meth:`counterfactual`.
         """
-        who, state = "CausalAutoencoder.sample", self.state
-        whole(who, "n", n, at_least=1)
-        steps = self._checked_steps(who, guidance, n_steps)
+        state = self.state
         if do is not None:
-            state["ranges"].check(who, do, beyond=beyond)
+            state["ranges"].check(who(), do, beyond=beyond)
         z = by_blocks(
             state["structure"], drawn_exogenous(state["exogenous"], n, seed=seed, first=first_index)
         )
         found = self.flow.drawn(
-            self.fields(guidance), self.shapes["x"], n, seed=seed, first=first_index,
-            cond=self.codes_after(z, do).flatten(1), method=method, n_steps=steps,
+            self.fields(), self.shapes["x"], n, seed=seed, first=first_index,
+            cond=self.codes_after(z, do).flatten(1), method=method, n_steps=self.n_steps,
         ).x  # fmt: skip
         decoded: Tensor = state["frame"].decode(found.double())
         return with_constants(decoded, state.get("fixed"))
@@ -318,22 +286,17 @@ class CausalAutoencoder(Trained):
         old = verb == "sample" and self.is_fitted and "exogenous" not in self.state
         return "it was fitted by a version that kept no exogenous values. Fit it again." if old else ""
 
-    def _checked_steps(self, who: str, guidance: float | None, n_steps: int | None) -> int:
-        """Steps of the flow; refuse guidance of a decoder that cannot do without the code."""
-        if guidance is not None:
-            self._check_guidance(who, guidance)
-        return self.n_steps if n_steps is None else whole(who, "n_steps", n_steps, at_least=2)
-
-    @capability(reads={"do": DO}, like="do")
-    def encode(self, x: Tensor, *, do: Tensor | None = None, beyond: bool = False) -> Tensor:
+    @capability(reads={"do": DO}, like="do", takes=("propagate",))
+    def encode(self, x: Tensor, *, do: Tensor | None = None, beyond: bool = False, **settings: Any) -> Tensor:
         """Factors of rows, ``(B, n)``: as they are, or after an intervention.
 
         Args:
             x: Rows as they are.
             do: As in :meth:`counterfactual`.
             beyond: Whether values may lie outside of those that the fit has seen.
+            settings: Settings of answers, for this call.
         """
-        _, after = self._both("CausalAutoencoder.encode", x, do, beyond)
+        _, after = self._both(x, do, beyond)
         decoded: Tensor = self.state["units"].decode(after.double().mean(2))
         return (decoded if do is None else torch.where(do.isnan(), decoded, do)).to(x)
 
@@ -341,11 +304,11 @@ class CausalAutoencoder(Trained):
         """Factors that are set have a check of their own, of their range."""
         return "" if argument == "do" else super().likened(verb, argument, options)
 
-    def _both(self, who: str, x: Tensor, do: Tensor | None, beyond: bool) -> tuple[Tensor, Tensor]:
+    def _both(self, x: Tensor, do: Tensor | None, beyond: bool) -> tuple[Tensor, Tensor]:
         """Codes before and after."""
         if do is not None:
             ranges: FactorRanges = self.state["ranges"]
-            ranges.check(who, do, beyond=beyond)
+            ranges.check(who(), do, beyond=beyond)
         before = self.codes(x)
         return before, self.codes_after(before, do)
 

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.kinds import Check
 from interpolants.foundations.records import record
 
 _WHO = "CausalGraph"
@@ -160,6 +161,14 @@ class CausalGraph:
             done.append(free[0])
             left.remove(free[0])
         return tuple(self.names.index(name) for name in done)
+
+
+def _words(who: str, graph: Any) -> str:
+    return CausalGraph.words(graph)
+
+
+# As a setting: whatever `CausalGraph.of` takes, which becomes text.
+Graph = Annotated[Any, Check(_words, "text | pairs | table | directed graph")]
 
 
 def tells_order(text: str) -> bool:

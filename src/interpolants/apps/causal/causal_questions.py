@@ -5,17 +5,20 @@ Letters: m cases, n factors, v the values set.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.apps.causal.metrics.disentanglement import dci
 from interpolants.apps.causal.metrics.factor_regression import FactorRegression
 from interpolants.apps.causal.problems.counterfactual_images import CounterfactualImages
 from interpolants.data.arrays import is_table
-from interpolants.foundations.checks import whole
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.kinds import NonNegative, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Figure, strips
 from interpolants.framework.method import Method
@@ -63,22 +66,11 @@ class Cases:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CounterfactualEffects(Question):
+class CounterfactualEffects(Question, Checked):
     """Set one factor of test images to drawn values, and read the answers.
 
     Factors are read by what the problem measures, else by a regression on real training images. Where the data come
     from a problem that knows its counterfactuals, they are the truth, in pixels and factors.
-
-    Attributes:
-        do: The factor that is set.
-        effects: Factors that should follow; those of the problem's graph, where one is known, if empty.
-        names: The factors in order, where these are an array without names and no problem knows them.
-        image: Role of the images.
-        factors: Role of the factors.
-        label: Role with labels that must stay; none if empty.
-        n: Most cases.
-        seed: Seed of the values.
-        options: Options of the verb, such as ``n_steps``.
     """
 
     needs: ClassVar[str] = "counterfactual"
@@ -119,20 +111,28 @@ class CounterfactualEffects(Question):
     }  # fmt: skip
 
     do: str = ""
+    """The factor that is set."""
     effects: Sequence[str] = ()
+    """Factors that should follow; those of the problem's graph, where one is known, if empty."""
     names: Sequence[str] = ()
+    """The factors in order, where these are an array without names and no problem knows them."""
     image: str = "x"
+    """Role of the images."""
     factors: str = "factors"
+    """Role of the factors."""
     label: str = ""
-    n: int = 200
-    seed: int = 1
+    """Role with labels that must stay; none if empty."""
+    n: Annotated[int, Ge(8)] = 200
+    """Most cases."""
+    seed: Whole = 1
+    """Seed of the values."""
     options: Mapping[str, Any] | None = None
+    """Options of the verb, such as ``n_steps``."""
 
-    def __post_init__(self) -> None:
-        who = "counterfactual_effects"
-        whole(who, "n", self.n, at_least=8), whole(who, "seed", self.seed, at_least=0)
+    def check_settings(self) -> None:
+        """Refuse a question without a factor."""
         if not self.do:
-            raise invalid(who, "do must name the factor that is set", repr(self.do))
+            raise asked.invalid("do must name the factor that is set", repr(self.do))
 
     def reads(self) -> Sequence[Role]:
         """Scenes of a problem, and labels."""
@@ -300,14 +300,8 @@ def _rms(a: Tensor, b: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodeDisentanglement(Question):
-    """Are the codes of test images about one factor each?
-
-    Attributes:
-        image: Role of the images.
-        factors: Role of the factors; all of them are known where a problem knows its scenes.
-        penalty: Of the lasso behind the numbers.
-    """
+class CodeDisentanglement(Question, Checked):
+    """Are the codes of test images about one factor each?"""
 
     needs: ClassVar[str] = "encode"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -321,8 +315,11 @@ class CodeDisentanglement(Question):
     }
 
     image: str = "x"
+    """Role of the images."""
     factors: str = "factors"
-    penalty: float = 0.01
+    """Role of the factors; all of them are known where a problem knows its scenes."""
+    penalty: NonNegative = 0.01
+    """Of the lasso behind the numbers."""
 
     def reads(self) -> Sequence[Role]:
         """Scenes of a problem."""

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.kinds import Count
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
@@ -40,20 +40,14 @@ class UnchangedImages(Method):
 class PrincipalCodes(Method):
     """The first principal components of images as their codes: an encoder that was told no factor.
 
-    Args:
-        components: Numbers of a code.
-
     Raises:
         InvalidInputError: If there are more than numbers in an image or rows.
     """
 
     noun: ClassVar[str] = "rival"
 
-    components: int = 2
-
-    def check_settings(self) -> None:
-        """Refuse a number below 1."""
-        whole("PrincipalCodes", "components", self.components, at_least=1)
+    components: Count = 2
+    """Numbers of a code."""
 
     def roles(self) -> tuple[Role, ...]:
         """Images."""
@@ -64,7 +58,7 @@ class PrincipalCodes(Method):
         x = data["x"].flatten(1).double()
         if self.components > min(x.shape):
             rule = f"components must be at most {min(x.shape)}, of rows and entries"
-            raise invalid("PrincipalCodes.fit", rule, self.components)
+            raise invalid(rule, self.components)
         mean = x.mean(0)
         _, _, directions = torch.linalg.svd(x - mean, full_matrices=False)
         kept = directions[: self.components]

@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from interpolants.apps.causal.causal_graph import CausalGraph
+from interpolants.apps.causal.causal_graph import CausalGraph, Graph
 from interpolants.apps.causal.factor_ranges import check_factors
 from interpolants.apps.causal.interventions import DO
 from interpolants.apps.causal.nets.structural_layer import intervene
-from interpolants.foundations.checks import positive
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.kinds import Positive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard, constant_columns
 from interpolants.framework.method import Method
@@ -27,11 +27,6 @@ class LinearCausalModel(Method):
     Factors of an image are read by ridge regression on its pixels. Where all of this is linear and Gaussian, the answer
     is exact. Rows with an unknown factor are left out of the fit.
 
-    Args:
-        graph: Factors and which causes which, as in ``CausalAutoencoder``.
-        penalty: Weight of the size of the coefficients that read factors, in units of the pixels' deviation squared;
-            of vectors, each column is read in its own deviation.
-
     Raises:
         InvalidInputError: If the graph has a cycle, or the penalty is not positive.
 
@@ -40,13 +35,11 @@ class LinearCausalModel(Method):
 
     noun: ClassVar[str] = "linear causal model"
 
-    graph: Any = "cause -> effect"
-    penalty: float = 1e-3
-
-    def check_settings(self) -> None:
-        """Refuse a graph with a cycle, and a penalty that is not positive."""
-        self.graph = CausalGraph.words(self.graph)
-        positive("LinearCausalModel", "penalty", self.penalty)
+    graph: Graph = "cause -> effect"
+    """Factors and which causes which, as in ``CausalAutoencoder``."""
+    penalty: Positive = 1e-3
+    """Weight of the size of the coefficients that read factors, in units of the pixels' deviation squared; of vectors,
+    each column is read in its own deviation."""
 
     @property
     def dag(self) -> CausalGraph:
@@ -78,18 +71,18 @@ class LinearCausalModel(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Coefficients in double precision."""
-        check_factors("LinearCausalModel.fit", data["factors"], self.graph, named=self._is_named)
+        check_factors(who(), data["factors"], self.graph, named=self._is_named)
         whole = ~data["factors"].isnan().any(1)
         if int(whole.sum()) < 2:
             rule = "all factors must be known of two rows at least"
-            raise invalid("LinearCausalModel.fit", rule, int(whole.sum()))
+            raise invalid(rule, int(whole.sum()))
         x, factors = data["x"][whole].flatten(1).double(), data["factors"][whole].double()
         units, mean = Standard().fit(factors), x.mean(0)
         y, pixels = units.encode(factors), x - x.mean(0)
         varies = ~constant_columns(x)
         if not bool(varies.any()):
             rule, found = "x must vary between rows", "all rows are the same"
-            raise invalid("LinearCausalModel.fit", rule, found, "Nothing can be read from a constant.")
+            raise invalid(rule, found, "Nothing can be read from a constant.")
         # Pixels share one unit, columns of vectors need not: each is read in its own.
         size = pixels.square().mean(0 if data["x"].ndim == 2 else None).sqrt().expand(x.shape[1])
         told = torch.where(varies, pixels / torch.where(varies, size, 1.0), 0.0)

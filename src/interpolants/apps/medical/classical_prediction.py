@@ -3,22 +3,22 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from interpolants.apps.medical.image_units import unit_of
-from interpolants.foundations.checks import one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.kinds import Count, Each, Whole
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 
-RULES = ("identity", "zero", "polynomial", "logistic", "k_means", "otsu", "optical_flow")
+Rule = Literal["identity", "zero", "polynomial", "logistic", "k_means", "otsu", "optical_flow"]
 _MOST_PIXELS = 40_000  # that a logistic regression learns from
 _NEVER = -1e9  # log odds of a class that no pixel has
 
@@ -32,11 +32,6 @@ class ClassicalPrediction(Method):
     there are channels, and a darker one, in the order of their brightness. ``"optical_flow"``: the displacement that
     leads from the second channel of the image to the first, rows then columns, by TV-L1.
 
-    Args:
-        rule: One of these.
-        degree: Highest power.
-        labels: Channels that are labels; others are zero under rules for labels. All if empty.
-
     Raises:
         InvalidInputError: If a setting is unknown or out of range.
 
@@ -46,16 +41,12 @@ class ClassicalPrediction(Method):
     noun: ClassVar[str] = "rule"
     only_cpu: ClassVar[str] = "it works with scikit-image and scikit-learn"
 
-    rule: str = field(default="polynomial", kw_only=False)
-    degree: int = 5
-    labels: Any = ()
-
-    def check_settings(self) -> None:
-        """Refuse settings."""
-        who = "ClassicalPrediction"
-        one_of(who, "rule", self.rule, RULES)
-        whole(who, "degree", self.degree, at_least=1)
-        self.labels: tuple[int, ...] = tuple(whole(who, "every label channel", k) for k in self.labels)
+    rule: Rule = field(default="polynomial", kw_only=False)
+    """One of these."""
+    degree: Count = 5
+    """Highest power."""
+    labels: Annotated[tuple[Whole, ...], Each("every label channel")] = ()
+    """Channels that are labels; others are zero under rules for labels. All if empty."""
 
     def roles(self) -> tuple[Role, ...]:
         """Answers, and the images that they belong to."""
@@ -68,7 +59,7 @@ class ClassicalPrediction(Method):
         x1, images = data["x1"], data["cond"]
         if images.ndim != 4 or x1.ndim != 4 or images.shape[2:] != x1.shape[2:]:
             found = f"{tuple(x1.shape)} and {tuple(images.shape)}"
-            raise invalid("ClassicalPrediction.fit", "answers must lie on the grid of the images", found)
+            raise invalid("answers must lie on the grid of the images", found)
         units = {"low": images.double().amin((0, 2, 3)), "unit": _units(images)}
         powers = self._powers(images, units)
         values = x1.movedim(1, -1).reshape(-1, x1.shape[1]).double()
@@ -106,7 +97,7 @@ class ClassicalPrediction(Method):
         return {"weights": weights, "shift": shift}
 
     @capability(like="x1")
-    def sample(self, n: int, *, cond: Tensor | None = None, seed: int = 0) -> Tensor:
+    def sample(self, n: Count, *, cond: Tensor | None = None, seed: int = 0) -> Tensor:
         """The answers to ``n`` images, ``(n, K, H, W)``.
 
         Args:
@@ -114,11 +105,9 @@ class ClassicalPrediction(Method):
             cond: The images.
             seed: Without effect.
         """
-        who = "ClassicalPrediction.sample"
-        whole(who, "n", n, at_least=1)
         if cond is None or len(cond) != n:
             found = "none" if cond is None else f"{len(cond)} for {n}"
-            raise invalid(who, "there must be one image for each answer", found)
+            raise invalid("there must be one image for each answer", found)
         channels, size = self.shapes["x1"][0], cond.shape[2:]
         if self.rule == "identity":
             return cond[:, :1].expand(-1, channels, *size).clone()
@@ -155,7 +144,7 @@ def _classes(image: Tensor, rule: str, count: int) -> Tensor:
     inside = values > low + 0.05 * (high - low)
     if (found := len(np.unique(values[inside]))) <= count:
         rule = f"the inside of an image must have more than {count} intensities, to tell {count + 1} classes"
-        raise invalid("ClassicalPrediction.sample", rule, found, "Take rule='logistic'.")
+        raise invalid(rule, found, "Take rule='logistic'.")
     if rule == "otsu":
         filters: Any = require("skimage.filters", by="ClassicalPrediction")
         bounds = filters.threshold_multiotsu(values[inside], classes=count + 1)
@@ -179,6 +168,6 @@ def _flow(image: Tensor) -> Tensor:
     """``(2, H, W)``: from the second channel to the first one, so that ``first(p) = second(p + flow(p))``."""
     registration: Any = require("skimage.registration", by="ClassicalPrediction")
     if len(image) != 2:
-        raise invalid("ClassicalPrediction", "optical_flow needs two channels", len(image))
+        raise invalid("optical_flow needs two channels", len(image))
     first, second = image.numpy()
     return torch.as_tensor(registration.optical_flow_tvl1(first, second))

@@ -3,30 +3,40 @@
 import math
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from interpolants.apps.medical.image_units import unit_of
-from interpolants.foundations.checks import number, one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.kinds import Check, Count, NonNegative
 from interpolants.foundations.randomness import generator
-from interpolants.foundations.registry import build
 from interpolants.foundations.shrinkage import shrunk_correlation
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
+from interpolants.methods.parts.choices import member
 from interpolants.operators.measurement import Operator, as_matrix
 
-RULES = ("shortest", "total_variation", "nl_means", "gaussian", "mean", "principal", "nothing")
+Rule = Literal["shortest", "total_variation", "nl_means", "gaussian", "mean", "principal", "nothing"]
 _STRENGTHS = (0.02, 0.05, 0.1, 0.2, 0.4)  # of total variation, and of the filter of non-local means
 _CHOICE = 24  # training images on which a strength is chosen
 _ROUNDS = 30  # of gradient steps and denoising, where something is hidden
+
+
+def choose_operator(who: str, operator: Any) -> Operator:
+    """An operator from itself, its id or a table."""
+    found = operator if isinstance(operator, Operator) else member(who, "operator", operator)
+    assert isinstance(found, Operator)
+    return found
+
+
+AnyOperator = Annotated[Any, Check(choose_operator, "id | table | operator")]
 
 
 class ClassicalRestoration(Method):
@@ -38,12 +48,6 @@ class ClassicalRestoration(Method):
     mean under a Gaussian fit of the training images. ``"mean"``: their mean, ``"principal"``: the projection on
     their principal components, ``"nothing"``: zeros: these say how unusual an image is, by the difference.
 
-    Args:
-        rule: One of these.
-        operator: H: id or table of an operator.
-        noise: Standard deviation of the measurement's noise, in the units of the images.
-        components: Number of principal components.
-
     Raises:
         InvalidInputError: If a setting is unknown or out of range.
 
@@ -53,21 +57,20 @@ class ClassicalRestoration(Method):
     noun: ClassVar[str] = "rule"
     only_cpu: ClassVar[str] = "it works with scikit-image"
 
-    rule: str = field(default="total_variation", kw_only=False)
-    operator: Any = "identity"
-    noise: float = 0.1
-    components: int = 30
+    rule: Rule = field(default="total_variation", kw_only=False)
+    """One of these."""
+    operator: AnyOperator = "identity"
+    """H: id or table of an operator."""
+    noise: NonNegative = 0.1
+    """Standard deviation of the measurement's noise, in the units of the images."""
+    components: Count = 30
+    """Number of principal components."""
 
     def check_settings(self) -> None:
-        """Turn the operator's name into one, and refuse settings."""
-        who = "ClassicalRestoration"
-        one_of(who, "rule", self.rule, RULES)
-        number(who, "noise", self.noise, at_least=0)
-        whole(who, "components", self.components, at_least=1)
-        self.operator: Operator = operator_of(self.operator)
+        """Refuse non-local means of what is not measured pixel by pixel."""
         if self.rule == "nl_means" and not _is_identity(self.operator):
             remedy = "Take total_variation, or gaussian."
-            raise invalid(who, "nl_means needs the identity", type(self.operator).__name__, remedy)
+            raise invalid("nl_means needs the identity", type(self.operator).__name__, remedy)
 
     def roles(self) -> tuple[Role, ...]:
         """Whole images."""
@@ -79,7 +82,7 @@ class ClassicalRestoration(Method):
         mean, unit = x.mean(0), unit_of(x)
         if self.rule == "gaussian":
             if len(x) < 2:
-                raise invalid("ClassicalRestoration.fit", "gaussian needs two images or more", len(x))
+                raise invalid("gaussian needs two images or more", len(x))
             return {"mean": mean, "covariance": _covariance(x.flatten(1), unit), "unit": unit}
         if self.rule == "principal":
             _, _, basis = torch.linalg.svd((x - mean).flatten(1), full_matrices=False)
@@ -98,7 +101,7 @@ class ClassicalRestoration(Method):
         return _STRENGTHS[errors.index(min(errors))]
 
     @capability(reads={"observed": Role(name="observed")})
-    def restore(self, observed: Tensor, *, draws: int = 1, seed: int = 0) -> Ensemble:
+    def restore(self, observed: Tensor, *, draws: Count = 1, seed: int = 0) -> Ensemble:
         """The images, one answer to each measurement.
 
         Args:
@@ -109,12 +112,10 @@ class ClassicalRestoration(Method):
         Returns:
             Members ``x (n, draws, C, H, W)``.
         """
-        who = "ClassicalRestoration.restore"
-        whole(who, "draws", draws, at_least=1)
         seen = self.operator(observed.new_zeros(1, *self.shapes["images"])).shape[1:]
         if observed.shape[1:] != seen:
             rule = f"observed must have the shape of H(x), (B, {', '.join(map(str, seen))})"
-            raise invalid(who, rule, tuple(observed.shape), "Measure the images with the same operator.")
+            raise invalid(rule, tuple(observed.shape), "Measure the images with the same operator.")
         strength, unit = self.state.get("strength", 0.0), self.state.get("unit", 1.0)
         found = self._by_rule(observed.double(), strength, unit).to(observed)
         return Ensemble(x=found[:, None].expand(-1, draws, *found.shape[1:]))
@@ -128,7 +129,7 @@ class ClassicalRestoration(Method):
             return mean.expand(shape)
         if self.rule == "nothing":
             return y.new_zeros(shape)
-        x = self.operator.pinv(y)
+        x: Tensor = self.operator.pinv(y)
         if self.rule == "principal":
             basis: Tensor = self.state["basis"]
             along: Tensor = (x - mean).flatten(1) @ basis.mT @ basis
@@ -140,18 +141,8 @@ class ClassicalRestoration(Method):
         )
 
 
-def operator_of(operator: Any) -> Operator:
-    """An operator from itself, its id or a table."""
-    if isinstance(operator, Operator):
-        return operator
-    table = {"kind": operator} if isinstance(operator, str) else dict(operator)
-    found = build("operator", table.pop("kind", ""), **table)
-    assert isinstance(found, Operator)
-    return found
-
-
 def _is_identity(operator: Operator) -> bool:
-    return isinstance(operator, type(operator_of("identity")))
+    return isinstance(operator, type(choose_operator("", "identity")))
 
 
 def _covariance(flat: Tensor, unit: float) -> Tensor:

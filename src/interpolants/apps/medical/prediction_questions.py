@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge, Interval, MinLen
 from torch import Tensor
 
 from interpolants.apps.medical.restoration_questions import album, laid_over, pick
 from interpolants.data.image_warps import warped
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.kinds import Count, Each, NonNegative, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Figure
 from interpolants.framework.frames import FramedFields
@@ -23,26 +26,21 @@ from interpolants.methods.questions.distances import as_tensor
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.image_scores import dice, end_point_error, folding, psnr, ssim
 
+Times = Annotated[tuple[Annotated[float, Interval(gt=0, lt=1)], ...], MinLen(1), Each("every time")]
+
 
 @dataclass(frozen=True, kw_only=True)
-class _GivenImages(Question):
-    """Draws given the test images.
-
-    Attributes:
-        draws: Answers to each image, whose mean is judged.
-        n_steps: Steps of a sampler, for methods that have some.
-        seed: Seed of the draws.
-    """
+class _GivenImages(Question, Checked):
+    """Draws given the test images."""
 
     needs: ClassVar[str] = "sample"
 
-    draws: int = 4
-    n_steps: int = 10
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        whole("draws given images", "draws", self.draws, at_least=1)
-        whole("draws given images", "n_steps", self.n_steps, at_least=1)
+    draws: Count = 4
+    """Answers to each image, whose mean is judged."""
+    n_steps: Count = 10
+    """Steps of a sampler, for methods that have some."""
+    seed: Whole = 1
+    """Seed of the draws."""
 
     def drawn(self, method: Method, task: Task) -> tuple[Tensor, Tensor, Tensor]:
         """Draws ``(K, N, C, H, W)``, the truth ``(N, C, H, W)`` and the images."""
@@ -56,11 +54,7 @@ class _GivenImages(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastTranslation(_GivenImages):
-    """Is another contrast told from an image?
-
-    Attributes:
-        channel: Channel of the answers.
-    """
+    """Is another contrast told from an image?"""
 
     numbers: ClassVar[Mapping[str, About]] = {
         "psnr": About("Peak signal-to-noise ratio", "higher", "dB", "Of the mean of the draws."),
@@ -68,6 +62,7 @@ class ContrastTranslation(_GivenImages):
     }
 
     channel: int = 0
+    """Channel of the answers."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """One number per image."""
@@ -91,20 +86,18 @@ class TissueSegmentation(_GivenImages):
     """Are tissues, organs or lesions found? The label is the likeliest of the channels, or none of them.
 
     Where neither the truth nor the answer has a label, the overlap is 1.
-
-    Attributes:
-        channels: Channels of the answers that are labels.
-        names: Their names.
     """
 
     channels: Sequence[int] = (1, 2)
+    """Channels of the answers that are labels."""
     names: Sequence[str] = ("grey", "white")
+    """Their names."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_settings(self) -> None:
+        """Refuse names that are not one for each channel."""
         if isinstance(self.names, str) or not 1 <= len(self.channels) == len(self.names):
             rule = "names must be a list of one name for each of channels"
-            raise invalid("tissue_segmentation", rule, f"{self.names!r} for {self.channels!r}")
+            raise asked.invalid(rule, f"{self.names!r} for {self.channels!r}")
 
     def about(self, name: str) -> About:
         """Overlap of one label."""
@@ -154,11 +147,7 @@ class TissueSegmentation(_GivenImages):
 
 @dataclass(frozen=True, kw_only=True)
 class DisplacementQuality(_GivenImages):
-    """Is the displacement found that leads from the second channel of the images to the first?
-
-    Attributes:
-        threshold: Points of the second channel above it count: what is black tells nothing.
-    """
+    """Is the displacement found that leads from the second channel of the images to the first?"""
 
     numbers: ClassVar[Mapping[str, About]] = {
         "end_point_error": About("End-point error", unit="pixels", note="Over the head."),
@@ -166,11 +155,8 @@ class DisplacementQuality(_GivenImages):
         "psnr": About("Second image displaced, against the first", "higher", "dB"),
     }
 
-    threshold: float = 0.05
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("displacement_quality", "threshold", self.threshold, at_least=0)
+    threshold: NonNegative = 0.05
+    """Points of the second channel above it count: what is black tells nothing."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """One number per pair of images."""
@@ -206,17 +192,11 @@ class DisplacementQuality(_GivenImages):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionClassification(Question):
+class DiffusionClassification(Question, Checked):
     """Is the class of an image the one under which the model denoises it best?
 
     The class with the least mean error of ``E[x1|x_t, class]``, over times and noise that all classes share: with noise
     of their own the differences drown. The floor is a logistic regression on the pixels of the training images.
-
-    Attributes:
-        times: Times of the path at which it is asked, each with noise of its own. Later the noisy image itself tells
-            the class, and what is said of it does not count.
-        most: Most test images, evenly spread.
-        seed: Seed of the noise.
     """
 
     needs: ClassVar[str] = "sample"
@@ -227,14 +207,13 @@ class DiffusionClassification(Question):
         ),
     }
 
-    times: Sequence[float] = (0.03, 0.06, 0.1) * 3
-    most: int = 120
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        whole("diffusion_classification", "most", self.most, at_least=2)
-        for time in self.times or (0.0,):
-            number("diffusion_classification", "every time", time, above=0, below=1)
+    times: Times = (0.03, 0.06, 0.1) * 3
+    """Times of the path at which it is asked, each with noise of its own. Later the noisy image itself tells the class,
+    and what is said of it does not count."""
+    most: Annotated[int, Ge(2)] = 120
+    """Most test images, evenly spread."""
+    seed: Whole = 1
+    """Seed of the noise."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Whether each image was told right."""

@@ -7,9 +7,9 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.apps.medical.classical_restoration import operator_of
+from interpolants.apps.medical.classical_restoration import AnyOperator
 from interpolants.apps.medical.lesions import KINDS, with_lesions
-from interpolants.foundations.kinds import Check, Count, Positive
+from interpolants.foundations.kinds import Count, Positive, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, strips
 from interpolants.framework.question_form import Ask, question
@@ -27,12 +27,6 @@ _COLOURS = ((1.0, 0.55, 0.1), (0.25, 0.55, 1.0), (0.2, 0.8, 0.3), (0.9, 0.2, 0.3
 
 
 _IMAGES = (Role(name="images", axis="images"),)
-
-
-def _operator(name: str, value: Any) -> Any:
-    """The value itself, if it is an operator."""
-    operator_of(value)
-    return value
 
 
 def _restored(question: Any, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
@@ -72,12 +66,12 @@ def _restored(question: Any, own: Measured, rivals: Mapping[str, Measured], task
 def image_restoration(
     ask: Ask,
     *,
-    operator: Annotated[Any, Check(_operator, "id or table of an operator")] = "identity",
+    operator: AnyOperator = "identity",
     noise: Positive = 0.1,
     draws: Count = 1,
     most: Annotated[int, Ge(2)] = 40,
-    span: float = 1.0,
-    seed: int = 1,
+    span: Positive = 1.0,
+    seed: Whole = 1,
 ) -> dict[str, Number]:
     """Test images are measured, with noise, and restored; the mean of some draws is compared with the image.
 
@@ -90,17 +84,17 @@ def image_restoration(
         span: Largest value less the smallest one of an image.
         seed: Seed of the noise and the draws.
     """
-    truth, measure = some_of(ask.task, most), operator_of(operator)
-    y = measure(truth)
+    truth = some_of(ask.task, most)
+    y = operator(truth)
     y = y + noise * torch.randn(y.shape, generator=generator(seed, "measured images"))
     found = ask.method.restore(y, draws=draws, seed=seed).x.to(truth)
     mean, spread = found.mean(1), found.std(1, correction=0)
     shown = pick(len(truth))
-    ask.keep(truth=truth[shown], seen=measure.pinv(y)[shown], mean=mean[shown], spread=spread[shown])
+    ask.keep(truth=truth[shown], seen=operator.pinv(y)[shown], mean=mean[shown], spread=spread[shown])
     values: dict[str, Number] = {
         "psnr": psnr(mean, truth, span=span),
         "ssim": ssim(mean, truth, span=span),
-        "misfit": (y - measure(mean)).flatten(1).square().mean(1).sqrt() / noise,
+        "misfit": (y - operator(mean)).flatten(1).square().mean(1).sqrt() / noise,
     }
     if draws > 1:
         # The truth is as far from the mean of K draws as one more draw: (1 + 1/K) times the variance.
@@ -141,7 +135,7 @@ def anomaly_map(
     draws: Count = 8,
     most: Annotated[int, Ge(len(KINDS))] = 80,
     smooth: Count = 5,
-    seed: int = 1,
+    seed: Whole = 1,
 ) -> dict[str, Number]:
     """Lesions are put into test images; the size of the difference to the restored image should tell where they are.
 

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from interpolants.apps.multimodal.modality_roles import (
+    Modalities,
     answered,
     check_all_there,
-    check_modalities,
     is_there,
     modality_roles,
     told,
 )
-from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import BLOCK, by_block
 from interpolants.foundations.shrinkage import shrunk_correlation
 from interpolants.framework.capabilities import capability
@@ -30,23 +30,16 @@ _SMALL = 1e-9
 
 
 class LinkedGaussian(Method):
-    """``N(mean, C)`` of the columns of all modalities, labels as columns of zeros and ones; rows without gaps are used.
-
-    Args:
-        modalities: As in :class:`~interpolants.apps.multimodal.MultimodalDiffusion`.
-        linked: Whether modalities tell of each other; without it each has its own Gaussian, and its mean is the answer
-            whatever is given.
-    """
+    """``N(mean, C)`` of columns of all modalities, labels as columns of zeros and ones; rows without gaps are used."""
 
     only_cpu: ClassVar[str] = "two moments are found in no time"
     noun: ClassVar[str] = "Gaussian of modalities"
 
-    modalities: Mapping[str, str] = field(default_factory=lambda: {"image": "rows", "label": "labels"})
+    modalities: Modalities = field(default_factory=lambda: {"image": "rows", "label": "labels"})
+    """As in :class:`~interpolants.apps.multimodal.MultimodalDiffusion`."""
     linked: bool = True
-
-    def check_settings(self) -> None:
-        """Check the names."""
-        self.modalities = check_modalities("LinkedGaussian", self.modalities)
+    """Whether modalities tell of each other; without it each has its own Gaussian, and its mean is the answer whatever
+    is given."""
 
     def roles(self) -> tuple[Role, ...]:
         """A role for each modality."""
@@ -54,13 +47,11 @@ class LinkedGaussian(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Mean and covariance of all columns, the correlation shrunk as rows that are left out ask for."""
-        check_all_there("LinkedGaussian.fit", data, self.modalities)
+        check_all_there(who(), data, self.modalities)
         there = torch.stack([is_there(data[name]) for name in self.modalities], 1).all(1)
         if int(there.sum()) < 2:
             remedy = "Only rows of which every modality is there tell how they are linked."
-            raise invalid(
-                "LinkedGaussian.fit", "two rows or more must have no gaps", int(there.sum()), remedy
-            )
+            raise invalid("two rows or more must have no gaps", int(there.sum()), remedy)
         labels = {
             name: int(data[name].max()) + 1 for name, kind in self.modalities.items() if kind == "labels"
         }
@@ -70,7 +61,7 @@ class LinkedGaussian(Method):
         return {"mean": x.mean(0), "covariance": cov, "widths": widths, "labels": labels}
 
     @capability()
-    def sample(self, n: int, *, seed: int = 0, first_index: int = 0) -> dict[str, Any]:
+    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> dict[str, Any]:
         """Draws of all modalities; the largest column of a label is the label.
 
         Args:
@@ -78,7 +69,6 @@ class LinkedGaussian(Method):
             seed: Seed of the draws.
             first_index: Index of the first row in a larger job.
         """
-        whole("LinkedGaussian.sample", "n", n, at_least=1)
         x = torch.zeros(n, len(self.state["mean"]), dtype=torch.float64)
         return answered(self._values(self._filled(x, x.bool(), seed, first_index)), self.given)
 
@@ -91,7 +81,7 @@ class LinkedGaussian(Method):
             first_index: Index of the first row in a larger job.
             roles: Modalities by name.
         """
-        given, x, known = self._known("LinkedGaussian.fill", roles)
+        given, x, known = self._known(roles)
         drawn = self._values(self._filled(x, known, seed, first_index))
         for name, value in given.items():
             there = is_there(value).reshape(-1, *(1,) * (value.ndim - 1))
@@ -105,7 +95,7 @@ class LinkedGaussian(Method):
         Args:
             roles: Modalities by name.
         """
-        _, x, known = self._known("LinkedGaussian.expect", roles)
+        _, x, known = self._known(roles)
         parts = self._parts(self._filled(x, known, None, 0))
         images = {name: x for name, x in parts.items() if name not in self.state["labels"]}
         return {**{name: x.numpy() for name, x in parts.items()}, **answered(images, self.given)}
@@ -115,9 +105,9 @@ class LinkedGaussian(Method):
         one = verb in ("fill", "expect") and len(self.modalities) == 1
         return "it has one modality, and no other to be given." if one else ""
 
-    def _known(self, who: str, roles: Mapping[str, Any]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    def _known(self, roles: Mapping[str, Any]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """What is given, as columns ``(B, D)``, and which of them are known."""
-        given = told(who, roles, self.modalities)
+        given = told(who(), roles, self.modalities)
         rows = len(next(iter(given.values())))
         x, known = [], []
         for name, width in zip(self.modalities, self.state["widths"], strict=True):

@@ -3,15 +3,18 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.kinds import Whole
 from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.framework.figures import Series as Mark
 from interpolants.framework.method import Method
@@ -30,18 +33,11 @@ _SHOWN = 400
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinkedLabels(Question):
+class LinkedLabels(Question, Checked):
     """Images and labels of one model: drawn together, images given labels, labels given images.
 
     A classifier that was trained on real training rows judges the images. A method without the label is asked for its
     images alone.
-
-    Attributes:
-        image: Role of the images, or vectors.
-        label: Role of the labels.
-        n: Rows to draw together.
-        seed: Seed of the draws.
-        options: Options of the draws, such as ``n_steps``.
     """
 
     needs: ClassVar[str] = "sample"
@@ -67,13 +63,15 @@ class LinkedLabels(Question):
     }  # fmt: skip
 
     image: str = "image"
+    """Role of the images, or vectors."""
     label: str = "label"
-    n: int = 1000
-    seed: int = 1
+    """Role of the labels."""
+    n: Annotated[int, Ge(2)] = 1000
+    """Rows to draw together."""
+    seed: Whole = 1
+    """Seed of the draws."""
     options: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        whole("linked_labels", "n", self.n, at_least=2), whole("linked_labels", "seed", self.seed, at_least=0)
+    """Options of the draws, such as ``n_steps``."""
 
     def cannot(self, method: Method) -> str:
         """A method that draws one thing alone, or nothing of that name."""
@@ -173,19 +171,8 @@ class LinkedLabels(Question):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinkedImages(Question):
-    """One image, or vector, given others: how far its mean is from the truth, and whether draws have the right spread.
-
-    Attributes:
-        given: Roles that are told.
-        target: Role that is asked for.
-        within: Box of pixels that count, ``[top, bottom, left, right]``; all if empty.
-        seen: A role whose pixels outside of the box are known: their mean is compared too.
-        draws: Draws for each case.
-        most: Most test rows.
-        seed: Seed of the draws.
-        options: Options of the draws, such as ``n_steps``.
-    """
+class LinkedImages(Question, Checked):
+    """One image, or vector, given others: is its mean near the truth, and have draws the right spread?"""
 
     needs: ClassVar[str] = "fill"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -199,27 +186,31 @@ class LinkedImages(Question):
     }
 
     given: Sequence[str] = ()
+    """Roles that are told."""
     target: str = ""
+    """Role that is asked for."""
     within: Sequence[int] = ()
+    """Box of pixels that count, ``[top, bottom, left, right]``; all if empty."""
     seen: str = ""
-    draws: int = 8
-    most: int = 200
-    seed: int = 1
+    """A role whose pixels outside of the box are known: their mean is compared too."""
+    draws: Annotated[int, Ge(2)] = 8
+    """Draws for each case."""
+    most: Annotated[int, Ge(2)] = 200
+    """Most test rows."""
+    seed: Whole = 1
+    """Seed of the draws."""
     options: Mapping[str, Any] | None = None
+    """Options of the draws, such as ``n_steps``."""
 
-    def __post_init__(self) -> None:
-        (
-            whole("linked_images", "draws", self.draws, at_least=2),
-            whole("linked_images", "most", self.most, at_least=2),
-        )
-        whole("linked_images", "seed", self.seed, at_least=0)
+    def check_settings(self) -> None:
+        """Refuse roles and a box without sense."""
         if not self.given or not self.target or self.target in self.given:
             rule = "given must name roles, and target another one"
-            raise invalid("linked_images", rule, f"given={list(self.given)}, target={self.target!r}")
+            raise asked.invalid(rule, f"given={list(self.given)}, target={self.target!r}")
         if len(self.within) not in (0, 4):
-            raise invalid("linked_images", "within must be [top, bottom, left, right]", list(self.within))
+            raise asked.invalid("within must be [top, bottom, left, right]", list(self.within))
         if self.seen and not self.within:
-            raise invalid("linked_images", "seen goes with within, the box that is not seen", "no box")
+            raise asked.invalid("seen goes with within, the box that is not seen", "no box")
 
     def cannot(self, method: Method) -> str:
         """A method without one of the roles."""

@@ -1,7 +1,7 @@
 """Roles of linked modalities, made from settings: rows and labels that may be missing, row by row; and their verbs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from interpolants.data.arrays import restore
 from interpolants.data.files import MISSING_WORDS
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.kinds import Check
 from interpolants.foundations.tell import AssumptionWarning, tell
 from interpolants.framework.capabilities import verb
 from interpolants.framework.labels import Labels, counted
@@ -169,6 +170,10 @@ def check_modalities(who: str, modalities: Mapping[str, str]) -> dict[str, str]:
         if not name.isidentifier() or name in ("n", "seed", "held", "out", "first_index"):
             raise invalid(who, "a modality must have a name that can be an argument", repr(name))
     return dict(modalities)
+
+
+# As a setting: names and kinds.
+Modalities = Annotated[Mapping[str, str], Check(check_modalities, "table of names and kinds")]
 
 
 def modality_roles(modalities: Mapping[str, str]) -> tuple[Role, ...]:

@@ -6,9 +6,10 @@ Letters: B rows, n modalities, S the known ones, z the state, e(X) its data end,
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
 from interpolants.apps.multimodal.chosen_units import errors_of, unexplained, warn_if_linear_is_better
@@ -17,16 +18,17 @@ from interpolants.apps.multimodal.linked_training import Heads, LinkedBatches, L
 from interpolants.apps.multimodal.modality_roles import (
     ASKED,
     Answered,
+    Modalities,
     answered,
     check_all_there,
-    check_modalities,
     is_there,
     modality_roles,
     told,
 )
 from interpolants.apps.multimodal.shared_space import Modality, SharedSpace, as_images, tokens
-from interpolants.foundations.checks import number, one_of, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checks import one_of, positive
+from interpolants.foundations.kinds import Answer, Check, Count
 from interpolants.foundations.randomness import BLOCK, BlockNoise
 from interpolants.framework.capabilities import capability
 from interpolants.framework.role import Role
@@ -35,7 +37,7 @@ from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.conditional_flow import ConditionalFlow
 from interpolants.methods.parts.validation import followed
-from interpolants.nets.build import choose_net
+from interpolants.nets.build import choose_net, library_net
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.training.pairs import TimedNet, finished
 
@@ -66,23 +68,6 @@ class MultimodalDiffusion(Trained):
 
     Entries may be missing in any row of the fit: NaN for images and vectors, -1 or None for labels.
 
-    Args:
-        modalities: Name -> ``"rows"`` (images ``(N, C, H, W)``, vectors ``(N, D)``) or ``"labels"``.
-        targets: Modalities that can be drawn; the others are only ever told. All if empty.
-        weights: Size of the blocks by modality, > 0; a larger block is decided earlier on the way. Unasked 1, and 3 for
-            labels of a perceptron, so that images are drawn with their label in view.
-        balance: Further factors of the losses by modality; unasked, each modality counts alike.
-        whiten: Whether units of rows are uncorrelated. ``"auto"`` chooses by held-out rows (``held=``): it trains in
-            both units, for twice the time, and keeps those that leave less of the squared error of expected
-            modalities. Without held-out rows, units are uncorrelated where a perceptron sees up to 256 numbers, which
-            can be far the worse choice.
-        joint: Share of training rows in which nothing is known, in (0, 1].
-        told: Whether heads are told what is known; without it nothing is given but by holding its block.
-        path: A one-sided path with a Gaussian base of one scale.
-        net: A network: ``"auto"`` (a U-Net where all images have one grid, else a perceptron), a name, or a table.
-        times: Where in time to learn, as in ``Bridge``.
-        n_steps: Steps of the sampler.
-
     Raises:
         InvalidInputError: If a setting is out of range, or the path has no such base.
 
@@ -92,44 +77,48 @@ class MultimodalDiffusion(Trained):
 
     only_cpu: ClassVar[str] = "rows stay where they were read"
     noun: ClassVar[str] = "model of linked modalities"
-    answering: ClassVar[tuple[str, ...]] = ("n_steps",)
 
-    modalities: Mapping[str, str] = field(default_factory=lambda: {"image": "rows", "label": "labels"})
+    modalities: Modalities = field(default_factory=lambda: {"image": "rows", "label": "labels"})
+    """Name -> ``"rows"`` (images ``(N, C, H, W)``, vectors ``(N, D)``) or ``"labels"``."""
     targets: Sequence[str] = ()
+    """Modalities that can be drawn; the others are only ever told. All if empty."""
     weights: Mapping[str, float] = field(default_factory=dict)
+    """Size of the blocks by modality, > 0; a larger block is decided earlier on the way. Unasked 1, and 3 for labels of
+    a perceptron, so that images are drawn with their label in view."""
     balance: Mapping[str, float] = field(default_factory=dict)
-    whiten: bool | str = "auto"
-    joint: float = 0.5
+    """Further factors of the losses by modality, > 0; unasked, each modality counts alike."""
+    whiten: Literal[True, False, "auto"] = "auto"
+    """Whether units of rows are uncorrelated. ``"auto"`` chooses by held-out rows (``held=``): it trains in both units,
+    for twice the time, and keeps those that leave less of the squared error of expected modalities. Without held-out
+    rows, units are uncorrelated where a perceptron sees up to 256 numbers, which can be far the worse choice."""
+    joint: Annotated[float, Interval(gt=0, le=1)] = 0.5
+    """Share of training rows in which nothing is known."""
     told: bool = True
-    path: Any = "one_sided_linear"
-    net: Any = "auto"
+    """Whether heads are told what is known; without it nothing is given but by holding its block."""
+    path: Annotated[Any, Check(choose_path)] = "one_sided_linear"
+    """A one-sided path with a Gaussian base of one scale."""
+    net: Annotated[Any, Check(library_net, "name | table")] = "auto"
+    """A network; ``"auto"`` is a U-Net where all images have one grid, else a perceptron."""
     times: Any = "auto"
-    n_steps: int = 40
+    """Where in time to learn, as in ``Bridge``."""
+    n_steps: Answer[Annotated[int, Ge(2)]] = 40
+    """Steps of the sampler."""
     steps = 3000
     batch_size = 128
 
     def check_settings(self) -> None:
-        """Refuse settings, and make the path."""
-        who = "MultimodalDiffusion"
-        self.modalities = check_modalities(who, self.modalities)
-        number(who, "joint", self.joint, above=0, at_most=1), whole(who, "n_steps", self.n_steps, at_least=2)
+        """Refuse names that are no modality, and make the flow."""
         for table in ("weights", "balance"):
             for name, value in getattr(self, table).items():
-                one_of(who, f"a name in {table}", name, tuple(self.modalities))
-                positive(who, f"{table}[{name!r}]", value)
+                one_of(who(), f"a name in {table}", name, tuple(self.modalities))
+                positive(who(), f"{table}[{name!r}]", value)
         self.targets = (self.targets,) if isinstance(self.targets, str) else tuple(self.targets)
         for name in self.targets:
-            one_of(who, "every target", name, tuple(self.modalities))
+            one_of(who(), "every target", name, tuple(self.modalities))
         if not self.told and self.targets:
-            raise invalid(
-                who, "modalities that are no targets must be told", "told=False", "Leave one of them out."
-            )
-        if isinstance(self.net, nn.Module):
-            remedy = "Give a name or a table; the state's shape follows from the modalities."
-            raise invalid(who, "net must be a network of this library", type(self.net).__name__, remedy)
-        self.path = choose_path(who, self.path)
-        self.flow = ConditionalFlow(who=who, path=self.path, head="denoised", times=self.times)
-        one_of(who, "whiten", self.whiten, (True, False, "auto"))
+            rule = "modalities that are no targets must be told"
+            raise invalid(rule, "told=False", "Leave one of them out.")
+        self.flow = ConditionalFlow(who=who(), path=self.path, head="denoised", times=self.times)
 
     def roles(self) -> tuple[Role, ...]:
         """A role for each modality."""
@@ -148,7 +137,7 @@ class MultimodalDiffusion(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The encoders, then the heads by one gradient loop; with held-out rows, units and a linear rival by these."""
-        check_all_there("MultimodalDiffusion.fit", data, self.modalities)
+        check_all_there(who(), data, self.modalities)
         whiten = None if self.whiten == "auto" else bool(self.whiten)
         state, held = self._learnt(data, run, "match", whiten), self._held(run)
         if not held:
@@ -164,13 +153,17 @@ class MultimodalDiffusion(Trained):
 
     def _learnt(self, data: dict[str, Any], run: Run, stage: str, whiten: bool | None) -> dict[str, Any]:
         """Encoders and heads in some units; None for those that the rule for unasked ones gives."""
-        who = "MultimodalDiffusion.fit"
-        parts = {name: self._encoder(name, data[name], who, whiten) for name in self.modalities}
-        whole_space = SharedSpace.of(parts, as_images=as_images(self.net), who=who)
-        space = self._drawn_part(whole_space)
-        times = choose_times(who, self.times, self.path)
+        parts = {name: self._encoder(name, data[name], whiten) for name in self.modalities}
+        whole_space = SharedSpace.of(parts, as_images=as_images(self.net), who=who())
+        space = whole_space
+        if self.targets:  # those that are drawn, with the grid of the whole
+            drawn = {name: part for name, part in parts.items() if name in self.targets}
+            space = SharedSpace(parts=drawn, grid=whole_space.grid)
+        times = choose_times(who(), self.times, self.path)
         batches = self._batches(whole_space, data, self.batch_size, times)
-        self._check_gaps(batches.there)
+        if not self.told and not bool(batches.there.all()):
+            rule = "without told nothing may be missing, as heads could not know it"
+            raise invalid(rule, f"{int((~batches.there).sum())} missing entries", "Take told=True.")
         net = self._new_net(space, whole_space, batches)
 
         def loss(timed: Any) -> LinkedLoss:
@@ -214,23 +207,14 @@ class MultimodalDiffusion(Trained):
         """Whether rows may be in whitened units unasked: such rows, of not too many numbers."""
         return self._is_small(value) and value.is_floating_point() and value[0].numel() <= _MOST_WHITENED
 
-    def _encoder(self, name: str, value: Tensor, who: str, whiten: bool | None) -> Modality:
+    def _encoder(self, name: str, value: Tensor, whiten: bool | None) -> Modality:
         """The encoder of a modality, whitened if asked for, or by the rule: small ones of a perceptron."""
         if whiten is None:
             whiten = self._is_small(value) and value[0].numel() <= _COLUMNS
         elif self.whiten == "auto":
             whiten = whiten and self._may_whiten(value)
         usual = _EARLY if not as_images(self.net) and self.modalities[name] == "labels" else 1.0
-        return Modality.fit(name, value, float(self.weights.get(name, usual)), who, whiten=whiten)
-
-    def _drawn_part(self, whole_space: SharedSpace) -> SharedSpace:
-        """The space of the targets, with the grid of the whole."""
-        if not self.targets:
-            return whole_space
-        return SharedSpace(
-            parts={name: part for name, part in whole_space.parts.items() if name in self.targets},
-            grid=whole_space.grid,
-        )
+        return Modality.fit(name, value, float(self.weights.get(name, usual)), who(), whiten=whiten)
 
     def _batches(self, space: SharedSpace, data: Mapping[str, Any], size: int, times: Any) -> LinkedBatches:
         """Batches of the rows in which a target is there."""
@@ -239,17 +223,10 @@ class MultimodalDiffusion(Trained):
         kept = there[:, places].any(1).nonzero()[:, 0]
         labels = {name: data[name][kept] for name, part in space.parts.items() if part.is_label}
         for name, codes in labels.items():
-            check_codes("MultimodalDiffusion.fit", name, codes, space.parts[name].size)
+            check_codes(who(), name, codes, space.parts[name].size)
         units = {name: u[kept] for name, u in space.units(data).items()}
         joint = self.joint if self.told else 1.0
         return LinkedBatches(units, there[kept], labels, targets=places, joint=joint, size=size, times=times)
-
-    def _check_gaps(self, there: Tensor) -> None:
-        if not self.told and not bool(there.all()):
-            rule = "without told nothing may be missing, as heads could not know it"
-            raise invalid(
-                "MultimodalDiffusion.fit", rule, f"{int((~there).sum())} missing entries", "Take told=True."
-            )
 
     def _new_net(self, space: SharedSpace, whole_space: SharedSpace, batches: LinkedBatches) -> nn.Module:
         """The network, in a wrapper that gives it units."""
@@ -258,7 +235,7 @@ class MultimodalDiffusion(Trained):
             few = {name: u[:1] for name, u in batches.units.items()}
             nothing = torch.zeros(1, len(whole_space.parts), dtype=torch.bool)
             cond = tokens(whole_space, few, nothing, nothing)
-        inner = choose_net(self.net, space.shape, 1, cond, self.seed, who="MultimodalDiffusion").float()
+        inner = choose_net(self.net, space.shape, 1, cond, self.seed, who=who()).float()
         return self.flow.wrap(inner, space.rms(space.state(batches.units)))
 
     # --- capabilities
@@ -266,35 +243,33 @@ class MultimodalDiffusion(Trained):
     @capability()
     def sample(
         self,
-        n: int,
+        n: Count,
         *,
         method: str = "midpoint",
-        n_steps: int | None = None,
         seed: int = 0,
         first_index: int = 0,
+        **settings: Any,
     ) -> dict[str, Any]:
         """Draw all modalities together.
 
         Args:
             n: Number of rows.
             method: An ODE solver.
-            n_steps: Its steps; as the settings say if not given.
             seed: Seed of the noise; row i is one function of (seed, i).
             first_index: Index of the first row in a larger job.
+            settings: Settings of answers, for this call.
 
         Returns:
             Rows by modality, in the containers of the fit.
         """
-        whole("MultimodalDiffusion.sample", "n", n, at_least=1)
-        drawn = self._drawn(n, None, method, n_steps, seed, first_index)
+        drawn = self._drawn(n, None, method, seed, first_index)
         return answered(self._values(drawn), self.given)
 
-    @capability(like=ASKED)
+    @capability(like=ASKED, takes=("n_steps",))
     def fill(
         self,
         *,
         method: str = "midpoint",
-        n_steps: int | None = None,
         seed: int = 0,
         first_index: int = 0,
         **roles: Any,
@@ -303,10 +278,10 @@ class MultimodalDiffusion(Trained):
 
         Args:
             method: An ODE solver.
-            n_steps: Its steps; as the settings say if not given.
             seed: Seed of the noise.
             first_index: Index of the first row in a larger job.
             roles: Modalities by name, which may be missing in some rows.
+            settings: Settings of answers, for this call.
 
         Returns:
             Rows by modality; what was given comes back as it is.
@@ -314,10 +289,9 @@ class MultimodalDiffusion(Trained):
         Raises:
             InvalidInputError: If nothing is given, or a label is none of the fit.
         """
-        who = "MultimodalDiffusion.fill"
-        given = self._checked(who, roles)
+        given = self._checked(roles)
         rows = len(next(iter(given.values())))
-        drawn = self._values(self._drawn(rows, self._tokens(given, rows), method, n_steps, seed, first_index))
+        drawn = self._values(self._drawn(rows, self._tokens(given, rows), method, seed, first_index))
         return answered(with_given(drawn, given, self.state["space"]), self.given)
 
     @capability(like=ASKED)
@@ -332,7 +306,7 @@ class MultimodalDiffusion(Trained):
         Returns:
             Means by modality, of labels ``(B, k)``, a column for each label of the fit.
         """
-        given = self._checked("MultimodalDiffusion.expect", roles)
+        given = self._checked(roles)
         rows = len(next(iter(given.values())))
         means = self._means(self._tokens(given, rows), rows, seed, first_index)
         parts = self.state["space"].parts
@@ -351,12 +325,12 @@ class MultimodalDiffusion(Trained):
             return "its heads are not told what is known (told=False)."
         return ""
 
-    def _checked(self, who: str, roles: Mapping[str, Any]) -> dict[str, Tensor]:
-        given = told(who, roles, self.modalities)
+    def _checked(self, roles: Mapping[str, Any]) -> dict[str, Tensor]:
+        given = told(who(), roles, self.modalities)
         for name, value in given.items():
             part = self.state["whole"].parts[name]
             if part.is_label:
-                check_codes(who, name, value, part.size)
+                check_codes(who(), name, value, part.size)
         return given
 
     def _tokens(self, given: Mapping[str, Tensor], rows: int) -> Tensor:
@@ -379,17 +353,12 @@ class MultimodalDiffusion(Trained):
         state = self.fitted_state("heads")
         return Heads(state["net"], state["space"], state["whole"], told=self.told)
 
-    def _drawn(
-        self, n: int, cond: Tensor | None, method: str, n_steps: int | None, seed: int, first: int
-    ) -> Tensor:
+    def _drawn(self, n: int, cond: Tensor | None, method: str, seed: int, first: int) -> Tensor:
         """States ``(n, *D)`` at t = 1."""
-        steps = (
-            self.n_steps if n_steps is None else whole("MultimodalDiffusion", "n_steps", n_steps, at_least=1)
-        )
         cond = self._none_known(n) if cond is None else cond
         fields, shape = self.flow.fields(self._mean_end()), self.state["space"].shape
         return self.flow.drawn(
-            fields, shape, n, seed=seed, first=first, cond=cond, method=method, n_steps=steps
+            fields, shape, n, seed=seed, first=first, cond=cond, method=method, n_steps=self.n_steps
         ).x
 
     def _mean_end(self) -> Any:

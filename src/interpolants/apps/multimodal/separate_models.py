@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.apps.multimodal.modality_roles import answered, check_modalities, modality_roles, told
+from interpolants.apps.multimodal.modality_roles import Modalities, answered, modality_roles, told
 from interpolants.apps.multimodal.multimodal import MultimodalDiffusion
-from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.kinds import Answer, Count
 from interpolants.foundations.randomness import key
 from interpolants.framework.capabilities import capability
 from interpolants.framework.role import Role
@@ -23,32 +24,26 @@ class SeparateModels(Trained):
 
     ``p(x, y) = p(x) p(y | x)``, in the order of the modalities. Each model is trained for ``steps`` steps; with
     networks of 1/n of the weights, n of them cost what one joint model costs.
-
-    Args:
-        modalities: As in :class:`~interpolants.apps.multimodal.MultimodalDiffusion`.
-        settings: Settings of each model, such as ``net``.
-        n_steps: Steps of the sampler.
     """
 
     only_cpu: ClassVar[str] = "rows stay where they were read"
     noun: ClassVar[str] = "set of models"
-    answering: ClassVar[tuple[str, ...]] = ("n_steps",)
 
-    modalities: Mapping[str, str] = field(default_factory=lambda: {"image": "rows", "label": "labels"})
+    modalities: Modalities = field(default_factory=lambda: {"image": "rows", "label": "labels"})
+    """As in :class:`~interpolants.apps.multimodal.MultimodalDiffusion`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    n_steps: int = 40
+    """Settings of each model, such as ``net``."""
+    n_steps: Answer[Annotated[int, Ge(2)]] = 40
+    """Steps of the sampler."""
     steps = 3000
     batch_size = 128
 
     def check_settings(self) -> None:
-        """Check the names and the settings of the models."""
-        self.modalities = check_modalities("SeparateModels", self.modalities)
+        """Refuse a single modality, and settings that the models refuse."""
         if len(self.modalities) < 2:
-            raise invalid("SeparateModels", "there must be two modalities or more", tuple(self.modalities))
+            raise invalid("there must be two modalities or more", tuple(self.modalities))
         if "targets" in self.settings or "modalities" in self.settings:
-            raise invalid(
-                "SeparateModels", "settings must leave the modalities to the set", dict(self.settings)
-            )
+            raise invalid("settings must leave the modalities to the set", dict(self.settings))
         self._template("")
 
     def _template(self, name: str) -> MultimodalDiffusion:
@@ -67,34 +62,32 @@ class SeparateModels(Trained):
     @capability()
     def sample(
         self,
-        n: int,
+        n: Count,
         *,
         method: str = "midpoint",
-        n_steps: int | None = None,
         seed: int = 0,
         first_index: int = 0,
+        **settings: Any,
     ) -> dict[str, Any]:
         """Draw one modality after the other.
 
         Args:
             n: Number of rows.
             method: An ODE solver.
-            n_steps: Its steps; as the settings say if not given.
             seed: Seed of the noise.
             first_index: Index of the first row in a larger job.
+            settings: Settings of answers, for this call.
         """
-        whole("SeparateModels.sample", "n", n, at_least=1)
         name, kind = next(iter(self.modalities.items()))
         gaps = torch.full((n, *self.shapes[name]), torch.nan, dtype=torch.float64)
         nothing = torch.full((n,), -1) if kind == "labels" else gaps
-        return self._in_turn({name: nothing}, method, n_steps, seed, first_index)
+        return self._in_turn({name: nothing}, method, seed, first_index)
 
-    @capability()
+    @capability(takes=("n_steps",))
     def fill(
         self,
         *,
         method: str = "midpoint",
-        n_steps: int | None = None,
         seed: int = 0,
         first_index: int = 0,
         **roles: Any,
@@ -103,13 +96,13 @@ class SeparateModels(Trained):
 
         Args:
             method: An ODE solver.
-            n_steps: Its steps; as the settings say if not given.
             seed: Seed of the noise.
             first_index: Index of the first row in a larger job.
             roles: Modalities by name.
+            settings: Settings of answers, for this call.
         """
-        given = told("SeparateModels.fill", roles, self.modalities)
-        return self._in_turn(given, method, n_steps, seed, first_index)
+        given = told(who(), roles, self.modalities)
+        return self._in_turn(given, method, seed, first_index)
 
     @capability()
     def expect(self, *, seed: int = 0, first_index: int = 0, **roles: Any) -> dict[str, Any]:
@@ -120,7 +113,7 @@ class SeparateModels(Trained):
             first_index: Index of the first row in a larger job.
             roles: Modalities by name.
         """
-        given = told("SeparateModels.expect", roles, self.modalities)
+        given = told(who(), roles, self.modalities)
         models: Mapping[str, MultimodalDiffusion] = self.state["models"]
         found = {
             name: models[name].expect(seed=seed, first_index=first_index, **given)[name] for name in models
@@ -128,13 +121,10 @@ class SeparateModels(Trained):
         measured = {name: found[name] for name, kind in self.modalities.items() if kind == "rows"}
         return {**found, **answered(measured, self.given)}
 
-    def _in_turn(
-        self, given: Mapping[str, Tensor], method: str, n_steps: int | None, seed: int, first: int
-    ) -> dict[str, Any]:
-        steps = self.n_steps if n_steps is None else n_steps
+    def _in_turn(self, given: Mapping[str, Tensor], method: str, seed: int, first: int) -> dict[str, Any]:
         found: dict[str, Any] = dict(given)
         for i, (name, model) in enumerate(self.state["models"].items()):
             own = key(seed, "model of one modality", i) >> 33
-            drawn = model.fill(method=method, n_steps=steps, seed=own, first_index=first, **found)
+            drawn = model.fill(method=method, n_steps=self.n_steps, seed=own, first_index=first, **found)
             found[name] = torch.as_tensor(drawn[name])
         return answered({name: found[name] for name in self.modalities}, self.given)

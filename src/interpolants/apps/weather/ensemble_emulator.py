@@ -6,19 +6,21 @@ Letters: N cases, M members, K seeds, C variables, G axes of the grid, v standar
 import math
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
 from interpolants.apps.weather.data.climatology import GridClimatology
 from interpolants.apps.weather.ensembles import analysis_role, checked_seeds, ensemble_role, of_same_cases
 from interpolants.apps.weather.member_rows import MemberRows, TargetUnits
-from interpolants.apps.weather.nets.grid_edges import check_edges
+from interpolants.apps.weather.nets.grid_edges import Edges, edges_of
 from interpolants.apps.weather.seeded_net import SeededNet
 from interpolants.data.gridded import Gridded
-from interpolants.foundations.checks import number, one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.fields.protocol import QUANTITIES
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.kinds import Answer, Check, Count, OneOf, Share
 from interpolants.foundations.randomness import key
 from interpolants.framework.capabilities import capability
 from interpolants.framework.gridded import GriddedEnsemble, gridded_ensemble
@@ -30,7 +32,6 @@ from interpolants.methods.parts.conditional_flow import ConditionalFlow
 
 # Numbers of a state that go through the network at once.
 _BUDGET = 2**18
-AROUND = ("climatology", "seeds")
 
 
 class EnsembleEmulator(Trained):
@@ -49,25 +50,6 @@ class EnsembleEmulator(Trained):
     corrects the forecast model: a target is a member of the analysis with probability ``1 - alpha``. Where the model is
     biased the target is then a mixture of two systems, and ``1 - alpha`` of the bias goes from the mean.
 
-    Args:
-        n_seeds: K >= 1, fewer than the ensembles have members.
-        alpha: Probability in [0, 1] that a target is a member of the forecast model; None for 1 without an analysis,
-            and with one for ``(M - K) / (M - K + A)``, A its members, so that all targets come equally often.
-        window: Days of the window of the climatology, such as 15; 0 for one climatology of the whole year.
-        around: ``"climatology"``: the network learns anomalies of the climatology; ``"seeds"``: distances from the
-            mean of the seeds in units of their size at each point, of targets and seeds alike. For few cases, and for
-            short leads, where members differ by much less than cases do; the network is then not told where that mean
-            lies, so that members are not drawn towards the climatology.
-        edges: What lies beyond each axis of the grid, see ``nets.grid_edges.beyond_edges``; ``"auto"`` tells it by the
-            coordinates: longitudes that go round the globe close, latitudes end at poles.
-        path: A one-sided path with a Gaussian base.
-        net: A network for fields that takes a field as condition: a name, a table, or an ``nn.Module`` called as
-            ``net(x, t, field)``.
-        encoder: Settings of the encoder of seeds: ``features``, ``blocks``.
-        head: Quantity that the network learns: ``"velocity"``, ``"denoised"``, ``"noise"`` or ``"score"``.
-        times: Where in time to learn, as in ``Bridge``.
-        n_steps: Steps of the sampler.
-
     Raises:
         InvalidInputError: If a setting is out of range, or the path has no Gaussian base.
 
@@ -77,34 +59,43 @@ class EnsembleEmulator(Trained):
 
     only_cpu: ClassVar[str] = "fields stay where they were read"
     noun: ClassVar[str] = "emulator"
-    answering: ClassVar[tuple[str, ...]] = ("n_steps",)
 
-    n_seeds: int = 2
-    alpha: float | None = None
-    window: int = 0
-    around: str = "climatology"
-    edges: Any = "auto"
-    path: Any = "one_sided_linear"
+    n_seeds: Count = 2
+    """K, fewer than the ensembles have members."""
+    alpha: Share | None = None
+    """Probability that a target is a member of the forecast model; None for 1 without an analysis, and with one for
+    ``(M - K) / (M - K + A)``, A its members, so that all targets come equally often."""
+    window: Annotated[int, Interval(ge=0, le=365)] = 0
+    """Days of the window of the climatology, such as 15; 0 for one climatology of the whole year."""
+    around: Literal["climatology", "seeds"] = "climatology"
+    """``"climatology"``: the network learns anomalies of the climatology; ``"seeds"``: distances from the mean of the
+    seeds in units of their size at each point, of targets and seeds alike. For few cases, and for short leads, where
+    members differ by much less than cases do; the network is then not told where that mean lies, so that members are
+    not drawn towards the climatology."""
+    edges: Edges = "auto"
+    """What lies beyond each axis of the grid, see ``nets.grid_edges.beyond_edges``; ``"auto"`` tells it by the
+    coordinates: longitudes that go round the globe close, latitudes end at poles."""
+    path: Annotated[Any, Check(choose_path)] = "one_sided_linear"
+    """A one-sided path with a Gaussian base."""
     net: Any = "grid_convolution"
+    """A network for fields that takes a field as condition: a name, a table, or an ``nn.Module`` called as
+    ``net(x, t, field)``."""
     encoder: Mapping[str, int] = field(default_factory=dict)
-    head: str = "velocity"
+    """Settings of the encoder of seeds: ``features``, ``blocks``."""
+    head: Annotated[str, OneOf(lambda: QUANTITIES)] = "velocity"
+    """Quantity that the network learns."""
     times: Any = "auto"
-    n_steps: int = 16
+    """Where in time to learn, as in ``Bridge``."""
+    n_steps: Answer[Count] = 16
+    """Steps of the sampler."""
     steps = 2000
     batch_size = 64
     lr = 2e-3
     ema = 0.998
 
     def check_settings(self) -> None:
-        """Refuse settings, and make the path and the flow."""
-        who = "EnsembleEmulator"
-        whole(who, "n_seeds", self.n_seeds, at_least=1), whole(who, "n_steps", self.n_steps, at_least=1)
-        whole(who, "window", self.window, at_least=0, at_most=365)
-        one_of(who, "around", self.around, AROUND)
-        if self.alpha is not None:
-            number(who, "alpha", self.alpha, at_least=0, at_most=1)
-        self.path = choose_path(who, self.path)
-        self.flow = ConditionalFlow(who=who, path=self.path, head=self.head, times=self.times)
+        """Make the flow, which refuses a path without a Gaussian base."""
+        self.flow = ConditionalFlow(who=who(), path=self.path, head=self.head, times=self.times)
 
     def roles(self) -> tuple[Role, ...]:
         """Ensembles of a forecast model and, to correct it, of the analysis of the same cases."""
@@ -127,16 +118,20 @@ class EnsembleEmulator(Trained):
         """The quantity of the path, by one gradient loop over random choices of seeds and target."""
         data = _on_one_grid(data)
         members, analysis = data["ensemble"], data.get("analysis")
-        alpha = self._alpha(members, analysis)
-        edges = self._edges(members)
-        climate = GridClimatology.fit(members, self.window, who="EnsembleEmulator.fit")
-        units = self._units(_anomalies(climate, members), _anomalies(climate, analysis))
+        alpha, edges = self._alpha(members, analysis), edges_of(members.grid, self.edges)
+        climate = GridClimatology.fit(members, self.window, who=who())
+
+        def anomalies(fields: Gridded | None) -> Any:
+            return None if fields is None else climate.encode(fields, who=who()).float()
+
+        units = TargetUnits()
+        if self.around == "seeds":
+            units = TargetUnits.around_seeds(anomalies(members), anomalies(analysis), self.n_seeds)
 
         def rows(values: Mapping[str, Any]) -> MemberRows:
-            season, known = climate.seasonal(values["ensemble"]), _anomalies(climate, values["ensemble"])
-            assert known is not None
+            season = climate.seasonal(values["ensemble"])
             return MemberRows(
-                members=known, analysis=_anomalies(climate, values.get("analysis")), units=units,
+                members=anomalies(values["ensemble"]), analysis=anomalies(values.get("analysis")), units=units,
                 season=None if season is None else season.float(), seeds=self.n_seeds, alpha=alpha,
             )  # fmt: skip
 
@@ -148,41 +143,30 @@ class EnsembleEmulator(Trained):
         learnt = self.flow.learnt(run, "members", net, rows(data), self.training(), held=held, images=True)
         return {"net": learnt, "units": units, "climatology": climate, "alpha": alpha, "edges": list(edges)}
 
-    def _units(self, members: Tensor | None, analysis: Tensor | None) -> TargetUnits:
-        assert members is not None
-        if self.around == "climatology":
-            return TargetUnits()
-        return TargetUnits.around_seeds(members, analysis, self.n_seeds)
-
     def _alpha(self, members: Gridded, analysis: Gridded | None) -> float:
         """The share of targets from the forecast model, after the checks of sizes."""
-        who, count = "EnsembleEmulator.fit", members.values.shape[1]
+        count = members.values.shape[1]
         if self.n_seeds >= count:
             rule = f"ensembles must have more than n_seeds = {self.n_seeds} members, to learn what the others are like"
-            raise invalid(who, rule, count, "Take fewer seeds.")
+            raise invalid(rule, count, "Take fewer seeds.")
         if analysis is None:
             if self.alpha is not None and self.alpha < 1:
                 remedy = "Pass analysis=..., or take alpha=None."
-                raise invalid(who, "alpha < 1 needs an analysis to draw targets from", self.alpha, remedy)
+                raise invalid("alpha < 1 needs an analysis to draw targets from", self.alpha, remedy)
             return 1.0
         left = count - self.n_seeds
         return left / (left + analysis.values.shape[1]) if self.alpha is None else float(self.alpha)
-
-    def _edges(self, members: Gridded) -> tuple[str, ...]:
-        if isinstance(self.edges, str) and self.edges == "auto":
-            return members.grid.edges()
-        return check_edges("EnsembleEmulator", self.edges, members.grid.sizes)
 
     @capability(reads={"seeds": "ensemble"}, like="seeds")
     def emulate(
         self,
         seeds: Gridded,
         *,
-        members: int = 31,
+        members: Count = 31,
         method: str = "heun",
-        n_steps: int | None = None,
         seed: int = 0,
         first_index: int = 0,
+        **settings: Any,
     ) -> GriddedEnsemble:
         """Further members of each case; the seeds are not among them.
 
@@ -190,9 +174,9 @@ class EnsembleEmulator(Trained):
             seeds: K members of each case, ``(B, K, ...)``, on the grid of the fit.
             members: M.
             method: ODE solver by name.
-            n_steps: Steps of the solver; as the settings say if None.
             seed: Seed of the noise; member m of case i is one number of (seed, i, m), however many there are.
             first_index: Index of the first case in a larger job.
+            settings: Settings of answers, for this call.
 
         Returns:
             ``(B, M, C, *G)`` in data units; ``.dataset()`` has the coordinates.
@@ -200,35 +184,27 @@ class EnsembleEmulator(Trained):
         Raises:
             InvalidInputError: If there are not K seeds, a value is missing, or the grid is another.
         """
-        who = "EnsembleEmulator.emulate"
-        checked_seeds(who, seeds, self.n_seeds), whole(who, "members", members, at_least=1)
-        count = self.n_steps if n_steps is None else whole(who, "n_steps", n_steps, at_least=1)
+        checked_seeds(who(), seeds, self.n_seeds)
         climate: GridClimatology = self.state["climatology"]
-        v, season = climate.encode(seeds, who=who).float(), climate.seasonal(seeds)
+        v, season = climate.encode(seeds, who=who()).float(), climate.seasonal(seeds)
         units: TargetUnits = self.state["units"]
         told = self.state["net"].told(units.told(v), None if season is None else season.float())
-        shape = seeds.grid.shape
-        drawn = [self._member(told, shape, m, seed, first_index, method, count) for m in range(members)]
-        x = climate.decode(torch.stack([units.decode(one, v) for one in drawn], 1), seeds, who=who)
+        shape, fields = seeds.grid.shape, self.flow.fields(self.state["net"].net)
+
+        def member(m: int) -> Tensor:
+            return self.flow.drawn(
+                fields, shape, len(told), seed=key(seed, "emulated member", m) >> 33, first=first_index, cond=told,
+                method=method, n_steps=self.n_steps, chunk=max(1, _BUDGET // math.prod(shape)),
+            ).x  # fmt: skip
+
+        drawn = [member(m) for m in range(members)]
+        x = climate.decode(torch.stack([units.decode(one, v) for one in drawn], 1), seeds, who=who())
         return gridded_ensemble(x, seeds)
-
-    def _member(
-        self, told: Tensor, shape: tuple[int, ...], m: int, seed: int, first: int, method: str, n_steps: int
-    ) -> Tensor:
-        """Member m of every case, ``(B, C, *G)`` in standardised units."""
-        return self.flow.drawn(
-            self.flow.fields(self.state["net"].net), shape, len(told), seed=key(seed, "emulated member", m) >> 33,
-            first=first, cond=told, method=method, n_steps=n_steps, chunk=max(1, _BUDGET // math.prod(shape)),
-        ).x  # fmt: skip
-
-
-def _anomalies(climate: GridClimatology, fields: Gridded | None) -> Tensor | None:
-    return None if fields is None else climate.encode(fields, who="EnsembleEmulator.fit").float()
 
 
 def _on_one_grid(data: Mapping[str, Any]) -> dict[str, Any]:
     """The roles, the analysis on the grid of the members."""
     if data.get("analysis") is None:
         return dict(data)
-    found = of_same_cases("EnsembleEmulator.fit", data["ensemble"], data["analysis"], "analysis")
+    found = of_same_cases(who(), data["ensemble"], data["analysis"], "analysis")
     return {**data, "analysis": found}

@@ -5,9 +5,10 @@ Letters: B cases, N members that were drawn, K seeds, C variables, G axes of the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
 from interpolants.apps.weather.data.climatology import GridClimatology
@@ -26,8 +27,10 @@ from interpolants.apps.weather.metrics.field_scores import (
     variogram_of_cases,
 )
 from interpolants.data.gridded import Gridded
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, Positive, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Figure
 from interpolants.framework.method import Method
@@ -46,21 +49,12 @@ _PAIRS = 4000
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmulatedEnsembles(Question):
+class EmulatedEnsembles(Question, Checked):
     """Scores of emulated ensembles against what came; points count by their area.
 
     The truth is the role ``truth`` where the task has one, else one of the members that are no seeds. Seeds are the
     first K members of each test case, and are not scored among the others. Scores are in data units, or in
     deviations of the climatology where there are several variables.
-
-    Attributes:
-        n_seeds: K.
-        members: N.
-        event: An event is an anomaly beyond so many deviations of the climatology, to either side.
-        window: Days of the climatology of events and units, as in the emulator.
-        scaled: Divide by the deviation of the climatology: for several variables, whose units differ. None: where there
-            are several.
-        seed: Seed of the ensembles, of random ranks, and of the pairs of the variogram score.
     """
 
     needs: ClassVar[str] = "emulate"
@@ -100,17 +94,24 @@ class EmulatedEnsembles(Question):
         ),
     }  # fmt: skip
 
-    n_seeds: int = 2
-    members: int = 31
-    event: float = 2.0
-    window: int = 0
+    n_seeds: Count = 2
+    """K."""
+    members: Annotated[int, Ge(2)] = 31
+    """N, at least K."""
+    event: Positive = 2.0
+    """An event is an anomaly beyond so many deviations of the climatology, to either side."""
+    window: Annotated[int, Interval(ge=0, le=365)] = 0
+    """Days of the climatology of events and units, as in the emulator."""
     scaled: bool | None = None
-    seed: int = 1
+    """Divide by the deviation of the climatology: for several variables, whose units differ. None: where there are
+    several."""
+    seed: Whole = 1
+    """Seed of the ensembles, of random ranks, and of the pairs of the variogram score."""
 
-    def __post_init__(self) -> None:
-        whole("emulated_ensembles", "n_seeds", self.n_seeds, at_least=1)
-        whole("emulated_ensembles", "members", self.members, at_least=max(2, self.n_seeds))
-        number("emulated_ensembles", "event", self.event, above=0)
+    def check_settings(self) -> None:
+        """Refuse fewer members than seeds."""
+        if self.members < self.n_seeds:
+            raise asked.invalid(f"members must be at least n_seeds = {self.n_seeds}", self.members)
 
     def reads(self) -> Sequence[Role]:
         """What came, if it is known apart from the members."""

@@ -4,15 +4,16 @@ Letters: N cases, M members, K seeds, C variables, G axes of the grid.
 """
 
 import math
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Interval
 from torch import Generator, Tensor
 
 from interpolants.apps.weather.ensembles import analysis_role, checked_seeds, ensemble_role, of_same_cases
 from interpolants.data.gridded import Gridded
-from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.kinds import Answer, Count
 from interpolants.foundations.randomness import BLOCK, by_block, key
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import constant_columns
@@ -29,19 +30,13 @@ class GaussianAroundSeeds(Method):
     """``mean(seeds) + spread(seeds) z``, z independent for all points; abstract: a subclass learns mean and spread.
 
     With an analysis they are learnt from its members, else from the members that are no seeds.
-
-    Args:
-        n_seeds: K.
     """
 
     only_cpu: ClassVar[str] = "fields stay where they were read"
     noun: ClassVar[str] = "emulator"
 
-    n_seeds: int = 2
-
-    def check_settings(self) -> None:
-        """Refuse a number of seeds."""
-        whole(type(self).__name__, "n_seeds", self.n_seeds, at_least=1)
+    n_seeds: Count = 2
+    """K."""
 
     def roles(self) -> tuple[Role, ...]:
         """Ensembles, and the analysis if there is one."""
@@ -52,11 +47,11 @@ class GaussianAroundSeeds(Method):
         members: Gridded = data["ensemble"]
         if members.values.shape[1] <= self.n_seeds:
             rule = f"ensembles must have more than n_seeds = {self.n_seeds} members"
-            raise invalid(f"{type(self).__name__}.fit", rule, members.values.shape[1])
+            raise invalid(rule, members.values.shape[1])
         x = members.values.double()
         if (analysis := data.get("analysis")) is None:
             return x[:, : self.n_seeds], x[:, self.n_seeds :]
-        found = of_same_cases(f"{type(self).__name__}.fit", members, analysis, "analysis")
+        found = of_same_cases(who(), members, analysis, "analysis")
         return x[:, : self.n_seeds], found.values.double()
 
     def law(self, seeds: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,7 +60,7 @@ class GaussianAroundSeeds(Method):
 
     @capability(reads={"seeds": "ensemble"}, like="seeds")
     def emulate(
-        self, seeds: Gridded, *, members: int = 31, seed: int = 0, first_index: int = 0
+        self, seeds: Gridded, *, members: Count = 31, seed: int = 0, first_index: int = 0
     ) -> GriddedEnsemble:
         """Members ``(B, members, C, *G)`` in data units.
 
@@ -75,9 +70,7 @@ class GaussianAroundSeeds(Method):
             seed: Seed of the noise.
             first_index: Index of the first case in a larger job.
         """
-        who = f"{type(self).__name__}.emulate"
-        mean, spread = self.law(checked_seeds(who, seeds, self.n_seeds).double())
-        whole(who, "members", members, at_least=1)
+        mean, spread = self.law(checked_seeds(who(), seeds, self.n_seeds).double())
 
         def noise(m: int) -> Tensor:
             def draw(source: Generator) -> Tensor:
@@ -158,21 +151,13 @@ def _least_squares(x: Tensor, y: Tensor) -> Tensor:
 
 
 class EnsembleClimatology(Method):
-    """Members of other cases, drawn at random from the training part, whatever the seeds.
-
-    Args:
-        window: Days around the day of the year of a case that members are drawn from; 0 for any.
-    """
+    """Members of other cases, drawn at random from the training part, whatever the seeds."""
 
     only_cpu: ClassVar[str] = "fields stay where they were read"
     noun: ClassVar[str] = "climatology"
-    answering: ClassVar[tuple[str, ...]] = ("window",)
 
-    window: int = 0
-
-    def check_settings(self) -> None:
-        """Refuse a window."""
-        whole("EnsembleClimatology", "window", self.window, at_least=0, at_most=365)
+    window: Answer[Annotated[int, Interval(ge=0, le=365)]] = 0
+    """Days around the day of the year of a case that members are drawn from; 0 for any."""
 
     def roles(self) -> tuple[Role, ...]:
         """Ensembles."""
@@ -184,7 +169,7 @@ class EnsembleClimatology(Method):
 
     @capability(reads={"seeds": "ensemble"}, like="seeds")
     def emulate(
-        self, seeds: Gridded, *, members: int = 31, seed: int = 0, first_index: int = 0
+        self, seeds: Gridded, *, members: Count = 31, seed: int = 0, first_index: int = 0, **settings: Any
     ) -> GriddedEnsemble:
         """Members ``(B, members, C, *G)``.
 
@@ -193,12 +178,12 @@ class EnsembleClimatology(Method):
             members: M.
             seed: Seed of the draws.
             first_index: Index of the first case in a larger job.
+            settings: Settings of answers, for this call.
 
         Raises:
             InvalidInputError: If no case of the training part is near enough in the year.
         """
         known: Gridded = self.state["members"]
-        whole("EnsembleClimatology.emulate", "members", members, at_least=1)
 
         def draw(source: Generator) -> Tensor:
             return torch.rand(BLOCK, members, 2, generator=source, dtype=torch.float64)
@@ -219,5 +204,5 @@ class EnsembleClimatology(Method):
         found = (torch.minimum(gap, 365 - gap) <= self.window // 2).nonzero()[:, 0]
         if not len(found):
             rule = f"there must be cases within {self.window // 2} days of each day that is asked for"
-            raise invalid("EnsembleClimatology.emulate", rule, f"none near day {int(day[row]) + 1}")
+            raise invalid(rule, f"none near day {int(day[row]) + 1}")
         return found

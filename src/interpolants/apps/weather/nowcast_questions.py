@@ -15,8 +15,9 @@ from interpolants.apps.weather.metrics.event_scores import critical_success_inde
 from interpolants.apps.weather.nowcast_figures import leads_figure, nowcast_figure, uncertainty_figure
 from interpolants.apps.weather.sequences import maps, sequences_role
 from interpolants.data.gridded import Gridded
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, Real, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Figure
 from interpolants.framework.method import Method
@@ -47,20 +48,10 @@ class KnownBirths(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NowcastSkill(Question):
+class NowcastSkill(Question, Checked):
     """Scores of the frames that follow the first P of the last P + K frames of each test sequence.
 
     Cells that were not seen when they came, or that the nowcast does not know, do not count. Points count alike.
-
-    Attributes:
-        past: P.
-        future: K.
-        members: M; methods that give one answer are scored by it, as their CRPS is then the absolute error.
-        threshold: An event is a value above it, in data units; None for the 90 % quantile of the training part. It is
-            forecast where half of the members have it.
-        cases: Test sequences, at most.
-        runs: Runs by which uncertainty is measured.
-        seed: Seed of the members.
     """
 
     needs: ClassVar[str] = "forecast"
@@ -86,19 +77,21 @@ class NowcastSkill(Question):
         ),
     }  # fmt: skip
 
-    past: int = 4
-    future: int = 4
-    members: int = 8
-    threshold: float | None = None
-    cases: int = 40
-    runs: int = 2
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("past", "future", "members", "cases", "runs"):
-            whole("nowcast_skill", name, getattr(self, name), at_least=1)
-        if self.threshold is not None:
-            number("nowcast_skill", "threshold", self.threshold)
+    past: Count = 4
+    """P."""
+    future: Count = 4
+    """K."""
+    members: Count = 8
+    """M; methods that give one answer are scored by it, as their CRPS is then the absolute error."""
+    threshold: Real | None = None
+    """An event is a value above it, in data units; None for the 90 % quantile of the training part. It is forecast
+    where half of the members have it."""
+    cases: Count = 40
+    """Test sequences, at most."""
+    runs: Count = 2
+    """Runs by which uncertainty is measured."""
+    seed: Whole = 1
+    """Seed of the members."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Scores by case."""

@@ -6,18 +6,19 @@ the past, ``G(x)`` the same field without it, ``w`` the weight of ``P - G``.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
-from interpolants.apps.weather.nets.grid_edges import check_edges
+from interpolants.apps.weather.nets.grid_edges import Edges, edges_of
 from interpolants.apps.weather.nowcast_net import PatchedNet, ToldFrames
 from interpolants.apps.weather.nowcast_runs import NowcastRuns, WindowRows, motions_of, precision_weight
 from interpolants.apps.weather.sequences import (
-    TRANSFORMS,
     Nowcasts,
     SequenceUnits,
+    Transform,
     Windows,
     clock_step,
     last_frames,
@@ -27,8 +28,9 @@ from interpolants.apps.weather.sequences import (
 )
 from interpolants.data.gridded import Gridded
 from interpolants.fields.protocol import QUANTITIES
-from interpolants.foundations.checks import number, one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, part, who
+from interpolants.foundations.checks import number
+from interpolants.foundations.kinds import Answer, Check, Count, Each, NonNegative, OneOf, Real
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
@@ -38,10 +40,17 @@ from interpolants.methods.parts.conditional_flow import ConditionalFlow
 from interpolants.metrics.crps import crps_of_cases
 
 verb("uncertainty", "context")
-MOTIONS = ("carried", "none")
 VALIDATED = "validated"
 # Strength of the weight of runs that are observed: too weak to change a digit of a result, but at work.
 _OBSERVED = 1e-9
+
+
+def _guidance(who: str, value: Any) -> Any:
+    """A number, ``"validated"``, or a table of settings that a precision weight takes."""
+    if isinstance(value, Mapping):
+        precision_weight(value)
+        return value
+    return value if isinstance(value, str) and value == VALIDATED else number(who, "guidance", value)
 
 
 class Nowcaster(Trained):
@@ -58,29 +67,6 @@ class Nowcaster(Trained):
     the field may be guided: ``G + w (P - G)``. With ``w = 1`` this is the conditional model, and for an exact one that
     is best. A weight by precision differs between cells, see :mod:`interpolants.apps.weather.precision_weight`.
 
-    Args:
-        past: P.
-        future: K.
-        guidance: w: a number, the same everywhere; ``"validated"`` for the best constant on held-out sequences; or a
-            table of ``PrecisionWeight``, such as ``{"strength": 0.5}``.
-        transform: ``"sqrt"`` for amounts of rain, whose many zeros and long tail a root brings nearer; ``"none"``.
-        motion: ``"carried"``: past frames are also told where their motion carries them; ``"none"`` for fields that do
-            not move, such as monthly means.
-        edges: What lies beyond rows and columns, see ``nets.grid_edges.beyond_edges``; ``"auto"`` tells it by the
-            coordinates, and takes arrays to end at a border.
-        drop: Share of training rows that are told nothing.
-        path: A one-sided path with a Gaussian base.
-        net: A network for fields that takes a field as condition: a name, a table, or an ``nn.Module`` called as
-            ``net(x, t, field)``. Its inputs and outputs are of unit variance at every noise level, see
-            ``fields.preconditioned``.
-        patch: Side of the patches of cells that the network sees as one.
-        head: Quantity that the network learns: ``"velocity"``, ``"denoised"``, ``"noise"`` or ``"score"``.
-        times: Where in time to learn, as in ``Bridge``.
-        n_steps: Steps of the sampler.
-        eps: Noise of the sampler, >= 0; precision is measured along an SDE, so that 0 goes with constant weights.
-        weights: Constants that ``"validated"`` chooses from, whenever there are held-out sequences; ``()`` for none.
-        cases: Held-out windows that the choice is made by.
-
     Raises:
         InvalidInputError: If a setting is out of range, or the path has no Gaussian base.
 
@@ -90,54 +76,59 @@ class Nowcaster(Trained):
 
     only_cpu: ClassVar[str] = "fields stay where they were read"
     noun: ClassVar[str] = "nowcaster"
-    answering: ClassVar[tuple[str, ...]] = ("guidance", "n_steps", "eps")
 
-    past: int = 4
-    future: int = 4
-    guidance: Any = 1.0
-    transform: str = "none"
-    motion: str = "carried"
-    edges: Any = "auto"
-    drop: float = 0.15
-    path: Any = "one_sided_linear"
+    past: Count = 4
+    """P."""
+    future: Count = 4
+    """K."""
+    guidance: Answer[Annotated[Any, Check(_guidance, 'number | "validated" | table')]] = 1.0
+    """w: a number, the same everywhere; ``"validated"`` for the best constant on held-out sequences; or a table of
+    ``PrecisionWeight``, such as ``{"strength": 0.5}``."""
+    transform: Transform = "none"
+    """``"sqrt"`` for amounts of rain, whose many zeros and long tail a root brings nearer."""
+    motion: Literal["carried", "none"] = "carried"
+    """``"carried"``: past frames are also told where their motion carries them; ``"none"`` for fields that do not move,
+    such as monthly means."""
+    edges: Edges = "auto"
+    """What lies beyond rows and columns, see ``nets.grid_edges.beyond_edges``; ``"auto"`` tells it by the coordinates,
+    and takes arrays to end at a border."""
+    drop: Annotated[float, Interval(ge=0, lt=1)] = 0.15
+    """Share of training rows that are told nothing."""
+    path: Annotated[Any, Check(choose_path)] = "one_sided_linear"
+    """A one-sided path with a Gaussian base."""
     net: Any = "grid_convolution"
-    patch: int = 2
-    head: str = "velocity"
+    """A network for fields that takes a field as condition: a name, a table, or an ``nn.Module`` called as
+    ``net(x, t, field)``. Its inputs and outputs are of unit variance at every noise level, see
+    ``fields.preconditioned``."""
+    patch: Count = 2
+    """Side of the patches of cells that the network sees as one."""
+    head: Annotated[str, OneOf(lambda: QUANTITIES)] = "velocity"
+    """Quantity that the network learns."""
     times: Any = "auto"
-    n_steps: int = 40
-    eps: float = 1.0
-    weights: tuple[float, ...] = (0.75, 1.0, 1.25, 1.5, 2.0)
-    cases: int = 24
+    """Where in time to learn, as in ``Bridge``."""
+    n_steps: Answer[Count] = 40
+    """Steps of the sampler."""
+    eps: Answer[NonNegative] = 1.0
+    """Noise of the sampler; precision is measured along an SDE, so that 0 goes with constant weights."""
+    weights: Annotated[tuple[Real, ...], Each("every weight")] = (0.75, 1.0, 1.25, 1.5, 2.0)
+    """Constants that ``"validated"`` chooses from, whenever there are held-out sequences; ``()`` for none."""
+    cases: Count = 24
+    """Held-out windows that the choice is made by."""
     steps = 1500
     batch_size = 16
     lr = 6e-3
     ema = 0.995
 
     def check_settings(self) -> None:
-        """Refuse settings, and make the path and the flow."""
-        who = "Nowcaster"
-        for name in ("past", "future", "patch", "n_steps", "cases"):
-            whole(who, name, getattr(self, name), at_least=1)
-        one_of(who, "transform", self.transform, TRANSFORMS), one_of(who, "motion", self.motion, MOTIONS)
-        number(who, "drop", self.drop, at_least=0, below=1), number(who, "eps", self.eps, at_least=0)
-        for weight in self.weights:
-            number(who, "weights", weight)
-        self._check_guidance(who)
-        self.path = choose_path(who, self.path)
-        self.flow = ConditionalFlow(  # to the K frames, by a network of unit inputs and outputs whatever it learns
-            who=who, path=self.path, head=self.head, times=self.times, wrapped=QUANTITIES, mean=True, drop=self.drop
-        )  # fmt: skip
-
-    def _check_guidance(self, who: str) -> None:
-        if isinstance(self.guidance, Mapping):
-            precision_weight(self.guidance)
-            if self.eps == 0:
-                rule = "guidance by precision needs the noise of an SDE, eps > 0"
-                raise invalid(who, rule, self.eps, "Along an ODE the estimate tells no variance.")
-        elif self.guidance != VALIDATED:
-            number(who, "guidance", self.guidance)
+        """Refuse guidance that noise or network do not allow, and make the flow."""
+        if isinstance(self.guidance, Mapping) and self.eps == 0:
+            rule = "guidance by precision needs the noise of an SDE, eps > 0"
+            raise invalid(rule, self.eps, "Along an ODE the estimate tells no variance.")
         if self.drop == 0 and self.guidance != 1.0:
-            raise invalid(who, "guidance needs drop > 0, to know the field without a past", self.drop)
+            raise invalid("guidance needs drop > 0, to know the field without a past", self.drop)
+        self.flow = ConditionalFlow(  # to the K frames, by a network of unit inputs and outputs whatever it learns
+            who=who(), path=self.path, head=self.head, times=self.times, wrapped=QUANTITIES, mean=True, drop=self.drop
+        )  # fmt: skip
 
     def roles(self) -> tuple[Role, ...]:
         """Sequences of frames."""
@@ -158,15 +149,23 @@ class Nowcaster(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The network by one gradient loop over random windows, then the best constant weight."""
-        who, fields = "Nowcaster.fit", data["sequences"]
-        values, clock, edges = maps(who, fields), clock_step(who, fields), self._edges(fields)
-        units = SequenceUnits.fit(values, self.transform, who)
+        fields = data["sequences"]
+        values, clock, edges = (
+            maps(who(), fields),
+            clock_step(who(), fields),
+            edges_of(fields.grid, self.edges),
+        )
+        units = SequenceUnits.fit(values, self.transform, who())
         told = ToldFrames(
             past=self.past, future=self.future, variables=values.shape[2], edges=edges,
             carries=self.motion == "carried",
         )  # fmt: skip
-        windows = Windows.of(units.encode(values, who), self.past, self.future, who)
-        held = self._held(run, units)
+        windows = Windows.of(units.encode(values, who()), self.past, self.future, who())
+        held = None
+        if "sequences" in run.held:
+            with part("held"):
+                later = units.encode(maps(who(), run.held["sequences"]), who())
+                held = Windows.of(later, self.past, self.future, who())
         motions = run.once("motion", lambda source: motions_of(told, windows, held))
         rows = WindowRows(windows, motions["train"], told)
         unseen = None if held is None else WindowRows(held, motions["held"], told)
@@ -177,17 +176,6 @@ class Nowcaster(Trained):
         state = {"net": net, "units": units, "told": told, "clock": clock}
         chosen = run.once("weights", lambda source: self._best_constant(state, held, motions["held"]))
         return {**state, **chosen}
-
-    def _held(self, run: Run, units: SequenceUnits) -> Windows | None:
-        if "sequences" not in run.held:
-            return None
-        who = "Nowcaster.fit (held)"
-        return Windows.of(units.encode(maps(who, run.held["sequences"]), who), self.past, self.future, who)
-
-    def _edges(self, fields: Gridded) -> tuple[str, ...]:
-        if isinstance(self.edges, str) and self.edges == "auto":
-            return fields.grid.edges()
-        return check_edges("Nowcaster", self.edges, fields.grid.sizes)
 
     def _best_constant(
         self, state: Mapping[str, Any], held: Windows | None, motions: Tensor
@@ -213,21 +201,19 @@ class Nowcaster(Trained):
         self,
         context: Gridded,
         *,
-        members: int = 20,
-        guidance: Any = None,
-        n_steps: int | None = None,
+        members: Count = 20,
         seed: int = 0,
         first_index: int = 0,
+        **settings: Any,
     ) -> Nowcasts:
         """The next K frames of each case.
 
         Args:
             context: Sequences of P frames or more, of which the last P are used.
             members: M.
-            guidance: As in the settings; theirs if None.
-            n_steps: Steps of the sampler; as the settings say if None.
             seed: Seed of the noise; member m of case i is one number of (seed, i, m), however many there are.
             first_index: Index of the first case in a larger job.
+            settings: Settings of answers, for this call.
 
         Returns:
             ``(B, M, K, C, H, W)`` in data units; NaN where none of the past frames has a value.
@@ -235,21 +221,19 @@ class Nowcaster(Trained):
         Raises:
             InvalidInputError: If there are too few frames, the last one is empty, or the grid is another.
         """
-        asked = self if guidance is None else self.clone().set_params(guidance=guidance)
-        made = self._runs(asked, context, "Nowcaster.forecast", members, n_steps)
-        weight = asked.weight(self.state)
+        made, weight = self._runs(context), self.weight(self.state)
         drawn = torch.stack([made.member(m, seed, first_index, weight).x for m in range(members)], 1)
         return nowcasts(made.unseen(self.state["units"].decode(made.frames(drawn))), context)
 
-    @capability(reads={"context": "sequences"}, like="context")
+    @capability(reads={"context": "sequences"}, like="context", takes=("n_steps", "eps"))
     def uncertainty(
         self,
         context: Gridded,
         *,
-        members: int = 4,
-        n_steps: int | None = None,
+        members: Count = 4,
         seed: int = 0,
         first_index: int = 0,
+        **settings: Any,
     ) -> Nowcasts:
         """How much the estimate of each cell fluctuated along unguided runs: its inverse is precision.
 
@@ -260,9 +244,9 @@ class Nowcaster(Trained):
         Args:
             context: As in :meth:`forecast`.
             members: Runs.
-            n_steps: Steps of the sampler.
             seed: Seed of the noise.
             first_index: Index of the first case in a larger job.
+            settings: Settings of answers, for this call.
 
         Returns:
             Variances ``(B, members, K, C, H, W)`` in squared standard units.
@@ -270,10 +254,9 @@ class Nowcaster(Trained):
         Raises:
             InvalidInputError: As :meth:`forecast`; or if there is no noise.
         """
-        who = "Nowcaster.uncertainty"
         if self.eps == 0:
-            raise invalid(who, "it needs the noise of an SDE, eps > 0", 0, "set_params(eps=1.0).")
-        made = self._runs(self, context, who, members, n_steps)
+            raise invalid("it needs the noise of an SDE, eps > 0", 0, "set_params(eps=1.0).")
+        made = self._runs(context)
         observed = {"strength": _OBSERVED, "window": 1 - 1 / made.n_steps}  # all steps but the last
         runs = (made.member(m, seed, first_index, observed) for m in range(members))
         found = [run.reports[0]["variance"] for run in runs]
@@ -299,18 +282,11 @@ class Nowcaster(Trained):
             return self.guidance
         if not state["validation"]:
             remedy = "Fit with held={'sequences': later ones}; in a recipe: [split] held = 0.1."
-            raise invalid(
-                "Nowcaster.forecast", "guidance='validated' needs held-out sequences", "none", remedy
-            )
+            raise invalid("guidance='validated' needs held-out sequences", "none", remedy)
         return state["constant"]
 
-    def _runs(
-        self, asked: "Nowcaster", context: Gridded, who: str, members: int, n_steps: int | None
-    ) -> NowcastRuns:
-        whole(who, "members", members, at_least=1)
-        count = asked.n_steps if n_steps is None else whole(who, "n_steps", n_steps, at_least=1)
-        clock_step(who, context, self.state["clock"])
-        before = last_frames(self.state["units"].encode(maps(who, context), who), self.past, who)
-        return NowcastRuns(
-            asked.flow, self.state, before, self.state["told"].motion(before), count, asked.eps
-        )
+    def _runs(self, context: Gridded) -> NowcastRuns:
+        clock_step(who(), context, self.state["clock"])
+        before = last_frames(self.state["units"].encode(maps(who(), context), who()), self.past, who())
+        motions = self.state["told"].motion(before)
+        return NowcastRuns(self.flow, self.state, before, motions, self.n_steps, self.eps)

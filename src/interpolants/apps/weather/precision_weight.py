@@ -24,15 +24,19 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 from torch.nn.functional import conv1d, pad
 
 from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import number
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import NonNegative, Real
 from interpolants.foundations.tell import FitWarning, tell
 from interpolants.foundations.types import Condition
 from interpolants.guidance.classifier_free import ClassifierFree, without_and_given
@@ -42,43 +46,34 @@ _TINY = 1e-30  # of variances in units of the states
 
 
 @dataclass(frozen=True)
-class PrecisionWeight(Modifier):
+class PrecisionWeight(Modifier, Checked):
     """Guide entries by how much the predicted end point fluctuates along the run; see the module.
 
     The first steps, as many as the window has, are those of the conditional model. The report has ``weight`` and
     ``variance``, the last W and U, ``(n, *D)``.
 
-    Args:
-        strength: How far W leaves 1 for one standard deviation of ``log U``; 0 is the conditional model, negative
-            corrects less where precision is low.
-        bounds: Least and largest weight; two equal ones are classifier-free guidance of that strength.
-        window: Share of the steps over which U is taken, in (0, 1]; at least two steps.
-        smooth: Standard deviation of a Gaussian over the last two axes of ``log U``, in cells; 0 for none. Vectors are
-            never smoothed.
-        counted: Which entries are weighted, from the condition of each row: truth values that broadcast with the
-            states. The others, such as cells that a radar does not see, keep W = 1 and are left out of the norm. None
-            for all.
-
     Raises:
         InvalidInputError: If a setting is not finite or out of range.
     """
 
-    strength: float = 0.5
-    bounds: tuple[float, float] = (0.5, 2.0)
-    window: float = 0.3
-    smooth: float = 1.0
+    strength: Real = 0.5
+    """How far W leaves 1 for one standard deviation of ``log U``; 0 is the conditional model, negative corrects less
+    where precision is low."""
+    bounds: tuple[Real, Real] = (0.5, 2.0)
+    """Least and largest weight; two equal ones are classifier-free guidance of that strength."""
+    window: Annotated[float, Interval(gt=0, le=1)] = 0.3
+    """Share of the steps over which U is taken; at least two steps."""
+    smooth: NonNegative = 1.0
+    """Standard deviation of a Gaussian over the last two axes of ``log U``, in cells; 0 for none. Vectors are never
+    smoothed."""
     counted: Callable[[Condition], Tensor] | None = None
+    """Which entries are weighted, from the condition of each row: truth values that broadcast with the states. The
+    others, such as cells that a radar does not see, keep W = 1 and are left out of the norm. None for all."""
 
-    def __post_init__(self) -> None:
-        number(_WHO, "strength", self.strength)
-        number(_WHO, "window", self.window, above=0, at_most=1)
-        number(_WHO, "smooth", self.smooth, at_least=0)
-        if len(self.bounds) != 2:
-            raise invalid(_WHO, "bounds must be the least and the largest weight", self.bounds)
-        for bound in self.bounds:
-            number(_WHO, "bounds", bound)
+    def check_settings(self) -> None:
+        """Refuse bounds that fall."""
         if self.bounds[0] > self.bounds[1]:
-            raise invalid(_WHO, "bounds must rise", self.bounds)
+            raise asked.invalid("bounds must rise", self.bounds)
 
     @property
     def acts_by_entry(self) -> bool:

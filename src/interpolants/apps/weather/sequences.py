@@ -7,7 +7,7 @@ M members.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from torch import Tensor
 
 from interpolants.data.gridded import Gridded, as_dates
 from interpolants.data.gridded_files import FRAMES, WRITES, write_gridded
-from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record
@@ -24,7 +23,7 @@ from interpolants.framework.gridded import GriddedKind
 from interpolants.framework.role import Role, role_kind
 
 role_kind("frames", GriddedKind(inner=FRAMES))
-TRANSFORMS = ("none", "sqrt")
+Transform = Literal["none", "sqrt"]
 # How far steps of a clock may differ, as a ratio: months do by 31/28.
 _EVEN = 1.2
 
@@ -95,13 +94,12 @@ class SequenceUnits:
     std: Tensor
 
     @classmethod
-    def fit(cls, x: Tensor, transform: str, who: str) -> Self:
+    def fit(cls, x: Tensor, transform: Transform, who: str) -> Self:
         """From values ``(N, T, C, H, W)``, NaN where nothing was seen.
 
         Raises:
             InvalidInputError: If a variable has no value, or roots are to be taken of negative ones.
         """
-        one_of(who, "transform", transform, TRANSFORMS)
         values = _forward(x.double(), transform, who).movedim(2, 0).flatten(1)
         found = [row[row.isfinite()] for row in values]
         if empty := [k for k, row in enumerate(found) if not len(row)]:

@@ -4,13 +4,14 @@ Lengths are pixels of an image of 24 x 24; x runs to the right, y upwards, from 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Interval
 from torch import Generator, Tensor
 
 from interpolants.apps.causal.causal_graph import CausalGraph
-from interpolants.foundations.checks import number
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record
 
@@ -26,16 +27,13 @@ _ANGLE, _LIGHT, _LENGTH, _POSITION, _EXTRA, _SHIFT, _SKY, _RIGHT, _UP, _WIDTH, _
 
 @record("pendulum_shadow")
 @dataclass(frozen=True, kw_only=True)
-class PendulumShadow:
+class PendulumShadow(Checked):
     """Angle of a rod and place of a lamp, which cause length and place of a shadow; with images of it.
 
     The shadow is the projection of the rod from the lamp onto the ground. Its length is the projected one and a blur,
     uniform on (0.5, 2.5); the place of its middle is the projected one and a normal number of deviation 0.5: additive
     noise, as structural models have it. Brightness and gradient of the sky, width and grey of the rod are the style of
     each image: no factor tells of them, and a counterfactual keeps them.
-
-    Args:
-        known: Share of rows whose factors are told; the others have NaN.
 
     Raises:
         InvalidInputError: If the share is out of range.
@@ -49,10 +47,8 @@ class PendulumShadow:
         (("angle", "length"), ("light", "length"), ("angle", "position"), ("light", "position")),
     )
 
-    known: float = 1.0
-
-    def __post_init__(self) -> None:
-        number("PendulumShadow", "known", self.known, above=0, at_most=1)
+    known: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    """Share of rows whose factors are told; the others have NaN."""
 
     def sample(self, n: int, *, generator: Generator | None = None) -> dict[str, Tensor]:
         """Images ``x (n, 1, 24, 24)`` in [0, 1], ``factors (n, 4)`` and ``scene (n, 11)``.

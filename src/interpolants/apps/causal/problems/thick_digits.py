@@ -11,8 +11,10 @@ from torch.nn import functional
 from interpolants.apps.causal.causal_graph import CausalGraph
 from interpolants.apps.causal.metrics.morphology import stroke_intensity, stroke_thickness
 from interpolants.data.sets.images import load_digits
-from interpolants.foundations.checks import positive, whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Positive
 from interpolants.foundations.records import record
 
 SIZE = 16
@@ -28,7 +30,7 @@ _BASE, _FAR, _BRIGHT, _NOISE = range(4)
 
 @record("thick_digits")
 @dataclass(frozen=True, kw_only=True)
-class ThickDigits:
+class ThickDigits(Checked):
     """Digits of 16 x 16 pixels with thickness t and intensity ``i = 0.5 + 0.4 sigmoid((t - m) / s) + noise``.
 
     Each of the 1,797 digits of scikit-learn is drawn at most once, enlarged, dilated by a random share of a pixel (grey
@@ -36,18 +38,13 @@ class ThickDigits:
     measured in the image, as ``stroke_thickness`` and ``stroke_intensity`` do
     after the darkest greys are taken for ground. A counterfactual keeps the digit and its noise of brightness.
 
-    Args:
-        noise: Deviation of the brightness that thickness does not explain.
-
     Source: after Castro et al. (2019), arXiv:1809.10780 (thickness and intensity of digits); the construction is ours.
     """
 
     graph: ClassVar[CausalGraph] = CausalGraph(("thickness", "intensity"), (("thickness", "intensity"),))
 
-    noise: float = 0.1
-
-    def __post_init__(self) -> None:
-        positive("ThickDigits", "noise", self.noise)
+    noise: Positive = 0.1
+    """Deviation of the brightness that thickness does not explain."""
 
     def sample(self, n: int, *, generator: Generator | None = None) -> dict[str, Tensor]:
         """Images ``x (n, 1, 16, 16)``, ``factors (n, 2)``, ``scene (n, 4)`` and ``label (n, 1)``.

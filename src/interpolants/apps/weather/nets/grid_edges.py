@@ -1,14 +1,32 @@
 """What lies beyond the edges of a grid: the other end of a circle, the far side of a pole, the border itself."""
 
 from collections.abc import Sequence
+from typing import Annotated, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from interpolants.data.gridded import Grid
+from interpolants.foundations.asked import who
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Remedy
 
-EDGES = ("periodic", "border", "pole", "pole_row")
+Edge = Literal["periodic", "border", "pole", "pole_row"]
+EDGES = get_args(Edge)
+# As a setting: one word for each axis, or what the coordinates tell.
+Edges = Annotated[
+    Literal["auto"] | tuple[Edge, ...], Remedy('Or a word for each axis, e.g. ("pole", "periodic").')
+]
+
+
+def edges_of(grid: Grid, edges: Edges) -> tuple[str, ...]:
+    """A word for each axis of a grid: those that are given, or what its coordinates tell.
+
+    Raises:
+        InvalidInputError: As :func:`check_edges`.
+    """
+    return grid.edges() if isinstance(edges, str) else check_edges(who(), edges, grid.sizes)
 
 
 def check_edges(who: str, edges: Sequence[str], sizes: Sequence[int]) -> tuple[str, ...]:

@@ -5,12 +5,16 @@ Letters: N sequences, T frames, H rows, W columns, k frames ahead.
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Count, Positive, Real
 from interpolants.foundations.records import record
 
 # Images of a blob on either side of a periodic domain.
@@ -19,7 +23,7 @@ _IMAGES = (-1, 0, 1)
 
 @record("advected_blobs")
 @dataclass(frozen=True, kw_only=True)
-class AdvectedBlobs:
+class AdvectedBlobs(Checked):
     """Frames of ``sum_i height exp(-|x - p_i(t)|^2 / (2 width^2))`` on a periodic grid of cells of size 1.
 
     All blobs move with the wind. At each frame new ones are born, a Poisson number of mean ``births``, at uniform
@@ -27,42 +31,35 @@ class AdvectedBlobs:
     that is known (the blobs that are there) and the sum of new births, whose mean and variance have a closed form: they
     are those of a Poisson process (Campbell's theorem), whatever the frames so far.
 
-    Args:
-        rows: H.
-        columns: W, even.
-        wind: Cells per frame, along rows and columns.
-        births: Mean number of births in a frame.
-        height: Height of a blob, in data units.
-        width: Its standard deviation, in cells; at most an eighth of the domain.
-        life: Frames that a blob lives. Where sequences begin with as many, they tell the age of each blob.
-        frames: Frames of a sequence.
-
     Raises:
         InvalidInputError: If a setting is out of range.
 
     Source: Campbell (1909) for the moments.
     """
 
-    rows: int = 32
-    columns: int = 32
-    wind: tuple[float, float] = (1.0, 2.0)
-    births: float = 1.0
-    height: float = 1.0
-    width: float = 2.0
-    life: int = 12
-    frames: int = 8
+    rows: Annotated[int, Ge(8)] = 32
+    """H."""
+    columns: Annotated[int, Ge(8)] = 32
+    """W, even."""
+    wind: tuple[Real, Real] = (1.0, 2.0)
+    """Cells per frame, along rows and columns."""
+    births: Positive = 1.0
+    """Mean number of births in a frame."""
+    height: Positive = 1.0
+    """Height of a blob, in data units."""
+    width: Positive = 2.0
+    """Its standard deviation, in cells; at most an eighth of the domain."""
+    life: Count = 12
+    """Frames that a blob lives. Where sequences begin with as many, they tell the age of each blob."""
+    frames: Count = 8
+    """Frames of a sequence."""
 
-    def __post_init__(self) -> None:
-        who = "AdvectedBlobs"
-        whole(who, "rows", self.rows, at_least=8), whole(who, "columns", self.columns, at_least=8)
-        whole(who, "life", self.life, at_least=1), whole(who, "frames", self.frames, at_least=1)
-        for name in ("births", "height", "width"):
-            positive(who, name, getattr(self, name))
-        number(who, "width", self.width, at_most=min(self.rows, self.columns) / 8)
-        if self.columns % 2 or len(self.wind) != 2:
-            raise invalid(who, "columns must be even, and wind two numbers", f"{self.columns}, {self.wind}")
-        for speed in self.wind:
-            number(who, "wind", speed)
+    def check_settings(self) -> None:
+        """Refuse blobs that are wide beside the domain, and an odd number of columns."""
+        if self.width > (most := min(self.rows, self.columns) / 8):
+            raise invalid(f"width must be at most an eighth of the domain, {most:g}", self.width)
+        if self.columns % 2:
+            raise invalid("columns must be even", self.columns)
 
     def sample(self, n: int, *, frames: int | None = None, generator: Generator | None = None) -> Tensor:
         """Sequences ``(n, frames, H, W)`` float64, in the steady state.
