@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from interpolants.foundations.errors import InterpolantsError
+from interpolants.foundations.kinds import plain
 from interpolants.foundations.registry import kinds, names
 from interpolants.framework.method import Method
 from interpolants.framework.settings import settings_of
@@ -42,7 +43,7 @@ class ClosedList:
 def closed_lists(method: Method) -> Iterator[ClosedList]:
     """The settings of an unfitted method with a closed list."""
     for field in settings_of(type(method)):
-        values = (False, True) if field.type is bool else _listed(method, field.name)
+        values = (False, True) if plain(field.type) is bool else _listed(method, field.name)
         if len(values) > 1:
             yield ClosedList(field.name, method.params()[field.name], values)
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from interpolants.foundations.asked import asking
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.kinds import Checker, checker
+from interpolants.foundations.kinds import Checker, checker, plain
 from interpolants.foundations.said import PlainSignature, Told
 from interpolants.framework.capabilities import capabilities_of
 
@@ -66,7 +66,7 @@ class Settings:
             for name, check in checks_of(type(self)).items():
                 setattr(self, name, check(name, getattr(self, name)))
             # NumPy's truth values are stored as Python's: files hold no others.
-            self._asked |= {f.name: getattr(self, f.name) for f in settings if f.type is bool}
+            self._asked |= {f.name: getattr(self, f.name) for f in settings if plain(f.type) is bool}
             self.check_settings()
 
     if not TYPE_CHECKING:

@@ -42,7 +42,7 @@ def autoencoded(model, field, seen, asked):
 
     def pack(points):
         cloud = np.concatenate([np.repeat(TIMES, len(points))[:, None], np.tile(points, (len(TIMES), 1))], 1)
-        return PointPack.of([units.places(torch.from_numpy(cloud), "test")])
+        return PointPack.of([units.places(torch.from_numpy(cloud))])
 
     with torch.no_grad():
         mean, _ = code.encode(

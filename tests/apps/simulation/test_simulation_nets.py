@@ -81,7 +81,7 @@ def test_the_encoder_sees_from_half_of_a_mesh_to_all_of_it_at_all_times(generato
     units = SimulationUnits.fit([field], [[0, 0], [1, 1]])
     batch = CloudBatches([field], units, 100, 5)(0, generator, 0, 1)
     assert set(batch["cloud"].sizes.tolist()) == {6, 9, 12}
-    cloud, values = units.cloud(field, "test")
+    cloud, values = units.cloud(field)
     told = {tuple(row): float(u) for row, u in zip(cloud.tolist(), values, strict=True)}
     for name, truth in (("cloud", "values"), ("asked", "truth")):
         pairs = zip(batch[name].rows.tolist(), batch[truth].rows, strict=True)
@@ -107,9 +107,7 @@ def test_units_weigh_every_simulation_alike_and_undo_themselves(generator):
     units = SimulationUnits.fit(fields, [[0, 0], [1, 1]])
     assert_close(units.mean, torch.tensor([2.0]).double())
     assert_close(units.std, torch.tensor([2.0]).double())
-    assert_close(
-        units.places(torch.tensor([[1.0, 0.25, 1.0]]).double(), "f"), torch.tensor([[0.5, 0.25, 1.0]])
-    )
+    assert_close(units.places(torch.tensor([[1.0, 0.25, 1.0]]).double()), torch.tensor([[0.5, 0.25, 1.0]]))
 
 
 def test_padding_of_prompts_changes_nothing(generator):
@@ -179,5 +177,5 @@ def test_units_are_those_of_channels_of_any_size_and_place(generator):
         units = SimulationUnits.fit([MeshField(mesh, times, shift + scale * wave)], None)
         assert_close(units.std / scale, wave.std(correction=0)[None], rtol=1e-4, atol=0)
     for value in (0.0, 0.1, 300.7):
-        with pytest.raises(InvalidInputError, match=r"^Who: every channel must vary, got channels \[0\]"):
-            SimulationUnits.fit([MeshField(mesh, times, torch.full_like(wave, value))] * 3, None, "Who")
+        with pytest.raises(InvalidInputError, match=r"fit: every channel must vary, got channels \[0\]"):
+            SimulationUnits.fit([MeshField(mesh, times, torch.full_like(wave, value))] * 3, None)

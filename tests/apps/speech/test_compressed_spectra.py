@@ -53,9 +53,7 @@ def test_silence_has_neither_phase_nor_gradient():
     ("settings", "message"),
     [
         ({"n_fft": 127}, "n_fft must be even, got 127"),
-        ({"hop": 64}, r"hop must be a whole number in \[1, 63\], got 64"),
-        ({"exponent": 0.0}, r"exponent must lie in \(0, 1\], got 0.0"),
-        ({"scale": -1.0}, "scale must be finite and > 0, got -1.0"),
+        ({"hop": 64}, "hop must be at most half of n_fft, 63, got 64"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

@@ -117,18 +117,6 @@ def test_langevin_ends_with_the_spread_of_its_chain():
     assert float(found[:, 1:].std()) == pytest.approx(0.6 * math.sqrt(0.5 / 0.75), rel=0.03)
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"time": 1.0}, "time must"), ({"rounds": -1}, "rounds"), ({"rate": 0.0}, "rate"), ({"weight": -1.0}, "weight"),
-        ({"method": "ml"}, "method must"), ({"gap": "mae"}, "gap must"), ({"spread": -0.1}, "spread"),
-    ],
-)  # fmt: skip
-def test_bad_settings_are_refused(given, said):
-    with pytest.raises(InvalidInputError, match=said):
-        Refinement(**given)
-
-
 def test_bad_forecasts_are_refused_and_divergence_is_told(exact):
     model, history = exact
     with pytest.raises(InvalidInputError, match="horizon's 12 steps and 1 columns"):
@@ -190,7 +178,7 @@ def test_half_of_the_values_beyond_ten_deviations_are_told_and_fewer_are_not():
     model.state = {"units": WindowUnits("standard", 5 * unit, 2 * unit, unit[None]), "columns": ("a",)}
     seen = torch.ones(1, 8, 1, dtype=torch.bool)
     with pytest.warns(OutsideWarning, match="lies 11 deviations from"):
-        model._warn_if_far("who", torch.full((1, 8, 1), 5.0 + 22.0), seen)
+        model._warn_if_far(torch.full((1, 8, 1), 5.0 + 22.0), seen)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model._warn_if_far("who", torch.full((1, 8, 1), 5.0 - 18.0), seen)
+        model._warn_if_far(torch.full((1, 8, 1), 5.0 - 18.0), seen)

@@ -78,7 +78,7 @@ def test_gaps_are_filled_by_straight_lines_and_ends_stay():
 
 @pytest.mark.parametrize("size", [0.0, 1e-156])
 def test_tracks_that_do_not_move_or_less_than_numbers_tell_repeat_their_last_frame(size):
-    windows = all_windows(Tracks.of(size * motion()), 4, 3, "test")
+    windows = all_windows(Tracks.of(size * motion()), 4, 3)
     assert_close(least_squares(windows), last_frame(4, 3))
 
 
@@ -96,24 +96,24 @@ def test_home_is_where_the_centre_of_the_last_given_frame_lies():
 def test_windows_begin_where_their_track_is():
     x = motion()[:1].clone()
     x[0, 7:] = torch.nan
-    windows = all_windows(Tracks.of(x), 3, 2, "test")
+    windows = all_windows(Tracks.of(x), 3, 2)
     assert len(windows) == 4  # starts 0 to 3: the last has one frame of its future
     assert windows.seen.flatten(1).any(1).all()
     assert not windows.seen[3, 1].any()
     with pytest.raises(InvalidInputError, match="at least 12 frames"):
-        all_windows(Tracks.of(x), 10, 2, "test")
+        all_windows(Tracks.of(x), 10, 2)
 
 
 def test_last_frames_end_at_each_cases_end():
     x = motion(n=2)
     x[1, 4:] = torch.nan
-    found = last_frames(Tracks.of(x), 3, "test")
+    found = last_frames(Tracks.of(x), 3)
     assert torch.equal(found.x[0], x[0, 6:])
     assert torch.equal(found.x[1], x[1, 1:4])
     with pytest.warns(
         OutsideWarning, match="2 of 2 cases begin within the 3 frames.*case 0 shows its last 2"
     ):
-        short = last_frames(Tracks.of(x[:, :2]), 3, "test")
+        short = last_frames(Tracks.of(x[:, :2]), 3)
     assert short.seen[:, :, 0].tolist() == [[False, True, True]] * 2
 
 
@@ -123,10 +123,10 @@ def test_a_node_that_begins_later_than_its_case_is_named():
     with pytest.warns(
         OutsideWarning, match="1 nodes begin within the 3 .*; node 1 of case 1 shows its last 2"
     ):
-        last_frames(Tracks.of(x), 3, "test")
-    last_frames(Tracks.of(x), 2, "test")  # two frames are shown: no warning, which would be an error here
+        last_frames(Tracks.of(x), 3)
+    last_frames(Tracks.of(x), 2)  # two frames are shown: no warning, which would be an error here
     x[1, :, 1] = torch.nan
-    last_frames(Tracks.of(x), 3, "test")  # a node that is never seen has no forecast
+    last_frames(Tracks.of(x), 3)  # a node that is never seen has no forecast
 
 
 def test_axes_turn_with_the_frames():
@@ -180,5 +180,5 @@ def test_one_frame_of_one_node_has_the_size_of_the_steps_that_follow():
     """Such a frame lies at its centre: its size is 0, which had left the units of the data."""
     steps = torch.randn(200, 5, 1, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for unit in (1e-6, 1.0, 1e6):
-        windows = all_windows(Tracks.of(1e3 * unit + unit * steps.cumsum(1)), 1, 4, "test")
+        windows = all_windows(Tracks.of(1e3 * unit + unit * steps.cumsum(1)), 1, 4)
         assert_close(TrackUnits.fit(windows, 1).scale / unit, 2.5**0.5, rtol=0.1, atol=0)

@@ -213,8 +213,6 @@ def test_other_coordinates_are_forecast_too(task):
     assert torch.equal(
         second, load_chaotic_series("all", system="Rossler", points=240, coordinates=0).x[:, 1]
     )
-    with pytest.raises(InvalidInputError, match="coordinate"):
-        ChaoticForecasts(coordinate=3)
 
 
 def test_systems_are_spread_over_the_names(task):

@@ -164,8 +164,6 @@ finally:
 def test_bad_input_is_refused():
     with pytest.raises(InvalidInputError, match="batch_size must divide"):
         TDAgent(batch_size=100)
-    with pytest.raises(InvalidInputError, match="gamma"):
-        TDAgent(gamma=1.2)
     with pytest.raises(InvalidInputError, match="members must be 2 or more"):
         TDAgent(members=1)
     agent = TDAgent(steps=64, **SMALL)

@@ -153,7 +153,7 @@ def test_what_values_are_away_is_exact_for_a_table():
     checked = {name: column.double().reshape(-1, 1) for name, column in rows.items()}
     checked |= {"reward": checked["reward"][:, 0], "done": checked["done"][:, 0]}
     method = TDCritic(gamma=0.9, states=7)
-    units = feature_units("test", checked["state"], 7)
+    units = feature_units(checked["state"], 7)
     batches = _Batches(method, units, checked, 1.0, generator(0))
     solution = (
         LeastSquaresTD(gamma=0.9, states=7, penalty=0.0).fit(**rows).predict(torch.arange(7.0)[:, None])
@@ -243,7 +243,7 @@ def test_training_begins_with_a_gaussian_law_of_scale_one(least):
 
 def test_measured_states_are_standardised():
     x = 5 + 3 * torch.randn(50, 2, dtype=F64, generator=torch.Generator().manual_seed(0))
-    found = features("test", feature_units("test", x, 0), x)
+    found = features(feature_units(x, 0), x)
     assert_close(found.mean(0), torch.zeros(2, dtype=F64))
     assert_close(found.std(0), torch.ones(2, dtype=F64))
 
@@ -280,9 +280,8 @@ def test_bad_input_is_refused():
         TDCritic(steps=5).fit(**{**rows, "next_state": torch.zeros(50, 2)})
     with pytest.raises(InvalidInputError, match="finite"):
         critic.fit(**{**rows, "reward": rows["reward"].index_fill(0, torch.tensor([3]), torch.nan)})
-    for bad in ({"gamma": -0.1}, {"head": "laplace"}, {"members": 1}, {"follow": 0.0}, {"reward_scale": 0.0}):
-        with pytest.raises(InvalidInputError, match=next(iter(bad))):
-            TDCritic(**bad)
+    with pytest.raises(InvalidInputError, match="members must be 2 or more"):
+        TDCritic(members=1)
 
 
 def tables(n=200):

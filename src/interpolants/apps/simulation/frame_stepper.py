@@ -5,7 +5,7 @@ Letters: M points of a mesh, T times, C channels, F frames, W channels on the no
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -17,8 +17,8 @@ from interpolants.apps.simulation.nets.point_packs import PointPack
 from interpolants.apps.simulation.simulation_roles import Simulations
 from interpolants.apps.simulation.simulation_training import SimulationUnits
 from interpolants.apps.simulation.simulator_parts import warn_if_sparse
-from interpolants.foundations.checks import one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.kinds import Count, Positive
 from interpolants.foundations.remembered import Remembered
 from interpolants.framework.capabilities import capability
 from interpolants.framework.role import Role
@@ -29,7 +29,6 @@ from interpolants.nets.query_decoder import Layer
 from interpolants.training.pairs import finished
 
 _HARDLY = "the network hardly sees the frames"
-CHANGES = ("learnt", "none")
 _CHANNELS, _PATCH = 16, 4
 # Changes of a frame that are rounding, in deviations of a channel: the unit of fields that stand still.
 _STILL = 1e-6
@@ -41,16 +40,6 @@ class FrameStepper(Trained):
     Frames are carried to a regular grid by a kernel integral, changed there by a transformer, and the change is carried
     back to the mesh.
 
-    Args:
-        frames: F, last frames that the next one is told from.
-        change: ``"learnt"``, or ``"none"``: the last given frame for ever.
-        box: As in `TextToSimulation`.
-        nodes: Nodes of the grid along each axis; a multiple of 4.
-        radius: Distance within which points and nodes see each other, in units of the box.
-        width: E.
-        depth: Layers.
-        heads: Attention heads.
-
     Raises:
         InvalidInputError: If a setting is out of range.
     """
@@ -58,27 +47,31 @@ class FrameStepper(Trained):
     only_cpu: ClassVar[str] = "simulations stay where they were read"
     noun: ClassVar[str] = "simulator"
 
-    frames: int = 2
-    change: str = "learnt"
+    frames: Count = 2
+    """F, last frames that the next one is told from."""
+    change: Literal["learnt", "none"] = "learnt"
+    """``"none"``: the last given frame for ever."""
     box: Any = None
-    nodes: int = 16
-    radius: float = 0.13
-    width: int = 144
-    depth: int = 4
-    heads: int = 4
+    """As in `TextToSimulation`."""
+    nodes: Count = 16
+    """Nodes of the grid along each axis; a multiple of 4."""
+    radius: Positive = 0.13
+    """Distance within which points and nodes see each other, in units of the box."""
+    width: Count = 144
+    """E, width of the transformer."""
+    depth: Count = 4
+    """Layers."""
+    heads: Count = 4
+    """Attention heads."""
     steps = 1500
     batch_size = 32
     lr = 2e-3
     ema = 0.995
 
     def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "FrameStepper"
-        one_of(who, "change", self.change, CHANGES)
-        for name in ("frames", "nodes", "width", "depth", "heads"):
-            whole(who, name, getattr(self, name), at_least=1)
+        """Refuse nodes that cannot be cut into patches."""
         if self.nodes % _PATCH:
-            raise invalid(who, f"nodes must be a multiple of {_PATCH}", self.nodes)
+            raise invalid(f"nodes must be a multiple of {_PATCH}", self.nodes)
 
     def roles(self) -> tuple[Role, ...]:
         """Simulations."""
@@ -96,12 +89,12 @@ class FrameStepper(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The network of changes."""
         fields: list[MeshField] = data["fields"]
-        units = SimulationUnits.fit(fields, self.box, "FrameStepper.fit")
+        units = SimulationUnits.fit(fields, self.box)
         state = {"units": units, "times": fields[0].times, "net": None}
         if self.change == "none":
             return state
         for one in fields:
-            warn_if_sparse("FrameStepper.fit", one, units, self.nodes, self.radius, _HARDLY)
+            warn_if_sparse(one, units, self.nodes, self.radius, _HARDLY)
         first, batches = fields[0], _FrameBatches(fields, units, self.frames, self.batch_size)
         net = _StepNet(
             first.values.shape[-1], space=first.points.shape[1], frames=self.frames, nodes=self.nodes,
@@ -116,9 +109,9 @@ class FrameStepper(Trained):
         self,
         context: Any,
         *,
-        members: int = 1,
+        members: Count = 1,
         times: Sequence[float] | None = None,
-        frames: int | None = None,
+        frames: Count | None = None,
     ) -> Simulations:
         """The given first frames and what follows them.
 
@@ -128,30 +121,25 @@ class FrameStepper(Trained):
             times: Those of the training alone.
             frames: How many frames are used; as many as the network looks at if not given.
         """
-        who = "FrameStepper.forecast"
-        whole(who, "members", members, at_least=1)
         if times is not None:
-            raise invalid(
-                who, "times must be left out: frames follow each other on the training's clock", "times"
-            )
-        most = self.frames if frames is None else whole(who, "frames", frames, at_least=1)
-        rows = [self._rolled(one, most, who) for one in context]
+            raise invalid("times must be left out: frames follow each other on the training's clock", "times")
+        rows = [self._rolled(one, self.frames if frames is None else frames) for one in context]
         return Simulations(
             [replace(one, values=one.values.expand(members, *one.values.shape)) for one in rows]
         )
 
-    def _rolled(self, one: MeshField, frames: int, who: str) -> MeshField:
+    def _rolled(self, one: MeshField, frames: int) -> MeshField:
         state, units = self.state, self.state["units"]
         if len(one.times) < frames:
-            raise invalid(who, f"there must be {frames} frames at least", len(one.times))
+            raise invalid(f"there must be {frames} frames at least", len(one.times))
         step, gaps = state["times"].diff()[:1], one.times[:frames].diff()
         if state["net"] is not None and not torch.allclose(gaps, step, rtol=1e-4, atol=0):
             rule = f"frames must be {float(step):g} apart, as those of the fit"
-            raise invalid(who, rule, [float(f"{gap:g}") for gap in gaps])
-        places = units.places(one.first(frames).cloud()[0], who)[: len(one.points), 1:]
+            raise invalid(rule, [float(f"{gap:g}") for gap in gaps])
+        places = units.places(one.first(frames).cloud()[0])[: len(one.points), 1:]
         if state["net"] is not None:
-            warn_if_sparse(who, one, units, self.nodes, self.radius, _HARDLY)
-        known = list(units.values(one.values[:frames], who))
+            warn_if_sparse(one, units, self.nodes, self.radius, _HARDLY)
+        known = list(units.values(one.values[:frames]))
         with torch.no_grad():
             while len(known) < len(state["times"]):
                 known.append(self._next(known, places))
@@ -232,17 +220,17 @@ class _FrameBatches:
     """The batch of a step: last frames of some simulations, and the change that follows."""
 
     def __init__(self, fields: Sequence[MeshField], units: SimulationUnits, frames: int, size: int) -> None:
-        who, first = "FrameStepper.fit", fields[0].times.diff()
+        first = fields[0].times.diff()
         for row, one in enumerate(fields):
             gaps = one.times.diff()
             if len(one.times) <= frames or not torch.allclose(gaps, gaps[:1], rtol=1e-4, atol=0):
                 rule = f"simulations must have more than {frames} times, evenly spaced"
-                raise invalid(who, rule, f"{one.times.tolist()[:6]} in row {row}")
+                raise invalid(rule, f"{one.times.tolist()[:6]} in row {row}")
             if not torch.allclose(gaps[:1], first[:1], rtol=1e-4, atol=0):
                 rule = "times of every simulation must be as far apart as those of row 0, one step of the network"
-                raise invalid(who, rule, f"{float(gaps[0]):g} and {float(first[0]):g} in row {row}")
-        self.places = [units.places(one.first(1).cloud()[0], who)[:, 1:] for one in fields]
-        self.values = [units.values(one.values, who) for one in fields]
+                raise invalid(rule, f"{float(gaps[0]):g} and {float(first[0]):g} in row {row}")
+        self.places = [units.places(one.first(1).cloud()[0])[:, 1:] for one in fields]
+        self.values = [units.values(one.values) for one in fields]
         self.frames, self.size = frames, size
         steps = torch.cat([values.diff(dim=0).flatten() for values in self.values])
         self.scale = max(float(steps.square().mean().sqrt()), _STILL)

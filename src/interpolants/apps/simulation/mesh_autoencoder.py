@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from interpolants.apps.simulation.nets.kernel_integral import RULES, KernelIntegral, Pairs, area_weights
 from interpolants.apps.simulation.nets.point_packs import PointPack
+from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.checks import number, one_of, positive, whole
-from interpolants.foundations.errors import invalid
 from interpolants.foundations.remembered import Remembered
 from interpolants.nets.net import materialise
 
@@ -65,8 +65,12 @@ class MeshAutoencoder(Remembered, id="mesh_autoencoder"):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_sizes(nodes, times, width, latent, radius, stretch, space)
-        one_of("MeshAutoencoder", "rule", rule, RULES)
+        for name, value in (("nodes", nodes), ("times", times)):
+            whole(who(), name, value, at_least=4)
+        whole(who(), "width", width, at_least=1), whole(who(), "latent", latent, at_least=1)
+        number(who(), "radius", radius, above=0, below=1), positive(who(), "stretch", stretch)
+        check_sizes(nodes, times, width, radius, stretch, space)
+        one_of(who(), "rule", rule, RULES)
         self.space, self.radius, self.stretch, self.by_area = space, radius, stretch, by_area
         self.channels = width // 2 + 1  # of a frame on the nodes
         self.grid = (times, *(nodes,) * space)
@@ -144,27 +148,21 @@ class MeshAutoencoder(Remembered, id="mesh_autoencoder"):
         return found.T.reshape(-1, *self.grid[1:])
 
 
-def check_sizes(
-    nodes: int, times: int, width: int, latent: int, radius: float, stretch: float, space: int = 2
-) -> None:
+def check_sizes(nodes: int, times: int, width: int, radius: float, stretch: float, space: int = 2) -> None:
     """Refuse sizes of an autoencoder that do not fit each other."""
-    who = "MeshAutoencoder"
-    for name, value in (("nodes", nodes), ("times", times)):
-        whole(who, name, value, at_least=4)
+    for name, value in (("nodes", nodes), ("nodes along the time", times)):
         if value % 2:
-            raise invalid(who, f"{name} must be even: latents have half of them", value)
-    whole(who, "width", width, at_least=1), whole(who, "latent", latent, at_least=1)
+            raise invalid(f"{name} must be even: latents have half of them", value)
     if width % _GROUPS:
-        raise invalid(who, f"width must be a multiple of {_GROUPS}", width)
+        raise invalid(f"width must be a multiple of {_GROUPS}", width)
     if space not in _CONVOLUTIONS:
-        raise invalid(who, "points must have one or two coordinates", space)
-    number(who, "radius", radius, above=0, below=1), positive(who, "stretch", stretch)
+        raise invalid("points must have one or two coordinates", space)
     # The farthest that a point of the box is from its nearest node: the middle of a cell.
     farthest = 0.5 * (space / (nodes - 1) ** 2 + (stretch / (times - 1)) ** 2) ** 0.5
     if farthest >= radius:
         rule = f"radius must be above {farthest:.3g}, so that every point has a node near it"
         remedy = "Take more nodes or times, a larger radius, or a smaller stretch."
-        raise invalid(who, rule, radius, remedy)
+        raise invalid(rule, radius, remedy)
 
 
 class _Residual(nn.Module):

@@ -3,14 +3,16 @@
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.apps.simulation.data.mesh_fields import MeshField, mesh_field
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.extras import require
+from interpolants.foundations.kinds import Count
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -55,19 +57,12 @@ def _mean_member(parts: Any) -> list[MeshField]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptedSimulations(Question):
+class PromptedSimulations(Question, Checked):
     """Simulations of test prompts, on the meshes of the truth, beside those without a prompt and those of one frame.
 
     Agreement with the equation is measured by solving it: where the problem is known, its parameters are fitted to the
     first frames of a sampled simulation, the equation is solved from them, and the later frames are compared. That says
     nothing of the prompt, so that the parameters are compared with those of the truth too.
-
-    Attributes:
-        role: Role of the simulations.
-        prompts: Role of the prompts.
-        cases: Test rows, at most.
-        fitted: First frames that the parameters are fitted to.
-        seed: Seed of the samples.
     """
 
     needs: ClassVar[str] = "sample"
@@ -91,14 +86,15 @@ class PromptedSimulations(Question):
     front: ClassVar[tuple[str, ...]] = ("simulations",)
 
     role: str = "fields"
+    """Role of the simulations."""
     prompts: str = "prompt"
-    cases: int = 40
-    fitted: int = 4
+    """Role of the prompts."""
+    cases: Count = 40
+    """Test rows, at most."""
+    fitted: Annotated[int, Ge(2)] = 4
+    """First frames that the parameters are fitted to."""
     seed: int = 1
-
-    def __post_init__(self) -> None:
-        whole("prompted_simulations", "cases", self.cases, at_least=1)
-        whole("prompted_simulations", "fitted", self.fitted, at_least=2)
+    """Seed of the samples."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Errors by case."""
@@ -190,16 +186,8 @@ def mesh_panel(points: Tensor, values: Tensor, high: float, title: str) -> Panel
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContinuedSimulations(Question):
-    """What follows the first frames of test simulations, frame by frame.
-
-    Attributes:
-        role: Role of the simulations.
-        frames: First frames that are given.
-        cases: Test rows, at most.
-        members: Members of an answer, whose mean is compared: it is nearer to the truth than a member is.
-        seed: Seed of the samples, of methods that draw.
-    """
+class ContinuedSimulations(Question, Checked):
+    """What follows the first frames of test simulations, frame by frame."""
 
     needs: ClassVar[str] = "forecast"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -209,14 +197,15 @@ class ContinuedSimulations(Question):
     }
 
     role: str = "fields"
-    frames: int = 2
-    cases: int = 40
-    members: int = 1
+    """Role of the simulations."""
+    frames: Count = 2
+    """First frames that are given."""
+    cases: Count = 40
+    """Test rows, at most."""
+    members: Count = 1
+    """Members of an answer, whose mean is compared: it is nearer to the truth than a member is."""
     seed: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("frames", "cases", "members"):
-            whole("continued_simulations", name, getattr(self, name), at_least=1)
+    """Seed of the samples, of methods that draw."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Errors by case; frames that were given count as they are answered."""

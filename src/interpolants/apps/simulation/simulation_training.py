@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from interpolants.apps.simulation.data.mesh_fields import MeshField
 from interpolants.apps.simulation.mesh_autoencoder import MeshAutoencoder
 from interpolants.apps.simulation.nets.point_packs import PointPack
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
 from interpolants.foundations.records import record
 
 # Share of a mesh that the encoder sees in training, at least: it then learns to fill in what lies between.
@@ -39,15 +39,12 @@ class SimulationUnits:
     std: Tensor
 
     @classmethod
-    def fit(
-        cls, fields: Sequence[MeshField], box: Any, who: str = "TextToSimulation.fit"
-    ) -> "SimulationUnits":
+    def fit(cls, fields: Sequence[MeshField], box: Any) -> "SimulationUnits":
         """From training simulations.
 
         Args:
             fields: The simulations; each weighs alike, whatever its mesh.
             box: Lowest and highest coordinates of space; from the meshes, slightly widened, when None.
-            who: Public name for errors.
 
         Raises:
             InvalidInputError: If a channel does not vary.
@@ -56,26 +53,26 @@ class SimulationUnits:
         points = torch.cat([one.points for one in fields])
         ends = points.amin(0), points.amax(0)
         room = _WIDENED * (ends[1] - ends[0])
-        low, high = (ends[0] - room, ends[1] + room) if box is None else _box(box, points.shape[1], who)
+        low, high = (ends[0] - room, ends[1] + room) if box is None else _box(box, points.shape[1])
         if not bool((high > low).all()) or not bool(times.amax() > times.amin()):
-            raise invalid(who, "meshes and times must extend along every axis", "a flat one")
+            raise invalid("meshes and times must extend along every axis", "a flat one")
         mean = torch.stack([one.values.double().mean((0, 1)) for one in fields]).mean(0)
         squares = torch.stack([(one.values.double() - mean).square().mean((0, 1)) for one in fields])
         std = squares.mean(0).sqrt()
         least = torch.stack([one.values.amin((0, 1)) for one in fields]).amin(0)
         most = torch.stack([one.values.amax((0, 1)) for one in fields]).amax(0)
         if flat := (least == most).nonzero().flatten().tolist():
-            raise invalid(who, "every channel must vary", f"channels {flat}", "Leave it out.")
+            raise invalid("every channel must vary", f"channels {flat}", "Leave it out.")
         return cls(torch.cat([times.amin()[None], low]), torch.cat([times.amax()[None], high]), mean, std)
 
-    def places(self, cloud: Tensor, who: str) -> Tensor:
+    def places(self, cloud: Tensor) -> Tensor:
         """Times and coordinates ``(P, 1 + d)`` in units of the box, float32.
 
         Raises:
             InvalidInputError: If they have another number of coordinates, or lie outside.
         """
         if cloud.shape[1] != len(self.low):
-            raise invalid(who, f"points must have {len(self.low) - 1} coordinates", cloud.shape[1] - 1)
+            raise invalid(f"points must have {len(self.low) - 1} coordinates", cloud.shape[1] - 1)
         found = (cloud - self.low) / (self.high - self.low)
         for k in range(found.shape[1]):
             outside = (found[:, k] < -_SLACK) | (found[:, k] > 1 + _SLACK)
@@ -84,28 +81,26 @@ class SimulationUnits:
                 ends = f"{float(self.low[k]):.6g} to {float(self.high[k]):.6g}"
                 rule = f"{what} must lie in the box of the training, {ends}"
                 worst = cloud[:, k][outside]
-                raise invalid(
-                    who, rule, f"{float(worst[worst.abs().argmax()]):.6g}", "Fit with a larger box=."
-                )
+                raise invalid(rule, f"{float(worst[worst.abs().argmax()]):.6g}", "Fit with a larger box=.")
         return found.clamp(0, 1).float()
 
-    def values(self, values: Tensor, who: str) -> Tensor:
+    def values(self, values: Tensor) -> Tensor:
         """Values ``(..., C)`` in units of the network, float32."""
         if values.shape[-1] != len(self.mean):
-            raise invalid(who, f"simulations must have {len(self.mean)} channels", values.shape[-1])
+            raise invalid(f"simulations must have {len(self.mean)} channels", values.shape[-1])
         return ((values.double() - self.mean) / self.std).float()
 
-    def cloud(self, one: MeshField, who: str) -> tuple[Tensor, Tensor]:
+    def cloud(self, one: MeshField) -> tuple[Tensor, Tensor]:
         """All points at all times with their values, in units of the network."""
         cloud, values = one.cloud()
-        return self.places(cloud, who), self.values(values, who)
+        return self.places(cloud), self.values(values)
 
 
-def _box(box: Any, space: int, who: str) -> tuple[Tensor, Tensor]:
+def _box(box: Any, space: int) -> tuple[Tensor, Tensor]:
     ends = torch.as_tensor(box, dtype=torch.float64)
     if tuple(ends.shape) != (2, space):
         rule = f"box must be the lowest and the highest of {space} coordinates"
-        raise invalid(who, rule, tuple(ends.shape), "E.g. [[0, 0], [1, 1]].")
+        raise invalid(rule, tuple(ends.shape), "E.g. [[0, 0], [1, 1]].")
     return ends[0], ends[1]
 
 
@@ -120,7 +115,7 @@ class CloudBatches:
     """
 
     def __init__(self, fields: Sequence[MeshField], units: SimulationUnits, size: int, queries: int) -> None:
-        self.clouds = [units.cloud(one, "TextToSimulation.fit") for one in fields]
+        self.clouds = [units.cloud(one) for one in fields]
         self.meshes = [(len(one.times), len(one.points)) for one in fields]
         self.size, self.queries = size, queries
 

@@ -16,8 +16,8 @@ from interpolants.apps.simulation.mesh_autoencoder import MeshAutoencoder
 from interpolants.apps.simulation.nets.point_packs import PointPack
 from interpolants.apps.simulation.prompt_reader import PromptReader
 from interpolants.apps.simulation.simulation_training import SimulationUnits
+from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import invalid
 from interpolants.foundations.tell import OutsideWarning, SettingWarning, tell
 from interpolants.framework.frames import Standard
 
@@ -32,13 +32,11 @@ class Answering:
 
     Attributes:
         state: State of the fitted simulator.
-        who: Public name for errors.
         longest: L.
         radius: Distance within which points and nodes see each other, for warnings.
     """
 
     state: Mapping[str, Any]
-    who: str
     longest: int
     radius: float
 
@@ -50,7 +48,7 @@ class Answering:
         rows = {}
         with torch.no_grad():
             for text in dict.fromkeys(prompts):
-                rows[text] = state["reader"](*state["vocabulary"].encode([text], self.longest, self.who))[0]
+                rows[text] = state["reader"](*state["vocabulary"].encode([text], self.longest, who()))[0]
         return torch.stack([rows[text] for text in prompts])
 
     def _warn_of_unknown(self, text: str | None) -> None:
@@ -59,32 +57,30 @@ class Answering:
             return
         if unknown := vocabulary.unknown(text):
             words = ", ".join(map(repr, unknown[:4]))
-            told = f"{self.who}: no training prompt had {words}; the answer may not mean it."
+            told = f"{who()}: no training prompt had {words}; the answer may not mean it."
             tell(OutsideWarning, told)
         if commas := comma_numbers(text):
-            told = f"{self.who}: {commas[0]!r} is read as two numbers; write a decimal point, or a space after it."
+            told = (
+                f"{who()}: {commas[0]!r} is read as two numbers; write a decimal point, or a space after it."
+            )
             tell(OutsideWarning, told)
         if outside := vocabulary.outside(text):
             span = f"{vocabulary.low:g} to {vocabulary.high:g}"
-            told = f"{self.who}: {outside[0]:g} is outside of the numbers of the training, {span}."
+            told = f"{who()}: {outside[0]:g} is outside of the numbers of the training, {span}."
             tell(OutsideWarning, told)
 
     def shown(self, one: MeshField, frames: int | None) -> Tensor:
         """First frames on the nodes, ``(F, K, *nodes)``, NaN for those that are not given."""
         first = self.state["first"]
         most = min(len(first), len(one.times)) if frames is None else frames
-        whole(self.who, "frames", most, at_least=1, at_most=min(len(first), len(one.times)))
+        whole(who(), "frames", most, at_least=1, at_most=min(len(first), len(one.times)))
         if not _same_times(one.times[:most], first[:most], self.state["times"]):
             rule = f"first frames must be at the times of the training, {first[:most].tolist()}"
-            raise invalid(
-                self.who, rule, one.times[:most].tolist(), "Count times from the start of the simulation."
-            )
+            raise invalid(rule, one.times[:most].tolist(), "Count times from the start of the simulation.")
         code: MeshAutoencoder = self.state["code"]
         with torch.no_grad():
-            found = seen_frames(code, self.state["units"], one, most, self.who)
-        warn_if_sparse(
-            self.who, one, self.state["units"], code.grid[1], self.radius, "the frame is hardly seen"
-        )
+            found = seen_frames(code, self.state["units"], one, most)
+        warn_if_sparse(one, self.state["units"], code.grid[1], self.radius, "the frame is hardly seen")
         look: Standard = self.state["look"]
         shift, scale = (torch.as_tensor(part)[:most] for part in (look.shift, look.scale))
         found = Standard(shift, scale).encode(changes(found[None]))[0]
@@ -121,31 +117,28 @@ class Answering:
         code, units = self.state["code"], self.state["units"]
         empty = torch.zeros(len(times), len(points), len(units.mean), dtype=torch.float32)
         one = MeshField(points.double(), times, empty)
-        asked = PointPack.of([units.places(one.cloud()[0], self.who)])
+        asked = PointPack.of([units.places(one.cloud()[0])])
         values = code.at(code.decode(latent), asked).double() * units.std + units.mean
         return replace(one, values=values.reshape(empty.shape))
 
 
-def warn_if_sparse(
-    who: str, one: MeshField, units: SimulationUnits, nodes: int, radius: float, effect: str
-) -> None:
+def warn_if_sparse(one: MeshField, units: SimulationUnits, nodes: int, radius: float, effect: str) -> None:
     """Warn of a mesh that leaves most of the nodes of a grid without a point within the radius.
 
     Args:
-        who: Public name of the caller.
         one: Simulation on the mesh.
         units: Box of the training.
         nodes: Nodes along each axis of space.
         radius: Distance within which points and nodes see each other, in units of the box.
         effect: What it does to the answer.
     """
-    points = units.places(one.first(1).cloud()[0], who)[:, 1:]
+    points = units.places(one.first(1).cloud()[0])[:, 1:]
     line = torch.linspace(0, 1, nodes, dtype=points.dtype)
     grid = torch.cartesian_prod(*(line,) * points.shape[1]).reshape(-1, points.shape[1])
     nearest = torch.cdist(grid, points).amin(1)
     empty = float((nearest > radius).double().mean())
     if empty > _SPARSE:
-        told = f"{who}: {empty:.0%} of the nodes have no point of the mesh within the radius {radius:g}"
+        told = f"{who()}: {empty:.0%} of the nodes have no point of the mesh within the radius {radius:g}"
         gap = f"the farthest is {float(nearest.max()):.2g} away from one, in units of the box"
         remedy = "Take a finer mesh, fewer nodes, or a larger radius."
         tell(SettingWarning, f"{told}; {gap}, and {effect}. {remedy}")
@@ -158,16 +151,15 @@ def _same_times(own: Tensor, first: Tensor, whole_run: Tensor) -> bool:
 
 def first_times(fields: Sequence[MeshField], frames: int) -> Tensor:
     """Times of the first frames, which all simulations share, ``(F,)``."""
-    who, first = "TextToSimulation.fit", fields[0].times[:frames]
+    first = fields[0].times[:frames]
     for row, one in enumerate(fields):
         own = one.times[:frames]
         if len(own) < frames:
             rule = f"every simulation must have {frames} times at least, as frames says"
-            raise invalid(who, rule, f"{len(own)} in row {row}", "Take a smaller frames.")
+            raise invalid(rule, f"{len(own)} in row {row}", "Take a smaller frames.")
         if not _same_times(own, first, fields[0].times):
             rule = "the first frames of all simulations must be at the same times"
             raise invalid(
-                who,
                 rule,
                 f"{own.tolist()} in row {row}, {first.tolist()} before",
                 "Count from their start.",
@@ -179,14 +171,14 @@ def encoded(
     code: MeshAutoencoder, units: SimulationUnits, fields: Sequence[MeshField], frames: int
 ) -> list[Tensor]:
     """Latents ``(N, Z, *grid)`` and first frames on the nodes ``(N, F, K, *nodes)``."""
-    who, latents, seen = "TextToSimulation.fit", [], []
+    latents, seen = [], []
     with torch.no_grad():
         for first in range(0, len(fields), _TOGETHER):
             some = fields[first : first + _TOGETHER]
-            clouds = [units.cloud(one, who) for one in some]
+            clouds = [units.cloud(one) for one in some]
             pack = PointPack.of([cloud for cloud, _ in clouds])
             latents.append(code.encode(pack, torch.cat([values for _, values in clouds]))[0])
-            seen += [seen_frames(code, units, one, frames, who) for one in some]
+            seen += [seen_frames(code, units, one, frames) for one in some]
     return [torch.cat(latents), torch.stack(seen)]
 
 
@@ -217,11 +209,9 @@ def read_prompts(reader: PromptReader, codes: Tensor, numbers: Tensor) -> tuple[
         return words, torch.cat([reader.guess(part) for part in torch.split(words, 256)])
 
 
-def seen_frames(
-    code: MeshAutoencoder, units: SimulationUnits, one: MeshField, frames: int, who: str
-) -> Tensor:
+def seen_frames(code: MeshAutoencoder, units: SimulationUnits, one: MeshField, frames: int) -> Tensor:
     """The first frames on the nodes, ``(F, K, *nodes)``."""
-    cloud, values = units.cloud(one.first(frames), who)
+    cloud, values = units.cloud(one.first(frames))
     size = len(one.points)
     parts = [
         code.frame(x[:, 1:], u)

@@ -5,9 +5,10 @@ Letters: N simulations, M points of a mesh, T times, C channels, Z latent channe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
 from interpolants.apps.simulation.data.mesh_fields import MeshField
@@ -33,9 +34,19 @@ from interpolants.apps.simulation.simulator_parts import (
     read_prompts,
     warn_if_sparse,
 )
-from interpolants.foundations.checks import number, one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.fields.protocol import QUANTITIES
+from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.inner_nets import inner_net
+from interpolants.foundations.kinds import (
+    Answer,
+    Check,
+    Count,
+    NonNegative,
+    OneOf,
+    Positive,
+    Real,
+    Share,
+)
 from interpolants.foundations.randomness import key
 from interpolants.framework.capabilities import capability
 from interpolants.framework.far_values import warn_if_far
@@ -74,38 +85,6 @@ class TextToSimulation(Trained):
     A reader of prompts is trained on the way: its tokens, and the latents that they let expect, tell the transformer. A
     prompt does not fix a solution: samples differ. Compare them with the prompt, not with one solution alone.
 
-    Args:
-        box: Lowest and highest coordinates of space, ``[[x, y], [x, y]]``; from the meshes when None.
-        nodes: Nodes of the grid along each axis of space; latents have half of them.
-        times_nodes: Nodes along the time.
-        width: Channels of the autoencoder.
-        latent: Z.
-        radius: Distance within which points and nodes see each other, in units of the box.
-        stretch: How much the time counts beside space in that distance.
-        rule: ``"average"``: kernels whose sum is one; ``"mean"`` as in the paper.
-        by_area: Whether points count by the size of their cells, for meshes that are finer in some places.
-        kl_weight: Weight of the latents' divergence from a standard Gaussian.
-        code_steps: Steps of the autoencoder's training.
-        code_batch: Simulations per step of it.
-        code_lr: Its learning rate.
-        queries: Points of a simulation that are asked for in a step of it.
-        frames: F, most first frames that can be given; all simulations have these at the same times.
-        longest: L, most words and numbers of a prompt.
-        read_steps: Steps of the reader's training.
-        read_batch: Prompts per step of it.
-        text_width: Width of its tokens.
-        patch: Length of the transformer's patches.
-        net_width: Its width.
-        depth: Its layers.
-        heads: Its attention heads.
-        silent: Share of training rows without their prompt.
-        blind: Share of training rows without frames.
-        path: A one-sided path with a Gaussian base: a name, a table or a ``Path``.
-        head: Quantity that the transformer learns: ``"velocity"``, ``"noise"``, ``"denoised"`` or ``"score"``.
-        times: Where in time to learn, as in ``Bridge``.
-        n_steps: Steps of the sampler.
-        guidance: w of classifier-free guidance by what is given; 1 is none.
-
     Raises:
         InvalidInputError: If a setting is out of range, or the path has no Gaussian base.
 
@@ -116,70 +95,79 @@ class TextToSimulation(Trained):
 
     only_cpu: ClassVar[str] = "simulations stay where they were read"
     noun: ClassVar[str] = "simulator"
-    answering: ClassVar[tuple[str, ...]] = ("n_steps", "guidance")
 
     box: Any = None
-    nodes: int = 16
-    times_nodes: int = 8
-    width: int = 16
-    latent: int = 4
-    radius: float = 0.13
-    stretch: float = 1.2
-    rule: str = "average"
+    """Lowest and highest coordinates of space, ``[[x, y], [x, y]]``; from the meshes when None."""
+    nodes: Annotated[int, Ge(4)] = 16
+    """Nodes of the grid along each axis of space; even, as latents have half of them."""
+    times_nodes: Annotated[int, Ge(4)] = 8
+    """Nodes along the time; even."""
+    width: Count = 16
+    """Channels of the autoencoder; a multiple of 4."""
+    latent: Count = 4
+    """Z, channels of the latents."""
+    radius: Annotated[float, Interval(gt=0, lt=1)] = 0.13
+    """Distance within which points and nodes see each other, in units of the box."""
+    stretch: Positive = 1.2
+    """How much the time counts beside space in that distance."""
+    rule: Annotated[str, OneOf(lambda: RULES)] = "average"
+    """``"average"``: kernels whose sum is one; ``"mean"`` as in the paper."""
     by_area: bool = False
-    kl_weight: float = 2e-7
-    code_steps: int = 1000
-    code_batch: int = 8
-    code_lr: float = 5e-3
-    queries: int = 300
-    frames: int = 2
-    longest: int = 32
-    read_steps: int = 2000
-    read_batch: int = 64
-    text_width: int = 64
-    patch: int = 2
-    net_width: int = 96
-    depth: int = 4
-    heads: int = 4
-    silent: float = 0.4
-    blind: float = 0.5
-    path: Any = "one_sided_linear"
-    head: str = "velocity"
+    """Whether points count by the size of their cells, for meshes that are finer in some places."""
+    kl_weight: NonNegative = 2e-7
+    """Weight of the latents' divergence from a standard Gaussian."""
+    code_steps: Count = 1000
+    """Steps of the autoencoder's training."""
+    code_batch: Count = 8
+    """Simulations per step of it."""
+    code_lr: Positive = 5e-3
+    """Its learning rate."""
+    queries: Count = 300
+    """Points of a simulation that are asked for in a step of it."""
+    frames: Count = 2
+    """F, most first frames that can be given; all simulations have these at the same times."""
+    longest: Count = 32
+    """L, most words and numbers of a prompt."""
+    read_steps: Count = 2000
+    """Steps of the reader's training."""
+    read_batch: Count = 64
+    """Prompts per step of it."""
+    text_width: Count = 64
+    """Width of its tokens."""
+    patch: Count = 2
+    """Length of the transformer's patches."""
+    net_width: Count = 96
+    """Width of the transformer."""
+    depth: Count = 4
+    """Its layers."""
+    heads: Count = 4
+    """Its attention heads."""
+    silent: Share = 0.4
+    """Share of training rows without their prompt."""
+    blind: Share = 0.5
+    """Share of training rows without frames."""
+    path: Annotated[Any, Check(choose_path, "name | table | path")] = "one_sided_linear"
+    """A one-sided path with a Gaussian base: a name, a table or a ``Path``."""
+    head: Annotated[str, OneOf(lambda: QUANTITIES)] = "velocity"
+    """Quantity that the transformer learns; ``"velocity"``, ``"noise"``, ``"denoised"`` and ``"score"`` are usual."""
     times: Any = "auto"
-    n_steps: int = 24
-    guidance: float = 1.0
+    """Where in time to learn, as in ``Bridge``."""
+    n_steps: Answer[Count] = 24
+    """Steps of the sampler."""
+    guidance: Answer[Real] = 1.0
+    """w of classifier-free guidance by what is given; 1 is none."""
     steps = 2000
     batch_size = 32
     lr = 2e-3
     ema = 0.998
 
     def check_settings(self) -> None:
-        """Refuse settings, and make the path and the flow."""
-        who = "TextToSimulation"
-        check_sizes(self.nodes, self.times_nodes, self.width, self.latent, self.radius, self.stretch)
-        for name in (
-            "code_steps",
-            "code_batch",
-            "queries",
-            "frames",
-            "longest",
-            "read_steps",
-            "read_batch",
-            "text_width",
-            "n_steps",
-        ):
-            whole(who, name, getattr(self, name), at_least=1)
-        number(who, "code_lr", self.code_lr, above=0), number(who, "kl_weight", self.kl_weight, at_least=0)
-        number(who, "guidance", self.guidance)
-        whole(who, "patch", self.patch, at_least=1)
+        """Refuse sizes that do not fit each other, and make the flow."""
+        check_sizes(self.nodes, self.times_nodes, self.width, self.radius, self.stretch)
         if self.nodes // 2 % self.patch or self.times_nodes // 2 % self.patch:
             rule = "patch must divide half of nodes and half of times_nodes, the grid of the latents"
-            raise invalid(who, rule, (self.patch, self.nodes, self.times_nodes))
-        for name in ("silent", "blind"):
-            number(who, name, getattr(self, name), at_least=0, at_most=1)
-        one_of(who, "rule", self.rule, RULES)
-        self.path = choose_path(who, self.path)
-        self.flow = ConditionalFlow(who=who, path=self.path, head=self.head, times=self.times, mean=True)
+            raise invalid(rule, (self.patch, self.nodes, self.times_nodes))
+        self.flow = ConditionalFlow(who=who(), path=self.path, head=self.head, times=self.times, mean=True)
 
     def roles(self) -> tuple[Role, ...]:
         """Simulations, and a prompt for each."""
@@ -215,10 +203,10 @@ class TextToSimulation(Trained):
         fields: list[MeshField] = data["fields"]
         units, first = SimulationUnits.fit(fields, self.box), first_times(fields, self.frames)
         for one in fields:
-            warn_if_sparse("TextToSimulation.fit", one, units, self.nodes, self.radius, _HARDLY)
+            warn_if_sparse(one, units, self.nodes, self.radius, _HARDLY)
         prompts = data["prompt"] if data.get("prompt") is not None else [None] * len(fields)
         vocabulary = PromptVocabulary.of(text for text in prompts if text is not None)
-        codes, numbers = vocabulary.encode(prompts, self.longest, "TextToSimulation.fit")
+        codes, numbers = vocabulary.encode(prompts, self.longest, who())
         code = self._autoencoder(fields, units, run)
         latents, seen = run.once("latents", lambda source: encoded(code, units, fields, self.frames))
         frame = Standard().fit(latents)
@@ -279,16 +267,15 @@ class TextToSimulation(Trained):
     @capability(reads={"points": POINTS}, like="fields")
     def sample(
         self,
-        n: int,
+        n: Count,
         *,
         prompt: Any = None,
         points: Any = None,
         times: Sequence[float] | None = None,
-        n_steps: int | None = None,
-        guidance: float | None = None,
         method: str = "midpoint",
         seed: int = 0,
         first_index: int = 0,
+        **settings: Any,
     ) -> Simulations:
         """Simulations for a prompt, or any that might be without one.
 
@@ -298,22 +285,19 @@ class TextToSimulation(Trained):
             points: Points ``(M, d)`` of a mesh for all, or several meshes that are taken in turn; that of the first
                 training row if not given.
             times: Times to answer at, within those of the training; those of the first training row if not given.
-            n_steps: Steps of the sampler; as the settings say if not given, like what follows.
-            guidance: Strength of the guidance by the prompt.
             method: An ODE solver.
             seed: Seed of the noise; simulation i is one number of (seed, i).
             first_index: Index of the first simulation in a larger job.
+            settings: Settings of answers, for this call.
 
         Returns:
             A list with one simulation a row, in the form of the fit.
         """
-        who = "TextToSimulation.sample"
-        whole(who, "n", n, at_least=1)
-        parts = self._answering(who)
+        parts = self._answering()
         meshes = [self.state["mesh"].points] if points is None else points
         told = None if prompt is None else [prompt[k % len(prompt)] for k in range(n)]
         cond = None if told is None else parts.told(parts.words(told), None)
-        x = self._latents(n, cond, self._run_of(n_steps, guidance), method, seed, first_index)
+        x = self._latents(n, cond, method, seed, first_index)
         return Simulations([parts.solution(x[k], meshes[k % len(meshes)], times) for k in range(n)])
 
     @capability(reads={"context": "fields"}, like="context")
@@ -322,14 +306,13 @@ class TextToSimulation(Trained):
         context: Any,
         *,
         prompt: Any = None,
-        members: int = 1,
+        members: Count = 1,
         times: Sequence[float] | None = None,
         frames: int | None = None,
-        n_steps: int | None = None,
-        guidance: float | None = None,
         method: str = "midpoint",
         seed: int = 0,
         first_index: int = 0,
+        **settings: Any,
     ) -> Simulations:
         """Members of whole simulations whose first frames are given, on the meshes of these frames.
 
@@ -340,27 +323,23 @@ class TextToSimulation(Trained):
             members: Members for each.
             times: As in :meth:`sample`; those of the training if not given.
             frames: How many frames are used; as many as there are, up to those of the fit, if not given.
-            n_steps: As in :meth:`sample`, like what follows.
-            guidance: Strength of the guidance by what is given.
             method: An ODE solver.
             seed: Seed of the noise.
             first_index: Index of the first simulation in a larger job.
+            settings: Settings of answers, for this call.
 
         Returns:
             One simulation a row, with values ``(members, T, M, C)``.
         """
-        who = "TextToSimulation.forecast"
-        whole(who, "members", members, at_least=1)
-        parts = self._answering(who)
+        parts = self._answering()
         seen = torch.stack([parts.shown(one, frames) for one in context])
         first = [one.first(len(parts.state["first"]) if frames is None else frames) for one in context]
-        sizes = [parts.state["units"].values(one.values, who).flatten(0, -2) for one in first]
+        sizes = [parts.state["units"].values(one.values).flatten(0, -2) for one in first]
         root_mean_squares = torch.stack([z.square().mean(0).sqrt() for z in sizes])
-        warn_if_far(who, "context", root_mean_squares, context[0].channels)
+        warn_if_far(who(), "context", root_mean_squares, context[0].channels)
         cond = parts.told(None if prompt is None else parts.words(prompt), seen)
         every = {name: part.repeat_interleave(members, 0) for name, part in cond.items()}
-        asked = self._run_of(n_steps, guidance)
-        x = self._latents(len(context) * members, every, asked, method, seed, first_index * members)
+        x = self._latents(len(context) * members, every, method, seed, first_index * members)
         made = [
             [parts.solution(x[k * members + m], one.points, times) for m in range(members)]
             for k, one in enumerate(context)
@@ -376,35 +355,27 @@ class TextToSimulation(Trained):
             fields: `MeshField`, one a row.
             points: A mesh for each.
         """
-        state, who = self.fitted_state("reconstructed"), "TextToSimulation.reconstructed"
-        parts = self._answering(who)
+        state, parts = self.fitted_state("reconstructed"), self._answering()
         code, units = state["code"], state["units"]
         found = []
         with torch.no_grad():
             for k, one in enumerate(fields):
-                cloud, values = units.cloud(one, who)
+                cloud, values = units.cloud(one)
                 mean, _ = code.encode(PointPack.of([cloud]), values)
                 mesh = one.points if points is None else torch.as_tensor(points[k], dtype=torch.float64)
                 found.append(parts.decoded(mean, mesh, one.times))
         return found
 
-    def _answering(self, who: str) -> Answering:
-        return Answering(self.state, who, self.longest, self.radius)
+    def _answering(self) -> Answering:
+        return Answering(self.state, self.longest, self.radius)
 
-    def _run_of(self, n_steps: int | None, guidance: float | None) -> dict[str, Any]:
-        steps = self.n_steps if n_steps is None else whole("TextToSimulation", "n_steps", n_steps, at_least=1)
-        strength = self.guidance if guidance is None else number("TextToSimulation", "guidance", guidance)
-        return {"n_steps": steps, "guidance": strength}
-
-    def _latents(
-        self, n: int, cond: Any, asked: Mapping[str, Any], method: str, seed: int, first: int
-    ) -> Tensor:
+    def _latents(self, n: int, cond: Any, method: str, seed: int, first: int) -> Tensor:
         """Latents ``(n, Z, *grid)`` in units of the autoencoder."""
         inner: Any = inner_net(self.state["net"])
-        fields, guidance = self.flow.fields(self.state["net"]), asked["guidance"] if cond is not None else 1.0
+        fields, guidance = self.flow.fields(self.state["net"]), self.guidance if cond is not None else 1.0
         done = self.flow.drawn(
             fields if guidance == 1 else ClassifierFree(fields, guidance), inner.shape, n,
-            seed=key(seed, "simulations") >> 33, first=first, cond=cond, method=method, n_steps=asked["n_steps"],
+            seed=key(seed, "simulations") >> 33, first=first, cond=cond, method=method, n_steps=self.n_steps,
         )  # fmt: skip
         found: Tensor = self.state["frame"].decode(done.x)
         return found

@@ -1,43 +1,32 @@
 """Classical restoration of speech, without training: subtraction of a noise floor, and prediction of late echoes."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
 from interpolants.apps.speech.compressed_spectra import CompressedSpectra
 from interpolants.apps.speech.recordings import Heard, Recording
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.kinds import Count, Positive, Share
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 
-_WINDOW = 0.032  # seconds
 _OBSERVED = Role(name="observed", kind="recordings", axis="recording", like="clean")
 
 
 class _Spectral(Method):
-    """Methods that change the spectrum of each channel by a rule; abstract.
-
-    Args:
-        rate: Samples per second of arrays, which have no rate of their own.
-        window: Seconds of a window.
-    """
+    """Methods that change the spectrum of each channel by a rule; abstract."""
 
     noun: ClassVar[str] = "rule"
     only_cpu: ClassVar[str] = "recordings stay where they were read"
 
-    rate: int = 8000
-    window: float = _WINDOW
-
-    def check_settings(self) -> None:
-        """Refuse settings."""
-        who = type(self).__name__
-        (
-            whole(who, "rate", self.rate, at_least=1000),
-            number(who, "window", self.window, above=0.002, at_most=1),
-        )
+    rate: Annotated[int, Ge(1000)] = 8000
+    """Samples per second of arrays, which have no rate of their own."""
+    window: Annotated[float, Interval(gt=0.002, le=1)] = 0.032
+    """Seconds of a window."""
 
     def roles(self) -> tuple[Role, ...]:
         """Clean recordings, of which nothing is learnt."""
@@ -67,24 +56,15 @@ class SpectralSubtraction(_Spectral):
     The noise floor N comes from a low quantile of each bin: the power of Gaussian noise there is exponential, and its
     q-quantile over ``-log(1 - q)`` is its mean.
 
-    Args:
-        quantile: q, in (0, 1): less than the share of frames without speech.
-        over: Share of the noise that is taken away, > 0; more than one against musical tones.
-        floor: Least gain, in [0, 1].
-
     Source: Boll (1979), IEEE Trans. ASSP 27, 113-120; the floor from quantiles after Stahl et al. (2000), ICASSP.
     """
 
-    quantile: float = 0.3
-    over: float = 2.0
-    floor: float = 0.1
-
-    def check_settings(self) -> None:
-        """Refuse settings."""
-        super().check_settings()
-        who = "SpectralSubtraction"
-        number(who, "quantile", self.quantile, above=0, below=1), number(who, "over", self.over, above=0)
-        number(who, "floor", self.floor, at_least=0, at_most=1)
+    quantile: Annotated[float, Interval(gt=0, lt=1)] = 0.3
+    """q: less than the share of frames without speech."""
+    over: Positive = 2.0
+    """Share of the noise that is taken away; more than one against musical tones."""
+    floor: Share = 0.1
+    """Least gain."""
 
     @capability(reads={"observed": _OBSERVED}, like="observed")
     def restore(self, observed: Any) -> Heard:
@@ -110,25 +90,16 @@ class DelayedPrediction(_Spectral):
     ``x_n = y_n - sum_k g_k y_(n - delay - k)`` with the g of weighted least squares; weights are the power of x of the
     round before.
 
-    Args:
-        window: Seconds of a window.
-        taps: Number of past frames.
-        delay: Frames back of the latest one: early echoes and the speech itself are left alone.
-        rounds: Rounds of weights.
-
     Source: Nakatani et al. (2010), IEEE Trans. ASLP 18, 1717-1731.
     """
 
-    window: float = 0.064
-    taps: int = 10
-    delay: int = 3
-    rounds: int = 3
-
-    def check_settings(self) -> None:
-        """Refuse settings."""
-        super().check_settings()
-        for name in ("taps", "delay", "rounds"):
-            whole("DelayedPrediction", name, getattr(self, name), at_least=1)
+    window = 0.064
+    taps: Count = 10
+    """Number of past frames."""
+    delay: Count = 3
+    """Frames back of the latest one: early echoes and the speech itself are left alone."""
+    rounds: Count = 3
+    """Rounds of weights."""
 
     @capability(reads={"observed": _OBSERVED}, like="observed")
     def restore(self, observed: Any) -> Heard:

@@ -4,27 +4,24 @@ Letters: F bins ``n_fft // 2 + 1``, N frames ``1 + T // hop``.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import number, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Count, Positive
 from interpolants.foundations.records import record
 
 
 @record("compressed_spectra")
 @dataclass(frozen=True, kw_only=True)
-class CompressedSpectra:
+class CompressedSpectra(Checked):
     """``c -> scale |c|^exponent exp(i arg c)`` of the coefficients c, real and imaginary part as two channels.
 
     Speech has few loud coefficients and many soft ones; an exponent of 1/2 brings them together.
-
-    Args:
-        n_fft: Samples of a window (periodic Hann), even.
-        hop: Samples from one window to the next, at most half a window.
-        exponent: In (0, 1]; 1 leaves magnitudes as they are.
-        scale: Positive.
 
     Raises:
         InvalidInputError: If a setting is out of range.
@@ -32,18 +29,21 @@ class CompressedSpectra:
     Source: Richter et al. (2023), arXiv:2208.05830, equation 21.
     """
 
-    n_fft: int = 126
-    hop: int = 32
-    exponent: float = 0.5
-    scale: float = 0.15
+    n_fft: Annotated[int, Ge(4)] = 126
+    """Samples of a window (periodic Hann), even."""
+    hop: Count = 32
+    """Samples from one window to the next, at most half a window."""
+    exponent: Annotated[float, Interval(gt=0, le=1)] = 0.5
+    """Power of the magnitudes; 1 leaves them as they are."""
+    scale: Positive = 0.15
+    """Factor on the compressed magnitudes."""
 
-    def __post_init__(self) -> None:
-        who = "CompressedSpectra"
-        if whole(who, "n_fft", self.n_fft, at_least=4) % 2:
-            raise invalid(who, "n_fft must be even", self.n_fft)
-        whole(who, "hop", self.hop, at_least=1, at_most=self.n_fft // 2)
-        number(who, "exponent", self.exponent, above=0, at_most=1)
-        positive(who, "scale", self.scale)
+    def check_settings(self) -> None:
+        """Refuse odd windows, and steps of more than half a window."""
+        if self.n_fft % 2:
+            raise invalid("n_fft must be even", self.n_fft)
+        if self.hop > self.n_fft // 2:
+            raise invalid(f"hop must be at most half of n_fft, {self.n_fft // 2}", self.hop)
 
     @property
     def bins(self) -> int:

@@ -5,15 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
+from annotated_types import MinLen
 from torch import Generator, Tensor
 
 from interpolants.apps.speech.recordings import channels_of, check_heard, read_folder, read_recording
 from interpolants.apps.speech.room_responses import absorption_for, room_response
-from interpolants.foundations.checks import number, one_of, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import number
+from interpolants.foundations.kinds import Check, Count, Each, OneOf, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.records import record
 
@@ -41,15 +44,19 @@ def level_of(x: Tensor) -> float:
     return float(x.double().square().mean().sqrt())
 
 
-def span(who: str, name: str, value: object) -> tuple[float, float]:
+def _span(name: str, above: float | None = None) -> Check:
     """Two finite numbers, the lower one first; one number is both."""
-    pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
-    if len(pair) != 2:
-        raise invalid(who, f"{name} must be a number or (least, most)", value)
-    low, high = (number(who, name, v) for v in pair)
-    if low > high:
-        raise invalid(who, f"{name} must be (least, most)", value)
-    return low, high
+
+    def span(who: str, value: object) -> tuple[float, float]:
+        pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
+        if len(pair) != 2:
+            raise invalid(f"{name} must be a number or (least, most)", value)
+        low, high = (number(who, name, v, above=above) for v in pair)
+        if low > high:
+            raise invalid(f"{name} must be (least, most)", value)
+        return low, high
+
+    return Check(span, "number | (least, most)")
 
 
 def _uniform(low: float, high: float, source: Generator) -> float:
@@ -87,46 +94,43 @@ NOISES: Mapping[str, Callable[[int, int, Generator], Tensor]] = {
 BABBLE, RECORDED = "babble", "recorded"
 
 
+def _files(who: str, value: Any) -> tuple[str, ...]:
+    """Paths of folders and files, as words."""
+    paths = value if isinstance(value, list | tuple) else (value,)
+    other = [path for path in paths if not isinstance(path, str | Path)]
+    if other:
+        remedy = "Write arrays to WAV files first."
+        raise invalid("recordings must be folders or files", type(other[0]).__name__, remedy)
+    return tuple(map(str, paths))
+
+
 @record("additive_noise")
 @dataclass(frozen=True, kw_only=True)
-class AdditiveNoise:
+class AdditiveNoise(Checked):
     """Noise of a kind that is drawn, at a ratio of signal to noise that is drawn.
-
-    Args:
-        snr: Ratio of the recording's energy to the noise's in decibels: a number, or the two ends of a uniform law.
-        kinds: Of ``"white"``, ``"low_passed"``, ``"modulated"``, ``"babble"`` and ``"recorded"``, as often as they are
-            named.
-        voices: Other recordings that babble at once, all different where there are so many.
-        recordings: For ``"recorded"``: a folder or a file with noise of your own, or a list of these. Each channel of a
-            file is a noise of its own, resampled to the rate of the model. Each draw takes one of them, from a random
-            position on and from its beginning again after its end. Files are read when noise is first drawn.
 
     Raises:
         InvalidInputError: If a setting is out of range; or, when noise is drawn, if a file is silent or no sound file.
     """
 
-    snr: Any = (0.0, 10.0)
-    kinds: Sequence[str] = ("white", "low_passed", "modulated")
-    voices: int = 6
-    recordings: str | Sequence[str] = ()
+    snr: Annotated[Any, _span("snr")] = (0.0, 10.0)
+    """Ratio of the recording's energy to the noise's in decibels: a number, or the two ends of a uniform law."""
+    kinds: Annotated[
+        tuple[Annotated[str, OneOf(lambda: (*NOISES, BABBLE, RECORDED))], ...], MinLen(1), Each("every kind")
+    ] = ("white", "low_passed", "modulated")
+    """Kinds of noise, drawn as often as they are named."""
+    voices: Count = 6
+    """Other recordings that babble at once, all different where there are so many."""
+    recordings: Annotated[Any, Check(_files, "path | several paths")] = ()
+    """For ``"recorded"``: a folder or a file with noise of your own, or a list of these. Each channel of a file is a
+    noise of its own, resampled to the rate of the model. Each draw takes one of them, from a random position on and
+    from its beginning again after its end. Files are read when noise is first drawn."""
 
-    def __post_init__(self) -> None:
-        who = "AdditiveNoise"
-        paths = (self.recordings,) if isinstance(self.recordings, str | Path) else tuple(self.recordings)
-        if not all(isinstance(path, str | Path) for path in paths):
-            remedy = "Write arrays to WAV files first."
-            raise invalid(who, "recordings must be folders or files", type(paths[0]).__name__, remedy)
-        object.__setattr__(self, "recordings", tuple(map(str, paths)))
-        object.__setattr__(self, "snr", span(who, "snr", self.snr))
-        object.__setattr__(self, "kinds", tuple(self.kinds))
-        for kind in self.kinds:
-            one_of(who, "every kind", kind, (*NOISES, BABBLE, RECORDED))
-        if bool(paths) != (RECORDED in self.kinds):
+    def check_settings(self) -> None:
+        """Refuse noise recordings that no kind draws, and a kind that has none."""
+        if bool(self.recordings) != (RECORDED in self.kinds):
             rule = "recordings goes with 'recorded' among kinds, and it with recordings"
-            raise invalid(who, rule, f"kinds {self.kinds}, {len(paths)} recordings")
-        whole(who, "voices", self.voices, at_least=1)
-        if not self.kinds:
-            raise invalid(who, "there must be kinds of noise", "none")
+            raise invalid(rule, f"kinds {self.kinds}, {len(self.recordings)} recordings")
 
     def degrade(
         self, x: Tensor, rate: int, *, level: float, generator: Generator, others: Sequence[Tensor] = ()
@@ -165,9 +169,7 @@ class AdditiveNoise:
     def _babble(self, n: int, others: Sequence[Tensor], source: Generator) -> Tensor:
         """Other recordings at once, each at the same level and from a place of its own."""
         if not others:
-            raise invalid(
-                "AdditiveNoise", "babble needs other recordings", "none", "Take another kind of noise."
-            )
+            raise invalid("babble needs other recordings", "none", "Take another kind of noise.")
         if len(others) >= self.voices:
             picks = torch.randperm(len(others), generator=source)[: self.voices]
         else:
@@ -192,27 +194,19 @@ _TAPS = 21
 
 @record("reverberation")
 @dataclass(frozen=True, kw_only=True)
-class Reverberation:
+class Reverberation(Checked):
     """The response of a shoebox room that is drawn, from where the direct sound arrives, which keeps its size.
-
-    Args:
-        rt60: Seconds in which sound falls by 60 dB: a number, or the two ends of a uniform law.
-        rooms: Rooms that are drawn once; each draw takes one of them.
-        seed: Seed of the rooms: others for training than for a test.
 
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
-    rt60: Any = (0.2, 0.5)
-    rooms: int = 32
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        who = "Reverberation"
-        object.__setattr__(self, "rt60", span(who, "rt60", self.rt60))
-        positive(who, "rt60", self.rt60[0])
-        whole(who, "rooms", self.rooms, at_least=1), whole(who, "seed", self.seed, at_least=0)
+    rt60: Annotated[Any, _span("rt60", above=0)] = (0.2, 0.5)
+    """Seconds in which sound falls by 60 dB: a number, or the two ends of a uniform law."""
+    rooms: Count = 32
+    """Rooms that are drawn once; each draw takes one of them."""
+    seed: Whole = 0
+    """Seed of the rooms: others for training than for a test."""
 
     def degrade(
         self, x: Tensor, rate: int, *, level: float, generator: Generator, others: Sequence[Tensor] = ()

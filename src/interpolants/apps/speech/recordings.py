@@ -22,9 +22,12 @@ from interpolants.apps.speech.sound_files import (
 )
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor, restore
-from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.kinds import Whole
 from interpolants.foundations.records import record, settings_of
 from interpolants.foundations.storage import replacing
 from interpolants.foundations.unpacking import check_unpacked, refusing_content
@@ -37,43 +40,36 @@ _TIMES = 300  # speech of 6 kbit/s in an Ogg file becomes 256 times as large
 
 @record("recording")
 @dataclass(frozen=True, eq=False)
-class Recording:
-    """Sound at a sample rate.
-
-    Attributes:
-        samples: ``(T,)`` or ``(C, T)``, floating point, full scale at 1.
-        rate: Samples per second; 0 for that of the model.
-        name: What it is called, such as the name of its file; with those of folders between, in a folder of files.
-        encoding: How its file holds samples, such as ``"PCM_24"``; answers are written alike where the format can.
-        ending: That of its file, such as ``".flac"``, which answers that go to a folder keep.
-    """
+class Recording(Checked):
+    """Sound at a sample rate."""
 
     writes: ClassVar[tuple[str, ...]] = ENDINGS
 
     samples: Tensor
-    rate: int = 0
+    """``(T,)`` or ``(C, T)``, floating point, full scale at 1."""
+    rate: Whole = 0
+    """Samples per second; 0 for that of the model."""
     name: str = ""
+    """What it is called, such as the name of its file; with those of folders between, in a folder of files."""
     encoding: str = ""
+    """How its file holds samples, such as ``"PCM_24"``; answers are written alike where the format can."""
     ending: str = ""
+    """That of its file, such as ``".flac"``, which answers that go to a folder keep."""
 
-    def __post_init__(self) -> None:
-        whole("Recording", "rate", self.rate, at_least=0)
+    def check_settings(self) -> None:
+        """Refuse samples that are none, by the name of the recording."""
         x = torch.as_tensor(self.samples)
         if not x.is_floating_point():
             remedy = "Divide whole numbers by full scale, 32768 for 16 bits."
-            raise invalid("Recording", "samples must be floating point", str(x.dtype), remedy)
+            raise asked.invalid("samples must be floating point", str(x.dtype), remedy)
         if x.ndim not in (1, 2) or not x.numel():
-            raise invalid("Recording", "samples must have shape (T,) or (C, T)", tuple(x.shape))
+            raise asked.invalid("samples must have shape (T,) or (C, T)", tuple(x.shape))
         if x.ndim == 2 and x.shape[0] > x.shape[1]:
             remedy = "Channels come first: pass samples.T."
-            raise invalid(
-                "Recording", "samples must be longer than they have channels", tuple(x.shape), remedy
-            )
+            raise asked.invalid("samples must be longer than they have channels", tuple(x.shape), remedy)
         if not bool(torch.isfinite(x).all()):
             bad = int((~torch.isfinite(x)).nonzero()[0, -1])
-            raise invalid(
-                "Recording", f"samples of {self.told} must be finite", f"nan or inf at sample {bad}"
-            )
+            raise asked.invalid(f"samples of {self.told} must be finite", f"nan or inf at sample {bad}")
         object.__setattr__(self, "samples", x.detach())
 
     def __len__(self) -> int:

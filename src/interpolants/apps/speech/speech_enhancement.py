@@ -5,24 +5,25 @@ Letters: F bins, N frames, y the degraded spectrum, ``r = x - y`` the difference
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
 from interpolants.apps.speech.compressed_spectra import CompressedSpectra
 from interpolants.apps.speech.crops import Crops
 from interpolants.apps.speech.long_recordings import joined, pieces
 from interpolants.apps.speech.recordings import Heard, Recording, at_rate, channels_of, check_heard, is_silent
-from interpolants.apps.speech.units import UNITS, unit_of, warn_of_size
+from interpolants.apps.speech.units import Unit, unit_of, warn_of_size
 from interpolants.apps.speech.unusual_recordings import offset_of, warn_of_unusual
 from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.noise import ReverseNoise
 from interpolants.dynamics.sample import sample
 from interpolants.fields.preconditioned import check_preconditioned
-from interpolants.foundations.checks import number, one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.inner_nets import with_inner_net
+from interpolants.foundations.kinds import Answer, Check, Count, Positive, Whole
 from interpolants.foundations.randomness import BlockNoise, key
 from interpolants.foundations.tell import OutsideWarning, tell
 from interpolants.framework.capabilities import capability
@@ -37,10 +38,20 @@ from interpolants.nets.unet import UNet
 from interpolants.objectives.times import TimeSampler
 from interpolants.training.losses import Loss
 
-LEARNS = ("clean", "noise", "mean")
-PREDICTORS = ("euler_maruyama", "reverse_diffusion", "ancestral", "reverse_flow")
 # A network of an eighth of a million weights, which learns on a CPU; that of the paper has 65 million.
 _SMALL = {"kind": "unet", "channels": 8, "multipliers": (1, 2, 4), "blocks": 1, "attention": ()}
+
+
+def _degradation(who: str, value: Any) -> Any:
+    return member(who, "degradation", value) if isinstance(value, str | Mapping) else value
+
+
+def _one_sided(who: str, value: Any) -> Any:
+    """A path that a network can be preconditioned on."""
+    auto = isinstance(value, str) and value == "auto"
+    path = choose_path(who, {"kind": "ouve", "channels": 2} if auto else value)
+    check_preconditioned(path, ())
+    return path
 
 
 class SpeechEnhancement(Trained):
@@ -57,29 +68,6 @@ class SpeechEnhancement(Trained):
     with a step of the reversed SDE. A file is restored by itself, at its own length: what it gets depends on no other
     file, and on no padding. Long recordings are restored in pieces that overlap and are blended.
 
-    Args:
-        rate: Samples per second of the model; recordings at other rates are resampled, and their answers back.
-        degradation: What is done to clean recordings that come without degraded ones: ``"additive_noise"``,
-            ``"reverberation"``, or a table with settings.
-        spectra: Settings of :class:`~interpolants.apps.speech.compressed_spectra.CompressedSpectra`.
-        frames: Frames of a crop in training.
-        path: A one-sided path with a Gaussian base: a name, a table or a ``Path``; ``"auto"`` is the paper's.
-        least: Time left to the clean end where learning stops, as a share of the whole: where sigma vanishes nothing is
-            to be learnt.
-        net: A network for images ``(2, F, N)`` of any width N with a field as condition: a name, a table or a U-Net;
-            ``"auto"`` is small.
-        learns: ``"clean"``: the difference r, by a network with inputs and outputs of unit size at all noise levels;
-            ``"noise"``: the noise, as is; ``"mean"``: the mean of r given y, by a regressor of the same size without a
-            diffusion. A regressor takes no noise in training and one evaluation of the network to answer.
-        normalise: Unit of a recording: its ``"peak"``, as in the paper; its ``"level"``, which no single sample moves;
-            ``"none"``.
-        draws: Draws whose mean is the answer: one, as in the paper, sounds like speech; the mean of more errs less.
-        n_steps: Steps of the sampler.
-        snr: Size of a Langevin step.
-        corrections: Langevin steps before each step.
-        predictor: ``"euler_maruyama"``, the paper's, or a name of ``dynamics.transitions``.
-        longest: Seconds of the pieces of a long recording.
-
     Raises:
         InvalidInputError: If a setting is out of range, or the path has no Gaussian base.
 
@@ -89,54 +77,56 @@ class SpeechEnhancement(Trained):
 
     only_cpu: ClassVar[str] = "recordings stay where they were read"
     noun: ClassVar[str] = "speech model"
-    answering: ClassVar[tuple[str, ...]] = ("draws", "n_steps", "snr", "corrections", "predictor", "longest")
 
-    rate: int = 8000
-    degradation: Any = "additive_noise"
+    rate: Annotated[int, Ge(1000)] = 8000
+    """Samples per second of the model; recordings at other rates are resampled, and their answers back."""
+    degradation: Annotated[Any, Check(_degradation, "name | table")] = "additive_noise"
+    """What is done to clean recordings that come without degraded ones: ``"additive_noise"``, ``"reverberation"``, or a
+    table with settings."""
     spectra: Mapping[str, Any] | None = None
-    frames: int = 64
-    path: Any = "auto"
-    least: float = 0.03
+    """Settings of :class:`~interpolants.apps.speech.compressed_spectra.CompressedSpectra`."""
+    frames: Annotated[int, Ge(8)] = 64
+    """Frames of a crop in training."""
+    path: Annotated[Any, Check(_one_sided, "name | table | path")] = "auto"
+    """A one-sided path with a Gaussian base: a name, a table or a ``Path``; ``"auto"`` is the paper's."""
+    least: Annotated[float, Interval(gt=0, lt=1)] = 0.03
+    """Time left to the clean end where learning stops, as a share of the whole: where sigma vanishes nothing is to be
+    learnt."""
     net: Any = "auto"
-    learns: str = "clean"
-    normalise: str = "peak"
-    draws: int = 1
-    n_steps: int = 30
-    snr: float = 0.5
-    corrections: int = 1
-    predictor: str = "euler_maruyama"
-    longest: float = 20.0
+    """A network for images ``(2, F, N)`` of any width N with a field as condition: a name, a table or a U-Net;
+    ``"auto"`` is small."""
+    learns: Literal["clean", "noise", "mean"] = "clean"
+    """``"clean"``: the difference r, by a network with inputs and outputs of unit size at all noise levels;
+    ``"noise"``: the noise, as is; ``"mean"``: the mean of r given y, by a regressor of the same size without a
+    diffusion. A regressor takes no noise in training and one evaluation of the network to answer."""
+    normalise: Unit = "peak"
+    """Unit of a recording: its ``"peak"``, as in the paper; its ``"level"``, which no single sample moves;
+    ``"none"``."""
+    draws: Answer[Count] = 1
+    """Draws whose mean is the answer: one, as in the paper, sounds like speech; the mean of more errs less."""
+    n_steps: Answer[Annotated[int, Ge(2)]] = 30
+    """Steps of the sampler."""
+    snr: Answer[Positive] = 0.5
+    """Size of a Langevin step."""
+    corrections: Answer[Whole] = 1
+    """Langevin steps before each step."""
+    predictor: Answer[Literal["euler_maruyama", "reverse_diffusion", "ancestral", "reverse_flow"]] = (
+        "euler_maruyama"
+    )
+    """``"euler_maruyama"``, the paper's, or a name of ``dynamics.transitions``."""
+    longest: Answer[Annotated[float, Ge(1)]] = 20.0
+    """Seconds of the pieces of a long recording."""
     steps = 4000
     batch_size = 8
     lr = 2e-3
 
     def check_settings(self) -> None:
-        """Refuse settings, and make degradation, spectra, path and flow."""
-        who = "SpeechEnhancement"
-        whole(who, "rate", self.rate, at_least=1000), whole(who, "frames", self.frames, at_least=8)
-        number(who, "least", self.least, above=0, below=1)
-        one_of(who, "learns", self.learns, LEARNS), one_of(who, "normalise", self.normalise, UNITS)
-        if isinstance(self.degradation, str | Mapping):
-            self.degradation = member(who, "degradation", self.degradation)
+        """Make the spectra and the flow."""
         self.transform = CompressedSpectra(**(self.spectra or {}))
-        auto = isinstance(self.path, str) and self.path == "auto"
-        self.path = choose_path(who, {"kind": "ouve", "channels": 2} if auto else self.path)
-        check_preconditioned(self.path, ())
         head = "noise" if self.learns == "noise" else "denoised"
         self.flow = ConditionalFlow(
-            who=who, path=self.path, head=head, wrapped=("denoised",), latest=1 - self.least
+            who=who(), path=self.path, head=head, wrapped=("denoised",), latest=1 - self.least
         )
-        self._sampler()
-
-    def _sampler(self, **asked: Any) -> dict[str, Any]:
-        """Settings of the sampler, with those that were asked for in their place."""
-        who, given = "SpeechEnhancement", {name: value for name, value in asked.items() if value is not None}
-        found = {name: getattr(self, name) for name in self.answering} | given
-        whole(who, "draws", found["draws"], at_least=1), whole(who, "n_steps", found["n_steps"], at_least=2)
-        whole(who, "corrections", found["corrections"], at_least=0)
-        number(who, "snr", found["snr"], above=0), number(who, "longest", found["longest"], at_least=1)
-        one_of(who, "predictor", found["predictor"], PREDICTORS)
-        return found
 
     def roles(self) -> tuple[Role, ...]:
         """Clean recordings, and degraded ones if there are pairs."""
@@ -159,7 +149,7 @@ class SpeechEnhancement(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Mean difference or noise at each noise level, or the mean without noise, by one gradient loop over crops."""
         for one in data["clean"]:
-            check_heard("SpeechEnhancement.fit", one)
+            check_heard(who(), one)
         if "degraded" in data:
             _check_pairs(data["clean"], data["degraded"])
         crops = Crops(
@@ -173,7 +163,7 @@ class SpeechEnhancement(Trained):
         )
         of_difference, of_degraded = crops.sizes(self.seed)
         if self.learns != "mean":
-            warn_of_size("SpeechEnhancement.fit", of_difference, check_preconditioned(self.path, ())[1])
+            warn_of_size(who(), of_difference, check_preconditioned(self.path, ())[1])
         net = self._network(of_difference, of_degraded)
         loss = partial(self._loss, net)
         return {"net": self.flow.learnt(run, "spectra", net, crops.rows, self.training(), loss=loss)}
@@ -185,12 +175,10 @@ class SpeechEnhancement(Trained):
     def _network(self, of_difference: float, of_degraded: float) -> nn.Module:
         """The network in wrappers that give it units."""
         shape = (2, self.transform.bins, self.frames)
-        inner = named_net(self._asked_net(), shape, who="SpeechEnhancement", seed=self.seed).float()
+        inner = named_net(self._asked_net(), shape, who=who(), seed=self.seed).float()
         if not isinstance(inner, UNet):
             remedy = "Take a U-Net, whose width follows the recording."
-            raise invalid(
-                "SpeechEnhancement", "net must take images of any width", type(inner).__name__, remedy
-            )
+            raise invalid("net must take images of any width", type(inner).__name__, remedy)
         told = ScaledCondition(inner, (0.0, 0.0), (of_degraded, of_degraded))
         return self.flow.wrap(told, of_difference)
 
@@ -207,56 +195,29 @@ class SpeechEnhancement(Trained):
         reads={"observed": Role(name="observed", kind="recordings", axis="recording", like="clean")},
         like="observed",
     )
-    def restore(
-        self,
-        observed: Any,
-        *,
-        seed: int = 0,
-        draws: int | None = None,
-        n_steps: int | None = None,
-        snr: float | None = None,
-        corrections: int | None = None,
-        predictor: str | None = None,
-        longest: float | None = None,
-    ) -> Heard:
+    def restore(self, observed: Any, *, seed: int = 0, **settings: Any) -> Heard:
         """Clean recordings that may lie behind degraded ones, one for each, at its rate and length.
 
         Args:
             observed: Recordings: a file, a folder, arrays ``(T,)`` at the model's rate, ``Recording``, or a list.
             seed: Seed of starts and noise; a recording's answer depends on it and the recording alone.
-            draws: Draws whose mean is the answer; as the settings say if not given, like what follows.
-            n_steps: Steps of the sampler.
-            snr: Size of a Langevin step.
-            corrections: Langevin steps before each step.
-            predictor: Name of the steps.
-            longest: Seconds of the pieces of a long recording.
+            settings: Settings of answers, for this call.
 
         Raises:
             InvalidInputError: If a recording is shorter than a window, or a setting is out of range.
             DivergedError: If a sample left the finite numbers.
         """
-        asked = self._sampler(
-            draws=draws,
-            n_steps=n_steps,
-            snr=snr,
-            corrections=corrections,
-            predictor=predictor,
-            longest=longest,
-        )
         self._check_lengths(observed)  # before work that a late refusal would lose
         self._warn_of_bands(observed)
-        warn_of_unusual("SpeechEnhancement.restore", observed, self.rate, self.normalise)
-        return Heard([self._restored(one, asked, seed) for one in observed])
+        warn_of_unusual(who(), observed, self.rate, self.normalise)
+        return Heard([self._restored(one, seed) for one in observed])
 
     def _warn_of_bands(self, observed: Sequence[Recording]) -> None:
         """Tell of what a lower rate of the model leaves out."""
         rates = sorted({one.rate for one in observed if one.rate > self.rate})
         if rates:
             told = f"a model of {self.rate} samples a second loses sound above {self.rate / 2:g} Hz"
-            words = (
-                f"SpeechEnhancement.restore: {told}; recordings have {rates[-1]}. Fit with rate={rates[-1]}."
-            )
-            tell(OutsideWarning, words)
+            tell(OutsideWarning, f"{who()}: {told}; recordings have {rates[-1]}. Fit with rate={rates[-1]}.")
 
     def _check_lengths(self, observed: Sequence[Recording]) -> None:
         """Refuse recordings that are shorter than a window."""
@@ -265,41 +226,41 @@ class SpeechEnhancement(Trained):
             if len(one) < least * (one.rate or self.rate):
                 rule = f"{one.told} must last {1000 * least:.3g} ms, a window of the spectrum"
                 lasts = f"{1000 * len(one) / (one.rate or self.rate):.3g} ms"
-                raise invalid("SpeechEnhancement.restore", rule, lasts, "Leave it out.")
+                raise invalid(rule, lasts, "Leave it out.")
 
-    def _restored(self, one: Recording, asked: Mapping[str, Any], seed: int) -> Recording:
+    def _restored(self, one: Recording, seed: int) -> Recording:
         found = [
-            self._of_channel(y, one.rate or self.rate, asked, key(seed, "channel", k))
+            self._of_channel(y, one.rate or self.rate, key(seed, "channel", k))
             for k, y in enumerate(one.channels)
         ]
         return one.with_samples(torch.stack(found))
 
-    def _of_channel(self, y: Tensor, rate: int, asked: Mapping[str, Any], seed: int) -> Tensor:
+    def _of_channel(self, y: Tensor, rate: int, seed: int) -> Tensor:
         """Clean samples ``(T,)`` for degraded ones at any rate: the model's rate, and back; silence stays."""
         if is_silent(y):
             return y
         y = y - offset_of(y, rate)
-        back = at_rate(self._cleaned(at_rate(y, rate, self.rate), asked, seed), self.rate, rate)[: len(y)]
+        back = at_rate(self._cleaned(at_rate(y, rate, self.rate), seed), self.rate, rate)[: len(y)]
         return torch.nn.functional.pad(back, (0, len(y) - len(back)))
 
-    def _cleaned(self, y: Tensor, asked: Mapping[str, Any], seed: int) -> Tensor:
+    def _cleaned(self, y: Tensor, seed: int) -> Tensor:
         """Clean samples ``(T,)`` for degraded ones."""
         unit = unit_of(y, self.normalise)
         spectrum = self.transform.of(y / unit)
-        count = 1 if self.learns == "mean" else asked["draws"]
-        drawn = [self._drawn(spectrum, asked, key(seed, "draw", k)) for k in range(count)]
+        count = 1 if self.learns == "mean" else self.draws
+        drawn = [self._drawn(spectrum, key(seed, "draw", k)) for k in range(count)]
         return torch.stack([self.transform.samples(x, len(y)) for x in drawn]).mean(0) * unit
 
-    def _drawn(self, spectrum: Tensor, asked: Mapping[str, Any], seed: int) -> Tensor:
+    def _drawn(self, spectrum: Tensor, seed: int) -> Tensor:
         """A clean spectrum for a degraded one, ``(2, F, N)``, piece by piece."""
-        most = max(2 * self.frames, round(asked["longest"] * self.rate / self.transform.hop))
+        most = max(2 * self.frames, round(self.longest * self.rate / self.transform.hop))
         parts = [
-            self._difference(part, asked, key(seed, "piece", k) >> 32)
+            self._difference(part, key(seed, "piece", k) >> 32)
             for k, part in enumerate(pieces(spectrum, most, self.frames))
         ]
         return spectrum + joined(parts, spectrum.shape[-1], self.frames)
 
-    def _difference(self, y: Tensor, asked: Mapping[str, Any], seed: int) -> Tensor:
+    def _difference(self, y: Tensor, seed: int) -> Tensor:
         """A difference ``(2, F, N)`` for a degraded spectrum."""
         net = with_inner_net(self.state["net"], partial(_as_wide, size=(y.shape[1], y.shape[2])))
         if self.learns == "mean":
@@ -308,16 +269,16 @@ class SpeechEnhancement(Trained):
             return found
         base: Any = self.path.base
         start = base.color(BlockNoise.like(y[None], seed, "first spectrum").normal())
-        steps = asked["corrections"]
-        corrector = Langevin(snr=asked["snr"], steps=steps, before=True) if steps else None
-        euler = asked["predictor"] == "euler_maruyama"
+        steps = self.corrections
+        corrector = Langevin(snr=self.snr, steps=steps, before=True) if steps else None
+        euler = self.predictor == "euler_maruyama"
         noise: dict[str, Any] = {"eps": ReverseNoise(), "cap_noise": False} if euler else {}
         return sample(
             self.flow.fields(net),
             start,
             cond=y[None],
-            method=asked["predictor"],
-            time_grid=self._grid(asked["n_steps"]),
+            method=self.predictor,
+            time_grid=self._grid(self.n_steps),
             corrector=corrector,
             finish="mean",
             seed=seed,
@@ -346,26 +307,19 @@ def _as_wide(net: nn.Module, size: tuple[int, int]) -> nn.Module:
 
 def _check_pairs(clean: list[Recording], degraded: list[Recording]) -> None:
     """Refuse pairs of different rates, lengths or numbers of channels."""
-    who = "SpeechEnhancement.fit"
     names = [[one.name for one in part] for part in (clean, degraded)]
     for row, (one, other) in enumerate(zip(*names, strict=True)):
         if one and one != other and one in names[1] and names[1].count(one) == 1:
             remedy = "Leave out what has no partner, and give both in one order."
-            raise invalid(
-                who,
-                f"degraded recordings must be in the order of the clean ones, {one} in place {row}",
-                other,
-                remedy,
-            )
+            rule = f"degraded recordings must be in the order of the clean ones, {one} in place {row}"
+            raise invalid(rule, other, remedy)
     for x, y in zip(clean, degraded, strict=True):
         if x.rate != y.rate:
             remedy = "Bring both to one rate first."
             raise invalid(
-                who, f"{x.told} and its degraded one must have one rate", f"{x.rate} and {y.rate}", remedy
+                f"{x.told} and its degraded one must have one rate", f"{x.rate} and {y.rate}", remedy
             )
         if x.channels.shape != y.channels.shape:
             shapes = f"{tuple(x.channels.shape)} and {tuple(y.channels.shape)}"
-            raise invalid(
-                who, f"{x.told} and its degraded one must be as long", shapes, "Cut both to one length."
-            )
-        check_heard(who, y)
+            raise invalid(f"{x.told} and its degraded one must be as long", shapes, "Cut both to one length.")
+        check_heard(who(), y)

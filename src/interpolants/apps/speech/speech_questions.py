@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +12,8 @@ from interpolants.apps.speech.compressed_spectra import CompressedSpectra
 from interpolants.apps.speech.degradations import level_of
 from interpolants.apps.speech.metrics.speech_quality import estoi, pesq, si_ratios, si_sdr
 from interpolants.apps.speech.recordings import Recording, channels_of
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Check, Count, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.framework.figures import Series as Mark
@@ -34,18 +35,13 @@ def _has_pesq() -> bool:
     return importlib.util.find_spec("pesq") is not None
 
 
-@dataclass(frozen=True, kw_only=True)
-class SpeechQuality(Question):
-    """Restored test recordings beside the clean ones, recording by recording, each at its own length.
+def _degradation(who: str, value: Any) -> Any:
+    return member(who, "degradation", value) if isinstance(value, str | Mapping) else value
 
-    Attributes:
-        rate: Samples per second at which they are compared.
-        degradation: What is done to clean recordings: a name or a table.
-        most: Most test recordings; 0 for all.
-        listeners: Whether to ask for ESTOI and PESQ too, which need the extra ``speech``.
-        seed: Seed of degradations and of restored draws.
-        shown: Which recording is shown and heard.
-    """
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechQuality(Question, Checked):
+    """Restored test recordings beside the clean ones, recording by recording, each at its own length."""
 
     needs: ClassVar[str] = "restore"
     front: ClassVar[tuple[str, ...]] = ("spectrograms", "sounds")
@@ -63,18 +59,18 @@ class SpeechQuality(Question):
         "pesq_before": About("PESQ of the degraded recording", "neither"),
     }
 
-    rate: int = 8000
-    degradation: Any = "additive_noise"
-    most: int = 0
+    rate: Count = 8000
+    """Samples per second at which they are compared."""
+    degradation: Annotated[Any, Check(_degradation, "name | table")] = "additive_noise"
+    """What is done to clean recordings."""
+    most: Whole = 0
+    """Most test recordings; 0 for all."""
     listeners: bool = True
-    seed: int = 1
-    shown: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("most", "seed", "shown"):
-            whole("speech_quality", name, getattr(self, name), at_least=0)
-        if isinstance(self.degradation, str | Mapping):
-            object.__setattr__(self, "degradation", member("speech_quality", "degradation", self.degradation))
+    """Whether to ask for ESTOI and PESQ too, which need the extra ``speech``."""
+    seed: Whole = 1
+    """Seed of degradations and of restored draws."""
+    shown: Whole = 0
+    """Which recording is shown and heard."""
 
     def pairs(self, task: Task) -> list[tuple[Tensor, Tensor]]:
         """Clean and degraded samples ``(T,)`` of the test recordings; those of the task where it has pairs."""

@@ -1,11 +1,13 @@
 """Units of a recording: what its samples are divided by, and its answer multiplied with."""
 
+from typing import Literal
+
 from torch import Tensor
 
 from interpolants.foundations.tell import SettingWarning, tell
 
 # The peak of the degraded recording, as in the paper; a multiple of its root mean square, which no outlier moves; 1.
-UNITS = ("peak", "level", "none")
+Unit = Literal["peak", "level", "none"]
 # Speech peaks at about so many times its root mean square.
 _CREST = 8.0
 # Sizes of what is learnt, in units of the path's noise, between which a sampler finds it.

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.data.windows import with_lags
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.randomness import key
 from interpolants.guidance.energy import Energy, EnergyGuided, observed
 from interpolants.guidance.observation import (
@@ -44,7 +44,6 @@ class GuidedWindows:
         largest: Largest absolute value of the training part, in units of windows.
         members: M; rows m, m + M, ... have one level.
         method: Sampler.
-        who: Public name for errors.
         guidance: ``"quantile"`` or ``"mse"``.
         strength: Of the guidance.
         at: ``"output"`` or ``"input"``.
@@ -59,16 +58,15 @@ class GuidedWindows:
     largest: float
     members: int
     method: str
-    who: str
     guidance: str
     strength: float
     at: str
     n_steps: int
 
     def __post_init__(self) -> None:
-        if self.strength and self.guidance == "quantile":
+        if self.strength and self.guidance == "quantile" and self.members < 2:
             remedy = "Take guidance='mse' for a single one."
-            whole(self.who, "members", self.members, at_least=2, remedy=remedy)
+            raise invalid("quantiles must have members >= 2", self.members, remedy)
 
     @property
     def fields(self) -> Fields:
@@ -136,7 +134,7 @@ class GuidedWindows:
         return EnergyGuided(self.fields, GUIDES[self.guidance], strength, at=self.at)
 
     def _diverged(self, error: DivergedError, guided: bool) -> DivergedError:
-        told = f"{self.who}: samples left the scale of the data. {error}."
+        told = f"{who()}: samples left the scale of the data. {error}."
         if not guided:
             return DivergedError(f"{told} Train for more steps.")
         how = (
@@ -153,7 +151,7 @@ class GuidedWindows:
             needed = "a value" if self.units.kind == "level" else "a value that is not zero"
             rule = f"every column must have {needed} in the window, with scale={self.units.kind!r}"
             remedy = "Take scale='standard'."
-            raise invalid(self.who, rule, f"zeros or gaps alone in row {row // self.members}", remedy)
+            raise invalid(rule, f"zeros or gaps alone in row {row // self.members}", remedy)
 
     def _decoded(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         columns = shift.shape[2]

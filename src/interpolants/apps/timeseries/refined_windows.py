@@ -5,15 +5,18 @@ Letters: R rows, T times of history and window, L of the window, C columns, S st
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Interval
 from torch import Generator, Tensor
 
 from interpolants.apps.timeseries.guided_windows import GuidedWindows
 from interpolants.data.windows import with_lags
-from interpolants.foundations.checks import number, one_of, whole
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.kinds import NonNegative, Positive, Remedy, Whole
 from interpolants.framework.capabilities import verb
 from interpolants.framework.role import Role
 from interpolants.framework.series import STEPS, Series, dates, listed
@@ -26,25 +29,15 @@ FORECAST = Role(
     gaps=True,
     about="A forecast with one row per step of the horizon.",
 )
-WAYS, GAPS = ("likelihood", "langevin"), ("mse", "quantile")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refinement:
+class Refinement(Checked):
     """``y <- y - rate grad E`` with ``E(y) = E_z |z - eps(alpha z + beta y, t)|^2 + weight R(y, forecast)``.
 
     The first term is large where the network, asked at one representative time, does not find the noise again: at
     windows unlike those of its training. What was seen of the context is kept; only the horizon and gaps move.
     ``"langevin"`` adds ``sqrt(2 rate) spread z`` to each step, so that members differ.
-
-    Args:
-        method: ``"likelihood"`` or ``"langevin"``.
-        rounds: Steps.
-        rate: Length of a step.
-        spread: Size of the noise of ``"langevin"``.
-        weight: Weight of the distance from the forecast.
-        gap: That distance: ``"mse"``, or ``"quantile"`` with the level ``m / (M + 1)`` for member m.
-        time: The representative time, in (0, 1), 1 at the data; 0.8 is step 20 of 100.
 
     Raises:
         InvalidInputError: If a setting is out of range.
@@ -53,21 +46,20 @@ class Refinement:
     along with it.
     """
 
-    method: str = "likelihood"
-    rounds: int = 20
-    rate: float = 0.1
-    spread: float = 0.1
-    weight: float = 0.1
-    gap: str = "mse"
-    time: float = 0.8
-
-    def __post_init__(self) -> None:
-        who = "refine"
-        one_of(who, "method", self.method, WAYS), one_of(who, "gap", self.gap, GAPS)
-        whole(who, "rounds", self.rounds, at_least=0)
-        number(who, "rate", self.rate, above=0)
-        number(who, "spread", self.spread, at_least=0), number(who, "weight", self.weight, at_least=0)
-        number(who, "time", self.time, above=0, below=1, remedy="0.8 is step 20 of 100 of the paper's clock.")
+    method: Literal["likelihood", "langevin"] = "likelihood"
+    """How windows move: downhill, or with noise beside it."""
+    rounds: Whole = 20
+    """Steps."""
+    rate: Positive = 0.1
+    """Length of a step."""
+    spread: NonNegative = 0.1
+    """Size of the noise of ``"langevin"``."""
+    weight: NonNegative = 0.1
+    """Weight of the distance from the forecast."""
+    gap: Literal["mse", "quantile"] = "mse"
+    """That distance; ``"quantile"`` has the level ``m / (M + 1)`` for member m."""
+    time: Annotated[float, Interval(gt=0, lt=1), Remedy("0.8 is step 20 of 100 of the paper's clock.")] = 0.8
+    """The representative time, 1 at the data."""
 
     def refined(self, windows: GuidedWindows, values: Tensor, seen: Tensor, source: Generator) -> Tensor:
         """Windows ``(R, L, C)`` in data units.
@@ -126,35 +118,34 @@ class Refinement:
         return torch.maximum(k * gap, (k - 1) * gap).sum()
 
 
-def forecast_members(who: str, given: Any, members: int, steps: int, context: Series) -> Tensor:
+def forecast_members(given: Any, members: int, steps: int, context: Series) -> Tensor:
     """Members ``(M, S, C)`` float64 of a forecast of what follows a context, gone through in turn.
 
     Raises:
         InvalidInputError: If it is not of the horizon, of other dates than those that follow, has other columns, or
             gaps.
     """
-    whole(who, "members", members, at_least=1)
     columns = context.values.shape[1]
-    parts = [_in_order(who, one, context) for one in listed(given)]
+    parts = [_in_order(one, context) for one in listed(given)]
     for one in parts:
         if one.values.shape != (steps, columns):
             rule = f"a forecast must have the horizon's {steps} steps and {columns} columns"
-            raise invalid(who, rule, tuple(one.values.shape), "Refine longer ones piece by piece.")
+            raise invalid(rule, tuple(one.values.shape), "Refine longer ones piece by piece.")
         if not bool(one.seen.all()):
-            raise invalid(who, "a forecast must have no gaps", f"{int((~one.seen).sum())} of them")
+            raise invalid("a forecast must have no gaps", f"{int((~one.seen).sum())} of them")
         if STEPS not in (one.clock, context.clock) and not torch.equal(one.times, context.after(steps)):
             first, wanted = (dates(times[:1], context.clock)[0] for times in (one.times, context.after(1)))
             rule = f"a forecast must be of the dates that follow the context, from {wanted}"
-            raise invalid(who, rule, f"dates from {first}", "Pass the context that it was made from.")
+            raise invalid(rule, f"dates from {first}", "Pass the context that it was made from.")
     return torch.stack([parts[m % len(parts)].values for m in range(members)])
 
 
-def _in_order(who: str, one: Series, context: Series) -> Series:
+def _in_order(one: Series, context: Series) -> Series:
     """A forecast with the named columns of its context in their order."""
     if one.columns == context.columns or not one.columns or len(context.columns) < 2:
         return one
     if set(one.columns) != set(context.columns):
         rule = f"a forecast must have the columns {', '.join(context.columns)}"
-        raise invalid(who, rule, ", ".join(one.columns))
+        raise invalid(rule, ", ".join(one.columns))
     order = [one.columns.index(name) for name in context.columns]
     return replace(one, values=one.values[:, order], seen=one.seen[:, order], columns=context.columns)

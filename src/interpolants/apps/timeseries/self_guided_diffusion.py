@@ -5,19 +5,20 @@ Letters: C columns, L times of a window, k lags, S steps ahead, M members, B ser
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
-from interpolants.apps.timeseries.guided_windows import GUIDES, GuidedWindows
+from interpolants.apps.timeseries.guided_windows import GuidedWindows
 from interpolants.apps.timeseries.refined_windows import FORECAST, Refinement, forecast_members
 from interpolants.apps.timeseries.training_windows import TrainingWindows, warn_if_narrow
 from interpolants.apps.timeseries.unseen_columns import warn_of_unseen
-from interpolants.apps.timeseries.window_units import SCALES, WindowUnits
+from interpolants.apps.timeseries.window_units import Scale, WindowUnits
 from interpolants.data.windows import padded_front
-from interpolants.foundations.checks import number, one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.fields.protocol import QUANTITIES
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.kinds import Answer, Check, Count, Each, NonNegative, OneOf
 from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
@@ -26,10 +27,8 @@ from interpolants.framework.role import Role
 from interpolants.framework.series import Series, listed
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.guidance.energy import PLACES
 from interpolants.methods.parts.choices import choose_path
 from interpolants.methods.parts.conditional_flow import ConditionalFlow
-from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import on_one_clock, one_series, over_time, series_role
 from interpolants.nets.build import named_net
 from interpolants.paths.discrete_schedule import DiscreteSchedule, linear_betas
@@ -38,6 +37,13 @@ from interpolants.paths.discrete_schedule import DiscreteSchedule, linear_betas
 _CONSTANT = 1e-6
 # The paper's schedule: 100 noise variances from 1e-4 to 0.1.
 _LEVELS, _FIRST, _LAST = 100, 1e-4, 0.1
+
+
+def _noise_path(who: str, value: Any) -> Any:
+    """A path; the paper's for ``"auto"``."""
+    if isinstance(value, str) and value == "auto":
+        return DiscreteSchedule.from_betas(linear_betas(_LEVELS, _FIRST, _LAST))
+    return choose_path(who, value)
 
 
 class SelfGuidedDiffusion(Trained):
@@ -58,24 +64,6 @@ class SelfGuidedDiffusion(Trained):
     exchangeable members and diverges where it is strong. At the output (``at="output"``) the gradient does not go
     through the network; at the input it does, at two to three times the cost, and needs another strength.
 
-    Args:
-        context: Times of a window that are known when forecasting.
-        horizon: Times of a window to forecast at once; longer forecasts go on from their own.
-        lags: Steps back of further copies of every column that the model sees, such as ``(24, 168)`` for hours.
-        scale: ``"standard"``: mean 0 and deviation 1 over the training part; ``"window"``: the mean absolute value of
-            what is seen of each window, for series of different sizes, of which none may be 0 for a whole context;
-            ``"level"``: the mean of what is seen of each window and its deviation from it, for series with trends or
-            whose level wanders: forecasts go on from the level, and do not know it.
-        path: A one-sided path with a Gaussian base: a name, a table or a ``Path``; ``"auto"`` is the paper's diffusion
-            of 100 steps.
-        net: A network for sequences ``(C (1 + k), L)``: a name, a table, or an ``nn.Module`` called as ``net(x, t)``.
-        head: Quantity that the network learns: ``"noise"``, ``"denoised"``, ``"velocity"`` or ``"score"``.
-        times: Where in time to learn, as in ``Bridge``.
-        guidance: ``"quantile"`` or ``"mse"``.
-        strength: s, >= 0; 0 is no guidance.
-        at: ``"output"`` or ``"input"``.
-        n_steps: Steps of the sampler.
-
     Raises:
         InvalidInputError: If a setting is out of range, or the path has no Gaussian base.
 
@@ -85,48 +73,45 @@ class SelfGuidedDiffusion(Trained):
 
     only_cpu: ClassVar[str] = "series stay where they were read"
     noun: ClassVar[str] = "forecaster"
-    answering: ClassVar[tuple[str, ...]] = ("guidance", "strength", "at", "n_steps")
 
-    context: int = 168
-    horizon: int = 24
-    lags: Sequence[int] = ()
-    scale: str = "standard"
-    path: Any = "auto"
+    context: Count = 168
+    """Times of a window that are known when forecasting."""
+    horizon: Count = 24
+    """Times of a window to forecast at once; longer forecasts go on from their own."""
+    lags: Annotated[tuple[Count, ...], Each("every lag")] = ()
+    """Steps back of further copies of every column that the model sees, such as ``(24, 168)`` for hours."""
+    scale: Scale = "standard"
+    """``"standard"``: mean 0 and deviation 1 over the training part; ``"window"``: the mean absolute value of what is
+    seen of each window, for series of different sizes, of which none may be 0 for a whole context; ``"level"``: the
+    mean of what is seen of each window and its deviation from it, for series with trends or whose level wanders:
+    forecasts go on from the level, and do not know it."""
+    path: Annotated[Any, Check(_noise_path, "name | table | path")] = "auto"
+    """A one-sided path with a Gaussian base: a name, a table or a ``Path``; ``"auto"`` is the paper's diffusion of 100
+    steps."""
     net: Any = "gated_convolution"
-    head: str = "noise"
+    """A network for sequences ``(C (1 + k), L)``: a name, a table, or an ``nn.Module`` called as ``net(x, t)``."""
+    head: Annotated[str, OneOf(lambda: QUANTITIES)] = "noise"
+    """Quantity that the network learns; ``"noise"``, ``"denoised"``, ``"velocity"`` and ``"score"`` are usual."""
     times: Any = "auto"
-    guidance: str = "quantile"
-    strength: float = 4.0
-    at: str = "output"
-    n_steps: int = 100
+    """Where in time to learn, as in ``Bridge``."""
+    guidance: Answer[Literal["quantile", "mse"]] = "quantile"
+    """Energy of the gap to what was seen."""
+    strength: Answer[NonNegative] = 4.0
+    """Strength s of the guidance; 0 is none."""
+    at: Answer[Literal["input", "output"]] = "output"
+    """Whether the gradient goes through the network, or stops at its output."""
+    n_steps: Answer[Count] = 100
+    """Steps of the sampler."""
     steps = 4000
     batch_size = 24
     lr = 4e-3
     ema = 0.998
 
     def check_settings(self) -> None:
-        """Refuse settings, and make the path and the flow."""
-        who = "SelfGuidedDiffusion"
-        whole(who, "context", self.context, at_least=1), whole(who, "horizon", self.horizon, at_least=1)
-        self.lags = tuple(whole(who, "every lag", lag, at_least=1) for lag in self.lags)
-        one_of(who, "scale", self.scale, SCALES)
-        if isinstance(self.path, str) and self.path == "auto":
-            self.path = DiscreteSchedule.from_betas(linear_betas(_LEVELS, _FIRST, _LAST))
-        self.path = choose_path(who, self.path)
+        """Make the flow, of a quantity and times that go with the path."""
         self.flow = ConditionalFlow(  # a score alone may be of any size
-            who=who, path=self.path, head=self.head, times=self.times, wrapped=("score",)
+            who=who(), path=self.path, head=self.head, times=self.times, wrapped=("score",)
         )
-        self._guide()
-
-    def _guide(self, **asked: Any) -> dict[str, Any]:
-        """Settings of the guidance, with those that were asked for in their place."""
-        who = "SelfGuidedDiffusion"
-        given = {name: value for name, value in asked.items() if value is not None}
-        found = {name: getattr(self, name) for name in self.answering} | given
-        one_of(who, "guidance", found["guidance"], GUIDES), one_of(who, "at", found["at"], PLACES)
-        number(who, "strength", found["strength"], at_least=0)
-        whole(who, "n_steps", found["n_steps"], at_least=1)
-        return found
 
     @property
     def length(self) -> int:
@@ -159,7 +144,7 @@ class SelfGuidedDiffusion(Trained):
         windows = TrainingWindows(
             series, context=self.context, length=self.length, lags=self.lags, units=units
         )
-        inner = named_net(self.net, windows.shape, who="SelfGuidedDiffusion", seed=self.seed).float()
+        inner = named_net(self.net, windows.shape, who=who(), seed=self.seed).float()
         warn_if_narrow(inner, windows.shape)
         net = self.flow.learnt(run, "windows", self.flow.wrap(inner), windows.rows, self.training())
         return {
@@ -177,15 +162,12 @@ class SelfGuidedDiffusion(Trained):
         self,
         context: Any = None,
         *,
-        members: int = 100,
-        steps: int | None = None,
-        guidance: str | None = None,
-        strength: float | None = None,
-        at: str | None = None,
-        n_steps: int | None = None,
+        members: Count = 100,
+        steps: Count | None = None,
         method: str = "ancestral",
         seed: int = 0,
         first_index: int = 0,
+        **settings: Any,
     ) -> Ensemble:
         """Members of what follows a series; beyond the horizon each goes on from where it is.
 
@@ -194,13 +176,10 @@ class SelfGuidedDiffusion(Trained):
                 history are allowed. That of the fit if none is given. Or several series.
             members: M.
             steps: S; the horizon if not given.
-            guidance: ``"quantile"`` or ``"mse"``; as the settings say if not given, like what follows.
-            strength: Strength of the guidance.
-            at: ``"output"`` or ``"input"``.
-            n_steps: Steps of the sampler.
             method: ``"ancestral"`` (DDPM), ``"ddim"``, or an ODE solver.
             seed: Seed of starts and noise; member m of series b is one number of (seed, M, b, m).
             first_index: Index of the first series in a larger job.
+            settings: Settings of answers, for this call.
 
         Returns:
             ``(B, M, S, C)`` in data units, at the times that follow; at the steps 1 .. S for series that end at
@@ -211,12 +190,10 @@ class SelfGuidedDiffusion(Trained):
             DivergedError: If states outgrow the data.
         """
         ahead = self.horizon if steps is None else steps
-        check_sizes("SelfGuidedDiffusion.forecast", members, ahead)
         many = listed(self.state["tail"] if context is None else context)
         values, seen = self._histories(many)
-        self._warn_if_far("SelfGuidedDiffusion.forecast", values, seen)
-        guide = self._guide(guidance=guidance, strength=strength, at=at, n_steps=n_steps)
-        windows = self._windows(members, guide, method, "SelfGuidedDiffusion.forecast")
+        self._warn_if_far(values, seen)
+        windows = self._windows(members, method, self.strength)
         values, seen = values.repeat_interleave(members, 0), seen.repeat_interleave(members, 0)
         blocks: list[Tensor] = []
         for k in range(-(-ahead // self.horizon)):
@@ -233,13 +210,10 @@ class SelfGuidedDiffusion(Trained):
         self,
         x: Any,
         *,
-        members: int = 16,
-        guidance: str | None = None,
-        strength: float | None = None,
-        at: str | None = None,
-        n_steps: int | None = None,
+        members: Count = 16,
         method: str = "ancestral",
         seed: int = 0,
+        **settings: Any,
     ) -> Ensemble:
         """Members of the whole series: gaps filled, what was seen as it is.
 
@@ -249,22 +223,16 @@ class SelfGuidedDiffusion(Trained):
         Args:
             x: One series with gaps, of any length.
             members: M.
-            guidance: As in :meth:`forecast`, like what follows.
-            strength: Strength of the guidance.
-            at: ``"output"`` or ``"input"``.
-            n_steps: Steps of the sampler.
             method: ``"ancestral"``, ``"ddim"``, or an ODE solver.
             seed: Seed of starts and noise.
+            settings: Settings of answers, for this call.
 
         Returns:
             ``(1, M, T, C)`` in data units, at the times of the series.
         """
-        who = "SelfGuidedDiffusion.complete"
-        series = one_series(who, x)
-        check_sizes(who, members, 1)
-        guide = self._guide(guidance=guidance, strength=strength, at=at, n_steps=n_steps)
-        windows = self._windows(members, guide, method, who)
-        self._warn_if_far(who, series.values[None], series.seen[None])
+        series = one_series(who(), x)
+        windows = self._windows(members, method, self.strength)
+        self._warn_if_far(series.values[None], series.seen[None])
         full = series.values.expand(members, *series.values.shape).clone()
         places = self._places(series)
         if places:
@@ -280,7 +248,7 @@ class SelfGuidedDiffusion(Trained):
 
     @capability(reads={"forecast": FORECAST, "context": "series"}, like="context", passes=Refinement)
     def refine(
-        self, forecast: Any, context: Any = None, *, members: int = 1, seed: int = 0, **options: Any
+        self, forecast: Any, context: Any = None, *, members: Count = 1, seed: int = 0, **options: Any
     ) -> Ensemble:
         """Another method's forecast, moved to where the model of windows finds it likely.
 
@@ -294,39 +262,36 @@ class SelfGuidedDiffusion(Trained):
         Returns:
             ``(1, M, S, C)`` in data units, at the times that follow.
         """
-        who = "SelfGuidedDiffusion.refine"
-        known = self.state["tail"][0] if context is None else one_series(who, context)
-        parts = forecast_members(who, forecast, members, self.horizon, known)
+        known = self.state["tail"][0] if context is None else one_series(who(), context)
+        parts = forecast_members(forecast, members, self.horizon, known)
         values, seen = (x.repeat(members, 1, 1) for x in self._histories([known]))
         values, seen = torch.cat([values, parts], 1), torch.cat([seen, torch.zeros_like(parts).bool()], 1)
-        windows = self._windows(1, self._guide(strength=0.0), "ancestral", who)
+        windows = self._windows(1, "ancestral", 0.0)
         done = Refinement(**options).refined(windows, values, seen, generator(seed, "refine"))
         return over_time(done[None, :, self.context :], known, known.after(self.horizon))
 
-    @capability()
+    @capability(takes=("n_steps",))
     def sample(
         self,
-        n: int,
+        n: Count,
         *,
-        n_steps: int | None = None,
         method: str = "ancestral",
         seed: int = 0,
         first_index: int = 0,
+        **settings: Any,
     ) -> Tensor:
         """Windows of series that might have been, ``(n, L, C)`` in data units, without guidance.
 
         Args:
             n: Number of windows.
-            n_steps: Steps of the sampler.
             method: As in :meth:`forecast`.
             seed: Seed of starts and noise; window i is one number of (seed, i).
             first_index: Index of the first window in a larger job.
+            settings: Settings of answers, for this call.
         """
-        whole("SelfGuidedDiffusion.sample", "n", n, at_least=1)
-        guide = self._guide(strength=0.0, n_steps=n_steps)
-        return self._windows(1, guide, method, "SelfGuidedDiffusion.sample").free(n, seed, first_index)
+        return self._windows(1, method, 0.0).free(n, seed, first_index)
 
-    def _windows(self, members: int, guide: dict[str, Any], method: str, who: str) -> GuidedWindows:
+    def _windows(self, members: int, method: str, strength: float) -> GuidedWindows:
         state = self.state
         return GuidedWindows(
             net=state["net"],
@@ -337,22 +302,24 @@ class SelfGuidedDiffusion(Trained):
             largest=state["largest"],
             members=members,
             method=method,
-            who=who,
-            **guide,
+            guidance=self.guidance,
+            strength=strength,
+            at=self.at,
+            n_steps=self.n_steps,
         )
 
     def _histories(self, many: Sequence[Series]) -> tuple[Tensor, Tensor]:
         """The last times of each series, ``(B, context + longest lag, C)``, and what was seen of them."""
-        columns, who = self.state["units"].shift.shape[0], "SelfGuidedDiffusion.forecast"
+        columns = self.state["units"].shift.shape[0]
         for number_, one in enumerate(many):
             where = f"series {one.name or number_}" if len(many) > 1 else "the series"
             if one.values.shape[1] != columns:
                 rule = f"{where} must have the {columns} columns of the fit"
-                raise invalid(who, rule, one.values.shape[1])
+                raise invalid(rule, one.values.shape[1])
             if not bool(one.seen[-self.context :].any()):
                 rule = f"some of the last {self.context} values of {where} must be seen"
-                raise invalid(who, rule, "gaps only")
-            warn_of_unseen(who, where, one.seen[-self.reach :], self.columns("series"))
+                raise invalid(rule, "gaps only")
+            warn_of_unseen(who(), where, one.seen[-self.reach :], self.columns("series"))
         values = [padded_front(one.values[None], self.reach) for one in many]
         return torch.cat(values), torch.cat([padded_front(one.seen[None], self.reach) for one in many])
 
@@ -360,7 +327,7 @@ class SelfGuidedDiffusion(Trained):
         """Values are compared in the units of windows, of which one may have its own."""
         return "" if argument in ("context", "x") else super().likened(verb, argument, options)
 
-    def _warn_if_far(self, who: str, values: Tensor, seen: Tensor) -> None:
+    def _warn_if_far(self, values: Tensor, seen: Tensor) -> None:
         """Tell of values that are unlike those of the fit; windows with units of their own may have any."""
         units: WindowUnits = self.state["units"]
         if units.kind == "standard":
@@ -368,7 +335,7 @@ class SelfGuidedDiffusion(Trained):
             if units.flat is not None:  # of a constant anything else is new
                 z = torch.where(units.flat & (z.abs() > _CONSTANT), torch.inf, z)
             remedy = "If the series has a trend, take scale='level'."
-            warn_if_far(who, "the series", z, self.columns("series"), remedy=remedy)
+            warn_if_far(who(), "the series", z, self.columns("series"), remedy=remedy)
 
     def _places(self, series: Series) -> list[tuple[int, int, int]]:
         """Starts of windows with gaps in their care, and from where to where that is."""

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.apps.timeseries.metrics.linear_predictive import linear_predictive_score, predictive_errors
 from interpolants.data.windows import all_windows, phase_randomised
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, Positive
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build
 from interpolants.framework.figures import Axis, Figure, Panel
@@ -27,19 +29,10 @@ from interpolants.metrics.quantile_loss import loss_of_cases
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefinedForecasts(Question):
+class RefinedForecasts(Question, Checked):
     """Another method's forecasts before and after refinement, from origins behind the cut.
 
     Several series are refined one by one, and scored like columns of one: the normalised loss weighs each by its size.
-
-    Attributes:
-        role: Role of the series.
-        of: The method whose forecasts are refined: an id or a table; it is fitted on the training part.
-        steps: Steps ahead: the horizon of the model.
-        origins: Number of origins.
-        members: Members of the refined ensembles.
-        options: Settings of the refinement.
-        seed: Seed of the noise.
     """
 
     needs: ClassVar[str] = "refine"
@@ -50,16 +43,19 @@ class RefinedForecasts(Question):
     }
 
     role: str = "series"
+    """Role of the series."""
     of: Any = "seasonal_naive"
-    steps: int = 24
-    origins: int = 10
-    members: int = 16
+    """The method whose forecasts are refined: an id or a table; it is fitted on the training part."""
+    steps: Count = 24
+    """Steps ahead: the horizon of the model."""
+    origins: Count = 10
+    """Number of origins."""
+    members: Count = 16
+    """Members of the refined ensembles."""
     options: Mapping[str, Any] | None = None
+    """Settings of the refinement."""
     seed: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "origins", "members"):
-            whole("refined_forecasts", name, getattr(self, name), at_least=1)
+    """Seed of the noise."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Losses by origin."""
@@ -126,20 +122,11 @@ def _worse(gain: float) -> list[Finding]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SyntheticWindows(Question):
+class SyntheticWindows(Question, Checked):
     """What a linear predictor learns from synthetic windows, beside real ones and surrogates with random phases.
 
     Errors are those over test windows, which overlap: they are too small rather than too large. Windows of several
     series lie in one pool: one predictor learns from all, and its error is relative to the mean size of them all.
-
-    Attributes:
-        role: Role of the series.
-        context: Times that the predictor knows.
-        horizon: Times that it predicts; both together are the length of the windows.
-        n: Windows of each kind, at most.
-        ridge: Penalty of the predictor.
-        seed: Seed of windows and phases.
-        options: Further arguments of the method's ``sample``.
     """
 
     needs: ClassVar[str] = "sample"
@@ -151,17 +138,19 @@ class SyntheticWindows(Question):
     }
 
     role: str = "series"
-    context: int = 48
-    horizon: int = 24
-    n: int = 1000
-    ridge: float = 1e-3
+    """Role of the series."""
+    context: Count = 48
+    """Times that the predictor knows."""
+    horizon: Count = 24
+    """Times that it predicts; both together are the length of the windows."""
+    n: Annotated[int, Ge(10)] = 1000
+    """Windows of each kind, at most."""
+    ridge: Positive = 1e-3
+    """Penalty of the predictor."""
     seed: int = 1
+    """Seed of windows and phases."""
     options: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("context", "horizon"):
-            whole("synthetic_windows", name, getattr(self, name), at_least=1)
-        whole("synthetic_windows", "n", self.n, at_least=10)
+    """Further arguments of the method's ``sample``."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Scores on the windows of the test part."""

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from interpolants.apps.timeseries.nets.sequence import SequenceNet
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.data.windows import all_windows, interpolated, with_lags
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
 from interpolants.foundations.tell import DataWarning, SettingWarning, tell
 from interpolants.framework.series import Series
 
@@ -53,7 +53,7 @@ class TrainingWindows:
         reach = length + max(lags, default=0)
         if short := [len(one) for one in series if len(one) < reach]:
             rule = f"series must be at least {reach} steps long: a window of {length} and its longest lag"
-            raise invalid("SelfGuidedDiffusion.fit", rule, short[0], "Take a shorter context.")
+            raise invalid(rule, short[0], "Take a shorter context.")
         parts = [self._windows(one, reach, context, units) for one in series]
         self.values, self.seen, self.shift, self.scale = (
             torch.cat(part) for part in zip(*parts, strict=True)
@@ -61,7 +61,7 @@ class TrainingWindows:
         if not len(self.values):
             remedy = "Take a shorter context, or fill gaps first."
             rule = "there must be windows of which at least half is seen, and not zero throughout"
-            raise invalid("SelfGuidedDiffusion.fit", rule, "none", remedy)
+            raise invalid(rule, "none", remedy)
         if units.kind == "window":
             _warn_if_level(self.values / self.scale)
 

@@ -5,19 +5,18 @@ Letters: R windows, T times, C columns.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
 from interpolants.data.windows import all_windows
-from interpolants.foundations.checks import one_of
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
 from interpolants.foundations.records import record
 from interpolants.framework.frames import Standard, constant_columns
 from interpolants.framework.series import Series
 
-SCALES = ("standard", "window", "level")
+Scale = Literal["standard", "window", "level"]
 # Least deviation of a window in units of its level, as a share of the usual one.
 _LEAST = 1e-2
 # Windows of a series from which the usual deviation is taken.
@@ -43,7 +42,7 @@ class WindowUnits:
     Source: Kollovieh et al. (2023), arXiv:2307.11494, for the mean absolute value.
     """
 
-    kind: str
+    kind: Scale
     shift: Tensor
     scale: Tensor
     kept: Tensor
@@ -51,7 +50,7 @@ class WindowUnits:
     levels: Tensor | None = None
 
     @classmethod
-    def fit(cls, kind: str, series: Sequence[Series], context: int = 1) -> Self:
+    def fit(cls, kind: Scale, series: Sequence[Series], context: int = 1) -> Self:
         """From training series.
 
         Args:
@@ -62,12 +61,10 @@ class WindowUnits:
         Raises:
             InvalidInputError: If a column was never seen, or never differs from zero with ``"window"``.
         """
-        who = "SelfGuidedDiffusion"
-        one_of(who, "scale", kind, SCALES)
         values = torch.cat([one.with_gaps() for one in series])
         for c, seen in enumerate(values.isfinite().any(0).tolist()):
             if not seen:
-                raise invalid(f"{who}.fit", "every column must have values", f"none in column {c}")
+                raise invalid("every column must have values", f"none in column {c}")
         if kind == "standard":
             frame = Standard().fit(values)
             shift, scale = torch.as_tensor(frame.shift), torch.as_tensor(frame.scale)
@@ -77,7 +74,7 @@ class WindowUnits:
             shift, scale = values.new_zeros(values.shape[1]), values.abs().nanmean(0)
             if not bool((scale > 0).all()):
                 remedy = "Leave the column out, or take scale='standard'."
-                raise invalid(f"{who}.fit", "no column may be zero throughout", "zeros alone", remedy)
+                raise invalid("no column may be zero throughout", "zeros alone", remedy)
         flat = torch.stack([constant_columns(column[column.isfinite()][:, None])[0] for column in values.mT])
         return cls(kind, shift, scale, scale[None], None if kind == "window" else flat)
 

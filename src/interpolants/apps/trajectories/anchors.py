@@ -4,7 +4,7 @@ Letters: R windows, C frames given, S frames ahead, N nodes, D dimensions. An an
 weights that sum to one, so that it turns, mirrors and shifts with them.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from interpolants.apps.trajectories.zero_mean import mean_point
 from interpolants.foundations.remembered import Remembered
 from interpolants.nets.net import materialise
 
-ANCHORS = ("learnt", "last", "mean", "centre")
+AnchorKind = Literal["learnt", "last", "mean", "centre"]
 # Directions of the given frames that hold less than this share of their variance are rounding.
 _RANK = 1e-10
 
@@ -71,7 +71,7 @@ class Anchor(Remembered, id="track_anchor"):
     frames as they are. ``"last"``: the last frame; ``"mean"``: the mean of each node's; ``"centre"``: the mean of all.
 
     Args:
-        kind: One of :data:`ANCHORS`.
+        kind: How it is found.
         context: C.
         horizon: S.
         width: Width of the block of ``"learnt"``.
@@ -80,7 +80,9 @@ class Anchor(Remembered, id="track_anchor"):
     Source: Han, Xu, Lou, Ye & Ermon (2024), arXiv:2410.13027, section 4.2. Ours: the table.
     """
 
-    def __init__(self, kind: str, context: int, horizon: int, *, width: int = 32, seed: int = 0) -> None:
+    def __init__(
+        self, kind: AnchorKind, context: int, horizon: int, *, width: int = 32, seed: int = 0
+    ) -> None:
         super().__init__()
         self.kind, self.context, self.horizon = kind, context, horizon
         if kind == "learnt":

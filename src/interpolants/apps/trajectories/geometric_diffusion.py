@@ -5,12 +5,12 @@ Letters: B cases, M members, C frames given, S frames ahead, N nodes, D dimensio
 
 import copy
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
-from interpolants.apps.trajectories.anchors import ANCHORS, least_squares
+from interpolants.apps.trajectories.anchors import AnchorKind, least_squares
 from interpolants.apps.trajectories.data.tracks import Tracks
 from interpolants.apps.trajectories.track_role import tracks_role
 from interpolants.apps.trajectories.track_velocity import TrackVelocity
@@ -25,8 +25,9 @@ from interpolants.apps.trajectories.track_windows import (
 from interpolants.apps.trajectories.training_tracks import TrackLoss, TrackRows, covariance_root, told
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
-from interpolants.foundations.checks import one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Answer, Check, Count, Whole
 from interpolants.foundations.randomness import key
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
@@ -37,16 +38,21 @@ from interpolants.framework.trained import Trained
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.conditional_flow import FlowBatches
-from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.methods.parts.validation import followed
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.training.pairs import finished
 
-SYMMETRIES = ("full", "rotations", "none")
 # Windows from which the covariance about the anchor is estimated, types that are kept, the least spread, and the least
 # share of variances that is independent over frames.
 _WINDOWS, _TYPES, _LEAST, _WHITE = 4096, 1000, 1e-4, 1e-4
+
+
+def _one_sided(who: str, value: Any) -> Any:
+    path = choose_path(who, value)
+    if not path.is_one_sided:
+        raise invalid("path must be one-sided", type(path).__name__, "E.g. path='one_sided_trigonometric'.")
+    return path
 
 
 class GeometricDiffusion(Trained):
@@ -62,21 +68,6 @@ class GeometricDiffusion(Trained):
     frames have turned, mirrored or shifted forecasts, each member with its seed. With ``context=0`` it learns the
     distribution of whole trajectories up to a shift, on the subspace of mean zero.
 
-    Args:
-        context: C; 0 for whole trajectories without given frames.
-        horizon: S.
-        anchor: ``"learnt"``, from the weights that miss the training part by least on; ``"last"`` frame; ``"mean"`` of
-            each node's frames; ``"centre"`` of all of them, a fixed base.
-        symmetry: ``"full"``; ``"rotations"`` tells left from right; ``"none"`` is told places and directions, as a
-            control, or where the world has a north.
-        edges: Pairs of numbers of nodes that hear each other; all pairs if None.
-        width: Width of the network.
-        blocks: Blocks of the network.
-        path: A one-sided path: a name, a table or a ``Path``.
-        times: Where in time to learn, as in ``Bridge``.
-        n_steps: Steps of the sampler.
-        exact: Sample in float64, for symmetries to 1e-10.
-
     Raises:
         InvalidInputError: If a setting is out of range, or the path has no Gaussian base.
 
@@ -87,36 +78,39 @@ class GeometricDiffusion(Trained):
 
     only_cpu: ClassVar[str] = "tracks stay where they were read"
     noun: ClassVar[str] = "forecaster"
-    answering: ClassVar[tuple[str, ...]] = ("n_steps", "exact")
 
-    context: int = 10
-    horizon: int = 20
-    anchor: str = "learnt"
-    symmetry: str = "full"
+    context: Whole = 10
+    """C, frames that are given; 0 for whole trajectories without given frames."""
+    horizon: Count = 20
+    """S, frames ahead."""
+    anchor: AnchorKind = "learnt"
+    """``"learnt"``, from the weights that miss the training part by least on; ``"last"`` frame; ``"mean"`` of each
+    node's frames; ``"centre"`` of all of them, a fixed base."""
+    symmetry: Literal["full", "rotations", "none"] = "full"
+    """``"rotations"`` tells left from right; ``"none"`` is told places and directions, as a control, or where the world
+    has a north."""
     edges: Sequence[Sequence[int]] | None = None
-    width: int = 48
-    blocks: int = 3
-    path: Any = "one_sided_trigonometric"
+    """Pairs of numbers of nodes that hear each other; all pairs if None."""
+    width: Count = 48
+    """Width of the network."""
+    blocks: Count = 3
+    """Blocks of the network."""
+    path: Annotated[Any, Check(_one_sided, "name | table | path")] = "one_sided_trigonometric"
+    """A one-sided path: a name, a table or a ``Path``."""
     times: Any = "auto"
-    n_steps: int = 20
-    exact: bool = False
+    """Where in time to learn, as in ``Bridge``."""
+    n_steps: Answer[Count] = 20
+    """Steps of the sampler."""
+    exact: Answer[bool] = False
+    """Sample in float64, for symmetries to 1e-10."""
     steps = 1500
     batch_size = 32
     lr = 2e-3
     ema = 0.99
 
     def check_settings(self) -> None:
-        """Refuse settings, and make the path."""
-        who = "GeometricDiffusion"
-        whole(who, "context", self.context, at_least=0), whole(who, "horizon", self.horizon, at_least=1)
-        whole(who, "width", self.width, at_least=1), whole(who, "blocks", self.blocks, at_least=1)
-        whole(who, "n_steps", self.n_steps, at_least=1)
-        one_of(who, "anchor", self.anchor, ANCHORS), one_of(who, "symmetry", self.symmetry, SYMMETRIES)
-        self.path = choose_path(who, self.path)
-        if not self.path.is_one_sided:
-            remedy = "E.g. path='one_sided_trigonometric'."
-            raise invalid(who, "path must be one-sided", type(self.path).__name__, remedy)
-        choose_times(who, self.times, self.path)
+        """Refuse times that do not go with the path."""
+        choose_times(who(), self.times, self.path)
 
     def roles(self) -> tuple[Role, ...]:
         """Tracks, of which every window is learnt from."""
@@ -140,7 +134,7 @@ class GeometricDiffusion(Trained):
         windows = self._windows_of(tracks)
         units = TrackUnits.fit(windows, self.context)
         net = self._net(tracks, windows, units)
-        times = choose_times("GeometricDiffusion", self.times, self.path)
+        times = choose_times(who(), self.times, self.path)
         loss, even, held = TrackLoss(self.path), StratifiedTimes(), run.held
 
         def drawn(size: int) -> FlowBatches:
@@ -158,7 +152,7 @@ class GeometricDiffusion(Trained):
         }
 
     def _windows_of(self, tracks: Tracks) -> Windows:
-        return all_windows(tracks, self.context, self.horizon, "GeometricDiffusion.fit")
+        return all_windows(tracks, self.context, self.horizon)
 
     def _net(self, tracks: Tracks, windows: Windows, units: TrackUnits) -> TrackVelocity:
         """The network, its anchor at the best fixed weights, with the covariance about it."""
@@ -205,13 +199,12 @@ class GeometricDiffusion(Trained):
         self,
         context: Any,
         *,
-        members: int = 20,
+        members: Count = 20,
         steps: int | None = None,
-        n_steps: int | None = None,
-        exact: bool | None = None,
         method: str = "heun",
         seed: int = 0,
         first_index: int = 0,
+        **settings: Any,
     ) -> Ensemble:
         """Members of what follows the given frames.
 
@@ -220,11 +213,10 @@ class GeometricDiffusion(Trained):
                 seen; gaps are allowed, and cases of different length.
             members: M.
             steps: Frames ahead, at most the horizon, which it is if not given.
-            n_steps: Steps of the sampler; as the settings say if not given, like ``exact``.
-            exact: Sample in float64.
             method: A solver of flows, by name.
             seed: Seed of the noise; member m of case i is one number of (seed, i, m).
             first_index: Index of the first case in a larger job.
+            settings: Settings of answers, for this call.
 
         Returns:
             ``(B, M, S, N, D)`` in data units; NaN for nodes that the given frames do not show.
@@ -232,24 +224,21 @@ class GeometricDiffusion(Trained):
         Raises:
             InvalidInputError: If dimensions or types are not those of the fit, or nothing of a case was seen.
         """
-        who = "GeometricDiffusion.forecast"
-        check_sizes(who, members, 1)
-        ahead = whole(
-            who, "steps", self.horizon if steps is None else steps, at_least=1, at_most=self.horizon
-        )
-        tracks = last_frames(self._checked(context, who), self.context, who)
+        ahead = self.horizon if steps is None else steps
+        whole(who(), "steps", ahead, at_least=1, at_most=self.horizon)
+        tracks = last_frames(self._checked(context), self.context)
         given = filled_frames(tracks.x, tracks.seen)
         centre = self.state["units"].centre(given, tracks.seen)
         gaps = torch.where(tracks.seen[..., None], self.state["units"].encode(given, centre), torch.nan)
-        warn_if_far(who, "distances of context", gaps.reshape(-1, 1))
-        precise = torch.float64 if (self.exact if exact is None else exact) else torch.float32
+        warn_if_far(who(), "distances of context", gaps.reshape(-1, 1))
+        precise = torch.float64 if self.exact else torch.float32
         net = self._net_in(precise)
         cond = told(given, tracks.seen, tracks.types, centre, self.state["units"], precise)
         with torch.no_grad():
             cond["anchor"] = net.anchored(cond)
         start = net.base_noise(self._starts(given, tracks.seen, members, seed, first_index).to(precise))
         many = {name: part.repeat_interleave(members, 0) for name, part in cond.items()}
-        done = self._sampled(net, start, many, n_steps, method)
+        done = self._sampled(net, start, many, method)
         places = net.positions(done, many["anchor"])
         x = self.state["units"].decode(places, centre.repeat_interleave(members, 0))
         there = many["present"].any(1)[:, None, :, None]
@@ -260,20 +249,20 @@ class GeometricDiffusion(Trained):
             x=x, dims=("frame", "node", "dimension"), times=times, columns=names, labels=tracks.labels
         )
 
-    def _checked(self, tracks: Tracks, who: str) -> Tracks:
+    def _checked(self, tracks: Tracks) -> Tracks:
         if tracks.x.shape[3] != self.state["dim"]:
             rule = f"positions must have the {self.state['dim']} dimensions of the fit"
-            raise invalid(who, rule, tracks.x.shape[3])
+            raise invalid(rule, tracks.x.shape[3])
         if tracks.single and self.state["net"].nodes > 1:
             rule = "tracks must be (cases, frames, nodes, dimensions), as in the fit"
             found = f"{len(tracks)} cases of {tracks.x.shape[1]} frames without an axis of nodes"
-            raise invalid(who, rule, found, "A single case needs x[None], single nodes x[:, :, None].")
+            raise invalid(rule, found, "A single case needs x[None], single nodes x[:, :, None].")
         known = self.state["net"].remembered["types"]
         if known > 1 and not tracks.typed:
             remedy = "Give them as {'x': positions, 'types': types}, or in a column type."
-            raise invalid(who, f"types of nodes must be given, as the fit had {known}", "none", remedy)
+            raise invalid(f"types of nodes must be given, as the fit had {known}", "none", remedy)
         if int(tracks.types.max()) >= known:
-            raise invalid(who, f"types must be among the {known} of the fit", int(tracks.types.max()))
+            raise invalid(f"types must be among the {known} of the fit", int(tracks.types.max()))
         return tracks
 
     def _net_in(self, dtype: torch.dtype) -> TrackVelocity:
@@ -291,39 +280,29 @@ class GeometricDiffusion(Trained):
         axes = principal_axes(given, present)
         return (noise @ axes.transpose(1, 2)[:, None, None]).flatten(0, 1)
 
-    def _sampled(
-        self, net: TrackVelocity, start: Tensor, cond: dict[str, Tensor], n_steps: int | None, method: str
-    ) -> Tensor:
-        steps = self.n_steps if n_steps is None else n_steps
+    def _sampled(self, net: TrackVelocity, start: Tensor, cond: dict[str, Tensor], method: str) -> Tensor:
         fields = LearnedFields(self.path, velocity=net)
-        return sample(fields, start, cond=cond, method=method, n_steps=steps, time_grid="uniform").x
+        return sample(fields, start, cond=cond, method=method, n_steps=self.n_steps, time_grid="uniform").x
 
-    @capability(like="tracks")
+    @capability(like="tracks", takes=("n_steps",))
     def sample(
-        self,
-        n: int,
-        *,
-        n_steps: int | None = None,
-        method: str = "heun",
-        seed: int = 0,
-        first_index: int = 0,
+        self, n: Count, *, method: str = "heun", seed: int = 0, first_index: int = 0, **settings: Any
     ) -> Tensor:
         """Whole trajectories ``(n, S, N, D)`` in data units, with mean zero; types are those of training cases in turn.
 
         Args:
             n: Number of trajectories.
-            n_steps: Steps of the sampler.
             method: A solver of flows, by name.
             seed: Seed of the noise; trajectory i is one number of (seed, i).
             first_index: Index of the first in a larger job.
+            settings: Settings of answers, for this call.
         """
-        whole("GeometricDiffusion.sample", "n", n, at_least=1)
         net: TrackVelocity = self.state["net"]
         assert net.basis is not None
         start = draw_base(self.path.base, (net.basis.n - 1, self.state["dim"]), n, seed, first_index)
         kept = self.state["types"]
         cond = {"types": kept[(torch.arange(n) + first_index) % len(kept)]}
-        found = net.basis.inverse(self._sampled(net, start, cond, n_steps, method).double())
+        found = net.basis.inverse(self._sampled(net, start, cond, method).double())
         places: Tensor = found.reshape(n, self.horizon, -1, found.shape[-1]) * self.state["units"].scale
         return places
 
@@ -337,14 +316,13 @@ class GeometricDiffusion(Trained):
             n_steps: Steps of the flow.
             seed: Seed of the job; the divergence is exact, and no noise is drawn.
         """
-        who = "GeometricDiffusion.log_prob"
-        tracks = self._checked(x, who)
+        tracks = self._checked(x)
         net: TrackVelocity = self.state["net"]
         assert net.basis is not None
         shape = (self.horizon, net.nodes)
         if tracks.x.shape[1:3] != shape or not bool(tracks.seen.all()):
             rule = f"tracks must have {shape[0]} frames of {shape[1]} nodes, all seen"
-            raise invalid(who, rule, f"{tuple(tracks.x.shape[1:3])}, {int((~tracks.seen).sum())} not seen")
+            raise invalid(rule, f"{tuple(tracks.x.shape[1:3])}, {int((~tracks.seen).sum())} not seen")
         scale = self.state["units"].scale
         y = net.basis.forward(tracks.x / scale)
         fields = LearnedFields(self.path, velocity=self._net_in(torch.float64))

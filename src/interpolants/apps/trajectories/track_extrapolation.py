@@ -1,6 +1,6 @@
 """Extrapolation of tracks by fixed weights on the given frames: the last frame, constant velocity, least squares."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -12,25 +12,18 @@ from interpolants.apps.trajectories.track_windows import (
     filled_frames,
     last_frames,
 )
-from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.asked import who
+from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Count
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
-from interpolants.methods.parts.forecasts import check_sizes
-
-WEIGHTS = ("velocity", "last", "least_squares")
 
 
 class TrackExtrapolation(Method):
     """Each frame ahead is an average of the given ones with weights that sum to one: what a trajectory model must beat.
-
-    Args:
-        weights: ``"velocity"`` goes on with the last step that is seen, and stays where one frame alone is;
-            ``"last"`` stays; ``"least_squares"`` misses the training part by least.
-        context: Frames that are given.
-        horizon: Frames ahead.
 
     Raises:
         InvalidInputError: If a setting is out of range.
@@ -39,15 +32,13 @@ class TrackExtrapolation(Method):
     only_cpu: ClassVar[str] = "tracks stay where they were read"
     noun: ClassVar[str] = "forecast"
 
-    weights: str = "velocity"
-    context: int = 10
-    horizon: int = 20
-
-    def check_settings(self) -> None:
-        """Refuse settings."""
-        who = "TrackExtrapolation"
-        one_of(who, "weights", self.weights, WEIGHTS)
-        whole(who, "context", self.context, at_least=1), whole(who, "horizon", self.horizon, at_least=1)
+    weights: Literal["velocity", "last", "least_squares"] = "velocity"
+    """``"velocity"`` goes on with the last step that is seen, and stays where one frame alone is; ``"last"`` stays;
+    ``"least_squares"`` misses the training part by least."""
+    context: Count = 10
+    """Frames that are given."""
+    horizon: Count = 20
+    """Frames ahead."""
 
     def roles(self) -> tuple[Role, ...]:
         """Tracks, of which only least squares looks at the positions."""
@@ -57,11 +48,11 @@ class TrackExtrapolation(Method):
         """The weights."""
         size = (self.context, self.horizon)
         if self.weights == "least_squares":
-            return {"table": least_squares(all_windows(data["tracks"], *size, "TrackExtrapolation.fit"))}
+            return {"table": least_squares(all_windows(data["tracks"], *size))}
         return {"table": constant_velocity(*size) if self.weights == "velocity" else last_frame(*size)}
 
     @capability(reads={"context": "tracks"}, like="context")
-    def forecast(self, context: Any, *, members: int = 1, steps: int | None = None) -> Ensemble:
+    def forecast(self, context: Any, *, members: Count = 1, steps: int | None = None) -> Ensemble:
         """The weighted frames, ``(B, members, S, N, D)``; NaN for nodes that the given frames do not show.
 
         Args:
@@ -69,12 +60,9 @@ class TrackExtrapolation(Method):
             members: Members of each ensemble, all equal.
             steps: Frames ahead, at most the horizon.
         """
-        who = "TrackExtrapolation.forecast"
-        check_sizes(who, members, 1)
-        ahead = whole(
-            who, "steps", self.horizon if steps is None else steps, at_least=1, at_most=self.horizon
-        )
-        tracks = last_frames(context, self.context, who)
+        ahead = self.horizon if steps is None else steps
+        whole(who(), "steps", ahead, at_least=1, at_most=self.horizon)
+        tracks = last_frames(context, self.context)
         fill = filled_frames if self.weights == "last" else continued_frames
         given = fill(tracks.x, tracks.seen)
         x = torch.einsum("sc,bcnd->bsnd", self.state["table"][:ahead], given)

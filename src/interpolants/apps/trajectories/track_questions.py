@@ -10,8 +10,9 @@ from torch import Tensor
 from interpolants.apps.trajectories.data.tracks import Tracks
 from interpolants.apps.trajectories.metrics.displacement_errors import displacement
 from interpolants.apps.trajectories.track_role import tracks_role
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, Real
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series, trails
 from interpolants.framework.method import Method
@@ -25,37 +26,31 @@ _SHOWN = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrackDisplacement(Question):
+class TrackDisplacement(Question, Checked):
     """How far forecasts of tracks are from where nodes went, in the unit of the positions.
 
     Of each test case the first ``context`` frames are given, and the ``horizon`` frames that follow are forecast.
-
-    Attributes:
-        context: Frames that are given.
-        horizon: Frames ahead.
-        members: Members of each ensemble.
-        seed: Seed of the ensembles.
-        options: Further options of ``forecast`` for methods that take them, such as ``n_steps``.
-        unit: Unit of the positions.
-        axes: Names of the first two dimensions, for pictures.
-        map: Whether the positions are on a map: all cases are then drawn on one pair of axes.
     """
 
     needs: ClassVar[str] = "forecast"
     front: ClassVar[tuple[str, ...]] = ("tracks", "error_by_frame")
 
-    context: int = 10
-    horizon: int = 20
-    members: int = 5
+    context: Count = 10
+    """Frames that are given."""
+    horizon: Count = 20
+    """Frames ahead."""
+    members: Count = 5
+    """Members of each ensemble."""
     seed: int = 1
+    """Seed of the ensembles."""
     options: Mapping[str, Any] | None = None
+    """Further options of ``forecast`` for methods that take them, such as ``n_steps``."""
     unit: str = ""
+    """Unit of the positions."""
     axes: Sequence[str] = ()
+    """Names of the first two dimensions, for pictures."""
     map: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("context", "horizon", "members"):
-            whole("track_displacement", name, getattr(self, name), at_least=1)
+    """Whether the positions are on a map: all cases are then drawn on one pair of axes."""
 
     def about(self, name: str) -> About:
         """What a number means."""
@@ -166,18 +161,8 @@ def _test_tracks(task: Task) -> Tracks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrackSymmetry(Question):
-    """How exactly forecasts turn, mirror and shift with the frames that are given, seed by seed.
-
-    Attributes:
-        cases: Test cases to turn.
-        members: Members of each.
-        context: Frames that are given.
-        shift: Length of the shift, in units of the spread of the positions.
-        seed: Seed of the orthogonal matrix, of the shift and of the ensembles.
-        mirror: Whether the matrix mirrors.
-        options: Further options of ``forecast``.
-    """
+class TrackSymmetry(Question, Checked):
+    """How exactly forecasts turn, mirror and shift with the frames that are given, seed by seed."""
 
     needs: ClassVar[str] = "forecast"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -187,17 +172,20 @@ class TrackSymmetry(Question):
         "gap_exact": About("The same in float64", note="For methods that sample in float64."),
     }
 
-    cases: int = 20
-    members: int = 2
-    context: int = 10
-    shift: float = 3.0
+    cases: Count = 20
+    """Test cases to turn."""
+    members: Count = 2
+    """Members of each."""
+    context: Count = 10
+    """Frames that are given."""
+    shift: Real = 3.0
+    """Length of the shift, in units of the spread of the positions."""
     seed: int = 1
+    """Seed of the orthogonal matrix, of the shift and of the ensembles."""
     mirror: bool = True
+    """Whether the matrix mirrors."""
     options: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("cases", "members", "context"):
-            whole("track_symmetry", name, getattr(self, name), at_least=1)
+    """Further options of ``forecast``."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """The largest gaps, in both precisions."""

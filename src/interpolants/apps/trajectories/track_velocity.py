@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interpolants.apps.trajectories.anchors import Anchor
+from interpolants.apps.trajectories.anchors import Anchor, AnchorKind
 from interpolants.apps.trajectories.nets.equivariant_tracks import EquivariantTracks, edge_mask
 from interpolants.apps.trajectories.nets.track_layers import safe_length
 from interpolants.apps.trajectories.zero_mean import ZeroMeanBasis
@@ -71,7 +71,7 @@ class TrackVelocity(Remembered, id="track_velocity"):
 
     def __init__(
         self,
-        anchor: str,
+        anchor: AnchorKind,
         context: int,
         horizon: int,
         *,

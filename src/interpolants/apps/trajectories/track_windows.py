@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interpolants.apps.trajectories.data.tracks import Tracks
 from interpolants.apps.trajectories.zero_mean import mean_point
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.records import record
 from interpolants.foundations.tell import OutsideWarning, tell
 
@@ -38,7 +38,7 @@ class Windows:
         return len(self.given)
 
 
-def all_windows(tracks: Tracks, context: int, horizon: int, who: str) -> Windows:
+def all_windows(tracks: Tracks, context: int, horizon: int) -> Windows:
     """Every window of ``context + horizon`` frames of which some of both parts was seen.
 
     With ``context=0`` only windows that were seen wholly count: a distribution of whole trajectories has no padding.
@@ -49,11 +49,11 @@ def all_windows(tracks: Tracks, context: int, horizon: int, who: str) -> Windows
     length = context + horizon
     if tracks.x.shape[1] < length:
         rule = f"tracks must have at least {length} frames, {context} given and {horizon} that follow"
-        raise invalid(who, rule, tracks.x.shape[1], "Take a shorter context or horizon.")
+        raise invalid(rule, tracks.x.shape[1], "Take a shorter context or horizon.")
     if (stride := tracks.stride) > 1:
         rule = "frames must be counted by ones, so that some are seen one after the other"
         told = f"one in {stride} of every case, and nothing between"
-        raise invalid(who, rule, told, f"Divide them: table['frame'] // {stride}, or x[:, ::{stride}].")
+        raise invalid(rule, told, f"Divide them: table['frame'] // {stride}, or x[:, ::{stride}].")
     x = tracks.x.unfold(1, length, 1).flatten(0, 1).permute(0, 3, 1, 2)  # (windows, L, N, D)
     seen = tracks.seen.unfold(1, length, 1).flatten(0, 1).transpose(1, 2)
     types = tracks.types.repeat_interleave(tracks.x.shape[1] - length + 1, 0)
@@ -63,7 +63,7 @@ def all_windows(tracks: Tracks, context: int, horizon: int, who: str) -> Windows
     if context:  # the last given frame is there: a window begins where its track is
         kept &= found.present[:, -1].any(1)
     if not bool(kept.any()):
-        raise invalid(who, f"there must be windows of {length} frames in which something was seen", "none")
+        raise invalid(f"there must be windows of {length} frames in which something was seen", "none")
     return Windows(*(part[kept] for part in vars(found).values()))
 
 
@@ -74,7 +74,7 @@ def _parted(x: Tensor, seen: Tensor, types: Tensor, context: int) -> Windows:
     return Windows(filled_frames(given, present), present, x[:, context:] * after[..., None], after, types)
 
 
-def last_frames(tracks: Tracks, context: int, who: str) -> Tracks:
+def last_frames(tracks: Tracks, context: int) -> Tracks:
     """The last ``context`` frames of every case, up to the last in which a node was seen; not seen before its first.
 
     Raises:
@@ -83,17 +83,17 @@ def last_frames(tracks: Tracks, context: int, who: str) -> Tracks:
     some = tracks.seen.any(2)
     if not bool(some.any(1).all()):
         row = int((~some.any(1)).nonzero()[0])
-        raise invalid(who, "some of every case must be seen", f"nothing of case {row}")
+        raise invalid("some of every case must be seen", f"nothing of case {row}")
     last = torch.where(some, torch.arange(1, some.shape[1] + 1), 0).amax(1)
     place = last[:, None] - context + torch.arange(context)
     inside, place = place >= 0, place.clamp_min(0)
     rows = torch.arange(len(tracks))[:, None]
     seen = tracks.seen[rows, place] & inside[..., None]
-    _warn_if_short(seen, who)
+    _warn_if_short(seen)
     return replace(tracks, x=tracks.x[rows, place] * seen[..., None], seen=seen)
 
 
-def _warn_if_short(seen: Tensor, who: str) -> None:
+def _warn_if_short(seen: Tensor) -> None:
     """Warn of cases and nodes ``(B, C, N)`` that begin within the context: they count as standing still before."""
     frames = seen.shape[1]
     shown = torch.where(
@@ -107,12 +107,12 @@ def _warn_if_short(seen: Tensor, who: str) -> None:
         told = f"{int(short.sum())} of {len(seen)} cases begin within the {frames} frames that are needed"
         least = int(of_case.argmin())
         words = f"case {least} shows its last {int(of_case[least])}, and is taken to have stood still before"
-        tell(OutsideWarning, f"{who}: {told}; {words}. {remedy}.")
+        tell(OutsideWarning, f"{who()}: {told}; {words}. {remedy}.")
     if bool(late.any()):
         told = f"{int(late.sum())} nodes begin within the {frames} frames that are needed"
         case, node = (int(k) for k in late.nonzero()[0])
         words = f"node {node} of case {case} shows its last {int(shown[case, node])}, and is taken to have stood still"
-        tell(OutsideWarning, f"{who}: {told}; {words} before. {remedy}.")
+        tell(OutsideWarning, f"{who()}: {told}; {words} before. {remedy}.")
 
 
 def filled_frames(x: Tensor, seen: Tensor) -> Tensor:

@@ -5,13 +5,16 @@ Letters: B systems, T times, S steps ahead.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import DivergedError, InvalidInputError
+from interpolants.foundations.kinds import Check, Count, NonNegative
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -30,23 +33,20 @@ from interpolants.sciml.chaos.problems.chaotic_systems import ChaoticSystem, cha
 _REDRAWN, _SHOWN = 400, 3
 
 
+def _systems(who: str, value: Any) -> Any:
+    """A number of systems, or known names."""
+    if isinstance(value, int):
+        return whole(who, "systems", value, at_least=0, at_most=len(chaotic_systems()))
+    return tuple(one_of(who, "systems", name, chaotic_systems()) for name in value)
+
+
 @dataclass(frozen=True, kw_only=True)
-class ChaoticForecasts(Question):
+class ChaoticForecasts(Question, Checked):
     """The method is fitted anew to a series of each system, and forecasts what follows from a single origin.
 
     Medians over systems, and the rank correlation of the error with the largest Lyapunov exponent per dominant period,
     with errors from systems that are redrawn. Exponents are the library's own, not the package's annotations. A
     forecast is the median of the members.
-
-    Attributes:
-        systems: Names, or a number of systems spread evenly over the alphabet; 0 for all 129.
-        points: Times of each series, of which the last sixth is forecast.
-        per_period: Times per dominant period.
-        noise: Noise of the values, as a share of the deviation.
-        transient: Periods to go before the first time.
-        members: Members of each forecast.
-        coordinate: Zero-based coordinate of the systems that is forecast, at most 2.
-        seed: Seed of noise, members and redrawn systems.
     """
 
     needs: ClassVar[str] = "forecast"
@@ -70,26 +70,22 @@ class ChaoticForecasts(Question):
         ),
     }  # fmt: skip
 
-    systems: int | Sequence[str] = 0
-    points: int = 1200
-    per_period: float = 15
-    noise: float = 0.0
-    transient: float = 0.0
-    members: int = 8
-    coordinate: int = 0
+    systems: Annotated[Any, Check(_systems, "whole number | several names")] = 0
+    """Names, or a number of systems spread evenly over the alphabet; 0 for all 129."""
+    points: Annotated[int, Ge(60)] = 1200
+    """Times of each series, of which the last sixth is forecast."""
+    per_period: Annotated[float, Ge(2)] = 15
+    """Times per dominant period."""
+    noise: NonNegative = 0.0
+    """Noise of the values, as a share of the deviation."""
+    transient: NonNegative = 0.0
+    """Periods to go before the first time."""
+    members: Count = 8
+    """Members of each forecast."""
+    coordinate: Annotated[int, Interval(ge=0, le=2)] = 0
+    """Zero-based coordinate of the systems that is forecast."""
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        who = "chaotic_forecasts"
-        for name, least in (("points", 60), ("members", 1)):
-            whole(who, name, getattr(self, name), at_least=least)
-        whole(who, "coordinate", self.coordinate, at_least=0, at_most=2)
-        number(who, "noise", self.noise, at_least=0)
-        if isinstance(self.systems, int):
-            whole(who, "systems", self.systems, at_least=0, at_most=len(chaotic_systems()))
-        else:
-            for name in self.systems:
-                one_of(who, "systems", name, chaotic_systems())
+    """Seed of noise, members and redrawn systems."""
 
     @property
     def names(self) -> tuple[str, ...]:

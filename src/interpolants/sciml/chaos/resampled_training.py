@@ -5,12 +5,15 @@ Letters: B systems, T times, d coordinates.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import number, whole
+from interpolants.foundations.kinds import Count, NonNegative, Positive
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -46,22 +49,11 @@ def importance_weights(errors: Tensor, *, power: float = 4.0, smooth: int = _SMO
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResampledTraining(Question):
+class ResampledTraining(Question, Checked):
     """In rounds, the method forecasts its training series, and new series start where the error is large, or anywhere.
 
     Both ways get as many new values and fits of the same settings, and are judged by forecasts along a later path of
     the system. Places of a backtest are those of the path itself.
-
-    Attributes:
-        systems: Names, or a number of systems spread evenly over the alphabet.
-        points: Times of the first series.
-        per_period: Times per dominant period.
-        rounds: Rounds.
-        starts: New series in a round.
-        length: Their times.
-        jitter: Deviation of their starts from the place, as a share of that of each coordinate.
-        power: Power of the smoothed error.
-        seed: Seed of places and jitter.
     """
 
     needs: ClassVar[str] = "forecast"
@@ -75,20 +67,23 @@ class ResampledTraining(Question):
     }
 
     systems: int | Sequence[str] = 20
-    points: int = 500
-    per_period: float = 15
-    rounds: int = 2
-    starts: int = 10
-    length: int = 60
-    jitter: float = 0.01
-    power: float = 4.0
+    """Names, or a number of systems spread evenly over the alphabet."""
+    points: Annotated[int, Ge(60)] = 500
+    """Times of the first series."""
+    per_period: Annotated[float, Ge(2)] = 15
+    """Times per dominant period."""
+    rounds: Count = 2
+    """Rounds."""
+    starts: Count = 10
+    """New series in a round."""
+    length: Annotated[int, Ge(20)] = 60
+    """Their times."""
+    jitter: NonNegative = 0.01
+    """Deviation of their starts from the place, as a share of that of each coordinate."""
+    power: Positive = 4.0
+    """Power of the smoothed error."""
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        who = "resampled_training"
-        for name, least in (("points", 60), ("rounds", 1), ("starts", 1), ("length", 20)):
-            whole(who, name, getattr(self, name), at_least=least)
-        number(who, "jitter", self.jitter, at_least=0), positive(who, "power", self.power)
+    """Seed of places and jitter."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,35 +1,30 @@
 """Loss of an ensemble of critics on targets: likelihood, weights against risk, weights by agreement."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import number, one_of
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import NonNegative
 from interpolants.sciml.rl.critics import Heads
 from interpolants.sciml.rl.error_variance import inverse_error_variance_weights
 from interpolants.sciml.rl.generalized_gaussian import variance
 from interpolants.sciml.rl.generalized_likelihood import generalized_gaussian_loss
 
-HEADS = ("generalized", "gaussian", "squared")
-CENTRES = ("likelihood", "mean")
+Head = Literal["generalized", "gaussian", "squared"]
+Centre = Literal["likelihood", "mean"]
 
 
 @dataclass(frozen=True)
-class CriticLoss:
+class CriticLoss(Checked):
     """``sum_t w_t NLL(d_t) + lambda sum_t u_t |d_t|`` with ``d = target - value``, averaged over the ensemble.
 
     ``w`` is the power of the error's law, made to sum to 1 over the batch, without gradient: of two laws with one scale
     that with the larger power is less risky. ``u`` is the inverse variance of the errors over the ensemble.
-
-    Attributes:
-        head: Law of the errors: ``"generalized"``; ``"gaussian"``, whose power is 2, without weights against risk and
-            with squared errors; ``"squared"``, no law at all.
-        centre: ``"likelihood"``: values move by the likelihood, whose centre is no mean where errors are skewed;
-            ``"mean"``: values move by squared errors, and the law is learnt about them.
-        agreement: lambda, >= 0.
-        effective: Least effective number of rows of u.
 
     Raises:
         InvalidInputError: If a name is unknown, or a number out of range.
@@ -38,16 +33,16 @@ class CriticLoss:
         and averages what sums to 1; here lambda means what it says.
     """
 
-    head: str = "generalized"
-    centre: str = "likelihood"
-    agreement: float = 0.1
-    effective: float = 16.0
-
-    def __post_init__(self) -> None:
-        one_of("CriticLoss", "head", self.head, HEADS)
-        one_of("CriticLoss", "centre", self.centre, CENTRES)
-        number("CriticLoss", "agreement", self.agreement, at_least=0)
-        number("CriticLoss", "effective", self.effective, at_least=1)
+    head: Head = "generalized"
+    """Law of the errors: ``"generalized"``; ``"gaussian"``, whose power is 2, without weights against risk and with
+    squared errors; ``"squared"``, no law at all."""
+    centre: Centre = "likelihood"
+    """``"likelihood"``: values move by the likelihood, whose centre is no mean where errors are skewed; ``"mean"``:
+    values move by squared errors, and the law is learnt about them."""
+    agreement: NonNegative = 0.1
+    """lambda."""
+    effective: Annotated[float, Ge(1)] = 16.0
+    """Least effective number of rows of u."""
 
     def __call__(self, heads: Heads, target: Tensor, counts: Tensor | None = None) -> Tensor:
         """The loss, a number.

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.randomness import key
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -22,13 +23,8 @@ _BINS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpisodeReturn(Question):
-    """Undiscounted returns of episodes that the agent plays by its likeliest actions, from starts of their own.
-
-    Attributes:
-        episodes: How many.
-        seed: Seed of the starts and of the noise; twins meet the same.
-    """
+class EpisodeReturn(Question, Checked):
+    """Undiscounted returns of episodes that the agent plays by its likeliest actions, from starts of their own."""
 
     needs: ClassVar[str] = "act"
     front: ClassVar[tuple[str, ...]] = ("learning",)
@@ -42,11 +38,10 @@ class EpisodeReturn(Question):
         ),
     }
 
-    episodes: int = 20
+    episodes: Annotated[int, Ge(2)] = 20
+    """How many."""
     seed: int = 1
-
-    def __post_init__(self) -> None:
-        whole("episode_return", "episodes", self.episodes, at_least=2)
+    """Seed of the starts and of the noise; twins meet the same."""
 
     def cannot(self, method: Method) -> str:
         """Put to agents whose training is recorded."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -20,12 +21,8 @@ _SHOWN = 400
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnownValues(Question):
-    """Errors of values over the different states of the test rows, each state once.
-
-    Attributes:
-        role: Role of the known values, row by row beside the states.
-    """
+class KnownValues(Question, Checked):
+    """Errors of values over the different states of the test rows, each state once."""
 
     needs: ClassVar[str] = "predict"
     front: ClassVar[tuple[str, ...]] = ("values",)
@@ -40,6 +37,7 @@ class KnownValues(Question):
     }
 
     role: str = "value"
+    """Role of the known values, row by row beside the states."""
 
     def reads(self) -> Sequence[Role]:
         """Known values."""

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import number, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.kinds import NonNegative, Share, Whole
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
@@ -18,12 +18,6 @@ class LeastSquaresTD(Method):
     """``V(s) = phi(s) . w`` with ``sum phi (phi - gamma (1 - done) phi')^T w = sum phi r``: what temporal differences
     with squared errors converge to on these rows.
 
-    Args:
-        gamma: Discount, in [0, 1].
-        states: Number of states where a state is its number, so that values are a table; 0 for measured states, whose
-            features are a constant and the standardised columns.
-        penalty: Added to the diagonal, per row, >= 0.
-
     Raises:
         InvalidInputError: If a setting is out of range, or a table does not fit.
 
@@ -33,15 +27,13 @@ class LeastSquaresTD(Method):
     noun: ClassVar[str] = "critic"
     only_cpu: ClassVar[str] = "it is one small linear system in float64"
 
-    gamma: float = 0.99
-    states: int = 0
-    penalty: float = 1e-6
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        number("LeastSquaresTD", "gamma", self.gamma, at_least=0, at_most=1)
-        number("LeastSquaresTD", "penalty", self.penalty, at_least=0)
-        whole("LeastSquaresTD", "states", self.states)
+    gamma: Share = 0.99
+    """Discount."""
+    states: Whole = 0
+    """Number of states where a state is its number, so that values are a table; 0 for measured states, whose features
+    are a constant and the standardised columns."""
+    penalty: NonNegative = 1e-6
+    """Added to the diagonal, per row."""
 
     def roles(self) -> tuple[Role, ...]:
         """Transitions, row by row."""
@@ -49,11 +41,11 @@ class LeastSquaresTD(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """One linear system."""
-        rows = checked_transitions("LeastSquaresTD.fit", data, self.given)
-        units = feature_units("LeastSquaresTD.fit", rows["state"], self.states)
+        rows = checked_transitions(data, self.given)
+        units = feature_units(rows["state"], self.states)
         done = rows["done"][:, None]
-        x = self._features("fit", units, rows["state"])
-        after = self._features("fit", units, torch.where(done == 1, rows["state"], rows["next_state"]))
+        x = self._features(units, rows["state"])
+        after = self._features(units, torch.where(done == 1, rows["state"], rows["next_state"]))
         matrix = x.T @ (x - self.gamma * (1 - done) * after) / len(x)
         matrix += self.penalty * torch.eye(len(matrix), dtype=matrix.dtype)
         self._check_determined(matrix)
@@ -67,12 +59,10 @@ class LeastSquaresTD(Method):
             rule = (
                 "the rows must determine the values: all states seen, no two columns alike, gamma < 1 or ends"
             )
-            raise invalid(
-                "LeastSquaresTD.fit", rule, f"penalty = {self.penalty:g}", "Take a penalty above 0."
-            )
+            raise invalid(rule, f"penalty = {self.penalty:g}", "Take a penalty above 0.")
 
-    def _features(self, what: str, units: dict[str, Any], state: Tensor) -> Tensor:
-        found = features(f"LeastSquaresTD.{what}", units, state)
+    def _features(self, units: dict[str, Any], state: Tensor) -> Tensor:
+        found = features(units, state)
         return found if self.states else torch.cat([found, found.new_ones(len(found), 1)], 1)
 
     def columns(self, name: str) -> tuple[str, ...]:
@@ -89,5 +79,5 @@ class LeastSquaresTD(Method):
         Returns:
             ``(B, 1)``, in units of the reward.
         """
-        found: Tensor = self._features("predict", self.state["units"], x.flatten(1)) @ self.state["w"]
+        found: Tensor = self._features(self.state["units"], x.flatten(1)) @ self.state["w"]
         return found[:, None]

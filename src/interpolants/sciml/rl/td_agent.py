@@ -1,13 +1,16 @@
 """An agent that learns by acting, with critics that know how noisy their temporal-difference errors are."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, positive, whole
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations import errors
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.extras import require
+from interpolants.foundations.kinds import Count, NonNegative, Positive, Share
 from interpolants.foundations.randomness import generator, global_generators, key
 from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.capabilities import capability, verb
@@ -15,7 +18,7 @@ from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.rl.assessments import ASSESSED, assessed
-from interpolants.sciml.rl.critic_loss import CriticLoss
+from interpolants.sciml.rl.critic_loss import Centre, CriticLoss, Head
 from interpolants.sciml.rl.critics import Critics
 from interpolants.sciml.rl.hooked_ppo import Factory, Hook, Returns, make_ppo
 from interpolants.sciml.rl.noisy_control import NoisyControl
@@ -35,26 +38,6 @@ class TDAgent(Method):
         agent.act(observations)                # the likeliest action of each row
         agent.assess(observations)             # value, noise of its errors, disagreement of the ensemble
 
-    Args:
-        head: Law of the errors: ``"generalized"``, ``"gaussian"``, or ``"squared"`` for none.
-        centre: What values are: ``"likelihood"``, the centre of the law; or ``"mean"``.
-        agreement: Weight lambda of the errors that are weighed by the agreement of the ensemble.
-        members: Critics.
-        fixed_scale: Whether the scale is 1 and the power alone is learnt, as in the paper; ``reward_scale`` matters.
-        least_power: Least power of the law; below 1 its likelihood has no bound where outcomes are few, see `TDCritic`.
-        reward_scale: Typical size of a reward. Rewards are divided by it and by the horizon, so values are near 1.
-        hidden: Widths of the layers of the actor and of each critic.
-        steps: Steps of the environments together, rounded up to whole rollouts.
-        environments: Copies that are stepped in turn.
-        rollout: Steps of each copy between two updates; longer than an episode.
-        epochs: Passes over a rollout.
-        batch_size: Rows of a minibatch; divides a rollout.
-        lr: Learning rate of Adam.
-        gamma: Discount, in [0, 1].
-        trace: lambda of the advantages, in [0, 1].
-        clip: How far a ratio of probabilities counts.
-        entropy: Weight of the entropy.
-
     Raises:
         InvalidInputError: If a setting is out of range; when fitted, if the environment is none, its observations are
             no row of numbers, or its actions are neither one of a few nor a row of numbers.
@@ -66,44 +49,50 @@ class TDAgent(Method):
     noun: ClassVar[str] = "agent"
     only_cpu: ClassVar[str] = "its environments step on the CPU, and its networks are small"
 
-    head: str = "generalized"
-    centre: str = "likelihood"
-    agreement: float = 0.1
-    members: int = 5
+    head: Head = "generalized"
+    """Law of the errors; ``"squared"`` for none."""
+    centre: Centre = "likelihood"
+    """What values are: ``"likelihood"``, the centre of the law; or ``"mean"``."""
+    agreement: NonNegative = 0.1
+    """Weight lambda of the errors that are weighed by the agreement of the ensemble."""
+    members: Count = 5
+    """Critics."""
     fixed_scale: bool = False
-    least_power: float = 1.0
-    reward_scale: float = 1.0
-    hidden: tuple[int, ...] = (64, 64)
-    steps: int = 100_000
-    environments: int = 8
-    rollout: int = 512
-    epochs: int = 10
-    batch_size: int = 512
-    lr: float = 1e-3
-    gamma: float = 0.99
-    trace: float = 0.95
-    clip: float = 0.2
-    entropy: float = 0.0
+    """Whether the scale is 1 and the power alone is learnt, as in the paper; ``reward_scale`` matters."""
+    least_power: Annotated[float, Interval(gt=0, lt=2)] = 1.0
+    """Least power of the law; below 1 its likelihood has no bound where outcomes are few, see `TDCritic`."""
+    reward_scale: Positive = 1.0
+    """Typical size of a reward. Rewards are divided by it and by the horizon, so values are near 1."""
+    hidden: tuple[Count, ...] = (64, 64)
+    """Widths of the layers of the actor and of each critic."""
+    steps: Count = 100_000
+    """Steps of the environments together, rounded up to whole rollouts."""
+    environments: Count = 8
+    """Copies that are stepped in turn."""
+    rollout: Annotated[int, Ge(2)] = 512
+    """Steps of each copy between two updates; longer than an episode."""
+    epochs: Count = 10
+    """Passes over a rollout."""
+    batch_size: Annotated[int, Ge(2)] = 512
+    """Rows of a minibatch; divides a rollout."""
+    lr: Positive = 1e-3
+    """Learning rate of Adam."""
+    gamma: Share = 0.99
+    """Discount."""
+    trace: Share = 0.95
+    """lambda of the advantages."""
+    clip: Positive = 0.2
+    """How far a ratio of probabilities counts."""
+    entropy: NonNegative = 0.0
+    """Weight of the entropy."""
 
     def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "TDAgent"
+        """Refuse a single critic that is to agree, and rollouts of no whole batches; make the loss."""
+        check_members(self.members, self.agreement)
         self._loss = CriticLoss(self.head, self.centre, self.agreement)
-        for name in ("steps", "environments", "epochs", "members"):
-            whole(who, name, getattr(self, name), at_least=1)
-        whole(who, "rollout", self.rollout, at_least=2)
-        whole(who, "batch_size", self.batch_size, at_least=2)
-        for name in ("reward_scale", "lr", "clip"):
-            positive(who, name, getattr(self, name))
-        for name in ("gamma", "trace"):
-            number(who, name, getattr(self, name), at_least=0, at_most=1)
-        number(who, "entropy", self.entropy, at_least=0)
-        number(who, "least_power", self.least_power, above=0, below=2)
-        check_members(who, self.members, self.agreement)
-        self.hidden = tuple(whole(who, "hidden", width, at_least=1) for width in self.hidden)
         if (self.environments * self.rollout) % self.batch_size:
             rule = f"batch_size must divide a rollout of {self.environments} x {self.rollout} steps"
-            raise invalid(who, rule, self.batch_size)
+            raise invalid(rule, self.batch_size)
 
     def roles(self) -> tuple[Role, ...]:
         """A function that makes the environment."""
@@ -114,8 +103,8 @@ class TDAgent(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Rollouts and updates in turn; what is kept are the tensors of actor and critics."""
-        factory = checked_factory("TDAgent.fit", data["environment"])
-        spaces = space_of("TDAgent.fit", factory)
+        factory = checked_factory(who(), data["environment"])
+        spaces = space_of(factory)
         seed = key(self.seed, "agent weights")
         with global_generators(seed):
             model = make_ppo(factory, self._unit, self.environments, self._ppo())
@@ -200,7 +189,7 @@ class TDAgent(Method):
             ``(B, 1)`` numbers of actions, or ``(B, A)`` actions within their bounds.
         """
         actor, spaces = self.state["actor"], self.state["spaces"]
-        h = self._observed("act", observation)
+        h = self._observed(observation)
         for number_, (weight, bias) in enumerate(zip(actor["weights"], actor["biases"], strict=True)):
             h = (torch.tanh(h) if number_ else h) @ weight.T + bias
         if spaces["discrete"]:
@@ -218,25 +207,25 @@ class TDAgent(Method):
             ``(B, 4)``: value, standard deviation of its error by the law, standard deviation over the ensemble, power
             of the law; in units of the reward but for the last.
         """
-        heads = Critics.of(self.state["critics"])(self._observed("assess", x))
+        heads = Critics.of(self.state["critics"])(self._observed(x))
         return assessed(heads, self._loss, self._unit)
 
-    def _observed(self, what: str, x: Tensor) -> Tensor:
+    def _observed(self, x: Tensor) -> Tensor:
         width = self.state["spaces"]["observations"]
         if x.ndim != 2 or x.shape[1] != width:
             rule = f"observations must be rows of {width} numbers"
-            raise invalid(f"TDAgent.{what}", rule, tuple(x.shape))
+            raise invalid(rule, tuple(x.shape))
         return x.float()
 
 
-def check_members(who: str, members: int, agreement: float) -> None:
+def check_members(members: int, agreement: float) -> None:
     """Refuse weights by agreement where nobody can agree.
 
     Raises:
         InvalidInputError: If a single critic shall be weighed by its agreement.
     """
     if members < 2 and agreement > 0:
-        raise invalid(who, "members must be 2 or more for agreement > 0", members, "Take agreement = 0.")
+        raise invalid("members must be 2 or more for agreement > 0", members, "Take agreement = 0.")
 
 
 def checked_factory(who: str, given: Any) -> Factory:
@@ -250,12 +239,12 @@ def checked_factory(who: str, given: Any) -> Factory:
     if not callable(given):
         rule = "environment must be a function without arguments that makes one, or its name"
         remedy = "Each copy needs an environment of its own: pass lambda: gymnasium.make(...)."
-        raise invalid(who, rule, type(given).__name__, remedy)
+        raise errors.invalid(who, rule, type(given).__name__, remedy)
     made: Factory = given
     return made
 
 
-def space_of(who: str, factory: Factory) -> dict[str, Any]:
+def space_of(factory: Factory) -> dict[str, Any]:
     """Width of observations, and what actions there are.
 
     Raises:
@@ -268,26 +257,26 @@ def space_of(who: str, factory: Factory) -> dict[str, Any]:
     except (TypeError, gymnasium.error.Error) as error:
         remedy = "E.g. lambda: gymnasium.make('CartPole-v1'), or the name 'CartPole-v1'."
         rule = "environment must be a function without arguments that makes one, or its name"
-        raise invalid(who, rule, str(error)[:200], remedy) from error
+        raise invalid(rule, str(error)[:200], remedy) from error
     if not isinstance(world, gymnasium.Env):
         rule = "environment must make an environment of Gymnasium"
-        raise invalid(who, rule, type(world).__name__, "Derive it from gymnasium.Env.")
+        raise invalid(rule, type(world).__name__, "Derive it from gymnasium.Env.")
     if world.unwrapped is again.unwrapped:
         remedy = "Make it inside the function: lambda: gymnasium.make(...)."
-        raise invalid(who, "environment must make a new one in each call", "the same object twice", remedy)
+        raise invalid("environment must make a new one in each call", "the same object twice", remedy)
     again.close()
     seen, done = world.observation_space, world.action_space
     world.close()
     if not isinstance(seen, gymnasium.spaces.Box) or len(seen.shape) != 1:
         remedy = "Wrap it, e.g. with gymnasium.wrappers.FlattenObservation."
-        raise invalid(who, "observations must be a row of numbers", str(seen), remedy)
+        raise invalid("observations must be a row of numbers", str(seen), remedy)
     found = {"observations": int(seen.shape[0]), "discrete": isinstance(done, gymnasium.spaces.Discrete)}
     if found["discrete"] and int(done.start) == 0:
         return {**found, "width": 1, "actions": int(done.n)}
     if isinstance(done, gymnasium.spaces.Box) and len(done.shape) == 1:
         low, high = (torch.as_tensor(bound, dtype=torch.float32) for bound in (done.low, done.high))
         return {**found, "width": int(done.shape[0]), "low": low, "high": high}
-    raise invalid(who, "actions must be one of a few, counted from 0, or a row of numbers", str(done))
+    raise invalid("actions must be one of a few, counted from 0, or a row of numbers", str(done))
 
 
 def _actor(policy: Any) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 import copy
 import math
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.kinds import Count, NonNegative, Positive, Share, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import FitWarning, SettingWarning, tell
 from interpolants.framework.capabilities import capability
@@ -16,7 +17,7 @@ from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.rl.assessments import ASSESSED, assessed
-from interpolants.sciml.rl.critic_loss import CriticLoss
+from interpolants.sciml.rl.critic_loss import Centre, CriticLoss, Head
 from interpolants.sciml.rl.critics import Critics
 from interpolants.sciml.rl.td_agent import check_members
 from interpolants.sciml.rl.transitions import ROLES, checked_transitions, feature_units, features
@@ -41,26 +42,6 @@ class TDCritic(Method):
         critic.predict(S_new)        # values
         critic.assess(S_new)         # with the noise of their errors and the disagreement of the ensemble
 
-    Args:
-        gamma: Discount, in [0, 1].
-        states: Number of states, where a state is its number 0, 1, ...: then values are a table. 0 for measured states.
-        head: Law of the errors: ``"generalized"``, ``"gaussian"``, or ``"squared"`` for none.
-        centre: What values are: ``"likelihood"``, the centre of the law, robust against heavy tails and off the mean
-            where noise is skewed or rewards take few values; or ``"mean"``.
-        agreement: Weight lambda of the errors that are weighed by the agreement of the ensemble.
-        members: Critics.
-        resample: Whether each critic counts every row by a Poisson number of its own, so that the ensemble tells how
-            much the rows leave open.
-        fixed_scale: Whether the scale is 1 and the power alone is learnt, as in the paper.
-        least_power: Least power of the law, in (0, 2). Below 1 the likelihood has no bound where an error takes a few
-            values alone, as without noise on rewards: then values collapse onto one outcome.
-        reward_scale: What rewards are divided by; ``"auto"`` is their mean size times the root of the horizon.
-        hidden: Widths of the hidden layers; ``"auto"`` is none for numbered states, else two of 64.
-        steps: Steps of Adam; the learning rate falls to 0 as a cosine.
-        batch_size: Transitions of a step.
-        lr: Learning rate.
-        follow: Share by which the copies follow in a step, in (0, 1].
-
     Raises:
         InvalidInputError: If a setting is out of range, or a table does not fit, e.g. if ``done`` is not 0 or 1.
         DivergedError: If the loss is not finite.
@@ -71,39 +52,44 @@ class TDCritic(Method):
     noun: ClassVar[str] = "critic"
     only_cpu: ClassVar[str] = "its networks are small"
 
-    gamma: float = 0.99
-    states: int = 0
-    head: str = "generalized"
-    centre: str = "likelihood"
-    agreement: float = 0.1
-    members: int = 5
+    gamma: Share = 0.99
+    """Discount."""
+    states: Whole = 0
+    """Number of states, where a state is its number 0, 1, ...: then values are a table. 0 for measured states."""
+    head: Head = "generalized"
+    """Law of the errors; ``"squared"`` for none."""
+    centre: Centre = "likelihood"
+    """What values are: ``"likelihood"``, the centre of the law, robust against heavy tails and off the mean where noise
+    is skewed or rewards take few values; or ``"mean"``."""
+    agreement: NonNegative = 0.1
+    """Weight lambda of the errors that are weighed by the agreement of the ensemble."""
+    members: Count = 5
+    """Critics."""
     resample: bool = True
+    """Whether each critic counts every row by a Poisson number of its own, so that the ensemble tells how much the rows
+    leave open."""
     fixed_scale: bool = False
-    least_power: float = 1.0
-    reward_scale: Any = "auto"
-    hidden: Any = "auto"
-    steps: int = 4000
-    batch_size: int = 256
-    lr: float = 5e-3
-    follow: float = 0.05
+    """Whether the scale is 1 and the power alone is learnt, as in the paper."""
+    least_power: Annotated[float, Interval(gt=0, lt=2)] = 1.0
+    """Least power of the law. Below 1 the likelihood has no bound where an error takes a few values alone, as without
+    noise on rewards: then values collapse onto one outcome."""
+    reward_scale: Literal["auto"] | Positive = "auto"
+    """What rewards are divided by; ``"auto"`` is their mean size times the root of the horizon."""
+    hidden: Literal["auto"] | tuple[Count, ...] = "auto"
+    """Widths of the hidden layers; ``"auto"`` is none for numbered states, else two of 64."""
+    steps: Count = 4000
+    """Steps of Adam; the learning rate falls to 0 as a cosine."""
+    batch_size: Annotated[int, Ge(2)] = 256
+    """Transitions of a step."""
+    lr: Positive = 5e-3
+    """Learning rate."""
+    follow: Annotated[float, Interval(gt=0, le=1)] = 0.05
+    """Share by which the copies follow in a step."""
 
     def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "TDCritic"
+        """Refuse a single critic that is to agree, and make the loss."""
+        check_members(self.members, self.agreement)
         self._loss = CriticLoss(self.head, self.centre, self.agreement)
-        number(who, "gamma", self.gamma, at_least=0, at_most=1)
-        number(who, "follow", self.follow, above=0, at_most=1)
-        whole(who, "states", self.states)
-        whole(who, "steps", self.steps, at_least=1)
-        whole(who, "members", self.members, at_least=1)
-        whole(who, "batch_size", self.batch_size, at_least=2)
-        positive(who, "lr", self.lr)
-        number(who, "least_power", self.least_power, above=0, below=2)
-        check_members(who, self.members, self.agreement)
-        if self.reward_scale != "auto":
-            positive(who, "reward_scale", self.reward_scale)
-        if self.hidden != "auto":
-            self.hidden = tuple(whole(who, "hidden", width, at_least=1) for width in self.hidden)
 
     def roles(self) -> tuple[Role, ...]:
         """Transitions, row by row."""
@@ -113,9 +99,8 @@ class TDCritic(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Temporal differences on minibatches."""
-        who = "TDCritic.fit"
-        rows = checked_transitions(who, data, self.given)
-        units = feature_units(who, rows["state"], self.states)
+        rows = checked_transitions(data, self.given)
+        units = feature_units(rows["state"], self.states)
         unit = self._unit(rows)
         source = generator(self.seed, "critics of transitions")
         batches = _Batches(self, units, rows, unit, source)
@@ -179,7 +164,9 @@ class TDCritic(Method):
 
     @property
     def _hidden(self) -> tuple[int, ...]:
-        return self.hidden if self.hidden != "auto" else () if self.states else (64, 64)
+        if not isinstance(self.hidden, str):
+            return self.hidden
+        return () if self.states else (64, 64)
 
     def _unit(self, rows: dict[str, Tensor]) -> float:
         """What rewards are divided by: near the size of a sum of rewards of either sign over the horizon."""
@@ -205,7 +192,7 @@ class TDCritic(Method):
         Returns:
             ``(B, 1)``, in units of the reward.
         """
-        return self._assessed("predict", x)[:, :1]
+        return self._assessed(x)[:, :1]
 
     @capability(reads={"x": "state"}, like="assessment", blocks=True)
     def assess(self, x: Tensor) -> Tensor:
@@ -218,10 +205,10 @@ class TDCritic(Method):
             ``(B, 4)``: value, standard deviation of its error by the law, standard deviation over the ensemble, power
             of the law; in units of the reward but for the last.
         """
-        return self._assessed("assess", x)
+        return self._assessed(x)
 
-    def _assessed(self, what: str, x: Tensor) -> Tensor:
-        seen = features(f"TDCritic.{what}", self.state["units"], x.flatten(1)).float()
+    def _assessed(self, x: Tensor) -> Tensor:
+        seen = features(self.state["units"], x.flatten(1)).float()
         return assessed(Critics.of(self.state["critics"])(seen), self._loss, self.state["unit"])
 
 
@@ -232,9 +219,7 @@ class _Batches:
         self, method: TDCritic, units: dict[str, Any], rows: dict[str, Tensor], unit: float, source: Generator
     ) -> None:
         self.method, self.criterion = method, CriticLoss(method.head, method.centre, method.agreement)
-        self.x, self.after = (
-            features("TDCritic.fit", units, _where(rows, name)).float() for name in ("state", "next_state")
-        )
+        self.x, self.after = (features(units, _where(rows, name)).float() for name in ("state", "next_state"))
         self.reward = (rows["reward"] / unit).float()[:, None]
         self.goes_on = (method.gamma * (1 - rows["done"])).float()[:, None]
         ones = torch.ones(len(self.x), method.members)

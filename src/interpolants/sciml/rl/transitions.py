@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
 from interpolants.framework.role import Role
 
 ROLES = (
@@ -21,11 +21,10 @@ ROLES = (
 )
 
 
-def checked_transitions(who: str, data: Mapping[str, Any], given: Mapping[str, Given]) -> dict[str, Tensor]:
+def checked_transitions(data: Mapping[str, Any], given: Mapping[str, Given]) -> dict[str, Tensor]:
     """Rows in double precision: states ``(N, D)``, rewards and ends ``(N,)``.
 
     Args:
-        who: Public name for errors.
         data: Values by role.
         given: How they came: tables whose columns have the same names are brought into one order.
 
@@ -36,21 +35,21 @@ def checked_transitions(who: str, data: Mapping[str, Any], given: Mapping[str, G
     found = {name: data[name].flatten(1).double() for name in ("state", "next_state")}
     widths = {name: value.shape[1] for name, value in found.items()}
     if widths["state"] != widths["next_state"]:
-        raise invalid(who, "state and next_state must have the same columns", widths)
-    found["next_state"] = found["next_state"][:, _places(who, *(_names(given[name]) for name in found))]
+        raise invalid("state and next_state must have the same columns", widths)
+    found["next_state"] = found["next_state"][:, _places(*(_names(given[name]) for name in found))]
     for name in ("reward", "done"):
         column = data[name].reshape(len(data[name]), -1).double()
         if column.shape[1] != 1:
-            raise invalid(who, f"{name} must have one column", column.shape[1])
+            raise invalid(f"{name} must have one column", column.shape[1])
         found[name] = column[:, 0]
     done = found["done"]
     if not bool(((done == 0) | (done == 1)).all()):
         other = float(done[(done != 0) & (done != 1)][0])
-        raise invalid(who, "done must be 0 or 1", other, "1 where a step ended its episode for good.")
+        raise invalid("done must be 0 or 1", other, "1 where a step ended its episode for good.")
     missing = found["next_state"].isnan().any(1) & (done == 0)
     if bool(missing.any()):
         rule = "next_state must be known where done is 0"
-        raise invalid(who, rule, f"NaN in {int(missing.sum())} rows (row {int(missing.nonzero()[0])} first)")
+        raise invalid(rule, f"NaN in {int(missing.sum())} rows (row {int(missing.nonzero()[0])} first)")
     return found
 
 
@@ -59,7 +58,7 @@ def _names(given: Given) -> list[str]:
     return [str(name) for name in given.columns] if given.container == "pandas" else []
 
 
-def _places(who: str, names: list[str], after: list[str]) -> list[int] | slice:
+def _places(names: list[str], after: list[str]) -> list[int] | slice:
     """Where each column of the states is among those of the next states; names of their own go by position.
 
     Raises:
@@ -70,17 +69,17 @@ def _places(who: str, names: list[str], after: list[str]) -> list[int] | slice:
     if set(names) != set(after):
         rule = "columns of next_state must have the names of those of state, or all other ones"
         remedy = "Name them alike; other names, such as next_x, are taken by position."
-        raise invalid(who, rule, f"{', '.join(names)} and {', '.join(after)}", remedy)
+        raise invalid(rule, f"{', '.join(names)} and {', '.join(after)}", remedy)
     return [after.index(name) for name in names]
 
 
-def feature_units(who: str, state: Tensor, states: int) -> dict[str, Any]:
+def feature_units(state: Tensor, states: int) -> dict[str, Any]:
     """Mean and spread of the columns; nothing for numbered states."""
     if states:
-        numbered(who, state, states)
+        numbered(state, states)
         return {"states": states}
     if len(state) < 2:
-        raise invalid(who, "there must be two transitions or more", len(state))
+        raise invalid("there must be two transitions or more", len(state))
     spread = state.std(0)
     return {
         "states": 0,
@@ -89,25 +88,25 @@ def feature_units(who: str, state: Tensor, states: int) -> dict[str, Any]:
     }
 
 
-def features(who: str, units: Mapping[str, Any], state: Tensor) -> Tensor:
+def features(units: Mapping[str, Any], state: Tensor) -> Tensor:
     """Features of states, float64: a 1 at the number of each, or standardised columns."""
     if units["states"]:
-        return torch.nn.functional.one_hot(numbered(who, state, units["states"]), units["states"]).double()
+        return torch.nn.functional.one_hot(numbered(state, units["states"]), units["states"]).double()
     found: Tensor = (state.double() - units["mean"]) / units["spread"]
     return found
 
 
-def numbered(who: str, state: Tensor, states: int) -> Tensor:
+def numbered(state: Tensor, states: int) -> Tensor:
     """Numbers of states, ``(N,)`` whole.
 
     Raises:
         InvalidInputError: If there is another column, or a value is no number of a state.
     """
     if state.shape[1] != 1:
-        raise invalid(who, "numbered states must be one column", state.shape[1], "Take states = 0.")
+        raise invalid("numbered states must be one column", state.shape[1], "Take states = 0.")
     column = state[:, 0].double()
     off = (column != column.round()) | (column < 0) | (column >= states)
     if bool(off.any()):
         rule = f"states must be numbers from 0 to {states - 1}"
-        raise invalid(who, rule, float(column[off][0]), "Take states = 0 for measured states.")
+        raise invalid(rule, float(column[off][0]), "Take states = 0 for measured states.")
     return column.long()

@@ -7,19 +7,24 @@ height at time 0.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor
 
 from interpolants.apps.simulation.data.mesh_fields import MeshField
 from interpolants.apps.simulation.problems.plume_prompts import HELD_OUT, NAMES, PHRASINGS, sentence
-from interpolants.foundations.checks import number, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import NonNegative, Positive, Real, Share
 
 _ROUNDS = 60
 _DAMPING, _LEAST_WIDTH = 1e-3, 1e-2
 # Steps end where one gains less than this share, or where the damping leaves none.
 _ENOUGH, _STIFF = 1e-9, 1e12
+
+_AtLeastOne = Annotated[float, Ge(1)]
 
 
 @dataclass(frozen=True)
@@ -36,41 +41,34 @@ class FittedPlume:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GaussianPlume:
+class GaussianPlume(Checked):
     """``u(p, t) = A s^2 / (s^2 + 4 D t) exp(-|p - p0 - v t|^2 / (s^2 + 4 D t))``: a Gaussian, carried and diffused.
-
-    Args:
-        points: Fewest and most points of a mesh, drawn uniformly in the unit square.
-        frames: T, evenly from 0 to 1.
-        place: Lowest and highest coordinate of p0.
-        speed: Lowest and highest speed ``|v|``; directions are uniform.
-        width: Lowest and highest s.
-        diffusivity: D.
-        held_out: Share of plumes that are told of in a phrasing kept for tests.
 
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
-    points: Sequence[float] = (150, 250)
-    frames: int = 12
-    place: Sequence[float] = (0.25, 0.75)
-    speed: Sequence[float] = (0.1, 0.35)
-    width: Sequence[float] = (0.1, 0.18)
-    diffusivity: float = 0.003
-    held_out: float = 0.1
+    points: tuple[_AtLeastOne, _AtLeastOne] = (150, 250)
+    """Fewest and most points of a mesh, drawn uniformly in the unit square."""
+    frames: Annotated[int, Ge(2)] = 12
+    """T, evenly from 0 to 1."""
+    place: tuple[Real, Real] = (0.25, 0.75)
+    """Lowest and highest coordinate of p0."""
+    speed: tuple[Real, Real] = (0.1, 0.35)
+    """Lowest and highest speed ``|v|``; directions are uniform."""
+    width: tuple[Positive, Positive] = (0.1, 0.18)
+    """Lowest and highest s."""
+    diffusivity: NonNegative = 0.003
+    """D."""
+    held_out: Share = 0.1
+    """Share of plumes that are told of in a phrasing kept for tests."""
 
-    def __post_init__(self) -> None:
-        who = "GaussianPlume"
-        whole(who, "frames", self.frames, at_least=2)
-        number(who, "diffusivity", self.diffusivity, at_least=0)
-        number(who, "held_out", self.held_out, at_least=0, at_most=1)
+    def check_settings(self) -> None:
+        """Refuse pairs in the wrong order."""
         for name in ("points", "place", "speed", "width"):
-            pair = [float(value) for value in getattr(self, name)]
-            if len(pair) != 2 or not pair[0] <= pair[1]:
-                raise invalid(who, f"{name} must be a lowest and a highest value", tuple(pair))
-        if float(self.points[0]) < 1 or float(self.width[0]) <= 0:
-            raise invalid(who, "points and width must be positive", (tuple(self.points), tuple(self.width)))
+            low, high = getattr(self, name)
+            if low > high:
+                raise invalid(f"{name} must be a lowest and a highest value", (low, high))
 
     @property
     def times(self) -> Tensor:
@@ -128,9 +126,7 @@ class GaussianPlume:
             InvalidInputError: If there is a single frame, which tells no velocity.
         """
         if len(field.times) < 2:
-            raise invalid(
-                "GaussianPlume.fit", "there must be two frames at least, for the velocity", len(field.times)
-            )
+            raise invalid("there must be two frames at least, for the velocity", len(field.times))
         points, times, u = field.points, field.times, field.values.double()
 
         def misfit(plume: Tensor) -> Tensor:
