@@ -105,7 +105,9 @@ class FewShotClassifier(Trained):
         """Features, and the spread of the heads on them."""
         x, y = in_full(data["x"]), data["y"]
         groups = Groups.of(who(), y, self.shots + 1)
-        self._check(groups)
+        if len(groups.rows) < self.ways:
+            rule = f"there must be at least {self.ways} classes, the ways of an episode"
+            raise invalid(rule, len(groups.rows), "Lower ways.")
         units = units_of_rows(x)
         if self.learn_by == "maml" and not self.hidden:
             raise invalid("MAML needs hidden layers", "none", "E.g. hidden=(64,).")
@@ -124,11 +126,6 @@ class FewShotClassifier(Trained):
             "log_s": module.log_s.detach(),
             "outputs": self._outputs(x),
         }
-
-    def _check(self, groups: Groups) -> None:
-        if len(groups.rows) < self.ways:
-            rule = f"there must be at least {self.ways} classes, the ways of an episode"
-            raise invalid(rule, len(groups.rows), "Lower ways.")
 
     def _symmetries(self, x: Tensor) -> bool:
         if self.symmetries and (x.ndim != 4 or x.shape[2] != x.shape[3]):

@@ -125,7 +125,10 @@ class FunctionalPrior(Method):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The prior, then the chains."""
         points, values = data["points"], data["values"]
-        _check_rows(points, values)
+        if points.ndim != 2 or values.ndim != 2 or values.shape[1] != 1 or len(points) < 2:
+            shapes = f"points {tuple(points.shape)}, values {tuple(values.shape)}"
+            raise invalid("points must be (N, D), values (N,) or (N, 1), N >= 2", shapes)
+        number(who(), "the spread of the values", values.std(), above=0)
         units = {
             "x_centre": points.mean(0),
             "x_scale": _scale(points),
@@ -151,7 +154,9 @@ class FunctionalPrior(Method):
         )
         kept = found["kept"].flatten(0, 1), found["noises"].flatten()
         told = posterior.diagnosed(found)
-        told["prior_gap"] = self._gap(net, prior, x)
+        source = generator(self.seed, "prior gap")
+        compared = Places(x, _COMPARED).draw(source)
+        told["prior_gap"] = covariance_gap(net, prior, self._target(x.shape[1]), compared, source)
         if self.samples >= _TELLING:  # of fewer draws R-hat says little
             _warn(told["r_hat"])
         return {
@@ -204,10 +209,6 @@ class FunctionalPrior(Method):
 
         run.live("prior", {"prior": prior, "optimizer": optimizer}, step, self.match_steps)
         return prior.requires_grad_(False)
-
-    def _gap(self, net: WeightVectors, prior: GaussianPrior, x: Tensor) -> float:
-        source = generator(self.seed, "prior gap")
-        return covariance_gap(net, prior, self._target(x.shape[1]), Places(x, _COMPARED).draw(source), source)
 
     # --- what was found
 
@@ -367,13 +368,6 @@ class _Posterior:
             "median_r_hat": float(r_hat.median()),
         }
         return {**told, "effective_samples": float(effective_sample_size(draws).min())}
-
-
-def _check_rows(points: Tensor, values: Tensor) -> None:
-    if points.ndim != 2 or values.ndim != 2 or values.shape[1] != 1 or len(points) < 2:
-        shapes = f"points {tuple(points.shape)}, values {tuple(values.shape)}"
-        raise invalid("points must be (N, D), values (N,) or (N, 1), N >= 2", shapes)
-    number(who(), "the spread of the values", values.std(), above=0)
 
 
 def _scale(x: Tensor) -> Tensor:

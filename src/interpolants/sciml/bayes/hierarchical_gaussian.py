@@ -105,8 +105,14 @@ class HierarchicalGaussian(Trained):
         check_columns(x, y)
         groups = Groups.of(who(), data["groups"], 2, tasks=2)
         units = {**units_of(x, "x"), **units_of(y, "y")}
+        count, source = net_of(self, x.shape[1]).count, generator(self.seed, "first prior")
+        mean = torch.randn(count, dtype=torch.float64, generator=source)
+        first = {
+            "mean": mean if self.hidden else 0 * mean,
+            "log_s": torch.full((count,), math.log(self.spread), dtype=torch.float64),
+            "log_noise": torch.tensor(math.log(_FIRST_NOISE), dtype=torch.float64),
+        }
         known = self.noise != "auto"
-        first = self._first(x.shape[1])
         if known:
             first["log_noise"] = 2 * torch.log(float(self.noise) / units["y_scale"][0])
         prior = PriorModule(first, known=known)
@@ -115,14 +121,6 @@ class HierarchicalGaussian(Trained):
         )
         run.train("prior", prior, self._loss, batches, self.training())
         return {**{name: value.detach() for name, value in prior.tensors().items()}, **units}
-
-    def _first(self, inputs: int) -> dict[str, Tensor]:
-        count = net_of(self, inputs).count
-        source = generator(self.seed, "first prior")
-        mean = torch.randn(count, dtype=torch.float64, generator=source)
-        log_s = torch.full((count,), math.log(self.spread), dtype=torch.float64)
-        log_noise = torch.tensor(math.log(_FIRST_NOISE), dtype=torch.float64)
-        return {"mean": mean if self.hidden else 0 * mean, "log_s": log_s, "log_noise": log_noise}
 
     def _loss(
         self, module: "PriorModule", batch: Mapping[str, Tensor], generator: Generator

@@ -130,28 +130,31 @@ class RandomGridProcess(Trained):
         """The field, then the posterior."""
         family: PDEFamily = data["problem"]
         highest = check_family(who(), family, slopes=True)
-        self._check_points(family)
-        field = FamilyField(family, Orders(highest))
-        nets = nn.ModuleDict({"field": self._field_net(family)})
-        if self.joint:
-            nets["posterior"] = self._parameter_net(family, 1.0)
-        self._train_field(run, field, nets)
-        scale = self._scale(field, nets["field"])
-        posterior = nets["posterior"] if self.joint else self._parameter_net(family, scale)
-        self._train_posterior(run, field, nets["field"], posterior)
-        return {"problem": family, "highest": highest, "field": nets["field"], "posterior": posterior,
-                "columns": _columns(family)}  # fmt: skip
-
-    def _check_points(self, family: PDEFamily) -> None:
-        """Fewer points than parameters let a joint bound grow without end."""
-        if self.points <= len(family.unknown):
+        if self.points <= len(family.unknown):  # a joint bound would grow without end
             rule = f"points must be more than the {len(family.unknown)} unknown parameters"
             raise invalid(rule, self.points)
-
-    def _field_net(self, family: PDEFamily) -> FieldNet:
+        # Forwards: the field that leaves least of the equation.
+        field = FamilyField(family, Orders(highest))
         sizes = {name: getattr(self, name) for name in ("waves", "width", "depth", "rank")}
         count = len(family.unknown) + len(family.known)
-        return FieldNet(dict(family.box), count, **sizes, seed=self._seed("field net"))
+        net = FieldNet(dict(family.box), count, **sizes, seed=self._seed("field net"))
+        nets = nn.ModuleDict({"field": net})
+        if self.joint:
+            nets["posterior"] = self._parameter_net(family, 1.0)
+        grid = fixed_grid(family, self.points) if self.grid == "fixed" else None
+        batches = FamilyBatches(family, self.batch_size, self.points, self.points, grid)
+        loss = FieldLoss(field, self.eps, self.steps, self.joint)
+        finished(nets, run.train("field", nets, loss, batches, self.training()), prefix="")
+        # Backwards: the parameters, given values of the field with noise.
+        scale = self._scale(field, nets["field"])
+        posterior = nets["posterior"] if self.joint else self._parameter_net(family, scale)
+        posterior.train().requires_grad_(True)
+        seen = FamilyBatches(family, self.inverse_batch, *self.sensors, clustered=True)
+        settings = self.training(steps=self.inverse_steps, batch_size=self.inverse_batch)
+        inverse = PosteriorLoss(field, nets["field"], self.noise)
+        finished(posterior, run.train("posterior", posterior, inverse, seen, settings), prefix="")
+        return {"problem": family, "highest": highest, "field": nets["field"], "posterior": posterior,
+                "columns": _columns(family)}  # fmt: skip
 
     def _parameter_net(self, family: PDEFamily, scale: float) -> ParameterNet:
         sizes = (len(family.box), len(family.unknown), len(family.known))
@@ -162,19 +165,6 @@ class RandomGridProcess(Trained):
 
     def _seed(self, what: str) -> int:
         return int(torch.randint(2**31, (), generator=generator(self.seed, what)))
-
-    def _train_field(self, run: Run, field: FamilyField, nets: nn.ModuleDict) -> None:
-        grid = fixed_grid(field.family, self.points) if self.grid == "fixed" else None
-        batches = FamilyBatches(field.family, self.batch_size, self.points, self.points, grid)
-        loss = FieldLoss(field, self.eps, self.steps, self.joint)
-        finished(nets, run.train("field", nets, loss, batches, self.training()), prefix="")
-
-    def _train_posterior(self, run: Run, field: FamilyField, net: nn.Module, posterior: nn.Module) -> None:
-        posterior.train().requires_grad_(True)
-        batches = FamilyBatches(field.family, self.inverse_batch, *self.sensors, clustered=True)
-        settings = self.training(steps=self.inverse_steps, batch_size=self.inverse_batch)
-        loss = PosteriorLoss(field, net, self.noise)
-        finished(posterior, run.train("posterior", posterior, loss, batches, settings), prefix="")
 
     @torch.no_grad()
     def _scale(self, field: FamilyField, net: nn.Module) -> float:

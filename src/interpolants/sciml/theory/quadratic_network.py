@@ -85,7 +85,8 @@ class QuadraticNetwork(Method):
         units = _units(x, y[:, 0], standardise=self.standardise)
         rows = _Rows(_inputs(units, x), (y[:, 0] - units["shift"]) / units["scale"])
         held = _held(units, run)
-        mean, second = self._start(rows.x.shape[1])
+        source = generator(self.seed, "quadratic neurons")
+        mean, second = QuadraticModel.start(rows.x.shape[1], self.neurons, source)
         first = {"mean": mean, "second": second}
         kernel = self._model.tangent(mean, second, rows.x, rows.x)
         model = self._model if self.lr != "auto" else self._with_rate(0.5 * stable_rate(kernel))
@@ -116,9 +117,6 @@ class QuadraticNetwork(Method):
 
     def _with_rate(self, lr: float) -> QuadraticModel:
         return QuadraticModel(self.alpha, self.eps, lr)
-
-    def _start(self, dimension: int) -> tuple[Tensor, Tensor]:
-        return QuadraticModel.start(dimension, self.neurons, generator(self.seed, "quadratic neurons"))
 
     # --- answers
 

@@ -95,14 +95,7 @@ class ScaledNetwork(Method):
         if run.held:
             rows.append((_in_units(units, run.held["x"]), run.held["y"]))
         net = LazyRichScaling(_network(x.shape[1], self.width, classes, self.seed), self.alpha)
-        losses, errors = self._descend(run, net, rows, classes)
-        found = {"units": units, "net": dict(net.module.state_dict()), "first": net.first, "classes": classes}
-        return {**found, "curves": losses, "errors": errors}
-
-    def _descend(
-        self, run: Run, net: LazyRichScaling, rows: list[tuple[Tensor, Tensor]], classes: int
-    ) -> tuple[LearningCurves, LearningCurves]:
-        """Gradient descent; mean square errors over that of the answer 0, and shares of wrong classes."""
+        # Mean square errors over that of the answer 0, and shares of wrong classes, are noted on the way.
         grid, recorder = recorded_steps(self.steps, _GROWTH), _Recorder(rows, classes)
         recorder.note(net, 0)
 
@@ -113,7 +106,9 @@ class ScaledNetwork(Method):
             return recorder.logged()
 
         run.live("descent", {"net": net.module, "curves": recorder}, step, len(grid) - 1)
-        return recorder.curves()
+        losses, errors = recorder.curves()
+        found = {"units": units, "net": dict(net.module.state_dict()), "first": net.first, "classes": classes}
+        return {**found, "curves": losses, "errors": errors}
 
     def _step(self, net: LazyRichScaling, x: Tensor, targets: Tensor) -> None:
         weights = list(net.module.parameters())
