@@ -191,8 +191,6 @@ def test_bad_input_is_refused():
     fields, parameters = short_runs()
     fields = fields[:, :6]
     model = MomentClosure(steps=1)
-    with pytest.raises(InvalidInputError, match="closure must be one of learnt, bingham"):
-        MomentClosure(closure="binghm")
     with pytest.raises(InvalidInputError, match="with an even n"):
         model.fit(fields[..., :15], parameters)
     with pytest.raises(InvalidInputError, match="3 or 5 channels"):

@@ -236,21 +236,6 @@ def test_boundary_values_may_be_of_another_precision():
     assert_close(*found, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        ({"boundary_weight": 0.0}, "boundary_weight must be .* > 0"),
-        ({"envelope": "matern"}, "envelope must be one of"),
-        ({"points": [10, 3]}, "points must be"),
-        ({"lengthscale": -1.0}, "lengthscale"),
-        ({"components": 0}, "components"),
-    ],
-)
-def test_settings_that_are_none_are_refused(settings, told):
-    with pytest.raises(InvalidInputError, match=told):
-        GPSolver(**settings)
-
-
 def test_problems_and_points_that_do_not_fit_are_refused():
     with pytest.raises(InvalidInputError, match="one for each of 1 axes"):
         GPSolver(points=[10, 10]).fit(WAVES)

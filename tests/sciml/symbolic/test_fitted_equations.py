@@ -61,14 +61,6 @@ def test_gplearn_finds_the_first_equation_of_an_oscillator():
     assert terms_of(read_system(text))[0] == terms_of(read_system("u2 | 0"))[0]
 
 
-@pytest.mark.parametrize(
-    "given", [{"by": "sindy"}, {"threshold": -1.0}, {"population": 3}, {"generations": 0}]
-)
-def test_bad_settings_are_refused(given):
-    with pytest.raises(InvalidInputError, match=next(iter(given))):
-        FittedEquations(**given)
-
-
 def test_times_inside_of_the_window_are_refused():
     with pytest.raises(InvalidInputError, match="after the window"):
         FittedEquations().fit(FAMILIES).predict(clean("oscillator")[1], times=[1.0])

@@ -154,8 +154,6 @@ def test_bad_input():
     x, y = teacher(20, dimension=4)
     with pytest.raises(InvalidInputError, match="eps"):
         QuadraticNetwork(eps=0.0)
-    with pytest.raises(InvalidInputError, match="alpha"):
-        QuadraticNetwork(alpha=-1.0)
     with pytest.raises(InvalidInputError, match="one column"):
         QuadraticNetwork().fit(x, torch.stack([y, y], 1))
     with pytest.raises(InvalidInputError, match="two rows"):

@@ -80,8 +80,6 @@ def test_refusals():
         ScaledNetwork(steps=2).fit(x, np.zeros(60, int))
     with pytest.raises(DivergedError, match="too large"):
         ScaledNetwork(steps=2000, lr=1e6).fit(x, y)
-    with pytest.raises(InvalidInputError, match="alpha"):
-        ScaledNetwork(alpha=0.0)
 
 
 def test_numbers_that_are_no_classes_are_refused():

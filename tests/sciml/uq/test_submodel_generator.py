@@ -231,9 +231,8 @@ def test_the_estimator_has_the_values_and_errors_of_known_laws():
     own = SummingPart().quantities(motions(500, seed=4))
     biased = model.estimate(own + torch.tensor([30.0, 0.0]), draws=4000)
     assert biased["bias"][0] == pytest.approx(30.0, abs=2.0)  # of a shift, W1 is the shift
-    for wrong, match in (({"above": (1.0,)}, "one threshold for each of 2"), ({"draws": 3}, "draws must be")):
-        with pytest.raises(InvalidInputError, match=match):
-            model.estimate(**wrong)
+    with pytest.raises(InvalidInputError, match="one threshold for each of 2"):
+        model.estimate(above=(1.0,))
     with pytest.raises(InvalidInputError, match="reference must have 2 columns"):
         model.estimate(own[:, :1])
 

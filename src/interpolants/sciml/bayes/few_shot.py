@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.data.arrays import is_table
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Predictive
 from interpolants.framework.figures import Axis, Figure, Panel, Series
@@ -30,16 +32,8 @@ _PANELS, _PLACES, _BAND = 3, 100, 1.645
 
 
 @dataclass(frozen=True, kw_only=True)
-class FewShot(Question):
-    """Adapt to some rows of a task, predict the others: once for each test group, or for episodes of test classes.
-
-    Attributes:
-        shots: Rows of a task, or of each class, that are learnt from.
-        ways: Classes of an episode; 0 for regressions, whose groups are the tasks.
-        episodes: Episodes of classes; regressions have one per group.
-        queries: Rows of each class that are predicted.
-        seed: Seed of the draws.
-    """
+class FewShot(Question, Checked):
+    """Adapt to some rows of a task, predict the others: once for each test group, or for episodes of test classes."""
 
     needs: ClassVar[str] = "adapt"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -49,17 +43,16 @@ class FewShot(Question):
         "calibration_error": About("Calibration error", note="Distance of confidence and accuracy, 10 bins."),
     }
 
-    shots: int = 5
-    ways: int = 0
-    episodes: int = 100
-    queries: int = 10
+    shots: Count = 5
+    """Rows of a task, or of each class, that are learnt from."""
+    ways: Literal[0] | Annotated[int, Ge(2)] = 0
+    """Classes of an episode; 0 for regressions, whose groups are the tasks."""
+    episodes: Count = 100
+    """Episodes of classes; regressions have one per group."""
+    queries: Count = 10
+    """Rows of each class that are predicted."""
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("shots", "episodes", "queries"):
-            whole("few_shot", name, getattr(self, name), at_least=1)
-        if self.ways:
-            whole("few_shot", "ways", self.ways, at_least=2)
+    """Seed of the draws."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """One number per task."""

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
-from interpolants.foundations.checks import one_of, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Count, Each, Positive, Whole
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
@@ -34,7 +36,6 @@ LABELS = Role(name="y", kind="labels", about="Class of each row.")
 # Learning rate of log variances as a multiple of that of the network: they are of another size.
 _SPREAD_LR = 10.0
 _DRAWS = 16  # of the means under a posterior in training
-LEARN_BY = ("bayes", "maml", "nothing")
 
 
 class FewShotClassifier(Trained):
@@ -52,20 +53,6 @@ class FewShotClassifier(Trained):
     solution.
 
     Args:
-        features: Number of features.
-        hidden: Widths of the hidden layers for vectors, channels of the first convolution (one number) for images; none
-            for the standardised rows themselves as features, of which the spread of the heads alone is learnt.
-        ways: Classes of a step.
-        rows: Rows of each, those of few-shot episodes and more.
-        learn_by: ``"bayes"``; ``"maml"`` for first-order MAML with the same network, as a peer; ``"nothing"`` for the
-            nearest centroid of rows as they are.
-        shots: Rows of each class from which a step of MAML learns.
-        inner_steps: Steps of descent of MAML.
-        inner_lr: Their size.
-        draws: Draws of the posterior in predictions.
-        symmetries: Turn and mirror the images of a class at random in each episode, all alike: few classes then
-            stand for
-            many. For square images whose classes keep apart when they are turned.
         batch_size: Episodes of a step.
 
     Raises:
@@ -77,32 +64,38 @@ class FewShotClassifier(Trained):
 
     noun: ClassVar[str] = "few-shot learner"
 
-    features: int = 16
-    hidden: tuple[int, ...] = (64,)
-    ways: int = 3
-    rows: int = 15
-    learn_by: str = "bayes"
-    shots: int = 5
-    inner_steps: int = 5
-    inner_lr: float = 0.1
-    draws: int = 200
+    features: Count = 16
+    """Number of features."""
+    hidden: Annotated[tuple[Count, ...], Each("every width of hidden")] = (64,)
+    """Widths of the hidden layers for vectors, channels of the first convolution (one number) for images; none for the
+    standardised rows themselves as features, of which the spread of the heads alone is learnt."""
+    ways: Annotated[int, Ge(2)] = 3
+    """Classes of a step."""
+    rows: Annotated[int, Ge(2)] = 15
+    """Rows of each, those of few-shot episodes and more."""
+    learn_by: Literal["bayes", "maml", "nothing"] = "bayes"
+    """``"maml"`` is first-order MAML with the same network, as a peer; ``"nothing"`` the nearest centroid of rows as
+    they are."""
+    shots: Count = 5
+    """Rows of each class from which a step of MAML learns."""
+    inner_steps: Whole = 5
+    """Steps of descent of MAML."""
+    inner_lr: Positive = 0.1
+    """Their size."""
+    draws: Count = 200
+    """Draws of the posterior in predictions."""
     steps = 500
     symmetries: bool = False
+    """Turn and mirror the images of a class at random in each episode, all alike: few classes then stand for many. For
+    square images whose classes keep apart when they are turned."""
     batch_size = 4
     lr = 3e-3
     ema = None
 
     def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "FewShotClassifier"
-        one_of(who, "learn_by", self.learn_by, LEARN_BY)
-        for name in ("features", "shots"):
-            whole(who, name, getattr(self, name), at_least=1)
-        whole(who, "ways", self.ways, at_least=2)
-        whole(
-            who, "rows", self.rows, at_least=self.shots + 1, remedy="Rows beyond shots judge what was learnt."
-        )
-        positive(who, "inner_lr", self.inner_lr)
+        """Refuse a step whose rows are all learnt from."""
+        remedy = "Rows beyond shots judge what was learnt."
+        whole(who(), "rows", self.rows, at_least=self.shots + 1, remedy=remedy)
 
     def roles(self) -> tuple[Role, ...]:
         """Rows and their classes; a split by group parts the classes."""
@@ -111,11 +104,13 @@ class FewShotClassifier(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Features, and the spread of the heads on them."""
         x, y = in_full(data["x"]), data["y"]
-        groups = Groups.of("FewShotClassifier.fit", y, self.shots + 1)
-        self._check(groups)
+        groups = Groups.of(who(), y, self.shots + 1)
+        if len(groups.rows) < self.ways:
+            rule = f"there must be at least {self.ways} classes, the ways of an episode"
+            raise invalid(rule, len(groups.rows), "Lower ways.")
         units = units_of_rows(x)
         if self.learn_by == "maml" and not self.hidden:
-            raise invalid("FewShotClassifier.fit", "MAML needs hidden layers", "none", "E.g. hidden=(64,).")
+            raise invalid("MAML needs hidden layers", "none", "E.g. hidden=(64,).")
         if self.learn_by == "nothing":
             return {"features": None, "units": units, "outputs": x.flatten(1).shape[1]}
         module = Learner(self._net(x), self._outputs(x))
@@ -132,15 +127,10 @@ class FewShotClassifier(Trained):
             "outputs": self._outputs(x),
         }
 
-    def _check(self, groups: Groups) -> None:
-        if len(groups.rows) < self.ways:
-            rule = f"there must be at least {self.ways} classes, the ways of an episode"
-            raise invalid("FewShotClassifier.fit", rule, len(groups.rows), "Lower ways.")
-
     def _symmetries(self, x: Tensor) -> bool:
         if self.symmetries and (x.ndim != 4 or x.shape[2] != x.shape[3]):
             rule = "symmetries are for square images (N, C, H, H)"
-            raise invalid("FewShotClassifier.fit", rule, tuple(x.shape), "Take symmetries=False.")
+            raise invalid(rule, tuple(x.shape), "Take symmetries=False.")
         return self.symmetries
 
     def _outputs(self, x: Tensor) -> int:
@@ -154,7 +144,7 @@ class FewShotClassifier(Trained):
         if x.ndim == 4:
             return ConvFeatures(list(x.shape[1:]), self.features, width=self.hidden[0], seed=self.seed)
         rule = "x must be vectors (N, D) or images (N, C, H, W)"
-        raise invalid("FewShotClassifier.fit", rule, tuple(x.shape))
+        raise invalid(rule, tuple(x.shape))
 
     def _bound(
         self, module: "Learner", batch: Mapping[str, Tensor], generator: Generator

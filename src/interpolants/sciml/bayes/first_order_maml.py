@@ -2,23 +2,25 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
-from interpolants.foundations.checks import one_of, positive, whole
+from interpolants.foundations.asked import who
+from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Count, Each, Positive, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.nets.mlp import ACTIVATIONS
 from interpolants.sciml.bayes.episodes import Groups
 from interpolants.sciml.bayes.hierarchical_gaussian import TaskBatches
 from interpolants.sciml.bayes.local_solutions import descend
-from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
+from interpolants.sciml.bayes.nets.weight_vectors import ActivationName, WeightVectors
 from interpolants.sciml.bayes.task_posterior import (
     GROUPS,
     XY,
@@ -37,13 +39,6 @@ class FirstOrderMAML(Trained):
     to in training: one network is pooled over all tasks, and still adapts when it is asked to.
 
     Args:
-        hidden: Widths of the hidden layers.
-        activation: As for the MLP.
-        shots: Rows of a task from which the steps of training learn.
-        rows: Rows of a task in a step; those beyond ``shots`` judge it.
-        train_steps: Steps of descent in training.
-        inner_steps: Steps of descent of an adaptation.
-        inner_lr: Their size.
         batch_size: Tasks of a step.
 
     Raises:
@@ -55,27 +50,28 @@ class FirstOrderMAML(Trained):
 
     noun: ClassVar[str] = "meta-learner"
 
-    hidden: tuple[int, ...] = (40, 40)
-    activation: str = "tanh"
-    shots: int = 5
-    rows: int = 20
-    train_steps: int = 5
-    inner_steps: int = 5
-    inner_lr: float = 0.1
+    hidden: Annotated[tuple[Count, ...], Each("every width of hidden")] = (40, 40)
+    """Widths of the hidden layers."""
+    activation: ActivationName = "tanh"
+    """As for the MLP."""
+    shots: Count = 5
+    """Rows of a task from which the steps of training learn."""
+    rows: Annotated[int, Ge(2)] = 20
+    """Rows of a task in a step; those beyond ``shots`` judge it."""
+    train_steps: Whole = 5
+    """Steps of descent in training."""
+    inner_steps: Whole = 5
+    """Steps of descent of an adaptation."""
+    inner_lr: Positive = 0.1
+    """Their size."""
     steps = 3000
     batch_size = 16
     lr = 0.005
     ema = None
 
     def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "FirstOrderMAML"
-        one_of(who, "activation", self.activation, ACTIVATIONS)
-        whole(who, "shots", self.shots, at_least=1)
-        whole(who, "rows", self.rows, at_least=self.shots + 1)
-        whole(who, "train_steps", self.train_steps)
-        whole(who, "inner_steps", self.inner_steps)
-        positive(who, "inner_lr", self.inner_lr)
+        """Refuse a step whose rows are all learnt from."""
+        whole(who(), "rows", self.rows, at_least=self.shots + 1)
 
     def roles(self) -> tuple[Role, ...]:
         """Rows of all tasks, and whose they are."""
@@ -84,8 +80,8 @@ class FirstOrderMAML(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The initialisation, and the error that adaptations leave on average."""
         x, y = data["x"], data["y"]
-        check_columns("FirstOrderMAML.fit", x, y)
-        groups = Groups.of("FirstOrderMAML.fit", data["groups"], self.shots + 1, tasks=2)
+        check_columns(x, y)
+        groups = Groups.of(who(), data["groups"], self.shots + 1, tasks=2)
         units = {**units_of(x, "x"), **units_of(y, "y")}
         x, y = in_units(x, units, "x"), in_units(y, units, "y")[:, 0]
         net, source = net_of(self, x.shape[1]), generator(self.seed, "first weights")

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, one_of, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checks import number
+from interpolants.foundations.kinds import Count, Each, Positive, Remedy, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import FitWarning, SettingWarning, tell
 from interpolants.framework.answers import JointRows, Predictive
@@ -16,13 +18,12 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
-from interpolants.nets.mlp import ACTIVATIONS
 from interpolants.sciml.bayes.mcmc.convergence import effective_sample_size, split_r_hat
 from interpolants.sciml.bayes.mcmc.sghmc import SGHMC, Slope, halves
-from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
-from interpolants.sciml.bayes.prior_matching import DISTANCES, Matching, Places, Target, covariance_gap
-from interpolants.sciml.bayes.target_process import checked_lengthscale, lengthscale_of
-from interpolants.sciml.bayes.weight_priors import PRIORS, GaussianPrior, make_prior
+from interpolants.sciml.bayes.nets.weight_vectors import ActivationName, WeightVectors
+from interpolants.sciml.bayes.prior_matching import Matching, Places, Target, covariance_gap
+from interpolants.sciml.bayes.target_process import Lengthscale, lengthscale_of
+from interpolants.sciml.bayes.weight_priors import GaussianPrior, make_prior
 
 MOST_R_HAT = 1.1
 # Prior of the noise variance of standardised values, InverseGamma(shape, rate); places at which chains are compared.
@@ -45,31 +46,6 @@ class FunctionalPrior(Method):
     squared exponential kernel, by the distance of Wasserstein of values at random places. The posterior is sampled by
     stochastic gradient Hamiltonian Monte Carlo, several chains at once. Columns and values are standardised.
 
-    Args:
-        hidden: Widths of the hidden layers.
-        activation: As for the MLP.
-        prior: ``"gaussian"``: a standard deviation for each layer's weights and biases; ``"hierarchical"``: their
-            variances are inverse gamma; ``"flow"``: planar flows of all weights; ``"standard"``: N(0, 1), not fitted.
-        lengthscale: Of the process, in standard deviations of the columns: a number, or one for each column;
-            ``"auto"`` for ``sqrt(2 D)``.
-        amplitude: Standard deviation of the process, in those of the values.
-        distance: ``"sliced"`` (sorted projections) or ``"critic"`` (a network with a gradient penalty, as in the
-            paper).
-        match_steps: Steps of the prior.
-        match_lr: Their learning rate.
-        functions: Functions drawn of both for a step.
-        places: Places at which they are compared; at most as many as functions, else a `SettingWarning` is issued.
-        critic_steps: Steps of the critic in each step.
-        noise: Standard deviation of e in units of the values; ``"auto"`` samples it with the weights.
-        chains: Number of chains.
-        samples: Networks kept of each.
-        thin: Steps between two of them.
-        burn_in: Steps before the first.
-        step: Step e of the sampler.
-        friction: Its friction.
-        batch_size: Rows of a gradient; 0 for all, whose gradient has no noise.
-        checkpoint_every: Kept networks between checkpoints.
-
     Raises:
         InvalidInputError: If a setting is out of range, when fitted also for values of more than one column, or
             gradients
@@ -83,48 +59,50 @@ class FunctionalPrior(Method):
     only_cpu: ClassVar[str] = "its chains are small"
     free: ClassVar[tuple[str, ...]] = ("checkpoint_every",)
 
-    hidden: tuple[int, ...] = (50,)
-    activation: str = "tanh"
-    prior: str = "gaussian"
-    lengthscale: Any = "auto"
-    amplitude: float = 1.0
-    distance: str = "sliced"
-    match_steps: int = 200
-    match_lr: float = 0.05
-    functions: int = 128
-    places: int = 100
-    critic_steps: int = 60
-    noise: Any = "auto"
-    chains: int = 4
-    samples: int = 30
-    thin: int = 50
-    burn_in: int = 1500
-    step: float = 0.03
-    friction: float = 0.05
-    batch_size: int = 0
-    checkpoint_every: int = 10
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "FunctionalPrior"
-        for width in self.hidden:
-            whole(who, "every width of hidden", width, at_least=1)
-        one_of(who, "activation", self.activation, ACTIVATIONS)
-        one_of(who, "prior", self.prior, PRIORS)
-        one_of(who, "distance", self.distance, DISTANCES)
-        if self.noise != "auto":
-            positive(who, "noise", self.noise, "Or take 'auto'.")
-        self.lengthscale = checked_lengthscale(who, self.lengthscale)
-        for name in ("amplitude", "match_lr"):
-            positive(who, name, getattr(self, name))
-        least = {"match_steps": 0, "functions": 2, "places": 2, "critic_steps": 1, "chains": 2, "thin": 1}
-        for name, at_least in {**least, "samples": 4, "burn_in": 1, "checkpoint_every": 1}.items():
-            whole(who, name, getattr(self, name), at_least=at_least)
-        if whole(who, "batch_size", self.batch_size) == 1:
-            raise invalid(
-                who, "batch_size must be 0 or at least 2", 1, "Its halves tell how noisy gradients are."
-            )
-        SGHMC(step=self.step, friction=self.friction)
+    hidden: Annotated[tuple[Count, ...], Each("every width of hidden")] = (50,)
+    """Widths of the hidden layers."""
+    activation: ActivationName = "tanh"
+    """As for the MLP."""
+    prior: Literal["gaussian", "hierarchical", "flow", "standard"] = "gaussian"
+    """``"gaussian"``: a standard deviation for each layer's weights and biases; ``"hierarchical"``: their variances are
+    inverse gamma; ``"flow"``: planar flows of all weights; ``"standard"``: N(0, 1), not fitted."""
+    lengthscale: Lengthscale = "auto"
+    """Of the process, in standard deviations of the columns; ``"auto"`` for ``sqrt(2 D)``."""
+    amplitude: Positive = 1.0
+    """Standard deviation of the process, in those of the values."""
+    distance: Literal["sliced", "critic"] = "sliced"
+    """``"sliced"`` (sorted projections) or ``"critic"`` (a network with a gradient penalty, as in the paper)."""
+    match_steps: Whole = 200
+    """Steps of the prior."""
+    match_lr: Positive = 0.05
+    """Their learning rate."""
+    functions: Annotated[int, Ge(2)] = 128
+    """Functions drawn of both for a step."""
+    places: Annotated[int, Ge(2)] = 100
+    """Places at which they are compared; at most as many as functions, else a `SettingWarning` is issued."""
+    critic_steps: Count = 60
+    """Steps of the critic in each step."""
+    noise: Annotated[Literal["auto"] | Positive, Remedy("Or take 'auto'.")] = "auto"
+    """Standard deviation of e in units of the values; ``"auto"`` samples it with the weights."""
+    chains: Annotated[int, Ge(2)] = 4
+    """Number of chains."""
+    samples: Annotated[int, Ge(4)] = 30
+    """Networks kept of each chain."""
+    thin: Count = 50
+    """Steps between two networks that are kept."""
+    burn_in: Count = 1500
+    """Steps before the first of them."""
+    step: Positive = 0.03
+    """Step e of the sampler."""
+    friction: Annotated[float, Interval(gt=0, lt=1)] = 0.05
+    """Friction of the sampler."""
+    batch_size: Annotated[
+        Literal[0] | Annotated[int, Ge(2)],
+        Remedy("Or 0, for all rows: the halves of a batch tell how noisy gradients are."),
+    ] = 0
+    """Rows of a gradient; 0 for all, whose gradient has no noise."""
+    checkpoint_every: Count = 10
+    """Kept networks between checkpoints."""
 
     def roles(self) -> tuple[Role, ...]:
         """Points and their values, and a fitted method whose prior is taken."""
@@ -147,7 +125,10 @@ class FunctionalPrior(Method):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The prior, then the chains."""
         points, values = data["points"], data["values"]
-        _check_rows(points, values)
+        if points.ndim != 2 or values.ndim != 2 or values.shape[1] != 1 or len(points) < 2:
+            shapes = f"points {tuple(points.shape)}, values {tuple(values.shape)}"
+            raise invalid("points must be (N, D), values (N,) or (N, 1), N >= 2", shapes)
+        number(who(), "the spread of the values", values.std(), above=0)
         units = {
             "x_centre": points.mean(0),
             "x_scale": _scale(points),
@@ -173,7 +154,9 @@ class FunctionalPrior(Method):
         )
         kept = found["kept"].flatten(0, 1), found["noises"].flatten()
         told = posterior.diagnosed(found)
-        told["prior_gap"] = self._gap(net, prior, x)
+        source = generator(self.seed, "prior gap")
+        compared = Places(x, _COMPARED).draw(source)
+        told["prior_gap"] = covariance_gap(net, prior, self._target(x.shape[1]), compared, source)
         if self.samples >= _TELLING:  # of fewer draws R-hat says little
             _warn(told["r_hat"])
         return {
@@ -190,17 +173,17 @@ class FunctionalPrior(Method):
         return WeightVectors(inputs=inputs, outputs=1, hidden=tuple(self.hidden), activation=self.activation)
 
     def _target(self, columns: int) -> Target:
-        return Target(lengthscale_of("FunctionalPrior.fit", self.lengthscale, columns), self.amplitude)
+        return Target(lengthscale_of(self.lengthscale, columns), self.amplitude)
 
     def _taken(self, model: Any, columns: int) -> GaussianPrior:
         """The prior of a fitted method, for the same network."""
         rule = "model must be a fitted FunctionalPrior with the same network and as many columns"
         if not isinstance(model, FunctionalPrior):
-            raise invalid("FunctionalPrior.fit", rule, type(model).__name__)
+            raise invalid(rule, type(model).__name__)
         theirs = (tuple(model.hidden), model.activation, len(model.fitted_state("fit")["x_centre"]))
         if theirs != (tuple(self.hidden), self.activation, columns):
             remedy = f"Take hidden={theirs[0]}, activation={theirs[1]!r}, and points of {theirs[2]} columns."
-            raise invalid("FunctionalPrior.fit", rule, f"a network of {(*self.hidden,)}", remedy)
+            raise invalid(rule, f"a network of {(*self.hidden,)}", remedy)
         return model.fitted_prior
 
     def _matched(self, net: WeightVectors, x: Tensor, run: Run) -> GaussianPrior:
@@ -209,7 +192,7 @@ class FunctionalPrior(Method):
         if self.prior == "standard" or not self.match_steps:
             return prior.requires_grad_(False)
         if self.functions < self.places:
-            told = f"FunctionalPrior.fit: {self.functions} functions are compared at {self.places} places; the fitted "
+            told = f"{who()}: {self.functions} functions are compared at {self.places} places; the fitted "
             told += "prior follows the noise of the draws. Take more functions, or fewer places."
             tell(SettingWarning, told)
         optimizer = torch.optim.RMSprop(prior.parameters(), self.match_lr)
@@ -226,10 +209,6 @@ class FunctionalPrior(Method):
 
         run.live("prior", {"prior": prior, "optimizer": optimizer}, step, self.match_steps)
         return prior.requires_grad_(False)
-
-    def _gap(self, net: WeightVectors, prior: GaussianPrior, x: Tensor) -> float:
-        source = generator(self.seed, "prior gap")
-        return covariance_gap(net, prior, self._target(x.shape[1]), Places(x, _COMPARED).draw(source), source)
 
     # --- what was found
 
@@ -261,7 +240,7 @@ class FunctionalPrior(Method):
         net = self._net(len(state["x_centre"]))
         if "prior" not in state and self.prior in ("hierarchical", "flow"):
             rule = "a prior that is hierarchical or a flow must be kept in the folder"
-            raise invalid("FunctionalPrior.fitted_prior", rule, "its spreads alone", "Fit it again.")
+            raise invalid(rule, "its spreads alone", "Fit it again.")
         prior = make_prior(state.get("family", self.prior), net, self.seed)
         kept = state.get("prior", {"raw": state["spreads"].expm1().log()})
         prior.load_state_dict(kept)
@@ -391,13 +370,6 @@ class _Posterior:
         return {**told, "effective_samples": float(effective_sample_size(draws).min())}
 
 
-def _check_rows(points: Tensor, values: Tensor) -> None:
-    if points.ndim != 2 or values.ndim != 2 or values.shape[1] != 1 or len(points) < 2:
-        shapes = f"points {tuple(points.shape)}, values {tuple(values.shape)}"
-        raise invalid("FunctionalPrior.fit", "points must be (N, D), values (N,) or (N, 1), N >= 2", shapes)
-    number("FunctionalPrior.fit", "the spread of the values", values.std(), above=0)
-
-
 def _scale(x: Tensor) -> Tensor:
     scale = x.std(0)
     return torch.where(scale > 0, scale, 1.0)
@@ -405,7 +377,7 @@ def _scale(x: Tensor) -> Tensor:
 
 def _warn(r_hat: float) -> None:
     if not r_hat <= MOST_R_HAT:
-        told = f"FunctionalPrior: the chains do not agree, R-hat {r_hat:.3g} > {MOST_R_HAT}; their error bars are "
+        told = f"{who()}: the chains do not agree, R-hat {r_hat:.3g} > {MOST_R_HAT}; their error bars are "
         told += "not to be trusted. Take a longer burn_in, or a larger thin."
         tell(FitWarning, told)
 

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
-from interpolants.foundations.checks import positive, whole
+from interpolants.foundations.asked import who
+from interpolants.foundations.kinds import Count, Each, Positive, Remedy
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -16,13 +18,14 @@ from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.sciml.bayes.episodes import Groups
 from interpolants.sciml.bayes.local_solutions import evidence, losses
+from interpolants.sciml.bayes.nets.weight_vectors import ActivationName
 from interpolants.sciml.bayes.normal_inverse_wishart import divergence
 from interpolants.sciml.bayes.task_posterior import (
     GROUPS,
     XY,
     TaskPosterior,
     check_columns,
-    check_local,
+    check_inner_steps,
     descent_of,
     in_units,
     net_of,
@@ -46,17 +49,6 @@ class HierarchicalGaussian(Trained):
     differentiated through the inner solution, whose memory does not grow with its steps.
 
     Args:
-        hidden: Widths of the hidden layers; none for linear regression, where everything is exact.
-        activation: As for the MLP.
-        local: Posterior of a task: ``"gauss_newton"`` (exact for the network linearised at m0, with all correlations),
-            ``"sgd"`` (a few steps of descent, and the diagonal of the Gauss-Newton matrix) or ``"sgld"`` (mean and
-            spread of a short noisy chain, as in the paper). The last two can end near one network for all tasks.
-        inner_steps: Steps of descent for the last two.
-        inner_lr: Their size, in units of the mean squared error.
-        draws: Networks that are averaged in predictions of the last two.
-        rows: Rows of a task in a step, at most; tasks with fewer bound it.
-        spread: First S.
-        noise: Standard deviation of e in units of y, where it is known; ``"auto"`` learns it with the prior.
         batch_size: Tasks of a step.
 
     Raises:
@@ -69,15 +61,26 @@ class HierarchicalGaussian(Trained):
 
     noun: ClassVar[str] = "meta-learner"
 
-    hidden: tuple[int, ...] = (40, 40)
-    activation: str = "tanh"
-    local: str = "gauss_newton"
-    inner_steps: int = 5
-    inner_lr: float = 0.1
-    draws: int = 20
-    rows: int = 20
-    spread: float = 0.01
-    noise: Any = "auto"
+    hidden: Annotated[tuple[Count, ...], Each("every width of hidden")] = (40, 40)
+    """Widths of the hidden layers; none for linear regression, where everything is exact."""
+    activation: ActivationName = "tanh"
+    """As for the MLP."""
+    local: Literal["gauss_newton", "sgd", "sgld"] = "gauss_newton"
+    """Posterior of a task: ``"gauss_newton"`` (exact for the network linearised at m0, with all correlations),
+    ``"sgd"`` (a few steps of descent, and the diagonal of the Gauss-Newton matrix) or ``"sgld"`` (mean and spread of a
+    short noisy chain, as in the paper). The last two can end near one network for all tasks."""
+    inner_steps: Count = 5
+    """Steps of descent for the last two."""
+    inner_lr: Positive = 0.1
+    """Their size, in units of the mean squared error."""
+    draws: Count = 20
+    """Networks that are averaged in predictions of the last two."""
+    rows: Annotated[int, Ge(2)] = 20
+    """Rows of a task in a step, at most; tasks with fewer bound it."""
+    spread: Positive = 0.01
+    """First S."""
+    noise: Annotated[Literal["auto"] | Positive, Remedy("Or leave it to the fit: 'auto'.")] = "auto"
+    """Standard deviation of e in units of y, where it is known; ``"auto"`` learns it with the prior."""
     steps = 1000
     batch_size = 16
     lr = 0.02
@@ -85,13 +88,8 @@ class HierarchicalGaussian(Trained):
     ema = None
 
     def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "HierarchicalGaussian"
-        check_local(who, self)
-        whole(who, "rows", self.rows, at_least=2)
-        positive(who, "spread", self.spread)
-        if self.noise != "auto":
-            positive(who, "noise", self.noise, "Or leave it to the fit: 'auto'.")
+        """Refuse too few steps for the local solution."""
+        check_inner_steps(self)
 
     def roles(self) -> tuple[Role, ...]:
         """Rows of all tasks, and whose they are."""
@@ -104,27 +102,25 @@ class HierarchicalGaussian(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """One gradient of the bound per step."""
         x, y = data["x"], data["y"]
-        check_columns("HierarchicalGaussian.fit", x, y)
-        groups = Groups.of("HierarchicalGaussian.fit", data["groups"], 2, tasks=2)
+        check_columns(x, y)
+        groups = Groups.of(who(), data["groups"], 2, tasks=2)
         units = {**units_of(x, "x"), **units_of(y, "y")}
+        count, source = net_of(self, x.shape[1]).count, generator(self.seed, "first prior")
+        mean = torch.randn(count, dtype=torch.float64, generator=source)
+        first = {
+            "mean": mean if self.hidden else 0 * mean,
+            "log_s": torch.full((count,), math.log(self.spread), dtype=torch.float64),
+            "log_noise": torch.tensor(math.log(_FIRST_NOISE), dtype=torch.float64),
+        }
         known = self.noise != "auto"
-        first = self._first(x.shape[1])
         if known:
-            first["log_noise"] = 2 * torch.log(self.noise / units["y_scale"][0])
+            first["log_noise"] = 2 * torch.log(float(self.noise) / units["y_scale"][0])
         prior = PriorModule(first, known=known)
         batches = TaskBatches(
             in_units(x, units, "x"), in_units(y, units, "y")[:, 0], groups, self.batch_size, self.rows
         )
         run.train("prior", prior, self._loss, batches, self.training())
         return {**{name: value.detach() for name, value in prior.tensors().items()}, **units}
-
-    def _first(self, inputs: int) -> dict[str, Tensor]:
-        count = net_of(self, inputs).count
-        source = generator(self.seed, "first prior")
-        mean = torch.randn(count, dtype=torch.float64, generator=source)
-        log_s = torch.full((count,), math.log(self.spread), dtype=torch.float64)
-        log_noise = torch.tensor(math.log(_FIRST_NOISE), dtype=torch.float64)
-        return {"mean": mean if self.hidden else 0 * mean, "log_s": log_s, "log_noise": log_noise}
 
     def _loss(
         self, module: "PriorModule", batch: Mapping[str, Tensor], generator: Generator

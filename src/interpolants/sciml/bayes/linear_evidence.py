@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
@@ -37,7 +37,7 @@ class LinearEvidence(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Posterior of the coefficients in the basis of the right singular vectors."""
-        return linear_posterior("LinearEvidence.fit", data["points"], data["values"])
+        return linear_posterior(data["points"], data["values"])
 
     @capability(reads={"x": "points"}, like="values", blocks=True)
     def predict(self, x: Tensor, *, joint: bool = False) -> Predictive:
@@ -50,7 +50,7 @@ class LinearEvidence(Method):
         return linear_prediction(self.state, x, joint=joint)
 
 
-def linear_posterior(who: str, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+def linear_posterior(x: Tensor, y: Tensor) -> dict[str, Tensor]:
     """The posterior of the coefficients for rows ``x (N, D)`` and values ``y (N, C)``, in the basis of the data.
 
     Warns:
@@ -61,7 +61,7 @@ def linear_posterior(who: str, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     """
     if x.ndim != 2 or y.ndim != 2 or len(x) < 2:
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
-        raise invalid(who, "x must have shape (N, D), y (N,) or (N, C), N >= 2", shapes)
+        raise invalid("x must have shape (N, D), y (N,) or (N, C), N >= 2", shapes)
     mean_x, mean_y, scale = x.mean(0), y.mean(0), x.std(0)
     scale = torch.where(scale > 0, scale, 1.0)
     u, s, v = torch.linalg.svd((x - mean_x) / scale, full_matrices=False)
@@ -71,7 +71,7 @@ def linear_posterior(who: str, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     noise, ratio = torch.stack([one[0] for one in found]), torch.stack([one[1] for one in found])
     spanned = int((s > _RANK * s.max()).sum()) >= len(x) - 1
     if spanned and bool((ratio < _SURE).any()):
-        told = f"{who}: {len(x)} rows of {x.shape[1]} columns lie on a plane whatever the noise"
+        told = f"{who()}: {len(x)} rows of {x.shape[1]} columns lie on a plane whatever the noise"
         tell(
             FitWarning,
             f"{told}, and the evidence is greatest without any: error bars are nearly 0. Take more rows.",

@@ -15,7 +15,6 @@ from interpolants.sciml.bayes.mcmc.langevin import langevin_moments
 from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 from interpolants.sciml.bayes.normal_inverse_wishart import local_posterior, log_marginal
 
-LOCALS = ("gauss_newton", "sgd", "sgld")
 # Curvatures from the moments of a short chain are kept between these.
 _LEAST_CURVATURE, _MOST_CURVATURE = 1e-3, 1e6
 

@@ -22,7 +22,7 @@ class PerTaskRidge(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Nothing."""
-        check_columns("PerTaskRidge.fit", data["x"], data["y"])
+        check_columns(data["x"], data["y"])
         return {}
 
     @capability()

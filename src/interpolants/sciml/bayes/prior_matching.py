@@ -6,19 +6,18 @@ projections (sliced), which is exact for the draws at hand and needs no critic.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import one_of
+from interpolants.foundations.checked import Checked
 from interpolants.nets.perceptron import Perceptron
 from interpolants.objectives.critic import fit_critic
 from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 from interpolants.sciml.bayes.target_process import draw_functions, squared_exponential
 from interpolants.sciml.bayes.weight_priors import GaussianPrior
 
-DISTANCES = ("sliced", "critic")
 # Share of places that are rows of the data; projections of the sliced distance; units of the critic, its rate.
 _ROWS, _PROJECTIONS, _UNITS, _CRITIC_LR = 0.7, 128, 200, 0.02
 
@@ -66,31 +65,25 @@ def sliced_distance(f: Tensor, g: Tensor, generator: Generator) -> Tensor:
 
 
 @dataclass
-class Matching:
-    """One fit of a prior; a step moves it in place.
-
-    Attributes:
-        net: The network.
-        prior: What is fitted.
-        target: The process.
-        places: Where they are compared.
-        functions: Draws of each, N_s.
-        optimizer: Of the prior's parameters.
-        distance: ``"sliced"`` or ``"critic"``.
-        critic_steps: Steps of a critic, which begins anew in each step.
-    """
+class Matching(Checked):
+    """One fit of a prior; a step moves it in place."""
 
     net: WeightVectors
+    """The network."""
     prior: GaussianPrior
+    """What is fitted."""
     target: Target
+    """The process."""
     places: Places
+    """Where they are compared."""
     functions: int
+    """Draws of each, N_s."""
     optimizer: Any
-    distance: str = "sliced"
+    """Of the prior's parameters."""
+    distance: Literal["sliced", "critic"] = "sliced"
+    """Of sorted projections, or of a critic."""
     critic_steps: int = 60
-
-    def __post_init__(self) -> None:
-        one_of("prior_matching", "distance", self.distance, DISTANCES)
+    """Steps of a critic, which begins anew in each step."""
 
     def step(self, k: int, generator: Generator) -> dict[str, float]:
         """One step; the distance before it."""

@@ -1,13 +1,13 @@
 """The Gaussian process that a functional prior looks like, and exact regression with it as a rival."""
 
 import math
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import positive
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.kinds import Each, OneOrEach, Positive, Remedy
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -18,6 +18,11 @@ LARGEST = 5000
 # Noise variances among which the evidence chooses, in standardised units, and what keeps a factor positive.
 _NOISES = torch.logspace(-4, 0.5, 55, dtype=torch.float64)
 _JITTER = 1e-6
+# One for all columns, or one for each.
+Lengthscale = Annotated[
+    Literal["auto"] | OneOrEach[Annotated[Positive, Each("every lengthscale")]],
+    Remedy("Or take 'auto', or one for each column."),
+]
 
 
 def squared_exponential(x: Tensor, y: Tensor, lengthscale: float | Tensor, amplitude: float) -> Tensor:
@@ -32,21 +37,7 @@ def squared_exponential(x: Tensor, y: Tensor, lengthscale: float | Tensor, ampli
     return found
 
 
-def checked_lengthscale(who: str, value: Any) -> Any:
-    """A positive number, a tuple of them, or ``"auto"``.
-
-    Raises:
-        InvalidInputError: If it is none of them.
-    """
-    if isinstance(value, str) and value == "auto":
-        return value
-    if isinstance(value, list | tuple) and value:
-        return tuple(positive(who, "every lengthscale", one, "Or take 'auto'.") for one in value)
-    positive(who, "lengthscale", value, "Or take 'auto', or one for each column.")
-    return value
-
-
-def lengthscale_of(who: str, value: Any, columns: int) -> float | Tensor:
+def lengthscale_of(value: Any, columns: int) -> float | Tensor:
     """The lengthscale of a setting for so many columns: a number, or one for each, ``(D,)``.
 
     Raises:
@@ -54,7 +45,7 @@ def lengthscale_of(who: str, value: Any, columns: int) -> float | Tensor:
     """
     if isinstance(value, tuple):
         if len(value) != columns:
-            raise invalid(who, f"there must be one lengthscale for each of {columns} columns", len(value))
+            raise invalid(f"there must be one lengthscale for each of {columns} columns", len(value))
         return torch.tensor(value, dtype=torch.float64)
     return default_lengthscale(columns) if value == "auto" else float(value)
 
@@ -78,24 +69,16 @@ class TargetProcess(Method):
 
     Columns are standardised. It is the target of `FunctionalPrior` with the same settings, and what that approximates.
 
-    Args:
-        lengthscale: In standard deviations of the columns: a number, or one for each column; ``"auto"`` for
-            ``sqrt(2 D)``.
-        amplitude: Standard deviation of the function, in those of the values.
-
     Raises:
         InvalidInputError: If a setting is out of range, or there are more than 5,000 rows.
     """
 
     noun: ClassVar[str] = "Gaussian process"
 
-    lengthscale: Any = "auto"
-    amplitude: float = 1.0
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        self.lengthscale = checked_lengthscale("TargetProcess", self.lengthscale)
-        positive("TargetProcess", "amplitude", self.amplitude)
+    lengthscale: Lengthscale = "auto"
+    """In standard deviations of the columns; ``"auto"`` for ``sqrt(2 D)``."""
+    amplitude: Positive = 1.0
+    """Standard deviation of the function, in those of the values."""
 
     def roles(self) -> tuple[Role, ...]:
         """Points and their values."""
@@ -106,9 +89,7 @@ class TargetProcess(Method):
         x, y = data["points"], data["values"]
         if x.ndim != 2 or y.ndim != 2 or not 2 <= len(x) <= LARGEST:
             shapes = f"points {tuple(x.shape)}, values {tuple(y.shape)}"
-            raise invalid(
-                "TargetProcess.fit", f"points must be (N, D), values (N, C), N in [2, {LARGEST}]", shapes
-            )
+            raise invalid(f"points must be (N, D), values (N, C), N in [2, {LARGEST}]", shapes)
         units = {"x_centre": x.mean(0), "x_scale": _scale(x), "y_centre": y.mean(0), "y_scale": _scale(y)}
         x, y = (x - units["x_centre"]) / units["x_scale"], (y - units["y_centre"]) / units["y_scale"]
         values, vectors = torch.linalg.eigh(self._kernel(x, x))
@@ -133,12 +114,10 @@ class TargetProcess(Method):
         share = lost / (0.1 * float(noise.min()))
         if share > 1:
             remedy = f"Take one below {self.amplitude / math.sqrt(share):.1e}, in standard deviations of the values."
-            raise invalid(
-                "TargetProcess.fit", "amplitude must leave digits to the noise", self.amplitude, remedy
-            )
+            raise invalid("amplitude must leave digits to the noise", self.amplitude, remedy)
 
     def _kernel(self, x: Tensor, y: Tensor) -> Tensor:
-        lengthscale = lengthscale_of("TargetProcess.fit", self.lengthscale, x.shape[1])
+        lengthscale = lengthscale_of(self.lengthscale, x.shape[1])
         return squared_exponential(x, y, lengthscale, self.amplitude)
 
     @capability(reads={"x": "points"}, like="values", blocks=True)

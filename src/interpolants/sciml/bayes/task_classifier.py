@@ -2,15 +2,16 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
-from interpolants.foundations.checks import one_of, positive, whole
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.kinds import Count, Positive, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -19,7 +20,6 @@ from interpolants.framework.stages import Run
 from interpolants.sciml.bayes import linear_heads
 from interpolants.sciml.bayes.class_labels import NEW_LABELS
 
-LOCALS = ("bayes", "descent", "centroid")
 X = Role(name="x", about="Rows, vectors or images.")
 _FIRST_SPREAD = 100.0
 
@@ -28,15 +28,6 @@ class TaskClassifier(Method):
     """Classes of rows from a few examples of each; usually made by ``adapt`` of a method that has seen other classes.
 
     ``predict`` gives the probability of each class, one column each, in the order of ``model.classes``.
-
-    Args:
-        prior: Network of the features, variances of the head's weights and units, as `FewShotClassifier` learns them;
-            standardised columns and a wide prior if None.
-        local: ``"bayes"``: the head has a posterior, over which probabilities are averaged; ``"descent"``: all weights
-            after some steps; ``"centroid"``: the nearest mean of a class in the features.
-        inner_steps: Steps of descent.
-        inner_lr: Their size.
-        draws: Draws of the posterior.
 
     Raises:
         InvalidInputError: If a setting is out of range, when fitted also if there is one class alone.
@@ -47,18 +38,17 @@ class TaskClassifier(Method):
     noun: ClassVar[str] = "task's classifier"
 
     prior: Any = None
-    local: str = "bayes"
-    inner_steps: int = 5
-    inner_lr: float = 0.1
-    draws: int = 200
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "TaskClassifier"
-        one_of(who, "local", self.local, LOCALS)
-        whole(who, "inner_steps", self.inner_steps)
-        positive(who, "inner_lr", self.inner_lr)
-        whole(who, "draws", self.draws, at_least=1)
+    """Network of the features, variances of the head's weights and units, as `FewShotClassifier` learns them;
+    standardised columns and a wide prior if None."""
+    local: Literal["bayes", "descent", "centroid"] = "bayes"
+    """``"bayes"``: the head has a posterior, over which probabilities are averaged; ``"descent"``: all weights after
+    some steps; ``"centroid"``: the nearest mean of a class in the features."""
+    inner_steps: Whole = 5
+    """Steps of descent."""
+    inner_lr: Positive = 0.1
+    """Their size."""
+    draws: Count = 200
+    """Draws of the posterior."""
 
     def roles(self) -> tuple[Role, ...]:
         """Rows and their classes."""
@@ -70,7 +60,7 @@ class TaskClassifier(Method):
         prior = _plain_prior(x) if self.prior is None else dict(self.prior)
         if self.local == "descent" and prior["features"] is None:
             remedy = "Adapt a FewShotClassifier(learn_by='maml'), or take local='bayes'."
-            raise invalid("TaskClassifier.fit", "local='descent' moves a network of a prior", "none", remedy)
+            raise invalid("local='descent' moves a network of a prior", "none", remedy)
         found = {"names": names, "features": prior["features"], "units": prior["units"]}
         if self.local == "centroid":
             return {**found, "head": _centroids(features_of(found, x), labels, len(names))}

@@ -1,13 +1,14 @@
 """A network for one task, whose weights have a prior: what an adaptation to a new task is."""
 
 import math
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import one_of, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Count, Each, Positive, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.answers import JointRows, Predictive
@@ -15,10 +16,9 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
-from interpolants.nets.mlp import ACTIVATIONS
 from interpolants.sciml.bayes.linear_evidence import linear_posterior, linear_prediction
-from interpolants.sciml.bayes.local_solutions import LOCALS, Descent, Linearised, descend
-from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
+from interpolants.sciml.bayes.local_solutions import Descent, Linearised, descend
+from interpolants.sciml.bayes.nets.weight_vectors import ActivationName, WeightVectors
 
 _FIRST_NOISE = 0.1  # variance of the noise in standardised units, before anything is known
 _LEFT = 0.5  # share of the variance of y above which descent without a prior is told not to have arrived
@@ -26,18 +26,6 @@ _LEFT = 0.5  # share of the variance of y above which descent without a prior is
 
 class TaskPosterior(Method):
     """``y = f(x; theta) + e`` for one task with ``theta ~ N(m0, S)``; usually made by `HierarchicalGaussian.adapt`.
-
-    Args:
-        prior: Mean and log variances of the weights, log variance of the noise, and units, as `HierarchicalGaussian`
-            learns them. If None, weights have variance 1 about random features whose last layer is zero, which are a
-            constant; and the noise has 0.3 of the values' spread.
-        hidden: Widths of the hidden layers; none for linear regression.
-        activation: As for the MLP.
-        local: ``"gauss_newton"``, ``"sgd"``, ``"sgld"``; or without a prior ``"point"``: the weights
-            after some steps of descent, and ``"ridge"``: linear regression by its own evidence.
-        inner_steps: Steps of descent for all but the first.
-        inner_lr: Their size.
-        draws: Networks that are averaged for ``"sgd"`` and ``"sgld"``.
 
     Raises:
         InvalidInputError: If a setting is out of range, when fitted also if y has more than one column.
@@ -48,16 +36,26 @@ class TaskPosterior(Method):
     noun: ClassVar[str] = "task's posterior"
 
     prior: Any = None
-    hidden: tuple[int, ...] = (40, 40)
-    activation: str = "tanh"
-    local: str = "gauss_newton"
-    inner_steps: int = 5
-    inner_lr: float = 0.1
-    draws: int = 20
+    """Mean and log variances of the weights, log variance of the noise, and units, as `HierarchicalGaussian` learns
+    them. If None, weights have variance 1 about random features whose last layer is zero, which are a constant; and the
+    noise has 0.3 of the values' spread."""
+    hidden: Annotated[tuple[Count, ...], Each("every width of hidden")] = (40, 40)
+    """Widths of the hidden layers; none for linear regression."""
+    activation: ActivationName = "tanh"
+    """As for the MLP."""
+    local: Literal["gauss_newton", "sgd", "sgld", "point", "ridge"] = "gauss_newton"
+    """As for `HierarchicalGaussian`; or without a prior ``"point"``: the weights after some steps of descent, and
+    ``"ridge"``: linear regression by its own evidence."""
+    inner_steps: Whole = 5
+    """Steps of descent for all but the first."""
+    inner_lr: Positive = 0.1
+    """Their size."""
+    draws: Count = 20
+    """Networks that are averaged for ``"sgd"`` and ``"sgld"``."""
 
     def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        check_local(type(self).__name__, self, (*LOCALS, "point", "ridge"))
+        """Refuse too few steps for the local solution."""
+        check_inner_steps(self)
 
     def roles(self) -> tuple[Role, ...]:
         """Rows of the task."""
@@ -66,9 +64,9 @@ class TaskPosterior(Method):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The local solution."""
         x, y = data["x"], data["y"]
-        check_columns("TaskPosterior.fit", x, y)
+        check_columns(x, y)
         if self.local == "ridge":
-            return linear_posterior("TaskPosterior.fit", x, y)
+            return linear_posterior(x, y)
         prior = standard_prior(self, x, y) if self.prior is None else dict(self.prior)
         net, x, y = net_of(self, x.shape[1]), in_units(x, prior, "x"), in_units(y, prior, "y")[:, 0]
         if self.local == "gauss_newton":
@@ -95,7 +93,7 @@ class TaskPosterior(Method):
                 f"{self.inner_steps} steps of descent without a prior leave {left:.0%} of the variance of y"
             )
             remedy = "Take more inner_steps, a larger inner_lr, or local='gauss_newton'."
-            tell(FitWarning, f"TaskPosterior.fit: {told}. {remedy}")
+            tell(FitWarning, f"{who()}: {told}. {remedy}")
 
     @capability(like="y", blocks=True)
     def predict(self, x: Tensor, *, noise: bool = True, joint: bool = False) -> Predictive:
@@ -147,24 +145,18 @@ XY = (
 )
 
 
-def check_local(who: str, method: Any, locals_: tuple[str, ...] = LOCALS) -> None:
-    """Refuse settings of networks and local solutions that are out of range."""
-    for width in method.hidden:
-        whole(who, "every width of hidden", width, at_least=1)
-    one_of(who, "activation", method.activation, ACTIVATIONS)
-    one_of(who, "local", method.local, locals_)
+def check_inner_steps(method: Any) -> None:
+    """Refuse fewer steps than a local solution takes."""
     least = {"sgld": 2, "point": 0, "ridge": 0}.get(method.local, 1)
     remedy = "The spread of one state is zero: take local='sgd'." if least == 2 else ""
-    whole(who, "inner_steps", method.inner_steps, at_least=least, remedy=remedy)
-    positive(who, "inner_lr", method.inner_lr)
-    whole(who, "draws", method.draws, at_least=1)
+    whole(who(), "inner_steps", method.inner_steps, at_least=least, remedy=remedy)
 
 
-def check_columns(who: str, x: Tensor, y: Tensor) -> None:
+def check_columns(x: Tensor, y: Tensor) -> None:
     """Refuse what is no table of inputs with one column of values."""
     if x.ndim != 2 or y.ndim != 2 or y.shape[1] != 1:
         shapes = f"x {tuple(x.shape)}, y {tuple(y.shape)}"
-        raise invalid(who, "x must have shape (N, D), y (N,) or (N, 1)", shapes)
+        raise invalid("x must have shape (N, D), y (N,) or (N, 1)", shapes)
 
 
 def net_of(method: Any, inputs: int) -> WeightVectors:

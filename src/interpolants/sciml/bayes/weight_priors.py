@@ -13,8 +13,6 @@ from torch.nn import functional
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 
-PRIORS = ("gaussian", "hierarchical", "flow", "standard")
-
 
 class GaussianPrior(nn.Module):
     """``w = s_l u``: one standard deviation for each part. With ``fitted=False`` all are 1."""

@@ -5,12 +5,13 @@ Letters: R runs, T frames, n points of a side.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import number
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import DivergedError
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -26,13 +27,10 @@ from interpolants.sciml.closures.pde.fourier_box import FourierBox
 
 
 @dataclass(frozen=True, kw_only=True)
-class LongRunAverages(Question):
+class LongRunAverages(Question, Checked):
     """Averages over space and late times, from the first frames of the test runs on, beside those of these runs.
 
     Each start is chaotic: an error is that of the mean over all of them, and its own error is between starts.
-
-    Attributes:
-        burn: Share of the frames that come before the averages.
     """
 
     needs: ClassVar[str] = "forecast"
@@ -51,10 +49,8 @@ class LongRunAverages(Question):
         "flow": About("Mean square velocity", "neither"),
     }  # fmt: skip
 
-    burn: float = 1 / 3
-
-    def __post_init__(self) -> None:
-        number("long_run_averages", "burn", self.burn, at_least=0, at_most=0.9)
+    burn: Annotated[float, Interval(ge=0, le=0.9)] = 1 / 3
+    """Share of the frames that come before the averages."""
 
     def cannot(self, method: Method) -> str:
         """Put to closures."""

@@ -6,16 +6,17 @@ Letters: R runs, T frames, B cases, n points of a side, K steps of an unroll.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import one_of, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checks import one_of
 from interpolants.foundations.extras import require
+from interpolants.foundations.kinds import Count, Positive
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.role import Role
@@ -32,8 +33,6 @@ from interpolants.sciml.closures.pde.fourier_box import FourierBox
 from interpolants.sciml.closures.pde.orientation_tensors import check_moments
 from interpolants.training.pairs import finished
 
-CLOSURES = ("learnt", *FACTORS)
-LEARNT_BY = ("trajectories", "snapshots")
 # Frames per batch of snapshots, how much the concentration of a run may drift, and how far a parameter may be moved.
 _SNAPSHOTS, _DRIFT, _RANGE = 16, 1e-6, 10.0
 # Order |z_1|^2 / c^2 below which errors of snapshots count absolutely.
@@ -59,16 +58,6 @@ class MomentClosure(Trained):
     leaves what densities can have. ``by="trajectories"`` integrates the fluid with F from frames of kinetic runs and
     compares the frames that follow, through the flow; it needs no z_2. ``by="snapshots"`` compares z_2.
 
-    Args:
-        closure: ``"learnt"``, or a known F, of which nothing is learnt: ``"bingham"``, ``"quadratic"``,
-            ``"isotropic"``.
-        by: How it is learnt.
-        length: Side of the periodic square.
-        interval: Time between frames.
-        unroll: K, frames ahead in training.
-        dt: Longest step of time.
-        width: Neurons of two hidden layers of F.
-
     Raises:
         InvalidInputError: If a setting is out of range, when fitted also if fields are not moments of a density.
         DivergedError: If a run with the closure leaves the moments of densities.
@@ -81,26 +70,24 @@ class MomentClosure(Trained):
     noun: ClassVar[str] = "closure"
     learns_rows: ClassVar[bool] = False  # a run holds thousands of places to learn from
 
-    closure: str = "learnt"
-    by: str = "trajectories"
-    length: float = 10.0
-    interval: float = 0.4
-    unroll: int = 4
-    dt: float = 0.1
-    width: int = 16
+    closure: Literal["learnt", "bingham", "quadratic", "isotropic"] = "learnt"
+    """A known F is one of which nothing is learnt."""
+    by: Literal["trajectories", "snapshots"] = "trajectories"
+    """How it is learnt."""
+    length: Positive = 10.0
+    """Side of the periodic square."""
+    interval: Positive = 0.4
+    """Time between frames."""
+    unroll: Count = 4
+    """K, frames ahead in training."""
+    dt: Positive = 0.1
+    """Longest step of time."""
+    width: Count = 16
+    """Neurons of two hidden layers of F."""
     steps = 150
     batch_size = 4
     lr = 1e-2
     ema = None
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "MomentClosure"
-        one_of(who, "closure", self.closure, CLOSURES)
-        one_of(who, "by", self.by, LEARNT_BY)
-        for name in ("length", "interval", "dt"):
-            positive(who, name, getattr(self, name))
-        whole(who, "unroll", self.unroll, at_least=1), whole(who, "width", self.width, at_least=1)
 
     def roles(self) -> tuple[Role, ...]:
         """Runs and their parameters."""
@@ -111,8 +98,8 @@ class MomentClosure(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The network of F; nothing for a known one."""
         fields, parameters = data["fields"], data["parameters"]
-        ActiveFluid(parameters, self._box("MomentClosure.fit", fields))
-        _check_runs("MomentClosure.fit", fields)
+        ActiveFluid(parameters, self._box(fields))
+        _check_runs(fields)
         if self.closure != "learnt":
             return {"factor": None}
         seed = int(torch.randint(2**31, (), generator=generator(self.seed, "closure network")))
@@ -120,13 +107,13 @@ class MomentClosure(Trained):
         if self.by == "snapshots":
             if fields.shape[2] < 5:
                 rule = "fields must hold z_2 to learn from snapshots: five channels or more"
-                raise invalid("MomentClosure.fit", rule, fields.shape[2], "Or take by='trajectories'.")
+                raise invalid(rule, fields.shape[2], "Or take by='trajectories'.")
             batches: Any = _Snapshots(fields)
             loss: Any = _snapshot_loss
         else:
             if fields.shape[1] <= self.unroll:
                 rule = f"runs must have more than unroll = {self.unroll} frames"
-                raise invalid("MomentClosure.fit", rule, fields.shape[1])
+                raise invalid(rule, fields.shape[1])
             batches = _Unrolls(fields[:, :, :3], parameters, self.unroll, self.batch_size)
             loss = self._unroll_loss
         result = run.train("closure", factor, loss, batches, self.training())
@@ -171,15 +158,15 @@ class MomentClosure(Trained):
         Returns:
             Real and imaginary part of z_2, ``(R, T, 2, n, n)``.
         """
-        self._box("MomentClosure.predict", x)
-        check_moments("MomentClosure.predict", x[:, :, :3])
+        self._box(x)
+        check_moments(who(), x[:, :, :3])
         c, z = complex_moments(x[:, :, :3].flatten(0, 1))
         with torch.no_grad():
             found = real_moments(closed(self.factor, c, z)[:, None])
         return found.reshape(*x.shape[:2], 2, *x.shape[3:])
 
     @capability(reads={"context": replace(FIELDS, name="context", like="fields")}, like="context")
-    def forecast(self, context: Tensor, parameters: Tensor, *, frames: int = 50) -> Tensor:
+    def forecast(self, context: Tensor, parameters: Tensor, *, frames: Count = 50) -> Tensor:
         """The frames after the last one of each run.
 
         Args:
@@ -193,10 +180,8 @@ class MomentClosure(Trained):
         Raises:
             DivergedError: If a run leaves the moments of densities.
         """
-        who = "MomentClosure.forecast"
-        whole(who, "frames", frames, at_least=1)
-        self._box(who, context)
-        check_moments(who, context[:, -1, :3])
+        self._box(context)
+        check_moments(who(), context[:, -1, :3])
         with torch.no_grad():
             found = [
                 self._frames(one, start[:, -1, :3], frames, self.factor)[:, 1:]
@@ -206,7 +191,7 @@ class MomentClosure(Trained):
 
     @capability(reads={"x": RUNS}, like="parameters")
     def identify(
-        self, x: Tensor, parameters: Tensor, *, unknown: Sequence[str] = ("alpha", "zeta"), frames: int = 1
+        self, x: Tensor, parameters: Tensor, *, unknown: Sequence[str] = ("alpha", "zeta"), frames: Count = 1
     ) -> Tensor:
         """Parameters of each run by least squares: from every frame, the fluid must reach those that follow.
 
@@ -219,17 +204,15 @@ class MomentClosure(Trained):
         Returns:
             ``(B, 5)``.
         """
-        who = "MomentClosure.identify"
         for name in unknown:
-            one_of(who, "unknown", name, PARAMETERS)
-        whole(who, "frames", frames, at_least=1)
-        self._box(who, x)
-        _check_runs(who, x)
+            one_of(who(), "unknown", name, PARAMETERS)
+        self._box(x)
+        _check_runs(x)
         if x.shape[1] <= frames:
-            raise invalid(who, f"runs must have more than {frames} frames", x.shape[1])
+            raise invalid(f"runs must have more than {frames} frames", x.shape[1])
         columns = [PARAMETERS.index(name) for name in dict.fromkeys(unknown)]
         if bool((parameters[:, columns] == 0).any()):
-            raise invalid(who, "first guesses of unknown parameters must not be 0", list(unknown))
+            raise invalid("first guesses of unknown parameters must not be 0", list(unknown))
         found = [
             self._identified(run[:, :3], guess, columns, frames)
             for run, guess in zip(x, parameters, strict=True)
@@ -254,29 +237,27 @@ class MomentClosure(Trained):
             gap: NDArray[np.float64] = ((reached - windows)[:, 1:, 1:3] / scale).flatten().numpy()
             return gap
 
-        least_squares = require("scipy.optimize", "MomentClosure.identify").least_squares
+        least_squares = require("scipy.optimize", who()).least_squares
         start, most = np.zeros(len(columns)), math.log(_RANGE)
         return values(least_squares(misfit, start, jac="3-point", bounds=(-most, most), diff_step=1e-4).x)
 
-    def _box(self, who: str, fields: Tensor) -> FourierBox:
+    def _box(self, fields: Tensor) -> FourierBox:
         """The grid of runs; refuse what is none."""
         if fields.ndim != 5 or fields.shape[-1] != fields.shape[-2] or fields.shape[-1] % 2:
-            raise invalid(who, "fields must be (R, T, C, n, n) with an even n", tuple(fields.shape))
+            raise invalid("fields must be (R, T, C, n, n) with an even n", tuple(fields.shape))
         if fields.shape[2] < 3 or fields.shape[2] % 2 == 0:
             rule = "fields must have 3 or 5 channels: c, both parts of z_1, and both of z_2"
-            raise invalid(who, rule, fields.shape[2], "See pde.orientation_tensors for tensors D and S.")
+            raise invalid(rule, fields.shape[2], "See pde.orientation_tensors for tensors D and S.")
         return FourierBox(fields.shape[-1], self.length)
 
 
-def _check_runs(who: str, fields: Tensor) -> None:
-    check_moments(who, fields)
+def _check_runs(fields: Tensor) -> None:
+    check_moments(who(), fields)
     mass = fields[:, :, 0].mean((2, 3))
     if fields.shape[1] > 1 and float((mass / mass[:, :1] - 1).abs().max()) > _DRIFT:
         run = int((mass / mass[:, :1] - 1).abs().amax(1).argmax())
         told = f"{float(mass[run].min()):.6g} to {float(mass[run].max()):.6g} in run {run}"
-        raise invalid(
-            who, "the mean of c must not change in time", told, "Frames of one run go along axis 1."
-        )
+        raise invalid("the mean of c must not change in time", told, "Frames of one run go along axis 1.")
 
 
 class _Unrolls:

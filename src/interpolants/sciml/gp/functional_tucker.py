@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, one_of, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, part, who
+from interpolants.foundations.kinds import Count, NonNegative, OneOf, OneOrEach, Positive, Remedy
 from interpolants.foundations.randomness import BLOCK
 from interpolants.foundations.tell import OutsideWarning, tell
 from interpolants.framework.answers import JointRows, Predictive
@@ -17,10 +17,10 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
-from interpolants.kernels.matern import Matern
+from interpolants.kernels.matern import SMOOTHNESS, Matern
 from interpolants.sciml.gp.kernels.markov_chain import ChainPosterior
 from interpolants.sciml.gp.latent_functions import LatentMode, LevelPosterior, start_mode
-from interpolants.sciml.gp.mode_settings import MODES, UNSEEN, ModeSettings, per_mode
+from interpolants.sciml.gp.mode_settings import ModeSettings, per_mode
 from interpolants.sciml.gp.tucker_posterior import (
     NoisePrior,
     TuckerPosterior,
@@ -30,8 +30,6 @@ from interpolants.sciml.gp.tucker_posterior import (
 )
 from interpolants.sciml.gp.tucker_sums import Entries, contracted
 
-CORES = ("full", "diagonal")
-SPREADS = ("model", "held")
 # Largest core: its second moments alone take 128 MiB.
 LARGEST_CORE = 4096
 # First lengthscale where none is given, as a share of the range of the coordinates.
@@ -55,29 +53,6 @@ class FunctionalTucker(Method):
     that the bound of the evidence rises with every sweep. Processes are inferred as Markov chains: time grows linearly
     with entries and with different coordinates. Everything is float64.
 
-    Args:
-        ranks: Number of functions, for all modes or one each; >= 1. A full core needs ``prod ranks <= 4096``,
-            a diagonal one the same number for all.
-        modes: ``"continuous"``, ``"discrete"`` or ``"auto"`` (columns of words are discrete, all others continuous),
-            for all modes or one each.
-        smoothness: 0.5, 1.5 or 2.5, of the processes, for all modes or one each.
-        lengthscales: In units of the coordinate (days for dates), for all modes or one each; ``"auto"`` is chosen by
-            the bound of the evidence. Discrete modes need none.
-        core: ``"full"`` or ``"diagonal"``.
-        noise: Standard deviation of the noise in units of the values, or ``"auto"``.
-        rounding: Coordinates are rounded to multiples of this, for all modes or one each; 0 merges equal ones only.
-            Many nearly equal coordinates cost time and tell nothing.
-        unseen: What predictions are at a level of a discrete mode without data: ``"refuse"``, or ``"prior"``.
-        spread: ``"model"``, or ``"held"``: standard deviations of predictions are multiplied by one factor, for which
-            held-out rows are most probable. Give rows like those to be predicted, such as all those of some places
-            (``fit(..., held=...)``, or a split by group with ``held``): the factors of the posterior are independent,
-            which makes predictions far from all data too sure.
-        starts: Random starts; the one whose bound is highest after ten rounds is continued. A single one may end in a
-            poor local optimum.
-        sweeps: Most rounds through all factors after that.
-        stop: A round that raises the bound by less than this, per entry and in nats, is the last.
-        checkpoint_every: Rounds between checkpoints.
-
     Raises:
         InvalidInputError: If a setting does not fit, when fitted also if there are fewer than two entries, values that
             are no column of numbers, or a core that is too large (with its memory).
@@ -91,38 +66,47 @@ class FunctionalTucker(Method):
     noun: ClassVar[str] = "tensor decomposition"
     free: ClassVar[tuple[str, ...]] = ("checkpoint_every",)
 
-    ranks: Any = field(default=3, kw_only=False)
-    modes: Any = "auto"
-    smoothness: Any = 1.5
-    lengthscales: Any = "auto"
-    core: str = "full"
-    noise: Any = "auto"
-    rounding: Any = 0.0
-    unseen: str = "refuse"
-    spread: str = "model"
-    starts: int = 4
-    sweeps: int = 100
-    stop: float = 1e-5
-    checkpoint_every: int = 10
+    ranks: OneOrEach[Count] = field(default=3, kw_only=False)
+    """Number of functions, for all modes or one each. A full core needs ``prod ranks <= 4096``, a diagonal one the same
+    number for all."""
+    modes: OneOrEach[Literal["auto", "continuous", "discrete"]] = "auto"
+    """For all modes or one each; ``"auto"``: columns of words are discrete, all others continuous."""
+    smoothness: OneOrEach[Annotated[float, OneOf(lambda: SMOOTHNESS)]] = 1.5
+    """Of the processes, for all modes or one each."""
+    lengthscales: Annotated[
+        OneOrEach[Literal["auto"] | Positive], Remedy("Or leave it to the fit: 'auto'.")
+    ] = "auto"
+    """In units of the coordinate (days for dates), for all modes or one each; ``"auto"`` is chosen by the bound of the
+    evidence. Discrete modes need none."""
+    core: Literal["full", "diagonal"] = "full"
+    """A diagonal one is of ones: the CP decomposition."""
+    noise: Annotated[Literal["auto"] | Positive, Remedy("Or leave it to the fit: noise='auto'.")] = "auto"
+    """Standard deviation of the noise in units of the values; ``"auto"`` is learnt."""
+    rounding: OneOrEach[NonNegative] = 0.0
+    """Coordinates are rounded to multiples of this, for all modes or one each; 0 merges equal ones only. Many nearly
+    equal coordinates cost time and tell nothing."""
+    unseen: Literal["refuse", "prior"] = "refuse"
+    """What predictions are at a level of a discrete mode without data."""
+    spread: Literal["model", "held"] = "model"
+    """``"model"``, or ``"held"``: standard deviations of predictions are multiplied by one factor, for which held-out
+    rows are most probable. Give rows like those to be predicted, such as all those of some places (``fit(...,
+    held=...)``, or a split by group with ``held``): the factors of the posterior are independent, which makes
+    predictions far from all data too sure."""
+    starts: Count = 4
+    """Random starts; the one whose bound is highest after ten rounds is continued. A single one may end in a poor local
+    optimum."""
+    sweeps: Count = 100
+    """Most rounds through all factors after that."""
+    stop: NonNegative = 1e-5
+    """A round that raises the bound by less than this, per entry and in nats, is the last."""
+    checkpoint_every: Count = 10
+    """Rounds between checkpoints."""
 
     def check_settings(self) -> None:
-        """Refuse settings that are wrong whatever the data."""
-        who = "FunctionalTucker"
-        for name in ("ranks", "modes", "smoothness", "lengthscales", "rounding"):
-            values = getattr(self, name)
-            per_mode(who, name, values, len(values) if isinstance(values, list | tuple) else 1)
-        one_of(who, "core", self.core, CORES)
-        if self.core == "diagonal" and isinstance(self.ranks, list | tuple) and len(set(self.ranks)) > 1:
+        """Refuse a diagonal core with ranks that differ."""
+        if self.core == "diagonal" and isinstance(self.ranks, tuple) and len(set(self.ranks)) > 1:
             remedy = f"Take ranks={max(self.ranks)} for all modes, or core='full'."
-            raise invalid(who, "a diagonal core needs the same rank in all modes", list(self.ranks), remedy)
-        one_of(who, "unseen", self.unseen, UNSEEN)
-        one_of(who, "spread", self.spread, SPREADS)
-        if self.noise != "auto":
-            positive(who, "noise", self.noise, "Or leave it to the fit: noise='auto'.")
-        whole(who, "starts", self.starts, at_least=1)
-        whole(who, "sweeps", self.sweeps, at_least=1)
-        whole(who, "checkpoint_every", self.checkpoint_every, at_least=1)
-        number(who, "stop", self.stop, at_least=0)
+            raise invalid("a diagonal core needs the same rank in all modes", list(self.ranks), remedy)
 
     def roles(self) -> tuple[Role, ...]:
         """Coordinates of the entries, and their values."""
@@ -138,10 +122,10 @@ class FunctionalTucker(Method):
         values = data["values"]
         if self.spread == "held" and not run.held:
             remedy = "fit(..., held={'points': ..., 'values': ...}), or held = 0.2 in the split of a recipe."
-            raise invalid("FunctionalTucker.fit", "spread='held' needs held-out rows", "none", remedy)
+            raise invalid("spread='held' needs held-out rows", "none", remedy)
         settings = self._mode_settings(data["points"], values)
         centre, scale = float(values.mean()), float(values.std()) or 1.0
-        prior = NoisePrior() if self.noise == "auto" else NoisePrior(known=(scale / self.noise) ** 2)
+        prior = NoisePrior() if self.noise == "auto" else NoisePrior(known=(scale / float(self.noise)) ** 2)
         fit = _Fit.of(
             settings, data["points"], (values[:, 0] - centre) / scale, prior, self.core == "diagonal"
         )
@@ -166,7 +150,8 @@ class FunctionalTucker(Method):
         for k, mode in enumerate(q.modes):
             if isinstance(mode.posterior, LevelPosterior):
                 strange = points[~torch.isin(points[:, k], mode.posterior.places), k]
-                self._check_levels(k, strange, "FunctionalTucker.fit (held)")
+                with part("held"):
+                    self._check_levels(k, strange)
         parts = [
             torch.stack(_standardised(q, block, noise=True))[:, :count] for block, count in _blocks(points)
         ]
@@ -176,20 +161,19 @@ class FunctionalTucker(Method):
 
     def _mode_settings(self, points: Tensor, values: Tensor) -> list[ModeSettings]:
         """Settings of each mode, checked against the data."""
-        who = "FunctionalTucker.fit"
         if points.ndim != 2 or values.shape[1:] != (1,):
             shapes = f"points {tuple(points.shape)}, values {tuple(values.shape)}"
-            raise invalid(who, "points must have shape (N, K), values (N,) or (N, 1)", shapes)
+            raise invalid("points must have shape (N, K), values (N,) or (N, 1)", shapes)
         if len(points) < 2:
-            raise invalid(who, "there must be at least two entries", len(points))
+            raise invalid("there must be at least two entries", len(points))
         count = points.shape[1]
         names = ("ranks", "modes", "smoothness", "lengthscales", "rounding")
-        rows = zip(*(per_mode(who, name, getattr(self, name), count) for name in names), strict=True)
+        rows = zip(*(per_mode(name, getattr(self, name), count) for name in names), strict=True)
         forms = self.given["points"].forms or ("",) * count
         found = [
-            ModeSettings.of(who, k, form, *row) for k, (form, row) in enumerate(zip(forms, rows, strict=True))
+            ModeSettings.of(k, form, *row) for k, (form, row) in enumerate(zip(forms, rows, strict=True))
         ]
-        _check_core(who, [mode.rank for mode in found], self.core)
+        _check_core([mode.rank for mode in found], self.core)
         return found
 
     # --- what was found
@@ -273,20 +257,20 @@ class FunctionalTucker(Method):
                 reach = mode.posterior.lengthscale
                 far |= (column < places[0] - reach) | (column > places[-1] + reach)
         if bool(far.any()):
-            told = f"FunctionalTucker: {int(far.sum())} of {len(x)} points lie more than a lengthscale outside the "
+            told = f"{who()}: {int(far.sum())} of {len(x)} points lie more than a lengthscale outside the "
             told += (
                 f"coordinates of the fit (row {int(far.nonzero()[0])} first); they get little but the prior"
             )
             tell(OutsideWarning, told)
 
-    def _check_levels(self, mode: int, strange: Tensor, who: str = "FunctionalTucker.predict") -> None:
+    def _check_levels(self, mode: int, strange: Tensor) -> None:
         if len(strange) and self.unseen == "refuse":
             columns = self.given["points"].columns
             name = repr(str(columns[mode])) if columns else f"number {mode + 1}"
             shown = ", ".join(f"{level:g}" for level in sorted(set(strange.tolist()))[:5])
             remedy = "Make the mode continuous, or take unseen='prior' to get the prior there."
             rule = f"mode {name} is discrete, and its levels must be in the fit"
-            raise invalid(who, rule, shown, remedy)
+            raise invalid(rule, shown, remedy)
 
 
 @dataclass(frozen=True)
@@ -341,14 +325,14 @@ def _random(mode: ModeSettings, known: Tensor, source: Generator) -> LatentMode:
     return start_mode(known, 0.5 + 0.5 * noise, kernel, scale, fixed=fixed)
 
 
-def _check_core(who: str, ranks: Sequence[int], core: str) -> None:
+def _check_core(ranks: Sequence[int], core: str) -> None:
     size = math.prod(ranks)
     if core == "full" and size > LARGEST_CORE:
         rule = f"a full core must have at most {LARGEST_CORE} entries"
         got = (
             f"{' x '.join(map(str, ranks))} = {size}, whose second moments take {8 * size**2 / 2**30:.1f} GiB"
         )
-        raise invalid(who, rule, got, "Lower the ranks, or take core='diagonal'.")
+        raise invalid(rule, got, "Lower the ranks, or take core='diagonal'.")
 
 
 def _standardised(q: TuckerPosterior, x: Tensor, *, noise: bool) -> tuple[Tensor, Tensor]:
@@ -386,4 +370,4 @@ def _blocks(x: Tensor) -> Iterator[tuple[Tensor, int]]:
         yield torch.cat([block, block[:1].expand(short, -1)]), len(block)
 
 
-__all__ = ["CORES", "MODES", "UNSEEN", "FunctionalTucker"]
+__all__ = ["FunctionalTucker"]

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
-from interpolants.foundations.checks import is_whole, number, one_of, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.kinds import Count, NonNegative, OneOf, OneOrEach, Positive
 from interpolants.foundations.tell import FitWarning, SettingWarning, tell
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -61,21 +62,6 @@ class GPSolver(Method):
         u = solver.solve(points)                     # (N, 1) -> (N, 1)
         solver.peaks[0].strongest                    # cycles per unit of x
 
-    Args:
-        points: Points along each axis, for all axes or one each; ``"auto"`` is 400, 100 x 100 or 24 x 24 x 24.
-        envelope: Shape of the peaks, ``"student_t"`` or ``"gaussian"``.
-        components: Peaks of each axis.
-        top_frequency: Highest first frequency in cycles per unit, for all axes or one each; ``"auto"`` is 0.6 of what
-            the grid tells apart. Frequencies are learnt.
-        lengthscale: First lengthscale of the peaks, in units of the coordinate, for all axes or one each; ``"auto"``
-            is a sixth of the side of the box.
-        steps: Steps of Adam.
-        lr: Its step for weights, frequencies and lengthscales. In two and three dimensions it falls to a tenth over the
-            last 30 % of the steps.
-        precision_lr: Its step for the log precisions: how fast the equation is taken more seriously.
-        boundary_weight: lambda, > 0.
-        checkpoint_every: Steps between checkpoints.
-
     Raises:
         InvalidInputError: If a setting is out of range, when fitted also if the problem is no equation in a box.
         DivergedError: If a covariance is not positive definite.
@@ -89,28 +75,29 @@ class GPSolver(Method):
     noun: ClassVar[str] = "solver"
     free: ClassVar[tuple[str, ...]] = ("checkpoint_every",)
 
-    points: Any = "auto"
-    envelope: str = "student_t"
-    components: int = 30
-    top_frequency: Any = "auto"
-    lengthscale: Any = "auto"
-    steps: int = 100
-    lr: float = 3e-2
-    precision_lr: float = 0.1
-    boundary_weight: float = 200.0
-    checkpoint_every: int = 50
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range whatever the problem."""
-        who = "GPSolver"
-        one_of(who, "envelope", self.envelope, ENVELOPES)
-        for name in ("components", "steps", "checkpoint_every"):
-            whole(who, name, getattr(self, name), at_least=1)
-        for name in ("lr", "precision_lr", "boundary_weight"):
-            positive(who, name, getattr(self, name))
-        for name in ("points", "top_frequency", "lengthscale"):
-            given = getattr(self, name)
-            _each(who, name, given, len(given) if isinstance(given, list | tuple) else 1)
+    points: OneOrEach[Literal["auto"] | Annotated[int, Ge(4)]] = "auto"
+    """Points along each axis, for all axes or one each; ``"auto"`` is 400, 100 x 100 or 24 x 24 x 24."""
+    envelope: Annotated[str, OneOf(lambda: ENVELOPES)] = "student_t"
+    """Shape of the peaks."""
+    components: Count = 30
+    """Peaks of each axis."""
+    top_frequency: OneOrEach[Literal["auto"] | NonNegative] = "auto"
+    """Highest first frequency in cycles per unit, for all axes or one each; ``"auto"`` is 0.6 of what the grid tells
+    apart. Frequencies are learnt."""
+    lengthscale: OneOrEach[Literal["auto"] | Positive] = "auto"
+    """First lengthscale of the peaks, in units of the coordinate, for all axes or one each; ``"auto"`` is a sixth of
+    the side of the box."""
+    steps: Count = 100
+    """Steps of Adam."""
+    lr: Positive = 3e-2
+    """Its step for weights, frequencies and lengthscales. In two and three dimensions it falls to a tenth over the last
+    30 % of the steps."""
+    precision_lr: Positive = 0.1
+    """Its step for the log precisions: how fast the equation is taken more seriously."""
+    boundary_weight: Positive = 200.0
+    """lambda."""
+    checkpoint_every: Count = 50
+    """Steps between checkpoints."""
 
     def roles(self) -> tuple[Role, ...]:
         """The problem; there are no data."""
@@ -130,7 +117,7 @@ class GPSolver(Method):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Peaks and precisions by Adam, then the values of the last kernel to rounding."""
         problem: BoxProblem = data["problem"]
-        orders = check_problem("GPSolver.fit", problem)
+        orders = check_problem(who(), problem)
         _check_same_code(run, problem, orders)
         grid = ProductGrid(problem, orders, self._axes(problem))
         unknowns = _Unknowns(self._first_peaks(grid), grid.shape)
@@ -215,11 +202,9 @@ class GPSolver(Method):
     def _axes(self, problem: BoxProblem) -> list[Tensor]:
         """Points along each axis, both ends among them."""
         d = len(problem.box)
-        counts = [
-            _POINTS[d] if n == "auto" else int(n) for n in _each("GPSolver.fit", "points", self.points, d)
-        ]
+        counts = [_POINTS[d] if n == "auto" else int(n) for n in _each("points", self.points, d)]
         if math.prod(counts) > _MOST_POINTS:
-            raise invalid("GPSolver.fit", f"points must be at most {_MOST_POINTS:,} in all", counts)
+            raise invalid(f"points must be at most {_MOST_POINTS:,} in all", counts)
         return [
             torch.linspace(low, high, n, dtype=torch.float64)
             for (low, high), n in zip(problem.box, counts, strict=True)
@@ -227,13 +212,13 @@ class GPSolver(Method):
 
     def _first_peaks(self, grid: ProductGrid) -> list[Peaks]:
         """Equal peaks, evenly over the frequencies."""
-        tops = _each("GPSolver.fit", "top_frequency", self.top_frequency, len(grid.x))
-        scales = _each("GPSolver.fit", "lengthscale", self.lengthscale, len(grid.x))
+        tops = _each("top_frequency", self.top_frequency, len(grid.x))
+        scales = _each("lengthscale", self.lengthscale, len(grid.x))
         found = []
         for x, top, scale in zip(grid.x, tops, scales, strict=True):
             limit = nyquist(x)
             if top != "auto" and top > limit:
-                told = f"GPSolver: top_frequency {top:g} is above {limit:.4g}, the highest that the grid tells apart"
+                told = f"{who()}: top_frequency {top:g} is above {limit:.4g}, the highest that the grid tells apart"
                 tell(SettingWarning, f"{told}; take more points")
             top = _TOP * limit if top == "auto" else float(top)
             scale = _LENGTHSCALE * float(x[-1] - x[0]) if scale == "auto" else float(scale)
@@ -273,7 +258,7 @@ class GPSolver(Method):
         Returns:
             ``(N, 1)``.
         """
-        at = self._checked(points, "solve")
+        at = self._checked(points)
         return _derivative(self.state, SpectralMixture(self.envelope), at, (0,) * at.shape[1])
 
     @capability(reads={"points": POINTS}, like="u", blocks=True)
@@ -286,7 +271,7 @@ class GPSolver(Method):
         Returns:
             ``(N, 1)``.
         """
-        at = self._checked(points, "residual")
+        at = self._checked(points)
         found: Tensor = _residual_of(self.state, SpectralMixture(self.envelope))(at)
         return found
 
@@ -303,19 +288,19 @@ class GPSolver(Method):
         kernel = SpectralMixture(self.envelope)
         return torch.stack([kernel.density(frequencies[:, 0], one) for one in self.state["peaks"]], 1)
 
-    def _checked(self, points: Tensor, verb: str) -> Tensor:
+    def _checked(self, points: Tensor) -> Tensor:
         """Points of the box, float64."""
-        who, about = f"GPSolver.{verb}", self.state["about"]
+        about = self.state["about"]
         axes, box = about["axes"], about["box"]
         if points.ndim != 2 or points.shape[1] != len(axes):
             remedy = f"Give one row per point, with columns {', '.join(axes)}."
-            raise invalid(who, f"points must have shape (N, {len(axes)})", tuple(points.shape), remedy)
+            raise invalid(f"points must have shape (N, {len(axes)})", tuple(points.shape), remedy)
         for axis, (low, high), x in zip(axes, box, points.double().unbind(1), strict=True):
             slack = 1e-6 * (high - low)
             outside = x[(x < low - slack) | (x > high + slack)]
             if len(outside):
                 rule = f"{axis} must lie in [{low:g}, {high:g}], where the equation was solved"
-                raise invalid(who, rule, f"{float(outside[0]):g}")
+                raise invalid(rule, f"{float(outside[0]):g}")
         return points.double()
 
 
@@ -350,20 +335,11 @@ class _Unknowns(nn.Module):
         self.log_precision.clamp_(max=_LARGEST)
 
 
-def _each(who: str, name: str, value: Any, count: int) -> list[Any]:
-    """A setting of each axis: a number, ``"auto"``, or one of these each."""
-    values = list(value) if isinstance(value, list | tuple) else [value] * count
+def _each(name: str, value: Any, count: int) -> list[Any]:
+    """A setting of each axis, from one for all or several."""
+    values = list(value) if isinstance(value, tuple) else [value] * count
     if len(values) != count:
-        raise invalid(who, f"{name} must be one value, or one for each of {count} axes", value)
-    for one in values:
-        if isinstance(one, str) and one == "auto":
-            continue
-        if name == "points":
-            whole(who, name, one, at_least=4) if is_whole(one) else number(who, name, one, at_least=4)
-        elif name == "top_frequency":
-            number(who, name, one, at_least=0)
-        else:
-            positive(who, name, one)
+        raise invalid(f"{name} must be one value, or one for each of {count} axes", value)
     return values
 
 
@@ -453,4 +429,4 @@ def _check_same_code(run: Run, problem: BoxProblem, orders: Mapping[str, Sequenc
     then = run.once("problem", lambda source: now)
     if not torch.allclose(now, then, rtol=1e-5, atol=1e-8, equal_nan=True):
         rule = "resume=True must go on with the same problem"
-        raise invalid("GPSolver.fit", rule, "a residual with other values", "Choose another folder.")
+        raise invalid(rule, "a residual with other values", "Choose another folder.")

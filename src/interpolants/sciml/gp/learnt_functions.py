@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -21,12 +22,8 @@ _FUNCTIONS, _TICKS = 6, 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearntFunctions(Question):
-    """Latent functions of a `FunctionalTucker` with their bands, its noise, and how its bound rose.
-
-    Attributes:
-        places: Coordinates at which functions are drawn.
-    """
+class LearntFunctions(Question, Checked):
+    """Latent functions of a `FunctionalTucker` with their bands, its noise, and how its bound rose."""
 
     needs: ClassVar[str] = "encode"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -37,10 +34,8 @@ class LearntFunctions(Question):
         ),
     }
 
-    places: int = 200
-
-    def __post_init__(self) -> None:
-        whole("learnt_functions", "places", self.places, at_least=2)
+    places: Annotated[int, Ge(2)] = 200
+    """Coordinates at which functions are drawn."""
 
     def cannot(self, method: Method) -> str:
         """Methods without latent functions."""

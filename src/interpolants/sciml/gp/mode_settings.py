@@ -6,11 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import number, one_of, positive, whole
-from interpolants.foundations.errors import invalid
-from interpolants.kernels.matern import SMOOTHNESS
-
-MODES, UNSEEN = ("auto", "continuous", "discrete"), ("refuse", "prior")
+from interpolants.foundations.asked import invalid
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,6 @@ class ModeSettings:
     @classmethod
     def of(
         cls,
-        who: str,
         k: int,
         form: Any,
         rank: int,
@@ -50,7 +45,7 @@ class ModeSettings:
         """
         words = isinstance(form, tuple)
         if words and mode == "continuous":
-            raise invalid(who, f"mode number {k + 1} must be discrete, as its column holds words", repr(mode))
+            raise invalid(f"mode number {k + 1} must be discrete, as its column holds words", repr(mode))
         scale = None if lengthscale == "auto" else float(lengthscale)
         return cls(rank, words or mode == "discrete", smoothness, scale, rounding)
 
@@ -61,27 +56,13 @@ class ModeSettings:
         return places, index
 
 
-def per_mode(who: str, name: str, value: Any, count: int) -> list[Any]:
-    """One checked value a mode, from one for all or a list.
+def per_mode(name: str, value: Any, count: int) -> list[Any]:
+    """One value a mode, from one for all or several.
 
     Raises:
-        InvalidInputError: If the list has another length, or a value does not fit.
+        InvalidInputError: If there are several, and not one for each mode.
     """
-    values = list(value) if isinstance(value, list | tuple) else [value] * count
-    if len(values) != count or not values:
-        raise invalid(who, f"{name} must be one for all modes, or {count}", values)
-    return [_checked(who, name, one) for one in values]
-
-
-def _checked(who: str, name: str, value: Any) -> Any:
-    if name == "ranks":
-        return whole(who, name, value, at_least=1)
-    if name == "modes":
-        return one_of(who, name, value, MODES)
-    if name == "smoothness":
-        return one_of(who, name, value, SMOOTHNESS)
-    if name == "rounding":
-        return number(who, name, value, at_least=0)
-    if isinstance(value, str) and value == "auto":
-        return value
-    return positive(who, name, value, "Or leave it to the fit: 'auto'.")
+    values = list(value) if isinstance(value, tuple) else [value] * count
+    if len(values) != count:
+        raise invalid(f"{name} must be one for all modes, or {count}", values)
+    return values

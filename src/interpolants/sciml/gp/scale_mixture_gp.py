@@ -8,8 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.checks import number
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.kinds import Answer, Count, Positive, Remedy
 from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
@@ -110,7 +111,7 @@ class ScaleMixtureGP(Method):
         if groups.seen.numel() * groups.seen.shape[1] > _MOST:
             gib = groups.seen.numel() * groups.seen.shape[1] * 8 / 2**30
             rule = "covariances of all groups, each as large as the largest, must fit in memory"
-            raise invalid("ScaleMixtureGP.fit", rule, f"{gib:.1f} GiB", "Take fewer rows, or equal groups.")
+            raise invalid(rule, f"{gib:.1f} GiB", "Take fewer rows, or equal groups.")
 
         def search(source: Generator) -> dict[str, Tensor]:
             return self._maximised(groups, frame)
@@ -310,7 +311,7 @@ class ScaleMixtureGP(Method):
         if len(strange):
             remedy = "Fit with some values of the group: they are what its predictions come from."
             shown = f"{int(strange[0])}"
-            raise invalid("ScaleMixtureGP.predict", "group must be one of the fit", shown, remedy)
+            raise invalid("group must be one of the fit", shown, remedy)
         return place
 
 
@@ -352,8 +353,8 @@ def _groups_of(group: Tensor | None, x: Tensor, values: Tensor) -> tuple[Tensor,
     if x.ndim != 2 or values.shape[1:] != (1,) or not len(x):
         shapes = f"points {tuple(x.shape)}, values {tuple(values.shape)}"
         rule = "points must have shape (N, D), values (N,) or (N, 1), N >= 1"
-        raise invalid("ScaleMixtureGP.fit", rule, shapes)
-    number("ScaleMixtureGP.fit", "values", float(values.abs().max()))
+        raise invalid(rule, shapes)
+    number(who(), "values", float(values.abs().max()))
     codes = torch.zeros(len(x), dtype=torch.long) if group is None else group
     known, place = torch.unique(codes, return_inverse=True)
     return known, place

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, one_of, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.kinds import Check, Count, Positive, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.capabilities import capability
@@ -33,6 +34,10 @@ _VOID = 0.1
 POINTS = Role(name="points", about="File with columns t, or t and x.")
 
 
+def _ladder(who: str, value: Any) -> tuple[float, ...]:
+    return check_ladder(who, value, "steepness")
+
+
 class CausalPINN(Trained):
     """Solve an evolution equation by a network whose residual is made small, early times before late ones.
 
@@ -55,26 +60,6 @@ class CausalPINN(Trained):
     The algorithm's authors state that a patent (University of Pennsylvania) covers causal training of physics-informed
     networks and excludes commercial use without a licence; see the page of the method. ``steepness=0`` does not use it.
 
-    Args:
-        steepness: Ladder of strengths of the causal weights, increasing, in 1 / (time x squared residual); a number
-            for one rung.
-        delta: What all weights must exceed for the next rung, in (0, 1).
-        window: Longest window of time: longer problems are solved in equal windows one after the other, each by a
-            network of its own that starts from the last one's end. None for one window.
-        places: Places in x at each time, for problems with space.
-        initial_weight: Weight of the squared error of the initial data, for problems with space; without space the
-            start is exact.
-        initial_first: Count the loss of the initial data in the weights, so that even the first time waits for it. It
-            counts as a residual that lasts for 1/64 of the window.
-        width: Units of a hidden layer.
-        depth: Hidden layers.
-        modified: Gate the hidden layers by two maps of the features.
-        modes: Fourier modes of x, for problems with space.
-        first_scale: Standard deviation of the weights of time in the first layer.
-        polish: Steps of L-BFGS at the end of a window, if the criterion holds on fresh times; 0 for none.
-        dtype: ``"float32"`` or ``"float64"``.
-        batch_size: Times n of a step.
-
     Raises:
         InvalidInputError: If a setting is out of range.
 
@@ -88,38 +73,40 @@ class CausalPINN(Trained):
         "eps": "It was replaced by 'steepness' = eps batch_size / T, T being the length of a window.",
     }
 
-    steepness: Any = (12.8, 128.0)
-    delta: float = 0.99
-    window: float | None = None
-    places: int = 32
-    initial_weight: float = 100.0
+    steepness: Annotated[Any, Check(_ladder, "number >= 0 | several, increasing")] = (12.8, 128.0)
+    """Ladder of strengths of the causal weights, increasing, in 1 / (time x squared residual); a number for one
+    rung."""
+    delta: Annotated[float, Interval(gt=0, lt=1)] = 0.99
+    """What all weights must exceed for the next rung."""
+    window: Positive | None = None
+    """Longest window of time: longer problems are solved in equal windows one after the other, each by a network of its
+    own that starts from the last one's end. None for one window."""
+    places: Count = 32
+    """Places in x at each time, for problems with space."""
+    initial_weight: Positive = 100.0
+    """Weight of the squared error of the initial data, for problems with space; without space the start is exact."""
     initial_first: bool = False
-    width: int = 50
-    depth: int = 2
+    """Count the loss of the initial data in the weights, so that even the first time waits for it. It counts as a
+    residual that lasts for 1/64 of the window."""
+    width: Count = 50
+    """Units of a hidden layer."""
+    depth: Count = 2
+    """Hidden layers."""
     modified: bool = False
-    modes: int = 5
-    first_scale: float = 4.0
-    polish: int = 0
-    dtype: str = "float32"
+    """Gate the hidden layers by two maps of the features."""
+    modes: Count = 5
+    """Fourier modes of x, for problems with space."""
+    first_scale: Positive = 4.0
+    """Standard deviation of the weights of time in the first layer."""
+    polish: Whole = 0
+    """Steps of L-BFGS at the end of a window, if the criterion holds on fresh times; 0 for none."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Type of the network's numbers."""
     steps = 12000
-    batch_size = 64
+    batch_size: Annotated[int, Ge(2)] = 64
+    """Times n of a step."""
     lr = 5e-3
     ema = None
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range, and make the ladder."""
-        who = "CausalPINN"
-        self.steepness = check_ladder(who, self.steepness, "steepness")
-        number(who, "delta", self.delta, above=0, below=1)
-        if self.window is not None:
-            positive(who, "window", self.window)
-        for name in ("width", "depth", "modes", "places"):
-            whole(who, name, getattr(self, name), at_least=1)
-        whole(who, "polish", self.polish, at_least=0)
-        whole(who, "batch_size", self.batch_size, at_least=2)
-        number(who, "initial_weight", self.initial_weight, above=0)
-        positive(who, "first_scale", self.first_scale)
-        one_of(who, "dtype", self.dtype, TYPES)
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, Any]) -> Self:
@@ -152,7 +139,7 @@ class CausalPINN(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """One window after the other."""
         problem = data["problem"]
-        highest = check_evolution("CausalPINN.fit", problem, slopes=True)
+        highest = check_evolution(who(), problem, slopes=True)
         self._check_same_code(run, problem, highest)
         nets: list[SolutionNet] = []
         found = []
@@ -206,7 +193,7 @@ class CausalPINN(Trained):
         loss = ResidualLoss(window, self.initial_weight)
         result = run.train(f"window-{k + 1}", net, loss, batches, self.training(), aggregate=causal)
         finished(net, result, prefix="")
-        causal.warn("CausalPINN.fit")
+        causal.warn(who())
         if k == 0:
             self._check_telling(window)
         return {
@@ -241,7 +228,7 @@ class CausalPINN(Trained):
             )
             better = 10 / (window.length * float(left.mean()))
             remedy = f"Take units in which u and t are of size one, or a last steepness near {better:.1g}."
-            tell(FitWarning, f"CausalPINN.fit: {told}. {remedy}")
+            tell(FitWarning, f"{who()}: {told}. {remedy}")
 
     def _polish(self, run: Run, window: Window, net: SolutionNet, k: int) -> None:
         """L-BFGS on many fixed points, where all weights are near 1."""
@@ -273,7 +260,7 @@ class CausalPINN(Trained):
         then = run.once("problem", lambda source: now)
         if not torch.allclose(now, then, rtol=1e-5, atol=1e-8, equal_nan=True):
             rule = "resume=True must go on with the same problem"
-            raise invalid("CausalPINN.fit", rule, "a residual with other values", "Choose another folder.")
+            raise invalid(rule, "a residual with other values", "Choose another folder.")
 
     # --- answers
 
@@ -300,7 +287,7 @@ class CausalPINN(Trained):
         Returns:
             ``(N, C)``.
         """
-        return self._by_window(points, "solve", lambda net, at: net(at))
+        return self._by_window(points, lambda net, at: net(at))
 
     @capability(reads={"points": POINTS}, like="u", blocks=True)
     def residual(self, points: Tensor) -> Tensor:
@@ -313,13 +300,11 @@ class CausalPINN(Trained):
             ``(N, C)``.
         """
         problem, highest = self.state["problem"], self.state["highest"]
-        return self._by_window(
-            points, "residual", lambda net, at: problem.residual_at(at, net.jet(at, highest))
-        )
+        return self._by_window(points, lambda net, at: problem.residual_at(at, net.jet(at, highest)))
 
-    def _by_window(self, points: Tensor, verb: str, answer: Any) -> Tensor:
+    def _by_window(self, points: Tensor, answer: Any) -> Tensor:
         """Answers of each window's network for the times of its window."""
-        self._check_points(points, f"CausalPINN.{verb}")
+        self._check_points(points)
         at, nets = points.to(TYPES[self.dtype]), self.state["nets"]
         begins = torch.tensor([one["begin"] for one in self.state["windows"]], dtype=torch.float64)
         index = (torch.bucketize(points[:, 0].double().contiguous(), begins, right=True) - 1).clamp_min(0)
@@ -329,16 +314,16 @@ class CausalPINN(Trained):
             found = torch.where((index == k)[:, None], answer(nets[k], at), found)
         return found
 
-    def _check_points(self, points: Tensor, who: str) -> None:
+    def _check_points(self, points: Tensor) -> None:
         axes, end = self.state["axes"], self.state["end"]
         if points.ndim != 2 or points.shape[1] != len(axes):
             remedy = f"Give one row per point, with columns {', '.join(axes)}."
-            raise invalid(who, f"points must have shape (N, {len(axes)})", tuple(points.shape), remedy)
+            raise invalid(f"points must have shape (N, {len(axes)})", tuple(points.shape), remedy)
         t, slack = points[:, 0], 1e-6 * end
         outside = t[(t < -slack) | (t > end + slack)]
         if len(outside):
             remedy = "The first column is the time; outside of what was solved a network says nothing."
-            raise invalid(who, f"times must lie in [0, {end:g}]", f"{float(outside[0]):g}", remedy)
+            raise invalid(f"times must lie in [0, {end:g}]", f"{float(outside[0]):g}", remedy)
 
 
 def _end_of(net: SolutionNet, time: float) -> Any:

@@ -1,12 +1,11 @@
 """Checks of what a process of a family is asked, and what it tells of values that do not fit."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.tell import OutsideWarning, tell
 from interpolants.sciml.pinn.pde.family import PDEFamily, Range
 
@@ -14,20 +13,20 @@ from interpolants.sciml.pinn.pde.family import PDEFamily, Range
 MISFIT, SLACK = 3.0, 1e-6
 
 
-def warn_of_counts(counts: Sequence[int], known: tuple[int, int], who: str) -> None:
+def warn_of_counts(counts: Sequence[int], known: tuple[int, int]) -> None:
     """Tell of numbers of sensors that no step of the training had."""
     other = [count for count in counts if not known[0] <= count <= known[1]]
     if other:
-        told = f"{who}: fields of the training had {known[0]} to {known[1]} sensors, got {other[0]}"
+        told = f"{who()}: fields of the training had {known[0]} to {known[1]} sensors, got {other[0]}"
         tell(OutsideWarning, f"{told}; the answer is a guess.")
 
 
-def warn_of_misfit(off: Tensor, who: str) -> None:
+def warn_of_misfit(off: Tensor) -> None:
     """Tell of values that are no field of the family."""
     if not bool((off > MISFIT).any()):
         return
     which = f"those of {int((off > MISFIT).sum())} of {len(off)} fields" if len(off) > 1 else "values"
-    told = f"{who}: {which} are up to {float(off.max()):.3g} times as far from fields of the family as noise and "
+    told = f"{who()}: {which} are up to {float(off.max()):.3g} times as far from fields of the family as noise and "
     remedy = "Look at units, known parameters and noise; these parameters must not be trusted."
     tell(OutsideWarning, f"{told}posterior allow. {remedy}")
 
@@ -38,27 +37,20 @@ def unit_points(points: Tensor, family: PDEFamily) -> Tensor:
     return (2 * points - low - high) / (high - low)
 
 
-def pair(who: str, name: str, value: Any) -> Any:
-    """Two numbers as a tuple."""
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        raise invalid(who, f"{name} must be two numbers", value)
-    return tuple(value)
-
-
-def check_width(who: str, name: str, rows: Tensor, columns: Sequence[str]) -> None:
+def check_width(name: str, rows: Tensor, columns: Sequence[str]) -> None:
     """Refuse rows of another width, and those that are not finite."""
     if rows.ndim != 2 or rows.shape[1] != len(columns):
         rule = f"{name} must have shape (N, {len(columns)}), with columns {', '.join(columns)}"
-        raise invalid(who, rule, tuple(rows.shape))
+        raise invalid(rule, tuple(rows.shape))
     if not bool(torch.isfinite(rows).all()):
-        raise invalid(who, f"{name} must be finite", "nan or inf", "Leave out what was not measured.")
+        raise invalid(f"{name} must be finite", "nan or inf", "Leave out what was not measured.")
 
 
-def check_ranges(who: str, values: Tensor, ranges: Mapping[str, Range]) -> None:
+def check_ranges(values: Tensor, ranges: Mapping[str, Range]) -> None:
     """Refuse values outside of the ranges of the training."""
     for column, (name, (low, high)) in zip(values.unbind(1), ranges.items(), strict=True):
         slack = SLACK * (high - low)
         outside = (column < low - slack) | (column > high + slack)
         if bool(outside.any()):
             rule = f"{name} must lie in [{low:g}, {high:g}], where the process was trained"
-            raise invalid(who, rule, f"{float(column[outside][0]):g}")
+            raise invalid(rule, f"{float(column[outside][0]):g}")

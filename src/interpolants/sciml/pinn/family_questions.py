@@ -4,13 +4,15 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, NonNegative
 from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import NotAbleError
@@ -31,15 +33,8 @@ _TWO_STD = 0.9545
 
 
 @dataclass(frozen=True, kw_only=True)
-class FamilySolutions(Question):
-    """Errors of predicted solutions for parameters that no fit has seen, against numerical solutions.
-
-    Attributes:
-        problem: Role of the family.
-        cases: Problems, drawn from the family.
-        points: Random points of each at which the residual is measured.
-        seed: Seed of both.
-    """
+class FamilySolutions(Question, Checked):
+    """Errors of predicted solutions for parameters that no fit has seen, against numerical solutions."""
 
     needs: ClassVar[str] = "predict"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -60,13 +55,13 @@ class FamilySolutions(Question):
     }
 
     problem: str = "problem"
-    cases: int = 50
-    points: int = 400
+    """Role of the family."""
+    cases: Annotated[int, Ge(_SHOWN)] = 50
+    """Problems, drawn from the family."""
+    points: Count = 400
+    """Random points of each at which the residual is measured."""
     seed: int = 1
-
-    def __post_init__(self) -> None:
-        whole("family_solutions", "cases", self.cases, at_least=_SHOWN)
-        whole("family_solutions", "points", self.points, at_least=1)
+    """Seed of both."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """One number per problem."""
@@ -111,32 +106,22 @@ class FamilySolutions(Question):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParameterRecovery(Question):
-    """Parameters that are inferred from noisy values at sensors, against those that made the values.
-
-    Attributes:
-        problem: Role of the family.
-        sensors: Role of the sensors' places ``(N, d)``, stretched to the box; places are drawn uniformly without it.
-        counts: Numbers of sensors; of places that are given some are drawn anew for each problem.
-        cases: Problems for each number, drawn from the family.
-        noise: Standard deviation of the noise, in units of u.
-        seed: Seed of all of these.
-    """
+class ParameterRecovery(Question, Checked):
+    """Parameters that are inferred from noisy values at sensors, against those that made the values."""
 
     needs: ClassVar[str] = "infer"
     problem: str = "problem"
+    """Role of the family."""
     sensors: str = "sensors"
-    counts: tuple[int, ...] = (15, 30, 60)
-    cases: int = 100
-    noise: float = 0.02
+    """Role of the sensors' places ``(N, d)``, stretched to the box; places are drawn uniformly without it."""
+    counts: tuple[Count, ...] = (15, 30, 60)
+    """Numbers of sensors; of places that are given some are drawn anew for each problem."""
+    cases: Annotated[int, Ge(2)] = 100
+    """Problems for each number, drawn from the family."""
+    noise: NonNegative = 0.02
+    """Standard deviation of the noise, in units of u."""
     seed: int = 2
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "counts", tuple(self.counts))
-        for count in self.counts:
-            whole("parameter_recovery", "counts", count, at_least=1)
-        whole("parameter_recovery", "cases", self.cases, at_least=2)
-        number("parameter_recovery", "noise", self.noise, at_least=0)
+    """Seed of all of these."""
 
     def reads(self) -> Sequence[Role]:
         """Places of sensors, where there are some."""

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import number, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.kinds import Count, Positive
 from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import capability
@@ -28,21 +28,14 @@ class LaplaceInversion(Method):
     Each step solves the equation once for every parameter; nothing is learnt. The prior is a Gaussian with the variance
     of the uniform one. Close to the exact posterior where the solution is nearly linear in the parameters over the
     posterior's width.
-
-    Args:
-        noise: Standard deviation of the noise in the values, in units of u.
-        steps: Most steps of Gauss and Newton.
     """
 
     noun: ClassVar[str] = "solver"
 
-    noise: float = 0.02
-    steps: int = 8
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        number("LaplaceInversion", "noise", self.noise, above=0)
-        whole("LaplaceInversion", "steps", self.steps, at_least=1)
+    noise: Positive = 0.02
+    """Standard deviation of the noise in the values, in units of u."""
+    steps: Count = 8
+    """Most steps of Gauss and Newton."""
 
     def roles(self) -> tuple[Role, ...]:
         """The family."""
@@ -55,8 +48,8 @@ class LaplaceInversion(Method):
             InvalidInputError: If it has no solver.
         """
         family = data["problem"]
-        check_family("LaplaceInversion.fit", family)
-        solver_of(family, "LaplaceInversion.fit", *family.draw(1, generator(self.seed, "look")))
+        check_family(who(), family)
+        solver_of(family, *family.draw(1, generator(self.seed, "look")))
         return {"problem": family}
 
     def columns(self, name: str) -> tuple[str, ...]:
@@ -91,7 +84,7 @@ class LaplaceInversion(Method):
             rule = (
                 f"observed must have shape (N, {width}), with columns {', '.join(self.columns('observed'))}"
             )
-            raise invalid("LaplaceInversion.infer", rule, tuple(observed.shape))
+            raise invalid(rule, tuple(observed.shape))
         codes = torch.zeros(len(observed), dtype=torch.long) if case is None else case
         found = [self._one(observed[codes == code].double()) for code in dict.fromkeys(codes.tolist())]
         mean, std = (torch.stack([one[i] for one in found])[None] for i in (0, 1))
@@ -108,7 +101,7 @@ class LaplaceInversion(Method):
 
         def fields(every: Tensor) -> Tensor:
             n = len(every)
-            found = solver_of(family, "LaplaceInversion.infer", every, w.expand(n, -1))
+            found = solver_of(family, every, w.expand(n, -1))
             return found.at(points.expand(n, -1, -1))
 
         def loss(u: Tensor, at: Tensor) -> float:

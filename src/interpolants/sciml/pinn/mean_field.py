@@ -1,11 +1,11 @@
 """The mean of the solutions of a family, whatever the parameters."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import capability
@@ -16,19 +16,12 @@ from interpolants.sciml.pinn.pde.family import FieldSolution, check_family
 
 
 class MeanField(Method):
-    """Mean and spread of numerical solutions at each point: the best that one field can do for all parameters.
-
-    Args:
-        draws: Problems that are solved.
-    """
+    """Mean and spread of numerical solutions at each point: the best that one field can do for all parameters."""
 
     noun: ClassVar[str] = "mean field"
 
-    draws: int = 200
-
-    def check_settings(self) -> None:
-        """Refuse what is no number of problems."""
-        whole("MeanField", "draws", self.draws, at_least=2)
+    draws: Annotated[int, Ge(2)] = 200
+    """Problems that are solved."""
 
     def roles(self) -> tuple[Role, ...]:
         """The family."""
@@ -41,10 +34,8 @@ class MeanField(Method):
             InvalidInputError: If the family has no solver.
         """
         family = data["problem"]
-        check_family("MeanField.fit", family)
-        found = solver_of(
-            family, "MeanField.fit", *family.draw(self.draws, generator(self.seed, "mean field"))
-        )
+        check_family(who(), family)
+        found = solver_of(family, *family.draw(self.draws, generator(self.seed, "mean field")))
         # The family is kept first: to read it back imports the module whose record its solutions are.
         return {"problem": family, "fields": found}
 
@@ -70,14 +61,14 @@ class MeanField(Method):
         columns = self.columns("x")
         if x.ndim != 2 or x.shape[1] != len(columns):
             rule = f"x must have columns {', '.join(columns)}"
-            raise invalid("MeanField.predict", rule, tuple(x.shape))
+            raise invalid(rule, tuple(x.shape))
         points = x[None, :, : len(self.state["problem"].box)].double().expand(self.draws, -1, -1)
         values = self.state["fields"].at(points)
         mean, std = values.mean(0), values.std(0).clamp_min(1e-12)
         return Predictive(loc=mean[None, :, None], scale=std[None, :, None])
 
 
-def solver_of(family: Any, who: str, z: Tensor, w: Tensor) -> FieldSolution:
+def solver_of(family: Any, z: Tensor, w: Tensor) -> FieldSolution:
     """Numerical solutions of a family.
 
     Raises:
@@ -85,5 +76,5 @@ def solver_of(family: Any, who: str, z: Tensor, w: Tensor) -> FieldSolution:
     """
     found: FieldSolution | None = family.solution(z, w)
     if found is None:
-        raise invalid(who, "the family must have a solver", type(family).__name__, "Write solution(z, w).")
+        raise invalid("the family must have a solver", type(family).__name__, "Write solution(z, w).")
     return found

@@ -1,13 +1,13 @@
 """Random-grid neural processes: one model of a family of differential equations, forwards and backwards."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from interpolants.foundations.checks import number, one_of, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.kinds import Count, Positive, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import capability
@@ -18,7 +18,6 @@ from interpolants.framework.trained import Trained
 from interpolants.sciml.pinn.family_checks import (
     check_ranges,
     check_width,
-    pair,
     unit_points,
     warn_of_counts,
     warn_of_misfit,
@@ -35,7 +34,6 @@ from interpolants.sciml.pinn.pde.family import PDEFamily, check_family
 from interpolants.sciml.pinn.taylor import Orders
 from interpolants.training.pairs import finished
 
-GRIDS = ("random", "fixed")
 X = Role(name="x", about="File with columns of coordinates and all parameters.")
 POINTS = Role(name="points", about="File with columns of coordinates and all parameters.")
 OBSERVED = Role(
@@ -64,19 +62,6 @@ class RandomGridProcess(Trained):
     of z is that of a posterior given values with the noise of the training, as far as the field is right.
 
     Args:
-        eps: Tolerance of the residual at the first and at the last step, > 0, in units of the residual.
-        points: Points of a case in a step; more than there are unknown parameters.
-        grid: ``"random"``, or ``"fixed"`` for the same regular points in all steps, to compare with.
-        waves: Sines and cosines of each coordinate that the field is made of.
-        width: Units of a hidden layer.
-        depth: Hidden layers of the field.
-        rank: Columns of the factor of the field's covariance.
-        joint: Train the posterior with the field too, as the bound of the paper has it.
-        inverse_steps: Training steps of the posterior.
-        inverse_batch: Cases in each of these.
-        sensors: Fewest and most sensors of a case.
-        noise: Standard deviation of the noise in measured values, in units of u; > 0.
-        encoder: Settings of :class:`interpolants.sciml.pinn.nets.grid_encoder.GridEncoder`.
         batch_size: Cases of a step.
 
     Raises:
@@ -88,40 +73,41 @@ class RandomGridProcess(Trained):
 
     noun: ClassVar[str] = "process"
 
-    eps: tuple[float, float] = (0.3, 0.03)
-    points: int = 24
-    grid: str = "random"
-    waves: int = 4
-    width: int = 96
-    depth: int = 3
-    rank: int = 2
+    eps: tuple[Positive, Positive] = (0.3, 0.03)
+    """Tolerance of the residual at the first and at the last step, in units of the residual."""
+    points: Count = 24
+    """Points of a case in a step; more than there are unknown parameters."""
+    grid: Literal["random", "fixed"] = "random"
+    """``"fixed"`` for the same regular points in all steps, to compare with."""
+    waves: Whole = 4
+    """Sines and cosines of each coordinate that the field is made of."""
+    width: Count = 96
+    """Units of a hidden layer."""
+    depth: Count = 3
+    """Hidden layers of the field."""
+    rank: Count = 2
+    """Columns of the factor of the field's covariance."""
     joint: bool = False
-    inverse_steps: int = 3000
-    inverse_batch: int = 64
-    sensors: tuple[int, int] = (8, 64)
-    noise: float = 0.02
+    """Train the posterior with the field too, as the bound of the paper has it."""
+    inverse_steps: Count = 3000
+    """Training steps of the posterior."""
+    inverse_batch: Count = 64
+    """Cases in each of these."""
+    sensors: tuple[Count, Count] = (8, 64)
+    """Fewest and most sensors of a case."""
+    noise: Positive = 0.02
+    """Standard deviation of the noise in measured values, in units of u."""
     encoder: Mapping[str, Any] | None = None
+    """Settings of :class:`interpolants.sciml.pinn.nets.grid_encoder.GridEncoder`."""
     steps = 3500
     batch_size = 16
     lr = 2e-3
     ema = None
 
     def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "RandomGridProcess"
-        self.eps = pair(who, "eps", self.eps)
-        self.sensors = pair(who, "sensors", self.sensors)
-        for value in self.eps:
-            positive(who, "eps", value)
-        for value in self.sensors:
-            whole(who, "sensors", value, at_least=1)
+        """Refuse numbers of sensors the wrong way round."""
         if self.sensors[0] > self.sensors[1]:
-            raise invalid(who, "sensors must be (fewest, most)", self.sensors)
-        one_of(who, "grid", self.grid, GRIDS)
-        for name in ("points", "width", "depth", "rank", "inverse_steps", "inverse_batch"):
-            whole(who, name, getattr(self, name), at_least=1)
-        whole(who, "waves", self.waves, at_least=0)
-        number(who, "noise", self.noise, above=0)
+            raise invalid("sensors must be (fewest, most)", self.sensors)
 
     def identity(self) -> dict[str, Any]:
         """The steps decide how eps falls, whatever the schedule."""
@@ -143,29 +129,32 @@ class RandomGridProcess(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The field, then the posterior."""
         family: PDEFamily = data["problem"]
-        highest = check_family("RandomGridProcess.fit", family, slopes=True)
-        self._check_points(family)
-        field = FamilyField(family, Orders(highest))
-        nets = nn.ModuleDict({"field": self._field_net(family)})
-        if self.joint:
-            nets["posterior"] = self._parameter_net(family, 1.0)
-        self._train_field(run, field, nets)
-        scale = self._scale(field, nets["field"])
-        posterior = nets["posterior"] if self.joint else self._parameter_net(family, scale)
-        self._train_posterior(run, field, nets["field"], posterior)
-        return {"problem": family, "highest": highest, "field": nets["field"], "posterior": posterior,
-                "columns": _columns(family)}  # fmt: skip
-
-    def _check_points(self, family: PDEFamily) -> None:
-        """Fewer points than parameters let a joint bound grow without end."""
-        if self.points <= len(family.unknown):
+        highest = check_family(who(), family, slopes=True)
+        if self.points <= len(family.unknown):  # a joint bound would grow without end
             rule = f"points must be more than the {len(family.unknown)} unknown parameters"
-            raise invalid("RandomGridProcess.fit", rule, self.points)
-
-    def _field_net(self, family: PDEFamily) -> FieldNet:
+            raise invalid(rule, self.points)
+        # Forwards: the field that leaves least of the equation.
+        field = FamilyField(family, Orders(highest))
         sizes = {name: getattr(self, name) for name in ("waves", "width", "depth", "rank")}
         count = len(family.unknown) + len(family.known)
-        return FieldNet(dict(family.box), count, **sizes, seed=self._seed("field net"))
+        net = FieldNet(dict(family.box), count, **sizes, seed=self._seed("field net"))
+        nets = nn.ModuleDict({"field": net})
+        if self.joint:
+            nets["posterior"] = self._parameter_net(family, 1.0)
+        grid = fixed_grid(family, self.points) if self.grid == "fixed" else None
+        batches = FamilyBatches(family, self.batch_size, self.points, self.points, grid)
+        loss = FieldLoss(field, self.eps, self.steps, self.joint)
+        finished(nets, run.train("field", nets, loss, batches, self.training()), prefix="")
+        # Backwards: the parameters, given values of the field with noise.
+        scale = self._scale(field, nets["field"])
+        posterior = nets["posterior"] if self.joint else self._parameter_net(family, scale)
+        posterior.train().requires_grad_(True)
+        seen = FamilyBatches(family, self.inverse_batch, *self.sensors, clustered=True)
+        settings = self.training(steps=self.inverse_steps, batch_size=self.inverse_batch)
+        inverse = PosteriorLoss(field, nets["field"], self.noise)
+        finished(posterior, run.train("posterior", posterior, inverse, seen, settings), prefix="")
+        return {"problem": family, "highest": highest, "field": nets["field"], "posterior": posterior,
+                "columns": _columns(family)}  # fmt: skip
 
     def _parameter_net(self, family: PDEFamily, scale: float) -> ParameterNet:
         sizes = (len(family.box), len(family.unknown), len(family.known))
@@ -176,19 +165,6 @@ class RandomGridProcess(Trained):
 
     def _seed(self, what: str) -> int:
         return int(torch.randint(2**31, (), generator=generator(self.seed, what)))
-
-    def _train_field(self, run: Run, field: FamilyField, nets: nn.ModuleDict) -> None:
-        grid = fixed_grid(field.family, self.points) if self.grid == "fixed" else None
-        batches = FamilyBatches(field.family, self.batch_size, self.points, self.points, grid)
-        loss = FieldLoss(field, self.eps, self.steps, self.joint)
-        finished(nets, run.train("field", nets, loss, batches, self.training()), prefix="")
-
-    def _train_posterior(self, run: Run, field: FamilyField, net: nn.Module, posterior: nn.Module) -> None:
-        posterior.train().requires_grad_(True)
-        batches = FamilyBatches(field.family, self.inverse_batch, *self.sensors, clustered=True)
-        settings = self.training(steps=self.inverse_steps, batch_size=self.inverse_batch)
-        loss = PosteriorLoss(field, net, self.noise)
-        finished(posterior, run.train("posterior", posterior, loss, batches, settings), prefix="")
 
     @torch.no_grad()
     def _scale(self, field: FamilyField, net: nn.Module) -> float:
@@ -234,7 +210,7 @@ class RandomGridProcess(Trained):
         Returns:
             Mean and standard deviation of u, ``(N, 1)``.
         """
-        mean, std = self._field().moments(self.state["field"], *self._parts(x, "predict"))
+        mean, std = self._field().moments(self.state["field"], *self._parts(x))
         return Predictive(
             loc=mean[None, :, None].double(), scale=std[None, :, None].double().clamp_min(1e-12)
         )
@@ -246,7 +222,7 @@ class RandomGridProcess(Trained):
         Args:
             points: As x of :meth:`predict`.
         """
-        return self._field().residual_of_mean(self.state["field"], *self._parts(points, "residual"))
+        return self._field().residual_of_mean(self.state["field"], *self._parts(points))
 
     @capability(reads={"observed": OBSERVED, "case": CASE}, like="z")
     def infer(self, observed: Tensor, case: Tensor | None = None) -> Predictive:
@@ -263,26 +239,26 @@ class RandomGridProcess(Trained):
             InvalidInputError: If a point is outside of the box, or known parameters differ within a case.
         """
         family: PDEFamily = self.state["problem"]
-        who, d = "RandomGridProcess.infer", len(family.box)
-        check_width(who, "observed", observed, self.columns("observed"))
-        check_ranges(who, observed[:, :d], family.box)
-        check_ranges(who, observed[:, d + 1 :], family.known)
+        d = len(family.box)
+        check_width("observed", observed, self.columns("observed"))
+        check_ranges(observed[:, :d], family.box)
+        check_ranges(observed[:, d + 1 :], family.known)
         codes = torch.zeros(len(observed), dtype=torch.long) if case is None else case
         rows = [observed[codes == code].float() for code in dict.fromkeys(codes.tolist())]
-        warn_of_counts([len(part) for part in rows], self.sensors, who)
-        found = [self._infer_one(part, d, who) for part in rows]
+        warn_of_counts([len(part) for part in rows], self.sensors)
+        found = [self._infer_one(part, d) for part in rows]
         mean, std, off = (torch.stack([one[i] for one in found]).double() for i in range(3))
-        warn_of_misfit(off, who)
+        warn_of_misfit(off)
         return Predictive(loc=mean[None], scale=std[None])
 
-    def _infer_one(self, rows: Tensor, d: int, who: str) -> tuple[Tensor, Tensor, Tensor]:
+    def _infer_one(self, rows: Tensor, d: int) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and std of the parameters of one field, in their own units, and how far its values are from fields."""
         field = self._field()
         family = field.family
         points, values, w = rows[:, :d], rows[:, d], rows[:1, d + 1 :]
         if not torch.allclose(rows[:, d + 1 :], w.expand(len(rows), -1), rtol=1e-5, atol=1e-8):
             rule = "known parameters must be the same in all rows of a field"
-            raise invalid(who, rule, "several values", "Pass case=... to tell fields apart.")
+            raise invalid(rule, "several values", "Pass case=... to tell fields apart.")
         where = unit_points(points, family)
         unit = self.state["posterior"](where[None], values[None], field.unit_known(w))
         mean, std = unit[0][0], (unit[1].square() + unit[2].square().sum(-1)).sqrt()[0]
@@ -302,14 +278,13 @@ class RandomGridProcess(Trained):
         spread = fields.var(0) + self.noise**2
         return ((values - fields.mean(0)).square() / spread).mean().sqrt()
 
-    def _parts(self, rows: Tensor, verb: str) -> tuple[Tensor, Tensor, Tensor]:
+    def _parts(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Points, unknown and known parameters of rows, checked."""
         family: PDEFamily = self.state["problem"]
-        who = f"RandomGridProcess.{verb}"
-        check_width(who, "rows", rows, self.columns("x"))
+        check_width("rows", rows, self.columns("x"))
         parts = torch.split(rows, [len(family.box), len(family.unknown), len(family.known)], 1)
         for part, ranges in zip(parts, (family.box, family.unknown, family.known), strict=True):
-            check_ranges(who, part, ranges)
+            check_ranges(part, ranges)
         points, z, w = (part.float() for part in parts)
         return points, z, w
 

@@ -7,16 +7,18 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from itertools import combinations_with_replacement
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.data.equation_trees import Ends, Tree, read_system, shown_system
-from interpolants.foundations.checks import number, one_of, whole
-from interpolants.foundations.errors import InvalidInputError, invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.extras import require
+from interpolants.foundations.kinds import Count, NonNegative
 from interpolants.foundations.randomness import key
 from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.capabilities import capability
@@ -27,7 +29,6 @@ from interpolants.sciml.symbolic.operator_transformer import X, checked_families
 from interpolants.sciml.symbolic.refinement import integrated
 from interpolants.sciml.symbolic.trajectory_roles import Paths, times_by_window
 
-WAYS = ("sparse", "pysindy", "gplearn", "still")
 _ROUNDS, _LOCAL, _STEPS = 10, 9, 200
 _EXPLAINED = (
     0.1  # share of the variance of a state that linear terms leave, below which it is told that none stayed
@@ -44,12 +45,6 @@ class FittedEquations(Method):
     ``"pysindy"`` and ``"gplearn"`` are these packages: sparse regression and genetic programming on smoothed
     derivatives. ``"still"`` is the equation ``u' = 0``: the last state is repeated.
 
-    Args:
-        by: ``"sparse"``, ``"pysindy"``, ``"gplearn"`` or ``"still"``.
-        threshold: Smallest coefficient that stays.
-        population: Of genetic programming.
-        generations: Of genetic programming.
-
     Raises:
         InvalidInputError: If a setting is out of range.
 
@@ -59,17 +54,14 @@ class FittedEquations(Method):
     noun: ClassVar[str] = "regression of equations"
     only_cpu: ClassVar[str] = "equations are fitted on the CPU"
 
-    by: str = "sparse"
-    threshold: float = 0.05
-    population: int = 300
-    generations: int = 10
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        one_of("FittedEquations", "by", self.by, WAYS)
-        number("FittedEquations", "threshold", self.threshold, at_least=0)
-        whole("FittedEquations", "population", self.population, at_least=20)
-        whole("FittedEquations", "generations", self.generations, at_least=1)
+    by: Literal["sparse", "pysindy", "gplearn", "still"] = "sparse"
+    """How equations are fitted."""
+    threshold: NonNegative = 0.05
+    """Smallest coefficient that stays."""
+    population: Annotated[int, Ge(20)] = 300
+    """Of genetic programming."""
+    generations: Count = 10
+    """Of genetic programming."""
 
     def roles(self) -> tuple[Role, ...]:
         """The families, which say how far to predict; nothing is learnt of them."""
@@ -77,7 +69,7 @@ class FittedEquations(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The last time of the families."""
-        return {"end": checked_families("FittedEquations.fit", data["problem"]).end}
+        return {"end": checked_families(data["problem"]).end}
 
     @capability(reads={"x": X}, like="x")
     def predict(self, x: list[Tensor], *, end: float = 0.0, steps: int = 128, times: Any = None) -> Paths:
@@ -90,7 +82,7 @@ class FittedEquations(Method):
             times: These times instead, after the window: ``(Q,)`` for all windows alike, or ``(N, Q)`` or a list of N
                 arrays, of any lengths, for one window each.
         """
-        own = times_by_window("FittedEquations.predict", times, len(x))
+        own = times_by_window(who(), times, len(x))
         return Paths([self._predicted(one, end, steps, at) for one, at in zip(x, own, strict=True)])
 
     @capability(reads={"x": X})
@@ -109,7 +101,7 @@ class FittedEquations(Method):
         at = last + share * (until - last) if times is None else times
         if not bool((at >= last).all()):
             rule = f"times must lie after the window, from {last:g} on"
-            raise invalid("FittedEquations.predict", rule, f"{float(at.min()):g}")
+            raise invalid(rule, f"{float(at.min()):g}")
         if self.by == "still":
             return torch.cat([at[:, None], window[-1:, 1:].expand(len(at), -1)], 1)
         order, start = at.argsort(), smoothed_end(window)
@@ -140,7 +132,7 @@ class FittedEquations(Method):
             if float(left) < _EXPLAINED * float(target.var(correction=0)):
                 told = f"no term of u{k + 1}' is as large as threshold = {self.threshold:g}, though linear ones fit it"
                 remedy = "Take times in units in which states change by about one, or a smaller threshold."
-                tell(FitWarning, f"FittedEquations: {told}. {remedy}")
+                tell(FitWarning, f"{who()}: {told}. {remedy}")
 
 
 def smoothed_end(window: Tensor) -> Tensor:

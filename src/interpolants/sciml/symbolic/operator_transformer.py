@@ -4,15 +4,17 @@ Letters: N trajectories, S points of a window, D states of the largest system, d
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
 from interpolants.data.equation_tokens import EquationTokens, InvalidEquationError
 from interpolants.data.equation_trees import Ends, read_system, shown_system
-from interpolants.foundations.checks import number, one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checks import number
+from interpolants.foundations.kinds import Count, Positive, Share
 from interpolants.foundations.randomness import BLOCK
 from interpolants.foundations.tell import OutsideWarning, tell
 from interpolants.framework.capabilities import capability, verb
@@ -42,14 +44,12 @@ HINT = Role(
     optional=True,
     about="A rough guess, as 'a*(u2 - u1) | ... | ...', or a file.",
 )
-BY = ("operator", "equation")
-TRAINED_HINTS = ("skeleton", "known")
 # Rows whose error in their own window says what is usual, and how many times more is unusual.
 _USUAL, _UNUSUAL, _LEAST_UNUSUAL = 256, 3.0, 0.1
 # A window may be so much longer than those of the training; integration makes so many steps per unit of the window.
 _SLACK, _STEPS = 1.001, 200
 # Texts of one row that a search may keep: 64 rows are written at once.
-_MOST_BEAMS = 64
+Beams = Annotated[int, Interval(ge=1, le=64)]
 _NO_SYMBOLS = "it was made with symbols=False: a network of values alone writes no equations"
 
 
@@ -71,21 +71,6 @@ class SymbolicOperatorTransformer(Trained):
 
     It knows the families that it was trained on, and nothing else: a window that it cannot reproduce is warned of.
 
-    Args:
-        equations_drawn: Equations of the training set, drawn from the families.
-        starts: Trajectories of each.
-        symbols: Whether it reads guesses and writes equations; without, it is a network of values alone.
-        hint: What guesses look like in training: ``"skeleton"`` hides the numbers, ``"known"`` shows them.
-        blind: Share of training rows without a guess.
-        patch: Points of a window that become one token.
-        width: Width of the network.
-        heads: Attention heads.
-        depths: Layers of the encoders of values and symbols, of the fusion, and of the decoders of trajectories and of
-            equations.
-        queries: Query times of a training row, drawn anew at each step.
-        data_weight: Weight of the squared relative error beside the cross-entropy of the words.
-        longest: Most tokens of an equation.
-
     Raises:
         InvalidInputError: If a setting is out of range.
 
@@ -96,18 +81,31 @@ class SymbolicOperatorTransformer(Trained):
     only_cpu: ClassVar[str] = "equations are written and refined on the CPU"
     noun: ClassVar[str] = "model"
 
-    equations_drawn: int = 4000
-    starts: int = 2
+    equations_drawn: Count = 4000
+    """Equations of the training set, drawn from the families."""
+    starts: Count = 2
+    """Trajectories of each."""
     symbols: bool = True
-    hint: str = "skeleton"
-    blind: float = 0.2
-    patch: int = 4
-    width: int = 64
-    heads: int = 4
-    depths: tuple[int, ...] = (1, 1, 2, 2, 1)
-    queries: int = 24
-    data_weight: float = 6.0
-    longest: int = 150
+    """Whether it reads guesses and writes equations; without, it is a network of values alone."""
+    hint: Literal["skeleton", "known"] = "skeleton"
+    """What guesses look like in training: ``"skeleton"`` hides the numbers, ``"known"`` shows them."""
+    blind: Share = 0.2
+    """Share of training rows without a guess."""
+    patch: Count = 4
+    """Points of a window that become one token."""
+    width: Count = 64
+    """Width of the network."""
+    heads: Count = 4
+    """Attention heads."""
+    depths: tuple[Count, Count, Count, Count, Count] = (1, 1, 2, 2, 1)
+    """Layers of the encoders of values and symbols, of the fusion, and of the decoders of trajectories and of
+    equations."""
+    queries: Count = 24
+    """Query times of a training row, drawn anew at each step."""
+    data_weight: Positive = 6.0
+    """Weight of the squared relative error beside the cross-entropy of the words."""
+    longest: Annotated[int, Ge(2)] = 150
+    """Most tokens of an equation."""
     steps = 3000
     batch_size = 48
     lr = 2e-3
@@ -115,20 +113,9 @@ class SymbolicOperatorTransformer(Trained):
     ema = 0.998
 
     def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "SymbolicOperatorTransformer"
-        for name in ("equations_drawn", "starts", "patch", "width", "heads", "queries"):
-            whole(who, name, getattr(self, name), at_least=1)
-        whole(who, "longest", self.longest, at_least=2)
-        one_of(who, "hint", self.hint, TRAINED_HINTS)
-        (
-            number(who, "blind", self.blind, at_least=0, at_most=1),
-            number(who, "data_weight", self.data_weight, above=0),
-        )
-        if len(self.depths) != 5 or any(whole(who, "depths", one, at_least=1) < 1 for one in self.depths):
-            raise invalid(who, "depths must be five numbers of layers", self.depths)
+        """Refuse a width that the heads do not part evenly."""
         if self.width % (2 * self.heads):
-            raise invalid(who, "width must be an even multiple of heads", (self.width, self.heads))
+            raise invalid("width must be an even multiple of heads", (self.width, self.heads))
 
     def roles(self) -> tuple[Role, ...]:
         """The families; there are no data."""
@@ -145,7 +132,7 @@ class SymbolicOperatorTransformer(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Draw equations and trajectories, then train."""
-        families = checked_families("SymbolicOperatorTransformer.fit", data["problem"])
+        families = checked_families(data["problem"])
         tokens = EquationTokens(families.states, self.longest) if self.symbols else None
         drawn = run.once("equations", lambda source: self._examples(families, tokens, source))
         net = SymbolicOperatorNet(
@@ -191,10 +178,10 @@ class SymbolicOperatorTransformer(Trained):
         hint: list[Ends] | None = None,
         *,
         end: float = 0.0,
-        steps: int = 128,
+        steps: Count = 128,
         times: Any = None,
-        by: str = "operator",
-        beams: int = 1,
+        by: Literal["operator", "equation"] = "operator",
+        beams: Beams = 1,
     ) -> Paths:
         """How trajectories go on, from what was seen of them.
 
@@ -208,13 +195,11 @@ class SymbolicOperatorTransformer(Trained):
             by: ``"operator"``: the network's own; ``"equation"``: the written equation is refined and integrated.
             beams: With ``by="equation"``: as in :meth:`identify`.
         """
-        one_of("predict", "by", by, BY), whole("predict", "steps", steps, at_least=1)
-        whole("predict", "beams", beams, at_least=1, at_most=_MOST_BEAMS)
         if by == "equation" and not self.symbols:
-            raise invalid("predict", "by='equation' needs a model that writes equations", _NO_SYMBOLS)
+            raise invalid("by='equation' needs a model that writes equations", _NO_SYMBOLS)
         for k, one in enumerate(x):  # a window in other units of time is told of as such
-            self._check(one, "predict", None if hint is None else hint[k])
-        own = times_by_window("predict", times, len(x))
+            self._check(one, None if hint is None else hint[k])
+        own = times_by_window(who(), times, len(x))
         asked = [self._asked_times(one, end, steps, at) for one, at in zip(x, own, strict=True)]
         if by == "equation":
             found = self._refined(x, hint, beams)
@@ -231,7 +216,7 @@ class SymbolicOperatorTransformer(Trained):
         *,
         refine: bool = True,
         free: bool = False,
-        beams: int = 1,
+        beams: Beams = 1,
     ) -> list[str]:
         """The equations that govern trajectories: a list of texts, one per trajectory, also for one.
 
@@ -245,7 +230,6 @@ class SymbolicOperatorTransformer(Trained):
             beams: Texts that are kept while an equation is written. 1 takes the likeliest word each time; more find
                 likelier texts, in so many times the time.
         """
-        whole("identify", "beams", beams, at_least=1, at_most=_MOST_BEAMS)
         if refine and not free:
             return [shown_system(one.system) for one in self._refined(x, hint, beams)]
         found = self._written(x, hint, free=free, beams=beams)
@@ -263,9 +247,9 @@ class SymbolicOperatorTransformer(Trained):
         first, last = float(window[0, 0]), float(window[-1, 0])
         latest = first + self.state["end"]
         if times is None:
-            until = number("predict", "end", end) if end else latest
+            until = number(who(), "end", end) if end else latest
             number(
-                "predict",
+                who(),
                 "end",
                 until,
                 above=last,
@@ -276,14 +260,14 @@ class SymbolicOperatorTransformer(Trained):
         outside = times[~((times >= first) & (times <= latest + 1e-9))]
         if len(outside):
             rule = f"times must lie in [{first:g}, {latest:g}]"
-            raise invalid("predict", rule, f"{float(outside[0]):g}", _within(first, latest))
+            raise invalid(rule, f"{float(outside[0]):g}", _within(first, latest))
         return times
 
     def _operated(
         self, x: Sequence[Tensor], hint: Sequence[Ends] | None, asked: Sequence[Tensor]
     ) -> list[Tensor]:
         found: dict[int, Tensor] = {}
-        for rows, windows, tokens in self._blocks(x, hint, "predict", asked):
+        for rows, windows, tokens in self._blocks(x, hint, asked):
             times = torch.stack([asked[k] - x[k][0, 0] for k in _filled(rows)]) / self.state["end"]
             values = self.state["net"].at(times.float(), tokens).double() * windows.scale[:, None, None]
             self._warn_if_unlike(rows, windows, tokens)
@@ -296,7 +280,7 @@ class SymbolicOperatorTransformer(Trained):
     ) -> list[Ends | None]:
         vocabulary = EquationTokens(self.state["states"], self.longest)
         found: dict[int, Ends | None] = {}
-        for rows, windows, tokens in self._blocks(x, hint, "identify"):
+        for rows, windows, tokens in self._blocks(x, hint):
             dims = windows.about[:, 1:].sum(1).long()
             self._warn_if_unlike(rows, windows, tokens)
             texts = written(self.state["net"], vocabulary, tokens, dims, free=free, beams=beams)
@@ -312,15 +296,14 @@ class SymbolicOperatorTransformer(Trained):
         self,
         x: Sequence[Tensor],
         hint: Sequence[Ends] | None,
-        who: str,
         asked: Sequence[Tensor] | None = None,
     ) -> Iterator[tuple[list[int], Windows, Tokens]]:
         """Rows of one size in blocks of 64, the last one filled up: a row's answer depends on no other row."""
         if hint is not None and not self.symbols:
-            raise invalid(who, "a model of values alone takes no hint", "a hint", "Leave it out.")
+            raise invalid("a model of values alone takes no hint", "a hint", "Leave it out.")
         sizes: dict[tuple[int, int, int], list[int]] = {}
         for k, window in enumerate(x):
-            self._check(window, who, None if hint is None else hint[k])
+            self._check(window, None if hint is None else hint[k])
             sizes.setdefault((*window.shape, 0 if asked is None else len(asked[k])), []).append(k)
         for rows in sizes.values():
             for first in range(0, len(rows), BLOCK):
@@ -348,21 +331,21 @@ class SymbolicOperatorTransformer(Trained):
         told = [hidden(hint, numbers=self.hint == "skeleton") for hint in hints]
         return windows.encoded(self.state["net"], *padded_hints(vocabulary, told, self.longest))
 
-    def _check(self, window: Tensor, who: str, hint: Ends | None) -> None:
+    def _check(self, window: Tensor, hint: Ends | None) -> None:
         d, longest = window.shape[1] - 1, self.state["window"]
         if d > self.state["states"]:
             rule = f"there must be at most {self.state['states']} states, as in the training"
-            raise invalid(who, rule, d, "The first column holds the times.")
+            raise invalid(rule, d, "The first column holds the times.")
         span = float(window[-1, 0] - window[0, 0])
         if not longest / 2 <= span <= longest * _SLACK:
             rule = f"a window must last between half and all of the training's, {longest:g}"
-            raise invalid(who, rule, f"{span:g}", "Cut it, or train on families with another window.")
+            raise invalid(rule, f"{span:g}", "Cut it, or train on families with another window.")
         if hint is not None and len(hint) != d:
-            raise invalid(who, f"a hint must have {d} equations, one per state", len(hint))
+            raise invalid(f"a hint must have {d} equations, one per state", len(hint))
         names = [name for tree in hint or () for name in tree.parameters]
         if names and not any(tree.states for tree in hint or ()):
             remedy = "Other names stand for numbers that are not known."
-            raise invalid(who, f"a hint must name the states u1 ... u{d}", ", ".join(names[:6]), remedy)
+            raise invalid(f"a hint must name the states u1 ... u{d}", ", ".join(names[:6]), remedy)
 
     def _warn_if_unlike(self, rows: Sequence[int], windows: Windows, tokens: Tokens) -> None:
         """Tell of windows that the network does not reproduce as it does those of its training."""
@@ -371,12 +354,12 @@ class SymbolicOperatorTransformer(Trained):
         strange = [k for k, error in zip(rows, errors.tolist(), strict=True) if error > limit]
         if strange:
             names = ", ".join(self.state["names"])
-            told = f"SymbolicOperatorTransformer: {len(strange)} windows (number {strange[0]} first) are unlike those "
+            told = f"{who()}: {len(strange)} windows (number {strange[0]} first) are unlike those "
             told += f"of the training ({names}): their own points are missed by more than {limit:.0%}"
             tell(OutsideWarning, f"{told}. Do not trust what is said of them.")
 
 
-def checked_families(who: str, problem: Any) -> EquationFamilies:
+def checked_families(problem: Any) -> EquationFamilies:
     """The families of a fit.
 
     Raises:
@@ -384,7 +367,7 @@ def checked_families(who: str, problem: Any) -> EquationFamilies:
     """
     if not isinstance(problem, EquationFamilies):
         remedy = "E.g. problems.EquationFamilies(systems=('lorenz', 'thomas'))."
-        raise invalid(who, "problem must be families of equations", type(problem).__name__, remedy)
+        raise invalid("problem must be families of equations", type(problem).__name__, remedy)
     return problem
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.data.equation_trees import Ends, read_system, shown_system
-from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Count, OneOf
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.figures import Axis, Figure, Panel, Series
@@ -29,20 +31,10 @@ _FLOOR = "unknown: noise in the window limits what can be known, and chaos enlar
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecoveredEquations(Question):
+class RecoveredEquations(Question, Checked):
     """Relative errors of predictions after the window, and of the equations that were found.
 
     Test equations are of the families of the fit, and none of them can be in a training set.
-
-    Attributes:
-        equations: Number of test equations.
-        starts: Trajectories of each.
-        hint: What the method is told of them: ``"skeleton"``, ``"deleted"`` or ``"added"`` (a skeleton with a term less
-            or more), ``"known"``, or ``"none"``. Methods that take no hints get none.
-        integrate: Also integrate the equations that were found.
-        refine: Judge the equations after their constants were refined, where the method does so; else as written.
-        beams: Texts that are kept while an equation is written, where the method searches.
-        seed: Seed of the draw.
     """
 
     needs: ClassVar[str] = "predict"
@@ -61,19 +53,21 @@ class RecoveredEquations(Question):
     }
     front: ClassVar[tuple[str, ...]] = ("Equations",)
 
-    equations: int = 40
-    starts: int = 1
-    hint: str = "skeleton"
+    equations: Annotated[int, Ge(2)] = 40
+    """Number of test equations."""
+    starts: Count = 1
+    """Trajectories of each."""
+    hint: Annotated[str, OneOf(lambda: HINTS)] = "skeleton"
+    """What the method is told of them: ``"skeleton"``, ``"deleted"`` or ``"added"`` (a skeleton with a term less or
+    more), ``"known"``, or ``"none"``. Methods that take no hints get none."""
     integrate: bool = True
+    """Also integrate the equations that were found."""
     refine: bool = True
-    beams: int = 1
+    """Judge the equations after their constants were refined, where the method does so; else as written."""
+    beams: Count = 1
+    """Texts that are kept while an equation is written, where the method searches."""
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        whole("recovered_equations", "equations", self.equations, at_least=2)
-        whole("recovered_equations", "starts", self.starts, at_least=1)
-        whole("recovered_equations", "beams", self.beams, at_least=1)
-        one_of("recovered_equations", "hint", self.hint, HINTS)
+    """Seed of the draw."""
 
     def reads(self) -> Sequence[Role]:
         """Nothing beside the families."""

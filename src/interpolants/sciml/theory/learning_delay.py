@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 
-from interpolants.foundations.checks import number, one_of
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Positive
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -18,18 +19,12 @@ from interpolants.sciml.theory.learning_curves import LearningCurves
 from interpolants.sciml.theory.quadratic_network import QuadraticNetwork
 from interpolants.sciml.theory.scaled_network import ScaledNetwork
 
-_KINDS = ("loss", "errors")
-
 
 @dataclass(frozen=True, kw_only=True)
-class LearningDelay(Question):
+class LearningDelay(Question, Checked):
     """Steps until training rows, and until watched rows, are learnt to a level, and what is known of one at the other.
 
     Needs held-out rows at the fit: those of the split, which nothing is learnt from.
-
-    Attributes:
-        level: Loss over that of the answer 0, or share of wrong classes, below which rows count as learnt.
-        curve: ``"loss"``, or ``"errors"`` for the shares of a classifier.
     """
 
     needs: ClassVar[str] = "predict"
@@ -48,12 +43,10 @@ class LearningDelay(Question):
         "drift": About("Relative change of the tangent kernel", "neither", note="0 for lazy training."),
     }
 
-    level: float = 0.1
-    curve: str = "loss"
-
-    def __post_init__(self) -> None:
-        number("learning_delay", "level", self.level, above=0)
-        one_of("learning_delay", "curve", self.curve, _KINDS)
+    level: Positive = 0.1
+    """Loss over that of the answer 0, or share of wrong classes, below which rows count as learnt."""
+    curve: Literal["loss", "errors"] = "loss"
+    """``"errors"`` for the shares of a classifier."""
 
     def cannot(self, method: Method) -> str:
         """Put to networks whose training is recorded."""

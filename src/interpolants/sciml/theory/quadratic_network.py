@@ -1,12 +1,13 @@
 """A network of quadratic neurons, trained by exact dynamics of two moments: from lazy to rich by one number."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import positive, whole
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.kinds import Count, Positive, Real
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -33,20 +34,6 @@ class QuadraticNetwork(Method):
         model = QuadraticNetwork(alpha=8.0).fit(X, y, held={"x": X_watched, "y": y_watched})
         model.curves.column("held")            # falls long after column("train"): grokking
 
-    Args:
-        alpha: Scale of the output.
-        eps: Share of the square in a neuron, not 0.
-        neurons: N, which sets the first moments alone.
-        lr: eta: weights move by ``-eta N`` times the gradient of ``mean (f - y)^2 / (2 alpha^2)``; ``"auto"`` is half
-            of what is stable at the start.
-        steps: Steps of gradient descent; no loss ends it earlier.
-        centred: Whether the output of the first network is taken away. Its mean over networks is
-            ``alpha eps |x|^2 / 2`` whatever N, with a variance of ``alpha^2 (|x|^2 + eps^2 |x|^4 / 2) / N``: a large
-            alpha is lazy only without it.
-        frozen: Solve for the network whose features never move, the kernel regression with the first tangent kernel.
-        standardise: Whether columns are standardised, x gets a column of ones, which is the network's bias, and is
-            divided by the root of its columns. Without it there is no bias, and columns should have the variance 1 / D.
-
     Raises:
         InvalidInputError: If a setting is out of range, when fitted also if there are fewer than two rows.
         DivergedError: If the loss grows a hundredfold; a step that is small enough is told.
@@ -57,25 +44,30 @@ class QuadraticNetwork(Method):
     only_cpu: ClassVar[str] = "its moments are small matrices in float64"
     noun: ClassVar[str] = "network"
 
-    alpha: float = 8.0
-    eps: float = 0.1
-    neurons: int = 300
-    lr: Any = "auto"
-    steps: int = 60_000
+    alpha: Positive = 8.0
+    """Scale of the output."""
+    eps: Real = 0.1
+    """Share of the square in a neuron, not 0."""
+    neurons: Count = 300
+    """N, which sets the first moments alone."""
+    lr: Literal["auto"] | Positive = "auto"
+    """eta: weights move by ``-eta N`` times the gradient of ``mean (f - y)^2 / (2 alpha^2)``; ``"auto"`` is half of
+    what is stable at the start."""
+    steps: Count = 60_000
+    """Steps of gradient descent; no loss ends it earlier."""
     centred: bool = False
+    """Whether the output of the first network is taken away. Its mean over networks is ``alpha eps |x|^2 / 2`` whatever
+    N, with a variance of ``alpha^2 (|x|^2 + eps^2 |x|^4 / 2) / N``: a large alpha is lazy only without it."""
     frozen: bool = False
+    """Solve for the network whose features never move, the kernel regression with the first tangent kernel."""
     standardise: bool = True
+    """Whether columns are standardised, x gets a column of ones, which is the network's bias, and is divided by the
+    root of its columns. Without it there is no bias, and columns should have the variance 1 / D."""
 
     def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "QuadraticNetwork"
-        positive(who, "alpha", self.alpha)
-        if self.lr != "auto":
-            positive(who, "lr", self.lr)
+        """Refuse neurons that are linear."""
         if not self.eps:
-            raise invalid(who, "eps must not be 0: a linear network", 0.0, "Take ridge regression.")
-        for name in ("neurons", "steps"):
-            whole(who, name, getattr(self, name), at_least=1)
+            raise invalid("eps must not be 0: a linear network", 0.0, "Take ridge regression.")
 
     def roles(self) -> tuple[Role, ...]:
         """Inputs and values."""
@@ -87,15 +79,14 @@ class QuadraticNetwork(Method):
         """Moments by gradient descent, or the solution for features that do not move."""
         x, y = data["x"].flatten(1), data["y"].reshape(len(data["y"]), -1)
         if y.shape[1] != 1:
-            raise invalid("QuadraticNetwork.fit", "y must have one column", y.shape[1])
+            raise invalid("y must have one column", y.shape[1])
         if len(x) < 2 or float(y.square().mean()) == 0:
-            raise invalid(
-                "QuadraticNetwork.fit", "there must be two rows or more, not all with the value 0", len(x)
-            )
+            raise invalid("there must be two rows or more, not all with the value 0", len(x))
         units = _units(x, y[:, 0], standardise=self.standardise)
         rows = _Rows(_inputs(units, x), (y[:, 0] - units["shift"]) / units["scale"])
         held = _held(units, run)
-        mean, second = self._start(rows.x.shape[1])
+        source = generator(self.seed, "quadratic neurons")
+        mean, second = QuadraticModel.start(rows.x.shape[1], self.neurons, source)
         first = {"mean": mean, "second": second}
         kernel = self._model.tangent(mean, second, rows.x, rows.x)
         model = self._model if self.lr != "auto" else self._with_rate(0.5 * stable_rate(kernel))
@@ -127,9 +118,6 @@ class QuadraticNetwork(Method):
     def _with_rate(self, lr: float) -> QuadraticModel:
         return QuadraticModel(self.alpha, self.eps, lr)
 
-    def _start(self, dimension: int) -> tuple[Tensor, Tensor]:
-        return QuadraticModel.start(dimension, self.neurons, generator(self.seed, "quadratic neurons"))
-
     # --- answers
 
     @property
@@ -141,7 +129,7 @@ class QuadraticNetwork(Method):
         """
         state = self.fitted_state("curves")
         if "curves" not in state:
-            raise invalid("QuadraticNetwork.curves", "there are curves of a training alone", "frozen=True")
+            raise invalid("there are curves of a training alone", "frozen=True")
         found: LearningCurves = state["curves"]
         return found
 

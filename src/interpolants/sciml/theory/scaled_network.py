@@ -8,8 +8,10 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import skip_init
 
-from interpolants.foundations.checks import positive, whole
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checks import positive
+from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.kinds import Count, Positive
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.capabilities import capability
@@ -60,12 +62,6 @@ class ScaledNetwork(Method):
     ``f(x) = (1 / N) sum_i a_i relu(w_i . x + c_i)``: at alpha = 1 its features are learnt, at ``alpha >> sqrt(N)``
     they hardly move. Rows passed as ``held`` are watched, never learnt from. All columns share one unit.
 
-    Args:
-        alpha: Scale of the output.
-        width: Neurons N.
-        lr: Weights move by ``-lr N`` times the gradient of the squared error over ``alpha^2``.
-        steps: Steps; no loss ends it earlier.
-
     Raises:
         InvalidInputError: If a setting is out of range, when fitted also if there is one class alone.
         DivergedError: If the loss leaves the range of numbers.
@@ -76,17 +72,14 @@ class ScaledNetwork(Method):
     only_cpu: ClassVar[str] = "its network is small"
     noun: ClassVar[str] = "network"
 
-    alpha: float = 1.0
-    width: int = 200
-    lr: float = 0.05
-    steps: int = 4000
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        for name in ("alpha", "lr"):
-            positive("ScaledNetwork", name, getattr(self, name))
-        for name in ("width", "steps"):
-            whole("ScaledNetwork", name, getattr(self, name), at_least=1)
+    alpha: Positive = 1.0
+    """Scale of the output."""
+    width: Count = 200
+    """Neurons N."""
+    lr: Positive = 0.05
+    """Weights move by ``-lr N`` times the gradient of the squared error over ``alpha^2``."""
+    steps: Count = 4000
+    """Steps; no loss ends it earlier."""
 
     def roles(self) -> tuple[Role, ...]:
         """Rows and their classes."""
@@ -96,20 +89,13 @@ class ScaledNetwork(Method):
         """Weights, and the losses on the way."""
         _tell_of_small_columns(data["x"])
         x, labels = _in_full(data["x"]), data["y"]
-        classes = _classes("ScaledNetwork.fit", labels, run.held.get("y"))
+        classes = _classes(labels, run.held.get("y"))
         units = {"mean": x.mean(0), "scale": float((x - x.mean(0)).square().mean().sqrt().clamp_min(1e-30))}
         rows = [(_in_units(units, x), labels)]
         if run.held:
             rows.append((_in_units(units, run.held["x"]), run.held["y"]))
         net = LazyRichScaling(_network(x.shape[1], self.width, classes, self.seed), self.alpha)
-        losses, errors = self._descend(run, net, rows, classes)
-        found = {"units": units, "net": dict(net.module.state_dict()), "first": net.first, "classes": classes}
-        return {**found, "curves": losses, "errors": errors}
-
-    def _descend(
-        self, run: Run, net: LazyRichScaling, rows: list[tuple[Tensor, Tensor]], classes: int
-    ) -> tuple[LearningCurves, LearningCurves]:
-        """Gradient descent; mean square errors over that of the answer 0, and shares of wrong classes."""
+        # Mean square errors over that of the answer 0, and shares of wrong classes, are noted on the way.
         grid, recorder = recorded_steps(self.steps, _GROWTH), _Recorder(rows, classes)
         recorder.note(net, 0)
 
@@ -120,14 +106,16 @@ class ScaledNetwork(Method):
             return recorder.logged()
 
         run.live("descent", {"net": net.module, "curves": recorder}, step, len(grid) - 1)
-        return recorder.curves()
+        losses, errors = recorder.curves()
+        found = {"units": units, "net": dict(net.module.state_dict()), "first": net.first, "classes": classes}
+        return {**found, "curves": losses, "errors": errors}
 
     def _step(self, net: LazyRichScaling, x: Tensor, targets: Tensor) -> None:
         weights = list(net.module.parameters())
         loss = (net(x) - targets).square().sum(1).mean() / self.alpha**2
         if not bool(loss.isfinite()):
             raise DivergedError(
-                f"ScaledNetwork.fit: the loss is {float(loss.detach())}: lr = {self.lr:g} is too large."
+                f"{who()}: the loss is {float(loss.detach())}: lr = {self.lr:g} is too large."
             )
         with torch.no_grad():
             for weight, slope in zip(weights, torch.autograd.grad(loss, weights), strict=True):
@@ -245,10 +233,10 @@ def _tell_of_small_columns(x: Tensor) -> None:
     if len(spread) and float(spread.min()) < _SMALL * float(spread.max()):
         told = f"columns have spreads from {float(spread.min()):.2g} to {float(spread.max()):.2g} in one unit"
         remedy = "Standardise each: the small ones are next to invisible."
-        tell(DataWarning, f"ScaledNetwork.fit: {told}. {remedy}")
+        tell(DataWarning, f"{who()}: {told}. {remedy}")
 
 
-def _classes(who: str, labels: Tensor, held: Tensor | None) -> int:
+def _classes(labels: Tensor, held: Tensor | None) -> int:
     """Number of classes: numbers are their own codes, with an output for each up to the highest.
 
     Raises:
@@ -256,13 +244,13 @@ def _classes(who: str, labels: Tensor, held: Tensor | None) -> int:
     """
     different, classes = len(torch.unique(labels)), int(labels.max()) + 1
     if different < 2:
-        raise invalid(who, "y must have rows of two classes or more", different)
+        raise invalid("y must have rows of two classes or more", different)
     if classes > max(_SPARSE * different, _FEW):
         remedy = "Number them: np.unique(y, return_inverse=True)[1]. Names are passed as words."
         rule = "y as numbers must be classes 0, 1, 2, ..., with few left out"
-        raise invalid(who, rule, f"{different} different ones up to {classes - 1}", remedy)
+        raise invalid(rule, f"{different} different ones up to {classes - 1}", remedy)
     if held is not None and int(held.max()) >= classes:
-        raise invalid(who, f"held y must be classes of the fit, 0 to {classes - 1}", int(held.max()))
+        raise invalid(f"held y must be classes of the fit, 0 to {classes - 1}", int(held.max()))
     return classes
 
 

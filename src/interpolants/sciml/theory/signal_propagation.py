@@ -1,13 +1,14 @@
 """What becomes of signals and gradients in a deep dense network before it is trained, on the user's own inputs."""
 
 import math
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import number, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.kinds import Count, NonNegative, Positive
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
@@ -34,17 +35,6 @@ class SignalPropagation(Method):
         model.critical                    # C_W, C_b, K*, and what becomes of the signal there
         print("\\n".join(model.diagnosis))
 
-    Args:
-        activation: ``"tanh"``, ``"relu"``, ``"gelu"``, ...: a name of :data:`interpolants.kernels.ACTIVATIONS`; or a
-            function of a tensor, entry by entry, which files do not hold: pass it to ``load`` again.
-        depth: Layers of weights.
-        width: Neurons of a hidden layer.
-        weight_variance: C_W: weights have the variance ``C_W / fan_in``; ``"critical"`` for that which keeps signals
-            and gradients. PyTorch's linear layer has 1/3.
-        bias_variance: C_b; ``"critical"`` as well. PyTorch's linear layer has ``1 / (3 width)``.
-        weight_rate: l_W: gradient steps of weights are scaled by ``l_W / fan_in``, for the tangent kernel.
-        bias_rate: l_b: those of biases.
-
     Raises:
         InvalidInputError: If a setting is out of range, one variance alone is ``"critical"``, or the activation has no
             critical point; when fitted also if rows are zero or the signal leaves the range of numbers.
@@ -56,28 +46,27 @@ class SignalPropagation(Method):
     noun: ClassVar[str] = "theory"
 
     activation: Any = "tanh"
-    depth: int = 30
-    width: int = 100
-    weight_variance: Any = CRITICAL
-    bias_variance: Any = CRITICAL
-    weight_rate: float = 1.0
-    bias_rate: float = 0.0
+    """``"tanh"``, ``"relu"``, ``"gelu"``, ...: a name of :data:`interpolants.kernels.ACTIVATIONS`; or a function of a
+    tensor, entry by entry, which files do not hold: pass it to ``load`` again."""
+    depth: Count = 30
+    """Layers of weights."""
+    width: Annotated[int, Ge(2)] = 100
+    """Neurons of a hidden layer."""
+    weight_variance: Literal["critical"] | Positive = "critical"
+    """C_W: weights have the variance ``C_W / fan_in``; ``"critical"`` for that which keeps signals and gradients.
+    PyTorch's linear layer has 1/3."""
+    bias_variance: Literal["critical"] | NonNegative = "critical"
+    """C_b; ``"critical"`` as well. PyTorch's linear layer has ``1 / (3 width)``."""
+    weight_rate: NonNegative = 1.0
+    """l_W: gradient steps of weights are scaled by ``l_W / fan_in``, for the tangent kernel."""
+    bias_rate: NonNegative = 0.0
+    """l_b: those of biases."""
 
     def check_settings(self) -> None:
-        """Refuse what is out of range, and what cannot be critical."""
-        who = "SignalPropagation"
-        whole(who, "depth", self.depth, at_least=1)
-        whole(who, "width", self.width, at_least=2)
-        for name in ("weight_rate", "bias_rate"):
-            number(who, name, getattr(self, name), at_least=0)
+        """Refuse one variance alone that is critical, and what cannot be critical."""
         if (self.weight_variance == CRITICAL) != (self.bias_variance == CRITICAL):
             found = f"{self.weight_variance!r} and {self.bias_variance!r}"
-            raise invalid(
-                who, "weight_variance and bias_variance must both be 'critical' or both numbers", found
-            )
-        if self.weight_variance != CRITICAL:
-            positive(who, "weight_variance", self.weight_variance)
-            number(who, "bias_variance", self.bias_variance, at_least=0)
+            raise invalid("weight_variance and bias_variance must both be 'critical' or both numbers", found)
         self._point = _point(self.activation, needed=self.weight_variance == CRITICAL)
 
     def roles(self) -> tuple[Role, ...]:
@@ -89,9 +78,7 @@ class SignalPropagation(Method):
         sizes = _mean_squares(data["x"])
         if not bool((sizes > 0).all()) and not self.variances[1]:
             rule = "rows must not be zero where there are no biases: no signal enters"
-            raise invalid(
-                "SignalPropagation.fit", rule, f"{int((sizes == 0).sum())} of {len(sizes)} rows of zeros"
-            )
+            raise invalid(rule, f"{int((sizes == 0).sum())} of {len(sizes)} rows of zeros")
         typical = float(sizes.median())
         self._statistics(torch.tensor([float(sizes.min()), typical, float(sizes.max())]))
         return {"mean_square": typical, "size": data["x"][0].numel()}
@@ -119,7 +106,7 @@ class SignalPropagation(Method):
     @property
     def ensemble(self) -> Ensemble:
         """The networks that the statistics speak of, to draw them."""
-        s, (weight, bias) = activation_of("SignalPropagation", self.activation), self.variances
+        s, (weight, bias) = activation_of(who(), self.activation), self.variances
         return Ensemble(s, self.depth, self.width, weight, bias, self.weight_rate, self.bias_rate)
 
     @capability(reads={"x": "x"}, like="layers")
@@ -155,7 +142,7 @@ class SignalPropagation(Method):
             f" of the tangent kernel {float(s.tangent_spread(self.width)[-1]):.3g}.",
         ]
         if self._point is None:
-            name = activation_of("SignalPropagation", self.activation).name
+            name = activation_of(who(), self.activation).name
             told.append(f"No initialisation is critical for {name}.")
         elif self._point.universality == "half_stable":
             told.append("The fixed point is half-stable: it attracts from one side alone, slowly.")

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import positive, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, Positive
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -37,15 +39,11 @@ _ERRORS, _SHARE = 3.0, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class TheoryAgainstNetworks(Question):
+class TheoryAgainstNetworks(Question, Checked):
     """How far statistics of drawn networks are from what the theory says, in the last layer.
 
     ``excess`` is the largest ``|drawn - theory| / (3 errors + theory / 10)``: at most 1 where the theory holds to first
     order. Twins of another width show how differences shrink, by the inverse of the width.
-
-    Attributes:
-        networks: Networks that are drawn.
-        seed: Seed of their weights.
     """
 
     needs: ClassVar[str] = "propagate"
@@ -61,11 +59,10 @@ class TheoryAgainstNetworks(Question):
            for name, title in _TITLES.items()},
     }  # fmt: skip
 
-    networks: int = 1000
+    networks: Annotated[int, Ge(10)] = 1000
+    """Networks that are drawn."""
     seed: int = 1
-
-    def __post_init__(self) -> None:
-        whole("theory_against_networks", "networks", self.networks, at_least=10)
+    """Seed of their weights."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Draw the networks of the method."""
@@ -121,16 +118,8 @@ def _panel(name: str, arrays: Mapping[str, Tensor]) -> Panel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeepTraining(Question):
-    """Accuracy of deep networks that are trained from this initialisation by plain gradient steps, on unseen rows.
-
-    Attributes:
-        labels: Role of the labels.
-        steps: Steps of 64 rows.
-        lr: Their size.
-        networks: Networks, with seeds of their own.
-        seed: Seed of the first.
-    """
+class DeepTraining(Question, Checked):
+    """Accuracy of deep networks that are trained from this initialisation by plain gradient steps, on unseen rows."""
 
     needs: ClassVar[str] = "propagate"
     front: ClassVar[tuple[str, ...]] = ("training",)
@@ -140,15 +129,15 @@ class DeepTraining(Question):
     }
 
     labels: str = "y"
-    steps: int = 500
-    lr: float = 0.02
-    networks: int = 3
+    """Role of the labels."""
+    steps: Count = 500
+    """Steps of 64 rows."""
+    lr: Positive = 0.02
+    """Their size."""
+    networks: Count = 3
+    """Networks, with seeds of their own."""
     seed: int = 1
-
-    def __post_init__(self) -> None:
-        whole("deep_training", "steps", self.steps, at_least=1)
-        whole("deep_training", "networks", self.networks, at_least=1)
-        positive("deep_training", "lr", self.lr)
+    """Seed of the first."""
 
     def reads(self) -> Sequence[Role]:
         """Labels of the inputs."""

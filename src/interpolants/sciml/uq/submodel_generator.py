@@ -4,13 +4,14 @@ Letters: R runs, m degrees of freedom of the interface, r modes, Q quantities.
 """
 
 from dataclasses import field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import number, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.kinds import Check
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
@@ -49,11 +50,6 @@ class SubmodelGenerator(Method):
     motions, ``estimate`` gives expectations of its quantities with intervals. Columns that are the same in all runs,
     such as fixed ends and the first instant of histories from rest, are exactly so in draws.
 
-    Args:
-        generator: Method for vectors that can ``sample``, its id, or a table with its settings:
-            ``"wasserstein_gan"``, ``"gaussian_fit"``, ...; a bridge from noise if none is given.
-        variance: Share of the variance that the components hold, in (0, 1].
-
     Raises:
         InvalidInputError: If a setting is out of range, when fitted also if there are fewer runs than components.
 
@@ -63,14 +59,11 @@ class SubmodelGenerator(Method):
     only_cpu: ClassVar[str] = "parts are solved on the CPU"
     noun: ClassVar[str] = "generator"
 
-    generator: Any = field(default_factory=from_noise)
-    variance: float = 0.9999
-
-    def check_settings(self) -> None:
-        """Refuse a share, and build the generator."""
-        who = "SubmodelGenerator"
-        number(who, "variance", self.variance, above=0, at_most=1)
-        self.generator = vector_generator(who, self.generator)
+    generator: Annotated[Any, Check(vector_generator)] = field(default_factory=from_noise)
+    """Method for vectors that can ``sample``, its id, or a table with its settings: ``"wasserstein_gan"``,
+    ``"gaussian_fit"``, ...; a bridge from noise if none is given."""
+    variance: Annotated[float, Interval(gt=0, le=1)] = 0.9999
+    """Share of the variance that the components hold."""
 
     def roles(self) -> tuple[Role, ...]:
         """Motions, and the part they drive."""
@@ -79,11 +72,11 @@ class SubmodelGenerator(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Components, and the law of their coefficients."""
-        who, motion, problem = "SubmodelGenerator.fit", data["interface"].flatten(1), data["problem"]
+        motion, problem = data["interface"].flatten(1), data["problem"]
         if not isinstance(problem, DrivenModel):
-            raise invalid(who, "problem must have quantities(interface)", type(problem).__name__)
+            raise invalid("problem must have quantities(interface)", type(problem).__name__)
         if len(motion) < 3:
-            raise invalid(who, "there must be three runs or more", len(motion))
+            raise invalid("there must be three runs or more", len(motion))
         # Exactly: a history that begins at 1e-14 for 0 is no motion from rest.
         still = (motion == motion[0]).all(0)
         mean = torch.where(still, motion[0], motion.mean(0))
@@ -92,9 +85,7 @@ class SubmodelGenerator(Method):
         count = int((share < self.variance).sum()) + 1
         if float(sizes[0]) == 0 or count >= len(motion) - 1:
             rule = "there must be more runs than components that hold the variance"
-            raise invalid(
-                who, rule, f"{len(motion)} runs, {count} components", "Run the whole model more often."
-            )
+            raise invalid(rule, f"{len(motion)} runs, {count} components", "Run the whole model more often.")
         modes = torch.where(still, 0.0, ways[:count])
         law = run.fit("generator", self.generator, x1=(motion - mean) @ modes.T)
         return {
@@ -143,7 +134,7 @@ class SubmodelGenerator(Method):
         self,
         reference: Tensor | None = None,
         *,
-        draws: int = 5000,
+        draws: Annotated[int, Ge(4)] = 5000,
         levels: Any = (0.05, 0.5, 0.95),
         above: Any = (),
         confidence: float = 0.95,
@@ -158,19 +149,18 @@ class SubmodelGenerator(Method):
 
         Args:
             reference: Quantities of whole runs that nothing was learnt from, ``(R, Q)``; for ``bias``.
-            draws: Number of motions, at least 4.
+            draws: Number of motions.
             levels: Probability of a quantile, or several, in (0, 1).
             above: Threshold of each quantity, ``(Q,)``; none if empty.
             confidence: Probability that an interval holds the true value, in (0, 1).
             seed: Seed of the draws.
         """
-        whole("SubmodelGenerator.estimate", "draws", draws, at_least=4)
         values = self.state["problem"].quantities(self._motions(draws, seed))
         found = estimates(values, levels=_listed(levels), above=_listed(above), confidence=confidence)
         if reference is not None:
             if reference.shape[1:] != values.shape[1:]:
                 rule = f"reference must have {values.shape[1]} columns, one for each quantity"
-                raise invalid("SubmodelGenerator.estimate", rule, tuple(reference.shape))
+                raise invalid(rule, tuple(reference.shape))
             unit = reference.double().std(0)
             apart = [relative_distance(x, y) for x, y in zip(values.T, reference.double().T, strict=True)]
             found["bias"] = unit * torch.tensor([one.value for one in apart]).double()

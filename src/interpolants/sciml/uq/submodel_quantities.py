@@ -6,12 +6,13 @@ Letters: R runs, Q quantities, n draws.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.checked import Checked
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -29,16 +30,11 @@ _SHOWN = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubmodelQuantities(Question):
+class SubmodelQuantities(Question, Checked):
     """Distances of the quantities of drawn motions to those of test runs, one a quantity, and a chance of exceedance.
 
     A distance is W1 over the standard deviation of the test runs, ``exceedance`` the chance that the first quantity is
     above a quantile of theirs. The bias of any mean over a function of slope 1 of a quantity is at most its W1.
-
-    Attributes:
-        n: Motions that are drawn.
-        level: The quantile.
-        seed: Seed of the draws.
     """
 
     needs: ClassVar[str] = "predict"
@@ -50,13 +46,12 @@ class SubmodelQuantities(Question):
         "exceedance": About("Chance of exceedance", "neither"),
     }
 
-    n: int = 5000
-    level: float = 0.9
+    n: Annotated[int, Ge(10)] = 5000
+    """Motions that are drawn."""
+    level: Annotated[float, Interval(gt=0, lt=1)] = 0.9
+    """The quantile."""
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        whole("submodel_quantities", "n", self.n, at_least=10)
-        number("submodel_quantities", "level", self.level, above=0, below=1)
+    """Seed of the draws."""
 
     def reads(self) -> Sequence[Role]:
         """Quantities of the whole runs."""

@@ -1,14 +1,15 @@
 """A generator that is trained against a critic, whose slope a penalty holds at 1."""
 
 import copy
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Interval
 from torch import Generator, Tensor, nn
 
-from interpolants.foundations.checks import number, positive, whole
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.kinds import Count, Each, NonNegative, Positive
 from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard, widened
@@ -30,17 +31,6 @@ class WassersteinGAN(Method):
     ``E D(G(z)) - E D(x) + penalty E (|grad D| - 1)^2``, the generator ``-E D(G(z))``. Neither loss tells when to stop;
     judge samples. Columns are standardised inside.
 
-    Args:
-        noise: Entries of z.
-        hidden: Widths of the hidden layers of both networks.
-        steps: Steps of the generator.
-        critic_steps: Steps of the critic for each.
-        penalty: Weight of the penalty. At 10, as published for pictures, vectors go round their mean for thousands of
-            steps.
-        ema: Decay of the average of the generator's weights, which samples are drawn with; 0 for the last weights.
-        batch_size: Rows of a batch.
-        lr: Learning rate of both.
-
     Raises:
         InvalidInputError: If a setting is out of range, or there are fewer than two rows.
         DivergedError: If a loss is not finite.
@@ -51,24 +41,22 @@ class WassersteinGAN(Method):
     only_cpu: ClassVar[str] = "its networks are small"
     noun: ClassVar[str] = "generator"
 
-    noise: int = 8
-    hidden: Sequence[int] = (64, 64)
-    steps: int = 3000
-    critic_steps: int = 4
-    penalty: float = 1.0
-    ema: float = 0.995
-    batch_size: int = 128
-    lr: float = 5e-4
-
-    def check_settings(self) -> None:
-        """Refuse what is out of range."""
-        who = "WassersteinGAN"
-        for name in ("noise", "steps", "critic_steps", "batch_size"):
-            whole(who, name, getattr(self, name), at_least=1)
-        number(who, "penalty", self.penalty, at_least=0)
-        number(who, "ema", self.ema, at_least=0, below=1)
-        positive(who, "lr", self.lr)
-        self.hidden = tuple(self.hidden)
+    noise: Count = 8
+    """Entries of z."""
+    hidden: Annotated[tuple[Count, ...], Each("every width of hidden")] = (64, 64)
+    """Widths of the hidden layers of both networks."""
+    steps: Count = 3000
+    """Steps of the generator."""
+    critic_steps: Count = 4
+    """Steps of the critic for each."""
+    penalty: NonNegative = 1.0
+    """Weight of the penalty. At 10, as published for pictures, vectors go round their mean for thousands of steps."""
+    ema: Annotated[float, Interval(ge=0, lt=1)] = 0.995
+    """Decay of the average of the generator's weights, which samples are drawn with; 0 for the last weights."""
+    batch_size: Count = 128
+    """Rows of a batch."""
+    lr: Positive = 5e-4
+    """Learning rate of both."""
 
     def roles(self) -> tuple[Role, ...]:
         """Samples."""
@@ -78,8 +66,8 @@ class WassersteinGAN(Method):
         """Both players, one after the other."""
         x = data["x1"]
         if len(x) < 2:
-            raise invalid("WassersteinGAN.fit", "there must be two rows or more", len(x))
-        warn_about_columns("WassersteinGAN.fit", "x1", x, self.columns("x1"), density=False)
+            raise invalid("there must be two rows or more", len(x))
+        warn_about_columns(who(), "x1", x, self.columns("x1"), density=False)
         frame = Standard().fit(x)
         rows = frame.encode(x).flatten(1).float()
         game = _Game(self, rows, self._net("generator", rows), self._net("critic", rows))
@@ -93,9 +81,8 @@ class WassersteinGAN(Method):
         return Perceptron(*sizes, self.hidden, activation="silu", gain=1.0, seed=seed)
 
     @capability(like="x1")
-    def sample(self, n: int, *, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Tensor:
         """Draws ``(n, *D)``; draw i belongs to (seed, i)."""
-        whole("WassersteinGAN.sample", "n", n, at_least=1)
         state = self.state
 
         def draw(source: Generator) -> Tensor:

@@ -204,16 +204,6 @@ def test_langevin_without_noise_is_gradient_descent():
     assert float(variance) == 0
 
 
-@pytest.mark.parametrize(
-    ("make", "rule"),
-    [
-        (lambda: SGHMC(step=0.0), "step must be finite and > 0"),
-        (lambda: SGHMC(friction=1.0), r"friction must lie in \(0, 1\)"),
-        (lambda: HMC(leaps=0), "leaps must be a whole number >= 1"),
-        (lambda: HMC(target=1.0), r"target must lie in \(0, 1\)"),
-        (lambda: langevin_moments(torch.zeros(1), lambda w: w, 0.1, 2, burn_in=2), r"burn_in .* in \[0, 1\]"),
-    ],
-)
-def test_settings_out_of_range_are_refused(make, rule):
-    with pytest.raises(InvalidInputError, match=rule):
-        make()
+def test_a_chain_must_be_longer_than_its_burn_in():
+    with pytest.raises(InvalidInputError, match=r"burn_in .* in \[0, 1\]"):
+        langevin_moments(torch.zeros(1), lambda w: w, 0.1, 2, burn_in=2)

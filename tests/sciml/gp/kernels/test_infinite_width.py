@@ -8,7 +8,6 @@ import torch
 from scipy.special import erf
 from torch.testing import assert_close
 
-from interpolants.foundations.errors import InvalidInputError
 from interpolants.sciml.gp.kernels.infinite_width import ACTIVATIONS, NNGP
 
 FUNCTIONS = {"relu": lambda u: np.maximum(u, 0), "erf": erf}
@@ -82,10 +81,3 @@ def test_opposite_inputs_of_one_relu_layer_are_uncorrelated():
     assert_close(between, torch.zeros_like(between), atol=1e-9, rtol=0)
     (slope,) = torch.autograd.grad(between.sum(), weight)
     assert float(slope) == pytest.approx(0, abs=1e-6)
-
-
-def test_what_there_is_not_is_refused():
-    with pytest.raises(InvalidInputError, match="activation must be one of"):
-        NNGP(2, "tanh")
-    with pytest.raises(InvalidInputError, match="depth"):
-        NNGP(0)

@@ -1,10 +1,8 @@
 """The carried wave: its equation, its path, the faces where it comes in, refusals."""
 
-import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.foundations.errors import InvalidInputError
 from interpolants.pde import Jet
 from interpolants.sciml.gp.pde.advection import Advection
 
@@ -27,8 +25,3 @@ def test_it_is_given_where_it_comes_in():
     problem = Advection()
     corners = torch.tensor([[0.0, 0.5], [1.0, 0.0], [problem.width, 0.5], [1.0, problem.end]]).double()
     assert problem.on_boundary(corners).tolist() == [True, True, False, False]
-
-
-def test_settings_are_refused():
-    with pytest.raises(InvalidInputError, match="speed"):
-        Advection(speed=0.0)

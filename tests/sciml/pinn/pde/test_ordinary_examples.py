@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.foundations.errors import InvalidInputError
 from interpolants.sciml.pinn.pde.linear_decay import LinearDecay
 from interpolants.sciml.pinn.pde.lotka_volterra import LotkaVolterra
 
@@ -31,10 +30,3 @@ def test_lotka_volterra_keeps_its_constant_and_agrees_with_scipy():
         (0, 5), [1.0, 1.0], method="DOP853", rtol=1e-11, atol=1e-11, t_eval=TIMES[:, 0].numpy(),
     )  # fmt: skip
     assert_close(truth, torch.from_numpy(np.ascontiguousarray(found.y.T)), atol=1e-6, rtol=0)
-
-
-def test_settings_are_refused_with_their_value():
-    with pytest.raises(InvalidInputError, match="growth"):
-        LotkaVolterra(growth=-1.0)
-    with pytest.raises(InvalidInputError, match="start"):
-        LotkaVolterra(start=(0.0, 1.0))

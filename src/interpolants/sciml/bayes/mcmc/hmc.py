@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Interval
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Count, Positive
 
 State = dict[str, Any]
 Potential = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -16,16 +18,11 @@ _FORGET = 0.75  # exponent with which the adaptation of the step slows down
 
 
 @dataclass(frozen=True, kw_only=True)
-class HMC:
+class HMC(Checked):
     """Chains whose proposals follow Hamilton's equations by leapfrog steps, accepted by the error in the energy.
 
     Each chain learns its own step in the burn-in, so that ``target`` of its proposals are accepted; the number of
     leapfrog steps is drawn anew for each proposal from ``leaps / 2 ... leaps``, against periods.
-
-    Args:
-        step: First leapfrog step.
-        leaps: Most leapfrog steps of a proposal, at least 1.
-        target: Share of proposals to accept, in (0, 1).
 
     Raises:
         InvalidInputError: If a setting is out of range.
@@ -33,14 +30,12 @@ class HMC:
     Source: Neal (2011), MCMC using Hamiltonian dynamics, arXiv:1206.1901; step as in Andrieu & Thoms (2008).
     """
 
-    step: float = 0.1
-    leaps: int = 20
-    target: float = 0.8
-
-    def __post_init__(self) -> None:
-        positive("HMC", "step", self.step)
-        whole("HMC", "leaps", self.leaps, at_least=1)
-        number("HMC", "target", self.target, above=0, below=1)
+    step: Positive = 0.1
+    """First leapfrog step."""
+    leaps: Count = 20
+    """Most leapfrog steps of a proposal."""
+    target: Annotated[float, Interval(gt=0, lt=1)] = 0.8
+    """Share of proposals to accept."""
 
     def start(self, w: Tensor, potential: Potential) -> State:
         """State of chains at ``w (chains, P)``; ``potential`` gives U ``(chains,)`` and its gradient."""

@@ -7,13 +7,15 @@ the gradient's own noise.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Interval
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, positive
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.kinds import Positive
 
 State = dict[str, Any]
 _LEAST = 1e-12  # of V
@@ -38,7 +40,7 @@ def halves(first: Tensor, second: Tensor) -> Slope:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SGHMC:
+class SGHMC(Checked):
     """Chains ``v <- (1 - a) v - eta grad U + N(0, 2 a eta - eta^2 B), w <- w + v`` with ``eta = e^2 / sqrt(V)``.
 
     In the burn-in (``advance(..., adapt=True)``) V and B are averaged over steps, later ones with more weight, and over
@@ -46,10 +48,6 @@ class SGHMC:
     ``1 / h`` times ``1 / (1 - eta h / (4 - 2 a))``: without a Metropolis test the step must be small, and here
     ``eta h <= e^2 sqrt(h)``. The gradient's own noise counts as part of the injected one, so B must be known: from
     :func:`halves` of a batch, or 0 for the gradient of all data.
-
-    Args:
-        step: e, > 0.
-        friction: a, in (0, 1).
 
     Raises:
         InvalidInputError: If a setting is out of range.
@@ -61,12 +59,10 @@ class SGHMC:
 
     names: ClassVar[tuple[str, ...]] = ("w", "v", "square", "noise", "seen")
 
-    step: float = 0.01
-    friction: float = 0.05
-
-    def __post_init__(self) -> None:
-        positive("SGHMC", "step", self.step)
-        number("SGHMC", "friction", self.friction, above=0, below=1)
+    step: Positive = 0.01
+    """e."""
+    friction: Annotated[float, Interval(gt=0, lt=1)] = 0.05
+    """a."""
 
     def start(self, w: Tensor) -> State:
         """State of chains at rest at ``w (chains, P)``."""

@@ -5,43 +5,39 @@ Here B vectors of P weights are B networks, whose layers are batched matrix prod
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import one_of, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Count, Each, OneOf
 from interpolants.nets.mlp import ACTIVATIONS
+
+ActivationName = Annotated[str, OneOf(lambda: ACTIVATIONS)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightVectors:
+class WeightVectors(Checked):
     """``h <- act(h W / sqrt(n_in) + b)``, then a linear layer; W and b of all layers are one vector of P numbers.
 
     With the scaling of the layers, weights of variance 1 give values of about 1 whatever the widths.
-
-    Args:
-        inputs: Length of what comes in.
-        outputs: Length of what goes out.
-        hidden: Widths of the hidden layers; none for a linear function.
-        activation: As for the MLP.
 
     Raises:
         InvalidInputError: For a setting out of range.
     """
 
-    inputs: int
-    outputs: int
-    hidden: Sequence[int] = (50,)
-    activation: str = "tanh"
-
-    def __post_init__(self) -> None:
-        for width in self.widths:
-            whole("WeightVectors", "every width", width, at_least=1)
-        one_of("WeightVectors", "activation", self.activation, ACTIVATIONS)
+    inputs: Count
+    """Length of what comes in."""
+    outputs: Count
+    """Length of what goes out."""
+    hidden: Annotated[tuple[Count, ...], Each("every width of hidden")] = (50,)
+    """Widths of the hidden layers; none for a linear function."""
+    activation: ActivationName = "tanh"
+    """As for the MLP."""
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -76,7 +72,7 @@ class WeightVectors:
             InvalidInputError: If a vector has another length.
         """
         if w.ndim != 2 or w.shape[1] != self.count:
-            raise invalid("WeightVectors", f"w must have shape (B, {self.count})", tuple(w.shape))
+            raise invalid(f"w must have shape (B, {self.count})", tuple(w.shape))
         act, parts = ACTIVATIONS[self.activation].call, torch.split(w, self.sizes, 1)
         h = x if x.ndim == 3 else x.expand(len(w), *x.shape)
         for k, (a, b) in enumerate(pairwise(self.widths)):

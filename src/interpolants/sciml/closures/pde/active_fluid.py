@@ -22,8 +22,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import positive, whole
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.errors import DivergedError
 from interpolants.sciml.closures.pde.fourier_box import FourierBox, imex_bdf2
 
 PARAMETERS = ("alpha", "beta", "zeta", "translation", "rotation")
@@ -52,32 +54,31 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class ActiveFluid:
+class ActiveFluid(Checked):
     """Parameters of R suspensions in one periodic square.
-
-    Args:
-        parameters: ``(R, 5)`` float64, columns :data:`PARAMETERS`: alpha, the strength of the rods' dipoles (negative
-            where they push); beta >= 0, their effective volume; zeta >= 0, how strongly they align; coefficients d_T
-            and d_R >= 0 of the diffusion in space and in angle. Differentiable.
-        box: The square.
 
     Raises:
         InvalidInputError: If a parameter is out of range.
     """
 
     parameters: Tensor
+    """``(R, 5)`` float64, columns :data:`PARAMETERS`: alpha, the strength of the rods' dipoles (negative where they
+    push); beta >= 0, their effective volume; zeta >= 0, how strongly they align; coefficients d_T and d_R >= 0 of the
+    diffusion in space and in angle. Differentiable."""
     box: FourierBox
+    """The square."""
 
-    def __post_init__(self) -> None:
+    def check_settings(self) -> None:
+        """Refuse parameters that no suspension has."""
         if self.parameters.ndim != 2 or self.parameters.shape[1] != len(PARAMETERS):
             rule = f"parameters must be (R, 5): {', '.join(PARAMETERS)}"
-            raise invalid("ActiveFluid", rule, tuple(self.parameters.shape))
+            raise invalid(rule, tuple(self.parameters.shape))
         known = self.parameters.detach()
         if not bool(known.isfinite().all()):
-            raise invalid("ActiveFluid", "parameters must be finite", "nan or inf")
+            raise invalid("parameters must be finite", "nan or inf")
         for k, name in enumerate(PARAMETERS[1:], start=1):
             if bool((known[:, k] < 0).any()):
-                raise invalid("ActiveFluid", f"{name} must be >= 0", float(known[:, k].min()))
+                raise invalid(f"{name} must be >= 0", float(known[:, k].min()))
 
     def _each(self, name: str, dims: int) -> Tensor:
         """One parameter of each run, to multiply fields of so many dimensions."""

@@ -7,35 +7,37 @@ and Wetton (1995), the scheme SBDF2.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import positive, whole
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.kinds import Positive
 from interpolants.foundations.records import record
 
 
 @record("fourier_box")
 @dataclass(frozen=True)
-class FourierBox:
+class FourierBox(Checked):
     """Equally spaced points of a periodic rectangle ``[0, length)^2``, and the modes of real fields on them.
 
     Fields are ``(..., n, n)``, x along the first of the two axes; modes ``(..., n, n/2 + 1)``.
-
-    Args:
-        n: Points of a side, even, >= 4.
-        length: Length of a side.
     """
 
-    n: int
-    length: float = 2 * math.pi
+    n: Annotated[int, Ge(4)]
+    """Points of a side, even."""
+    length: Positive = 2 * math.pi
+    """Length of a side."""
 
-    def __post_init__(self) -> None:
-        whole("FourierBox", "n", self.n, at_least=4)
-        positive("FourierBox", "length", self.length)
+    def check_settings(self) -> None:
+        """Refuse an odd number of points."""
         if self.n % 2:
-            raise invalid("FourierBox", "n must be even", self.n)
+            raise invalid("n must be even", self.n)
 
     @property
     def points(self) -> Tensor:
@@ -127,7 +129,7 @@ def imex_bdf2(
     positive("imex_bdf2", "end", end)
     whole("imex_bdf2", "steps", steps, at_least=1)
     if steps % whole("imex_bdf2", "every", every, at_least=1):
-        raise invalid("imex_bdf2", "steps must be a multiple of every", (steps, every))
+        raise invalid("steps must be a multiple of every", (steps, every))
     h, kept = end / steps, [start]
     before, pull_before = start, nonlinear(start)
     now = (start + h * pull_before) / (1 - h * symbol)

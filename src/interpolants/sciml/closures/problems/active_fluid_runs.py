@@ -4,78 +4,71 @@ Letters: R runs, T frames, K moments that are kept, n points of a side.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, positive, whole
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.kinds import Count, NonNegative, Positive, Real
 from interpolants.sciml.closures.pde.active_fluid import ActiveFluid, complex_moments, uniform_start
 from interpolants.sciml.closures.pde.fourier_box import FourierBox
 from interpolants.sciml.closures.pde.orientation_tensors import check_moments
 
 # Runs that are stepped together, and how large the last moment may be beside c.
 _TOGETHER, _TAIL = 16, 0.02
+_Span = tuple[Real, Real]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActiveFluidRuns:
+class ActiveFluidRuns(Checked):
     """Suspensions in a periodic square, each with parameters of its own.
-
-    Args:
-        alpha: Lowest and highest strength of the dipoles, drawn evenly.
-        beta: Likewise the effective volume.
-        zeta: Likewise the alignment.
-        translation: d_T.
-        rotation: d_R.
-        length: Side of the square.
-        points: n, even.
-        moments: Moments z_1 .. z_N of the simulation.
-        kept: K, those that are given out.
-        end: Last time.
-        frames: T, from the time ``begin`` to the last.
-        begin: Time of the first frame.
-        dt: Longest step of time.
-        size: Root mean square of ``|z_1|`` at time 0.
 
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
-    alpha: Sequence[float] = (-1.0, -1.0)
-    beta: Sequence[float] = (0.8, 0.8)
-    zeta: Sequence[float] = (0.5, 0.5)
-    translation: float = 0.05
-    rotation: float = 0.05
-    length: float = 10.0
+    alpha: _Span = (-1.0, -1.0)
+    """Lowest and highest strength of the dipoles, drawn evenly."""
+    beta: _Span = (0.8, 0.8)
+    """Likewise the effective volume."""
+    zeta: _Span = (0.5, 0.5)
+    """Likewise the alignment."""
+    translation: NonNegative = 0.05
+    """Diffusion d_T in space."""
+    rotation: NonNegative = 0.05
+    """Diffusion d_R in angle."""
+    length: Positive = 10.0
+    """Side of the square."""
     points: int = 48
-    moments: int = 10
-    kept: int = 2
-    end: float = 24.0
-    frames: int = 61
-    begin: float = 0.0
-    dt: float = 0.04
-    size: float = 0.1
+    """n, even."""
+    moments: Annotated[int, Ge(2)] = 10
+    """Moments z_1 .. z_N of the simulation."""
+    kept: Count = 2
+    """K, those that are given out."""
+    end: Positive = 24.0
+    """Last time."""
+    frames: Annotated[int, Ge(2)] = 61
+    """T, from the time ``begin`` to the last."""
+    begin: NonNegative = 0.0
+    """Time of the first frame."""
+    dt: Positive = 0.04
+    """Longest step of time."""
+    size: Positive = 0.1
+    """Root mean square of ``|z_1|`` at time 0."""
 
-    def __post_init__(self) -> None:
-        who = "ActiveFluidRuns"
+    def check_settings(self) -> None:
+        """Refuse spans the wrong way round, more moments than are simulated, and a first frame after the end."""
         for name in ("alpha", "beta", "zeta"):
-            pair = [number(who, name, value) for value in getattr(self, name)]
-            if len(pair) != 2 or not pair[0] <= pair[1]:
-                raise invalid(who, f"{name} must be a lowest and a highest value", tuple(pair))
-        for name in ("translation", "rotation"):
-            number(who, name, getattr(self, name), at_least=0)
-        for name in ("length", "end", "dt", "size"):
-            positive(who, name, getattr(self, name))
-        number(who, "begin", self.begin, at_least=0)
-        whole(who, "frames", self.frames, at_least=2), whole(who, "moments", self.moments, at_least=2)
-        whole(who, "kept", self.kept, at_least=1)
+            low, high = getattr(self, name)
+            if low > high:
+                raise invalid(f"{name} must be a lowest and a highest value", (low, high))
         if self.kept > self.moments or self.begin >= self.end:
-            raise invalid(
-                who, "kept must be <= moments and begin < end", (self.kept, self.moments, self.begin)
-            )
+            raise invalid("kept must be <= moments and begin < end", (self.kept, self.moments, self.begin))
 
     @property
     def box(self) -> FourierBox:

@@ -7,11 +7,13 @@ with ``cos t = K / sqrt(k k')``.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Count, OneOf
 
 Moment = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -37,16 +39,12 @@ ACTIVATIONS: dict[str, Moment] = {"relu": relu_moment, "erf": erf_moment}
 
 
 @dataclass(frozen=True)
-class NNGP:
+class NNGP(Checked):
     """Covariance of the output of a dense network with infinitely wide hidden layers and random weights.
 
     ``K_0 = bias^2 + weight^2 x . x' / d``, ``K_{l+1} = bias^2 + weight^2 E[phi(u) phi(v)]`` with (u, v) Gaussian with
     covariance ``K_l``. The output layer has weights and biases of the same scales, so a network with ``depth`` hidden
     layers has the covariance ``K_depth``. Another scale s of the output layer, biases included, is a factor ``s^2``.
-
-    Args:
-        depth: Hidden layers.
-        activation: ``"relu"`` or ``"erf"``.
 
     Raises:
         InvalidInputError: If there is no such activation, or depth is below 1.
@@ -54,12 +52,10 @@ class NNGP:
     Source: Cho & Saul (2009) for relu; Williams (1996) for erf; Lee et al. (2018), arXiv:1711.00165, for the recursion.
     """
 
-    depth: int = 4
-    activation: str = "relu"
-
-    def __post_init__(self) -> None:
-        whole("NNGP", "depth", self.depth, at_least=1)
-        one_of("NNGP", "activation", self.activation, ACTIVATIONS)
+    depth: Count = 4
+    """Hidden layers."""
+    activation: Annotated[str, OneOf(lambda: ACTIVATIONS)] = "relu"
+    """Of the hidden layers."""
 
     def covariance(
         self, x: Tensor, y: Tensor, *, weight: Tensor | float = 1.0, bias: Tensor | float = 0.0

@@ -6,34 +6,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import positive
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Positive
 from interpolants.pde.box import BoxProblem
 from interpolants.pde.evolution import Jet
 
 
 @dataclass(frozen=True, kw_only=True)
-class Advection(BoxProblem):
+class Advection(BoxProblem, Checked):
     """``speed u_x + u_y = 0`` on ``[0, width] x [0, end]`` with the solution ``u = sin(x - speed y)``.
 
     u is given at x = 0 and y = 0, where the wave comes in; on the other faces it follows from the equation. Along y it
     has ``speed / (2 pi)`` cycles a unit.
 
-    Args:
-        speed: > 0.
-        width: Upper end of x.
-        end: Upper end of y, the time.
-
     Source: after Fang et al. (2024), arXiv:2311.04465, section 6, who give u on all four faces.
     """
 
-    speed: float = 200.0
-    width: float = 2 * math.pi
-    end: float = 1.0
+    speed: Positive = 200.0
+    """Speed of the wave along x."""
+    width: Positive = 2 * math.pi
+    """Upper end of x."""
+    end: Positive = 1.0
+    """Upper end of y, the time."""
     faces = ("x-", "y-")
-
-    def __post_init__(self) -> None:
-        for name in ("speed", "width", "end"):
-            positive("Advection", name, getattr(self, name))
 
     @property
     def box(self) -> tuple[tuple[float, float], ...]:

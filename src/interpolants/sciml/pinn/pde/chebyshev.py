@@ -2,36 +2,36 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.records import record
 
 
 @record("chebyshev_grid")
 @dataclass(frozen=True)
-class ChebyshevGrid:
+class ChebyshevGrid(Checked):
     """Extrema of a Chebyshev polynomial, both ends among them; exact for polynomials of degree below n.
-
-    Args:
-        low: Lower end.
-        high: Upper end.
-        n: Number of points, >= 3.
 
     Source: Trefethen (2000), chapter 6; Berrut & Trefethen (2004) for values between the points.
     """
 
     low: float
+    """Lower end."""
     high: float
-    n: int
+    """Upper end."""
+    n: Annotated[int, Ge(3)]
+    """Number of points."""
 
-    def __post_init__(self) -> None:
-        whole("ChebyshevGrid", "n", self.n, at_least=3)
+    def check_settings(self) -> None:
+        """Refuse ends the wrong way round."""
         if not self.low < self.high:
-            raise invalid("ChebyshevGrid", "low must be below high", (self.low, self.high))
+            raise invalid("low must be below high", (self.low, self.high))
 
     @property
     def x(self) -> Tensor:

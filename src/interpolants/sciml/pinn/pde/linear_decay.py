@@ -5,28 +5,22 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import positive
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Positive
 from interpolants.pde.ordinary import OrdinarySystem
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearDecay(OrdinarySystem):
-    """``u' = -rate u``, ``u(0) = 1``, with ``u(t) = exp(-rate t)``.
-
-    Args:
-        rate: Rate of decay, in 1 / time; > 0.
-        end: Last time, > 0.
-    """
+class LinearDecay(OrdinarySystem, Checked):
+    """``u' = -rate u``, ``u(0) = 1``, with ``u(t) = exp(-rate t)``."""
 
     names: tuple[str, ...] = field(default=("u",), init=False, repr=False)
     start: tuple[float, ...] = field(default=(1.0,), init=False, repr=False)
 
-    rate: float = 1.0
-    end: float = 2.0
-
-    def __post_init__(self) -> None:
-        positive("LinearDecay", "rate", self.rate)
-        positive("LinearDecay", "end", self.end)
+    rate: Positive = 1.0
+    """Rate of decay, in 1 / time."""
+    end: Positive = 2.0
+    """Last time."""
 
     def rates_at(self, t: Tensor, u: Tensor) -> Tensor:
         """``-rate u``."""

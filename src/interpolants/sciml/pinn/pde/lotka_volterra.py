@@ -5,38 +5,30 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import positive
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Positive
 from interpolants.pde.ordinary import OrdinarySystem
 
 
 @dataclass(frozen=True, kw_only=True)
-class LotkaVolterra(OrdinarySystem):
+class LotkaVolterra(OrdinarySystem, Checked):
     """``u1' = u1 (growth - u2)``, ``u2' = u2 (u1 - death)``.
 
     ``u1 - death ln u1 + u2 - growth ln u2`` is constant along a solution.
-
-    Args:
-        growth: Growth rate of the prey u1, in 1 / time; > 0.
-        death: Death rate of the predators u2, in 1 / time; > 0.
-        start: Both at time 0, > 0.
-        end: Last time, > 0; a period is about ``2 pi / sqrt(growth death)``, and longer far from rest.
 
     Source: Lotka (1925), Volterra (1926).
     """
 
     names: tuple[str, ...] = field(default=("prey", "predators"), init=False, repr=False)
 
-    growth: float = 1.5
-    death: float = 3.0
-    start: tuple[float, ...] = (1.0, 1.0)
-    end: float = 5.0
-
-    def __post_init__(self) -> None:
-        positive("LotkaVolterra", "growth", self.growth)
-        positive("LotkaVolterra", "death", self.death)
-        positive("LotkaVolterra", "end", self.end)
-        prey, predators = (positive("LotkaVolterra", "start", value) for value in self.start)
-        object.__setattr__(self, "start", (prey, predators))
+    growth: Positive = 1.5
+    """Growth rate of the prey u1, in 1 / time."""
+    death: Positive = 3.0
+    """Death rate of the predators u2, in 1 / time."""
+    start: tuple[Positive, Positive] = (1.0, 1.0)
+    """Both at time 0."""
+    end: Positive = 5.0
+    """Last time; a period is about ``2 pi / sqrt(growth death)``, and longer far from rest."""
 
     def rates_at(self, t: Tensor, u: Tensor) -> Tensor:
         """Both rates, ``(N, 2)``."""

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.records import record
 from interpolants.pde.evolution import Jet
@@ -20,28 +22,25 @@ _AXES = ("x", "y")
 
 
 @dataclass(frozen=True, kw_only=True)
-class NonlinearPoisson(PDEFamily):
+class NonlinearPoisson(PDEFamily, Checked):
     """``-div(kappa grad u) = w`` on ``[-1, 1]^d``, u = 0 on the boundary, ``kappa = log(1 + exp(u s(x))) + 0.1``.
 
     ``s = sum_n z_n T_n`` is a sum of Chebyshev polynomials, in two dimensions of their products up to the degree. The z
     are unknown, uniform on [-1, 1]; the source w is known, uniform on [1, 2].
 
-    Args:
-        dimension: 1 or 2.
-        degree: Highest degree of s, >= 0.
-
     Source: Vadeboncoeur et al. (2023), arXiv:2301.11040, for the family in one dimension.
     """
 
-    dimension: int = 1
-    degree: int = 4
+    dimension: Annotated[int, Interval(ge=1, le=2)] = 1
+    """Coordinates d."""
+    degree: Annotated[int, Interval(ge=0, le=20)] = 4
+    """Highest degree of s."""
     box: dict[str, Range] = field(init=False, repr=False, compare=False)
     unknown: dict[str, Range] = field(init=False, repr=False, compare=False)
     known: dict[str, Range] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        whole("NonlinearPoisson", "dimension", self.dimension, at_least=1, at_most=2)
-        whole("NonlinearPoisson", "degree", self.degree, at_least=0, at_most=20)
+        super().__post_init__()
         names = {
             "box": dict.fromkeys(_AXES[: self.dimension], (-1.0, 1.0)),
             "unknown": {f"z{i}": (-1.0, 1.0) for i in range(len(self._degrees()))},

@@ -7,15 +7,19 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Generator, Tensor
 
 from interpolants.data.equation_tokens import rounded
 from interpolants.data.equation_trees import Ends, read_system, shown_system
-from interpolants.foundations.checks import number, one_of, positive, whole
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.kinds import Check, Count, NonNegative, Positive
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.records import record
 from interpolants.problems.dynamical_systems import DynamicalSystem, dynamical_system
@@ -67,24 +71,20 @@ class DrawnEquations:
         return torch.cat([self.times[:, : self.window.shape[1], None], self.window], 2)
 
 
+def _systems(who: str, value: Any) -> tuple[DynamicalSystem, ...]:
+    """Systems, from their names or as they are; one alone is a tuple of one."""
+    given = (value,) if isinstance(value, str | DynamicalSystem) else tuple(value)
+    if not given:
+        raise invalid("there must be systems", "none")
+    return tuple(one if isinstance(one, DynamicalSystem) else dynamical_system(one) for one in given)
+
+
 @dataclass(frozen=True, kw_only=True)
-class EquationFamilies:
+class EquationFamilies(Checked):
     """Families of autonomous systems: parameters are uniform about their values, starts uniform in the systems' boxes.
 
     Parameters are rounded to three digits before trajectories are calculated, so that text and data agree. One equation
     in five, told by a hash of its numbers, is a test equation: no draw of ``"train"`` ever holds it.
-
-    Args:
-        systems: Names of :func:`~interpolants.problems.dynamical_systems.dynamical_system`, or systems of your own.
-        spread: Parameters differ by at most this share, where a system has no range for them; >= 0.
-        window: End of the times that are seen, in the systems' time.
-        end: Last time.
-        points: Times in the window, S.
-        later: Times after it.
-        noise: Size of the noise on the window, as a share of the root mean square of the whole trajectory.
-        irregular: Times are uniform draws instead of a grid.
-        noisy_labels: Noise on what is to be predicted too: the setting of the paper, whose errors have a floor then.
-        largest: Trajectories with a larger state are rejected.
 
     Raises:
         InvalidInputError: If a setting is out of range or a system unknown.
@@ -92,28 +92,30 @@ class EquationFamilies:
     Source: Liu, Zhang & Schaeffer (2024), arXiv:2309.16816; irregular times and the split by equation are ours.
     """
 
-    systems: tuple[Any, ...] = ("lorenz", "rossler", "halvorsen", "thomas")
-    spread: float = 0.1
-    window: float = 2.0
-    end: float = 6.0
-    points: int = 64
-    later: int = 128
-    noise: float = 0.02
+    systems: Annotated[tuple[Any, ...], Check(_systems)] = ("lorenz", "rossler", "halvorsen", "thomas")
+    """Names of :func:`~interpolants.problems.dynamical_systems.dynamical_system`, or systems of your own."""
+    spread: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+    """Parameters differ by at most this share, where a system has no range for them."""
+    window: Positive = 2.0
+    """End of the times that are seen, in the systems' time."""
+    end: Positive = 6.0
+    """Last time."""
+    points: Annotated[int, Ge(2)] = 64
+    """Times in the window, S."""
+    later: Count = 128
+    """Times after it."""
+    noise: NonNegative = 0.02
+    """Size of the noise on the window, as a share of the root mean square of the whole trajectory."""
     irregular: bool = False
+    """Times are uniform draws instead of a grid."""
     noisy_labels: bool = False
-    largest: float = 1000.0
+    """Noise on what is to be predicted too: the setting of the paper, whose errors have a floor then."""
+    largest: Positive = 1000.0
+    """Trajectories with a larger state are rejected."""
 
-    def __post_init__(self) -> None:
-        who = "EquationFamilies"
-        given = (self.systems,) if isinstance(self.systems, str | DynamicalSystem) else tuple(self.systems)
-        known = tuple(one if isinstance(one, DynamicalSystem) else dynamical_system(one) for one in given)
-        if not known:
-            raise invalid(who, "there must be systems", "none")
-        object.__setattr__(self, "systems", known)
-        number(who, "spread", self.spread, at_least=0, below=1), number(who, "noise", self.noise, at_least=0)
-        positive(who, "window", self.window), positive(who, "largest", self.largest)
-        number(who, "end", self.end, above=self.window, remedy="It is the last time, after the window.")
-        whole(who, "points", self.points, at_least=2), whole(who, "later", self.later, at_least=1)
+    def check_settings(self) -> None:
+        """Refuse a last time within the window."""
+        number(who(), "end", self.end, above=self.window, remedy="It is the last time, after the window.")
 
     @property
     def states(self) -> int:
@@ -197,7 +199,7 @@ class EquationFamilies:
             if missed == _MISSES:
                 rule = f"parameters of {system.name} must vary enough for equations of both parts"
                 remedy = f"Raise spread: none of {_MISSES} draws is a {part} equation."
-                raise invalid("EquationFamilies.draw", rule, f"spread={self.spread:g}", remedy)
+                raise invalid(rule, f"spread={self.spread:g}", remedy)
 
     def _parameter(self, system: DynamicalSystem, name: str, share: float) -> float:
         value = system.parameters[name]

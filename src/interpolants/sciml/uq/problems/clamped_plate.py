@@ -5,16 +5,19 @@ Letters: R cases, m degrees of freedom of the interface.
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import whole
 from interpolants.foundations.extras import require
+from interpolants.foundations.kinds import Positive
 from interpolants.sciml.uq.pde.submodel import Submodel
 
 QUANTITIES = ("energy", "deflection", "upward")
@@ -23,7 +26,7 @@ _PART, _RADIUS = (0.5, 1.25), 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClampedPlate:
+class ClampedPlate(Checked):
     """Plane strain on ``[0, 2] x [0, 1]``, Young's modulus 1, clamped at the left, pulled at the right.
 
     The traction at the right edge has a random sign, the size ``load exp(0.3 N(0, 1))`` and an angle uniform within
@@ -32,31 +35,25 @@ class ClampedPlate:
     nothing is random; its interface is both of its vertical sides. Quantities are its strain energy, the size of the
     vertical displacement at its centre, and whether that points up (1) or down (0).
 
-    Args:
-        along: Elements along x, a multiple of 8.
-        across: Elements along y, even.
-        load: Typical traction.
-        angle: Largest angle in radians.
-
     Raises:
         InvalidInputError: If a setting is out of range.
         MissingExtraError: When it is drawn, if scikit-fem is not installed.
     """
 
-    along: int = 32
-    across: int = 16
-    load: float = 0.01
-    angle: float = 0.8
+    along: Annotated[int, Ge(16)] = 32
+    """Elements along x, a multiple of 8."""
+    across: Annotated[int, Ge(2)] = 16
+    """Elements along y, even."""
+    load: Positive = 0.01
+    """Typical traction."""
+    angle: Positive = 0.8
+    """Largest angle in radians."""
 
-    def __post_init__(self) -> None:
-        who = "ClampedPlate"
-        whole(who, "along", self.along, at_least=16), whole(who, "across", self.across, at_least=2)
-        positive(who, "load", self.load), positive(who, "angle", self.angle)
+    def check_settings(self) -> None:
+        """Refuse elements whose nodes are not on the sides of the part."""
         if self.along % 8 or self.across % 2:
-            raise invalid(
-                who, "along must be a multiple of 8 and across even", (self.along, self.across),
-                "The sides of the part, and its centre, must be nodes.",
-            )  # fmt: skip
+            remedy = "The sides of the part, and its centre, must be nodes."
+            raise invalid("along must be a multiple of 8 and across even", (self.along, self.across), remedy)
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings alone: matrices are assembled again where they are needed."""
