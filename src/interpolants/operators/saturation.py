@@ -6,7 +6,7 @@ from torch import Tensor
 
 from interpolants.foundations.asked import invalid
 from interpolants.foundations.checked import Checked
-from interpolants.foundations.kinds import Positive, Real
+from interpolants.foundations.kinds import Positive
 from interpolants.operators.measurement import Operator
 
 
@@ -22,9 +22,9 @@ class Saturate(Checked, Operator):
 
     gain: Positive = 2.0
     """Factor."""
-    low: Real = -1.0
+    low: float = -1.0
     """Least value that is measured."""
-    high: Real = 1.0
+    high: float = 1.0
     """Greatest value that is measured, > low."""
 
     def check_settings(self) -> None:
