@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 from interpolants.foundations.asked import asking
@@ -26,12 +26,12 @@ class Checked:
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         """Refuse a field that there is not, with the nearest that there is."""
-        known = _arguments_of(cls.__init__) if given else None
-        for name in given if known is not None else ():
-            if name not in known:
-                raise invalid(
-                    cls.__name__, "every argument must be a setting", repr(name), nearest(name, known)
-                )
+        known = _arguments_of(cls) if given else None
+        if known is not None:
+            for name in given:
+                if name not in known:
+                    remedy = nearest(name, known)
+                    raise invalid(cls.__name__, "every argument must be a setting", repr(name), remedy)
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
@@ -45,9 +45,9 @@ class Checked:
 
 
 @functools.cache
-def _arguments_of(constructor: Callable[..., None]) -> tuple[str, ...] | None:
-    """Names of its arguments; None where it takes any, as that of a class that writes its own may."""
-    own = list(inspect.signature(constructor).parameters.values())[1:]
+def _arguments_of(kind: Any) -> tuple[str, ...] | None:
+    """Names of the arguments of a class; None where it takes any, as one that writes its own constructor may."""
+    own = list(inspect.signature(kind.__init__).parameters.values())[1:]
     return None if any(p.kind is p.VAR_KEYWORD for p in own) else tuple(p.name for p in own)
 
 
