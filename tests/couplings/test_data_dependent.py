@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.couplings import Degraded, InPainting, SuperResolution, get_coupling
+from interpolants.couplings import Degraded, InPainting, SuperResolution
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
@@ -166,22 +166,6 @@ def test_the_condition_joins_what_is_there(generator):
     assert InPainting().net_settings(torch.zeros(1, 7)) == {"cond_dim": 7}
     with pytest.raises(InvalidInputError, match="leave the name 'field' free"):
         coupling.pair(x, x, generator=generator, cond1={"field": x})
-
-
-@pytest.mark.parametrize(
-    ("name", "settings", "message"),
-    [
-        ("in_painting", {"mask": "rectangel"}, "Did you mean 'rectangle'"),
-        ("in_painting", {"share": 1.0}, r"share must lie in \(0, 1\), got 1.0"),
-        ("in_painting", {"noise": 0.0}, "noise must be finite and > 0"),
-        ("in_painting", {"tile": 0}, "tile must be"),
-        ("super_resolution", {"factor": 1}, "factor must be a whole number >= 2, got 1"),
-        ("super_resolution", {"noise": -0.1}, "noise must be finite and >= 0, got -0.1"),
-    ],
-)
-def test_bad_settings_are_refused_and_shown(name, settings, message):
-    with pytest.raises(InvalidInputError, match=message):
-        get_coupling(name, **settings)
 
 
 def test_bad_shapes_are_refused():

@@ -60,7 +60,6 @@ def test_the_cap_is_in_units_of_the_data():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ReverseNoise(0.0), r"scale must be finite and > 0, got 0.0. eps=0 runs the ODE"),
         (lambda: ReverseNoise().values(torch.zeros(2), Linear()), r"the path must be one-sided, got Linear"),
         (lambda: ReverseNoise().values(torch.zeros(2), None), r"the path must be one-sided, got NoneType"),
     ],

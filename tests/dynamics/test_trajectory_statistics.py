@@ -136,7 +136,6 @@ def test_the_prediction_is_a_martingale_along_the_exact_reverse_sde():
 @pytest.mark.parametrize(
     ("modifier", "message"),
     [
-        (lambda: TrajectoryStatistics(of="speed"), "of must be one of"),
         (lambda: TrajectoryStatistics(window=(0.5, 0.5)), "two rising times"),
         (lambda: TrajectoryStatistics(window=(0.95, 1.0)), "two steps or more must begin in the window"),
     ],

@@ -92,7 +92,6 @@ def test_guidance_that_leaves_the_finite_numbers_is_an_error_with_its_time():
     [
         (lambda f: EnergyGuided(f, 3), r"energy must be callable as E\(x1, y\), got int"),
         (lambda f: EnergyGuided(f, torch.sum, -1.0), "strength must be finite and >= 0, got -1.0"),
-        (lambda f: Misfit(FIRST, 0.0), "Misfit: noise must be finite and > 0, got 0.0"),
         (lambda f: Misfit("mask"), "Misfit: operator must be an Operator"),
         (
             lambda f: EnergyGuided(LearnedFields(Linear(), velocity=torch.tanh, score=torch.tanh), torch.sum),

@@ -195,8 +195,6 @@ def test_energies_by_hand():
         (lambda: QuantileGap()(torch.zeros(1, 1), seen_entries(torch.zeros(1, 1), torch.ones(1, 1).bool())),
          "every row must have a level"),
         (lambda: EnergyGuided(FIELDS, SquaredGap(), at="end"), "at must be one of input, output"),
-        (lambda: SizeGuard(0.0), "limit must be finite and > 0"),
-        (lambda: AncestralStrength(PATH, 10, -1.0), "scale must be finite and >= 0"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(call, words):

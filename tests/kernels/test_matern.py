@@ -7,7 +7,6 @@ import torch
 from scipy.special import gamma, kv
 from torch.testing import assert_close
 
-from interpolants.foundations.errors import InvalidInputError
 from interpolants.kernels import SMOOTHNESS, Matern
 
 each = pytest.mark.parametrize("smoothness", SMOOTHNESS)
@@ -65,8 +64,3 @@ def test_an_infinite_step_forgets(smoothness):
     a, q = Matern(smoothness).transition(torch.tensor(torch.inf, dtype=torch.float64))
     assert_close(a, torch.zeros_like(a), rtol=0, atol=0)
     assert_close(q, Matern(smoothness).stationary)
-
-
-def test_another_smoothness_is_refused():
-    with pytest.raises(InvalidInputError, match=r"smoothness must be one of 0.5, 1.5, 2.5, got 1.0"):
-        Matern(1.0)

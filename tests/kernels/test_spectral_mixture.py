@@ -94,6 +94,4 @@ def test_even_peaks_have_unit_variance_and_name_the_strongest():
     assert peaks.frequency.tolist() == [0.0, 0.5, 1.0, 1.5, 2.0]
     peaks.log_weight[3] += 1
     assert peaks.strongest == 1.5
-    with pytest.raises(InvalidInputError, match="envelope"):
-        SpectralMixture("matern")
     assert float(SpectralMixture().covariance(doubles(0.0), peaks)) == pytest.approx(float(peaks.variance))

@@ -344,7 +344,6 @@ def test_a_coloured_base_survives_being_written_down():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: BrownianEnvelope(scale=-1.0), r"scale must be finite and > 0, got -1.0"),
         (lambda: CustomEnvelope(lambda t: t), r"gamma must be 0 at t=1, got 1.0"),
         (lambda: CustomEnvelope(lambda t: -t * (1 - t)), r"gamma must be finite and > 0 inside"),
         (lambda: SpatiallyLinear(lambda t: 1 - t / 2, lambda t: t), r"alpha must be 0 at t=1, got 0.5"),
@@ -352,12 +351,8 @@ def test_a_coloured_base_survives_being_written_down():
             lambda: Trigonometric(BrownianEnvelope(scale=4.0), variance_preserving=True),
             r"gamma must stay below 1",
         ),
-        (lambda: VP(bmin=0.0), r"VP: bmin must be finite and > 0, got 0.0"),
-        (lambda: VP(bmin=1.0, bmax=1.0), r"VP: bmax must be finite and > bmin = 1, got 1.0"),
-        (lambda: SubVP(bmin=math.nan), r"SubVP: bmin must be finite and > 0, got nan"),
-        (lambda: SubVP(bmax=math.inf), r"SubVP: bmax must be finite and > bmin = 0.1, got inf"),
-        (lambda: VE(smin=-0.1), r"VE: smin must be finite and > 0, got -0.1"),
-        (lambda: VE(smin=2.0, smax=1.0), r"VE: smax must be finite and > smin = 2, got 1.0"),
+        (lambda: VP(bmin=1.0, bmax=1.0), r"VP: bmax must be > bmin = 1, got 1.0"),
+        (lambda: VE(smin=2.0, smax=1.0), r"VE: smax must be > smin = 2, got 1.0"),
         (
             lambda: DiscreteSchedule((0.9, 0.95)),
             r"alphabar must fall within \(0, 1\); at step 2 after 0.9, got 0.95",

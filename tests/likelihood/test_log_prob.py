@@ -320,21 +320,16 @@ class Empirical:
         ({"x": torch.zeros(4)}, r"shape \(4,\)"),
         ({"x": torch.zeros(0, 2)}, "at least one sample"),
         ({"x": torch.full((4, 2), math.nan)}, "x must be finite, got nan or inf in 4 rows, first row 0"),
-        ({"divergence": "exakt"}, "divergence must be one of"),
-        ({"divergence": "hutchinson", "probes": 0}, "probes must be a whole number >= 1, got 0"),
-        ({"mode": "backward", "method": "euler"}, "mode must be one of"),
+        ({"divergence": "exakt"}, r" \(in Scoring\): divergence must be one of"),
         ({"method": "dopri"}, "Did you mean 'dopri5'"),
         ({"method": "ddim"}, "ODE solver with a quadrature"),
         ({"method": "sra1"}, "needs an ODE solver"),
         ({"differentiable": True}, "needs a fixed-step method"),
         ({"cond": torch.zeros(3)}, "cond must have one row per sample, 4, got 3"),
-        ({"on_failure": "hide"}, "on_failure must be"),
         (
             {"seed": -1, "divergence": "hutchinson", "method": "euler"},
             "seed must be a whole number >= 0, got -1",
         ),
-        ({"rtol": -1.0}, "rtol"),
-        ({"chunk": 0}, "chunk must be a whole number >= 1"),
     ],
 )
 def test_bad_input_is_refused_with_its_value(call, change, message):
@@ -344,11 +339,6 @@ def test_bad_input_is_refused_with_its_value(call, change, message):
     with pytest.raises(InvalidInputError, match=message):
         call(fields, settings.pop("x"), settings.pop("base"), **settings)
     assert len(calls) < 16  # found before the work; a dozen calls try whether rows are independent
-
-
-def test_an_end_is_zero_or_one():
-    with pytest.raises(InvalidInputError, match="end must be one of 0, 1, got 2"):
-        log_prob(one_sided(), points(), NORMAL, end=2)
 
 
 def test_a_point_that_leaves_the_finite_numbers_is_named():

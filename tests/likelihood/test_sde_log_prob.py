@@ -313,8 +313,6 @@ def test_results_move_with_the_units():
 
 
 BAD = {
-    "paths": ({"paths": 1}, r"paths must be a whole number >= 2, got 1"),
-    "proposal": ({"proposal": "back"}, r"proposal must be one of reverse, model, got 'back'"),
     "divergence": (
         {"divergence": "trace"},
         r"divergence must be one of exact, hutchinson, none, got 'trace'",
@@ -328,7 +326,6 @@ BAD = {
     "graph": ({"differentiable": True}, r"differentiable needs eps=0, got 0.5"),
     "ode": ({"method": "dopri5"}, r"eps > 0 needs an SDE solver, got 'dopri5'"),
     "negative": ({"eps": -1.0}, r"finite and >= 0, got -1"),
-    "probes": ({"probes": 0}, r"probes must be a whole number >= 1, got 0"),
 }
 
 

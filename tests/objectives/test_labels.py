@@ -69,10 +69,6 @@ def test_the_posterior_is_where_the_gradient_vanishes_and_its_loss_is_the_entrop
             r"the field must return logits \(3, K\), got \(3,\)",
         ),
         (
-            lambda f: ScoreLoss(VP(), weighting="noisy"),
-            r"weighting must be one of none, noise, likelihood, got 'noisy'. Did you mean 'noise'",
-        ),
-        (
             lambda f: ScoreLoss(Linear(), weighting="likelihood"),
             r"Linear.g_squared: the path must be one-sided",
         ),

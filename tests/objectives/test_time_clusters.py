@@ -113,7 +113,6 @@ def test_times_stay_inside_without_a_margin_too():
             lambda: TimeClusters.from_affinity(torch.rand(2), torch.tensor([[1.0, 0.2], [0.9, 1.0]]), 2),
             "symmetric",
         ),
-        (lambda: ClusterBalancedTimes(margin=0.7), "margin"),
         (lambda: ClusterBalancedTimes(clusters=5, by="log_snr"), "by='log_snr' needs a path"),
         (
             lambda: ClusterBalancedTimes(clusters=300),

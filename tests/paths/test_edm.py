@@ -186,14 +186,7 @@ def test_the_base_carries_the_degrees_of_freedom():
         (lambda: EDM(df=math.nan), "got nan"),
         (lambda: EDM(df="many"), "got 'many'"),
         (lambda: EDM(df=True), "got True"),
-        (lambda: EDM(smin=0.0), "smin must be finite and > 0, got 0.0"),
-        (lambda: EDM(smax=0.001), "smax must be finite and > smin = 0.002, got 0.001"),
-        (lambda: EDM(smax=math.inf), "got inf"),
-        (lambda: EDM(rho=0.0), "rho must be finite and > 0, got 0.0"),
-        (
-            lambda: sample(EmpiricalBridge(points(3)).fields(EDM()), start(EDM(), 2), n_steps=0),
-            "n_steps must be a whole number >= 1, got 0",
-        ),
+        (lambda: EDM(smax=0.001), "smax must be > smin = 0.002, got 0.001"),
     ],
 )
 def test_bad_input_is_refused_with_its_value(make, message):

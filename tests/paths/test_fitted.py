@@ -34,7 +34,6 @@ def test_other_paths_are_left_alone(spec):
             {"kind": "shortest_path", "fit": {"bases": "fft"}},
             "setting of fit .*'bases'.*Did you mean 'basis'",
         ),
-        ({"kind": "shortest_path", "fit": {"rows": 1}}, "rows must be a whole number >= 2, got 1"),
         ({"kind": "shortest_path", "fit": "fft"}, "fit must be a table of settings"),
         (
             {"kind": "shortest_path", "fit": {}, "basis": "fft"},

@@ -288,7 +288,6 @@ def test_a_path_survives_being_written_down():
         ),
         (lambda: DataSeparation([0.0, 1.0, 0.5, RIGHT], [1.0] * 4), r"the grid must increase, got 1, 0.5"),
         (lambda: DataSeparation([0.1, RIGHT], [1.0] * 2), r"lead from 0 to pi/2"),
-        (lambda: DataSeparation([0.0, RIGHT], [0.0, 1.2]), r"gains must lie in \[0, 1\], got 1.2"),
         (lambda: kinetic_energy(Linear(), ALL_APART), r"one-sided from a centred Gaussian.*got Linear"),
         (
             lambda: kinetic_energy(ShortestPath(FourierBasis(1), torch.tensor([2.0])), ALL_APART),

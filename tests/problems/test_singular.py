@@ -74,7 +74,6 @@ def test_the_density_is_that_of_torch(generator):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ClosedCurve(noise=-1.0), "noise must be finite and >= 0, got -1.0"),
         (lambda: SubspaceGaussian(torch.ones(2, 3)), r"loading must be \(D, d\) with d <= D, got \(2, 3\)"),
         (lambda: SubspaceGaussian(torch.ones(3, 1), -0.1), "noise must be finite and >= 0, got -0.1"),
         (lambda: ppca(torch.zeros(5, 3), 3), r"latent must lie in \[1, 2\], got 3"),

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, names
 from interpolants.solvers import Multinomial, Residual, Stratified, Systematic, effective_size
@@ -100,9 +99,3 @@ def test_effective_size_of_known_weights():
     assert float(effective_size(weights)) == pytest.approx(36 / 14, rel=1e-4)
     assert bool(effective_size(torch.full((3,), -torch.inf)).isnan())
     assert bool(effective_size(torch.tensor([0.0, torch.nan])).isnan())
-
-
-@pytest.mark.parametrize("bad", [-0.1, 1.5, float("nan")])
-def test_a_bad_threshold_is_refused_and_shown(bad):
-    with pytest.raises(InvalidInputError, match=rf"Systematic: ess must lie in \[0, 1\], got {bad}"):
-        Systematic(ess=bad)

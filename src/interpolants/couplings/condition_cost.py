@@ -14,17 +14,21 @@ target's at t = 1.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
 
 from interpolants.couplings.pairs import Cond, found_within, permutation
-from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import NonNegative, Remedy
 
 # Weight by default; see the figures of the tests.
 WEIGHT = 100.0
+
+
+# What squared distances of conditions count beside those of states.
+ConditionWeight = Annotated[Literal["auto"] | NonNegative, Remedy('"auto" is usual; 0 is plain OT.')]
 
 
 @runtime_checkable
@@ -35,7 +39,9 @@ class ConditionedCoupling(Protocol):
         condition_weight: w; 0 leaves them out.
     """
 
-    condition_weight: float | str
+    @property
+    def condition_weight(self) -> float | str:
+        """The weight."""
 
 
 def tells_conditions_on_the_way(coupling: object, cond0: Cond, cond1: Cond) -> bool:
@@ -43,12 +49,6 @@ def tells_conditions_on_the_way(coupling: object, cond0: Cond, cond1: Cond) -> b
     looks = isinstance(coupling, ConditionedCoupling) and coupling.condition_weight != 0
     both = all(isinstance(cond, Tensor) and cond.is_floating_point() for cond in (cond0, cond1))
     return looks and both
-
-
-def check_weight(who: str, weight: Any) -> None:
-    """Refuse a weight of conditions that is neither "auto" nor a number >= 0."""
-    if weight != "auto":
-        number(who, "condition_weight", weight, at_least=0, remedy='"auto" is usual; 0 is plain OT.')
 
 
 def with_conditions(

@@ -17,9 +17,10 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.couplings.pairs import Cond, Pairs, check_pairing
-from interpolants.foundations.checks import number
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.devices import draws_on_cpu
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import NonNegative
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Start:
     field: Tensor
 
 
-class DataDependent(ABC):
+class DataDependent(Checked, ABC):
     """A coupling that draws x0 given x1; abstract.
 
     Attributes:
@@ -95,11 +96,6 @@ class Degraded(DataDependent):
 
     ``E[x0 | x1] = degrade(x1)`` and ``Var[x0 | x1] = sigma^2``.
 
-    Args:
-        function: ``x1 (N, *D) -> (N, *D)``, row by row and without randomness of its own.
-        noise: sigma, in data units, finite and >= 0. At zero the bridge is a deterministic map of the observation.
-        condition: Give ``degrade(x1)`` to the network.
-
     Raises:
         InvalidInputError: If the noise breaks its rule, or (at a call) the function changes the shape.
 
@@ -107,11 +103,11 @@ class Degraded(DataDependent):
     """
 
     function: Callable[[Tensor], Tensor]
-    noise: float = 0.3
+    """``x1 (N, *D) -> (N, *D)``, row by row and without randomness of its own."""
+    noise: NonNegative = 0.3
+    """sigma, in data units. At zero the bridge is a deterministic map of the observation."""
     condition: bool = True
-
-    def __post_init__(self) -> None:
-        number("Degraded", "noise", self.noise, at_least=0)
+    """Give ``degrade(x1)`` to the network."""
 
     def degrade(self, x1: Tensor, *, generator: Generator | None = None) -> Start:
         """Draw starts for whole samples."""

@@ -2,15 +2,15 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Gt, Interval
 from torch import Generator, Tensor
 
 from interpolants.couplings.data_dependent import DataDependent, Start
-from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
-
-MASKS = ("rectangle", "tiles", "lower")
+from interpolants.foundations.kinds import Count, Remedy
 
 
 @dataclass(frozen=True)
@@ -20,32 +20,20 @@ class InPainting(DataDependent):
     ``E[x0 | x1, m] = m x1`` and ``Var[x0 | x1, m] = (1 - m) sigma^2``. On a path without latent noise whose
     coefficients add up to one, such as ``Linear(envelope=ZeroEnvelope())``, known entries do not move at all.
 
-    Args:
-        mask: What is hidden: a ``"rectangle"`` at a random place, ``"tiles"`` each with chance ``share``, or the
-            ``"lower"`` part (the last rows, or the last entries of a vector).
-        share: Share of an event that is hidden, in (0, 1); rounded to whole rows and columns, at least one.
-        tile: Side of a tile, in entries, >= 1.
-        noise: sigma, in data units, > 0.
-        condition: Give the mask to the network: ``(N, 1, *spatial)``, or ``(N, D)`` for vectors.
-
-    Raises:
-        InvalidInputError: If a setting breaks its rule.
-
     Source: Albergo et al. (2023), arXiv:2310.03725, section 4.1; there tiles, with sigma = 1.
     """
 
-    mask: str = "rectangle"
-    share: float = 0.25
-    tile: int = 1
-    noise: float = 1.0
+    mask: Literal["rectangle", "tiles", "lower"] = "rectangle"
+    """What is hidden: a ``"rectangle"`` at a random place, ``"tiles"`` each with chance ``share``, or the ``"lower"``
+    part (the last rows, or the last entries of a vector)."""
+    share: Annotated[float, Interval(gt=0, lt=1)] = 0.25
+    """Share of an event that is hidden; rounded to whole rows and columns, at least one."""
+    tile: Count = 1
+    """Side of a tile, in entries."""
+    noise: Annotated[float, Gt(0), Remedy("Without it there is nothing to fill in from.")] = 1.0
+    """sigma, in data units."""
     condition: bool = True
-
-    def __post_init__(self) -> None:
-        one_of("InPainting", "mask", self.mask, MASKS)
-        number("InPainting", "share", self.share, above=0, below=1)
-        whole("InPainting", "tile", self.tile, at_least=1)
-        remedy = "Without it there is nothing to fill in from."
-        positive("InPainting", "noise", self.noise, remedy=remedy)
+    """Give the mask to the network: ``(N, 1, *spatial)``, or ``(N, D)`` for vectors."""
 
     def degrade(self, x1: Tensor, *, generator: Generator | None = None) -> Start:
         """Draw a mask and a start for each whole sample ``x1 (N, *D)``."""

@@ -4,12 +4,13 @@ Letters: C (n, n) squared distances in units of their mean; u, v (n,) dual poten
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.couplings.condition_cost import check_weight, with_conditions
+from interpolants.couplings.condition_cost import ConditionWeight, with_conditions
 from interpolants.couplings.pairs import (
     AUTO,
     Cond,
@@ -21,9 +22,10 @@ from interpolants.couplings.pairs import (
     make_pairs,
     permutation,
 )
-from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.kinds import Check
 
 Method = Literal["auto", "exact", "pot", "fast"]
 
@@ -35,32 +37,13 @@ _PLANS = 64  # partitions merged by the fast method
 
 
 @dataclass(frozen=True)
-class MinibatchOT:
+class MinibatchOT(Checked):
     """The permutation of ``x1`` with the least total squared distance to ``x0``.
 
     ``sigma = argmin sum_i |x0_i - x1_sigma(i)|^2`` over all permutations. Each row of either batch is
     used exactly once, so both marginals of the batch are kept; nothing is resampled. The pairs do not
     depend on the scale or the offset of the data. Over batches this is not the optimal coupling of the
     two distributions: its bias falls as the batch grows.
-
-    Args:
-        method: ``"exact"``: assignment on costs reduced by a few Sinkhorn steps. The reduction
-            subtracts a number from each row and each column, which keeps the optimum and lets the solver
-            find it sooner. ``"pot"``: POT's network simplex, exact too. ``"fast"``: POT's merged binary
-            space partitions, a few percent above the optimum; refused above 8 dimensions, where it is slow and poor.
-            ``"auto"``: sorting in one dimension, else ``"exact"``, which was the fastest exact method
-            from 128 to 4096 rows in 2, 3, 8 and 64 dimensions.
-        sub_batch: Solve in random blocks of this many rows (n^3 becomes n sub_batch^2); None for none.
-        within: Pair only equal labels: ``"labels"`` takes a bare condition tensor, or that key of a
-            dict; any other string names another key. A base without labels is dealt to the labels of
-            ``x1`` at random; one with labels must have them as often as ``x1``, which ``training.PairBatches``
-            sees to by drawing its rows by the labels of ``x1``. ``"auto"`` does so where the conditions are whole
-            numbers, one a row. None pairs across labels, which biases the base seen by each condition.
-        condition_weight: w >= 0 of continuous conditions, ``cost = |x0 - x1|^2 + w |c0 - c1|^2`` with each term in
-            units of its mean, and c0 those of ``x0``, or drawn apart from it where it has none. ``"auto"`` is 100; 0
-            leaves conditions out, which biases the base seen by each. Without c0, between Gaussians, batches of 256 in
-            one dimension with w = 0, 1, 10, 100 give means of x0 that follow the condition with slopes .98, .53, .07,
-            .03.
 
     Raises:
         InvalidInputError: For an unknown method, sub_batch below 2, or a negative weight.
@@ -71,16 +54,24 @@ class MinibatchOT:
     """
 
     method: Method = "auto"
-    sub_batch: int | None = None
-    within: str | None = AUTO
-    condition_weight: float | str = "auto"
-
-    def __post_init__(self) -> None:
-        check_weight("MinibatchOT", self.condition_weight)
-        one_of("MinibatchOT", "method", self.method, get_args(Method))
-        if self.sub_batch is not None:
-            whole("MinibatchOT", "sub_batch", self.sub_batch, at_least=2)
-        check_within("MinibatchOT", self.within)
+    """``"exact"``: assignment on costs reduced by a few Sinkhorn steps. The reduction subtracts a number from each row
+    and each column, which keeps the optimum and lets the solver find it sooner. ``"pot"``: POT's network simplex, exact
+    too. ``"fast"``: POT's merged binary space partitions, a few percent above the optimum; refused above 8 dimensions,
+    where it is slow and poor. ``"auto"``: sorting in one dimension, else ``"exact"``, which was the fastest exact
+    method from 128 to 4096 rows in 2, 3, 8 and 64 dimensions."""
+    sub_batch: Annotated[int, Ge(2)] | None = None
+    """Solve in random blocks of this many rows (n^3 becomes n sub_batch^2); None for none."""
+    within: Annotated[str | None, Check(check_within, "name | None")] = AUTO
+    """Pair only equal labels: ``"labels"`` takes a bare condition tensor, or that key of a dict; any other string names
+    another key. A base without labels is dealt to the labels of ``x1`` at random; one with labels must have them as
+    often as ``x1``, which ``training.PairBatches`` sees to by drawing its rows by the labels of ``x1``. ``"auto"`` does
+    so where the conditions are whole numbers, one a row. None pairs across labels, which biases the base seen by each
+    condition."""
+    condition_weight: ConditionWeight = "auto"
+    """w >= 0 of continuous conditions, ``cost = |x0 - x1|^2 + w |c0 - c1|^2`` with each term in units of its mean, and
+    c0 those of ``x0``, or drawn apart from it where it has none. ``"auto"`` is 100; 0 leaves conditions out, which
+    biases the base seen by each. Without c0, between Gaussians, batches of 256 in one dimension with w = 0, 1, 10, 100
+    give means of x0 that follow the condition with slopes .98, .53, .07, .03."""
 
     def pair(
         self,

@@ -229,10 +229,11 @@ def costs(who: str, x0: Tensor, x1: Tensor) -> tuple[Tensor, float]:
         return torch.addmm(squares, a, b.T, alpha=-2.0).clamp_(min=0), unit * scale**2
 
 
-def check_within(who: str, within: object) -> None:
-    """Refuse a ``within`` that is neither None nor the name of a condition."""
+def check_within(who: str, within: str | None) -> str | None:
+    """``within``, if it is None or the name of a condition."""
     if within is not None and (not isinstance(within, str) or not within):
         raise invalid(who, "within must be None or the name of a condition", within, 'Use "labels".')
+    return within
 
 
 def label_blocks(

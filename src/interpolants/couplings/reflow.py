@@ -8,20 +8,18 @@ import torch
 from torch import Tensor
 
 from interpolants.couplings.pairs import Cond, Pairs, check_pairing
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 
 
 @dataclass(frozen=True)
-class Reflow:
+class Reflow(Checked):
     """Pairs ``(x0, X_1(x0))``, or ``(X_0(x1), x1)``, of a flow that was learnt before.
 
     The pairs have the marginals of the flow and a deterministic relation. A path trained on them keeps the map and
     straightens the way, since chords of a flow meet less often than independent ones. A call runs the flow on the whole
     batch: to train on, make the pairs once and store them (``methods.Rectification`` does).
-
-    Args:
-        flow: Carries states over: ``flow(x) -> y`` of the same shape, or ``flow(x, cond)`` where there are conditions.
-        reverse: Whether ``flow`` runs down from t = 1, so that ``x1`` is kept and the starts are made.
 
     Raises:
         InvalidInputError: If ``flow`` is no function.
@@ -30,11 +28,14 @@ class Reflow:
     """
 
     flow: Callable[..., Tensor]
+    """Carries states over: ``flow(x) -> y`` of the same shape, or ``flow(x, cond)`` where there are conditions."""
     reverse: bool = False
+    """Whether ``flow`` runs down from t = 1, so that ``x1`` is kept and the starts are made."""
 
-    def __post_init__(self) -> None:
+    def check_settings(self) -> None:
+        """Refuse what cannot be called."""
         if not callable(self.flow):
-            raise invalid("Reflow", "flow must be callable as flow(x)", type(self.flow).__name__)
+            raise asked.invalid("flow must be callable as flow(x)", type(self.flow).__name__)
 
     def pair(
         self,

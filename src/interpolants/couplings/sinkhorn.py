@@ -6,12 +6,13 @@ P_ij = exp((f_i + g_j - C_ij) / eps) / (n m) the plan.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Gt, Interval
 from torch import Tensor
 
-from interpolants.couplings.condition_cost import check_weight, with_conditions
+from interpolants.couplings.condition_cost import ConditionWeight, with_conditions
 from interpolants.couplings.pairs import (
     AUTO,
     Cond,
@@ -22,8 +23,9 @@ from interpolants.couplings.pairs import (
     label_blocks,
     make_pairs,
 )
-from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.kinds import Check, Count, Remedy
 from interpolants.foundations.tell import FitWarning, tell
 
 _WARM_STEPS = 5  # steps at each regularisation on the way down
@@ -55,7 +57,7 @@ class EntropicPlan:
 
 
 @dataclass(frozen=True)
-class Sinkhorn:
+class Sinkhorn(Checked):
     """Pairs drawn from the entropic plan between two batches.
 
     ``P = argmin <P, C> + eps KL(P | a x b)`` with uniform a, b and ``eps = reg x (mean of C)``, C the
@@ -71,13 +73,6 @@ class Sinkhorn:
     The potentials are kept in the log domain, with eps lowered in steps of one half. Between two renewals of
     the kernel the steps are matrix-vector products: the same iterates at a tenth of the cost.
 
-    Args:
-        reg: Regularisation relative to the mean cost; > 0.
-        n_iter: Most steps at the final regularisation, >= 1.
-        tol: Largest accepted ``error`` of the marginals, in (0, 2).
-        within: As in ``MinibatchOT``: draw only columns of the same label.
-        condition_weight: As in ``MinibatchOT``, for continuous conditions.
-
     Raises:
         InvalidInputError: For a setting outside its range.
 
@@ -85,18 +80,16 @@ class Sinkhorn:
     Tong et al. (2023), arXiv:2302.00482.
     """
 
-    reg: float = 0.05
-    n_iter: int = 2000
-    tol: float = 1e-3
-    within: str | None = AUTO
-    condition_weight: float | str = "auto"
-
-    def __post_init__(self) -> None:
-        check_weight("Sinkhorn", self.condition_weight)
-        positive("Sinkhorn", "reg", self.reg, remedy="Use MinibatchOT for no entropy.")
-        whole("Sinkhorn", "n_iter", self.n_iter, at_least=1)
-        number("Sinkhorn", "tol", self.tol, above=0, below=2)
-        check_within("Sinkhorn", self.within)
+    reg: Annotated[float, Gt(0), Remedy("Use MinibatchOT for no entropy.")] = 0.05
+    """Regularisation relative to the mean cost."""
+    n_iter: Count = 2000
+    """Most steps at the final regularisation."""
+    tol: Annotated[float, Interval(gt=0, lt=2)] = 1e-3
+    """Largest accepted ``error`` of the marginals."""
+    within: Annotated[str | None, Check(check_within, "name | None")] = AUTO
+    """As in ``MinibatchOT``: draw only columns of the same label."""
+    condition_weight: ConditionWeight = "auto"
+    """As in ``MinibatchOT``, for continuous conditions."""
 
     def pair(
         self,

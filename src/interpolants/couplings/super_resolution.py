@@ -1,11 +1,13 @@
 """Super-resolution coupling: the start is a coarse image upsampled to full size, plus noise."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Generator, Tensor
 
 from interpolants.couplings.data_dependent import DataDependent, Start, noisy
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.kinds import NonNegative
 from interpolants.operators.blocks import Downsample
 
 
@@ -16,25 +18,16 @@ class SuperResolution(DataDependent):
     ``D U = Id``, so that ``U D`` is the orthogonal projection on images that are constant on blocks.
     ``E[x0 | x1] = U D x1`` and ``Var[x0 | x1] = sigma^2``.
 
-    Args:
-        factor: Side of a block, in entries, >= 2; must divide every spatial size.
-        noise: sigma, in data units, finite and >= 0. About the size of the detail to be invented; at zero x0 lies on
-            a plane and the bridge returns one answer per image.
-        condition: Give the coarse image at full size to the network: ``(N, C, *spatial)``, or ``(N, D)`` for vectors.
-
-    Raises:
-        InvalidInputError: If a setting breaks its rule.
-
     Source: Albergo et al. (2023), arXiv:2310.03725, section 4.2.
     """
 
-    factor: int = 2
-    noise: float = 0.3
+    factor: Annotated[int, Ge(2)] = 2
+    """Side of a block, in entries; must divide every spatial size."""
+    noise: NonNegative = 0.3
+    """sigma, in data units. About the size of the detail to be invented; at zero x0 lies on a plane and the bridge
+    returns one answer per image."""
     condition: bool = True
-
-    def __post_init__(self) -> None:
-        whole("SuperResolution", "factor", self.factor, at_least=2)
-        number("SuperResolution", "noise", self.noise, at_least=0)
+    """Give the coarse image at full size to the network: ``(N, C, *spatial)``, or ``(N, D)`` for vectors."""
 
     def degrade(self, x1: Tensor, *, generator: Generator | None = None) -> Start:
         """Draw a start for each whole sample ``x1 (N, *D)``."""

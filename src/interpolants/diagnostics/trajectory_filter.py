@@ -11,15 +11,18 @@ Source: Aithal et al. (2024), arXiv:2406.09358; filtering candidate by candidate
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 import torch
 from torch import Tensor
 
 from interpolants.dynamics.sample import Samples
 from interpolants.dynamics.trajectory_statistics import TrajectoryStatistics
+from interpolants.fields.protocol import QUANTITIES
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import NonNegative, OneOf, Share
 from interpolants.metrics.roc import Roc, roc
 
 _WHO = "TrajectoryFilter"
@@ -28,7 +31,7 @@ _STATISTICS: tuple[Statistic, ...] = ("variance", "quadratic_variation")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrajectoryFilter:
+class TrajectoryFilter(Checked):
     """Keep the samples whose statistic stays at or below a threshold.
 
     ::
@@ -42,24 +45,21 @@ class TrajectoryFilter:
     must be those of the calibration, as the statistic depends on them. A threshold removes rare but valid modes too,
     where these settle later: look at the share that is kept of each mode.
 
-    Args:
-        threshold: Largest statistic to keep, >= 0, in squared units of the states.
-        window: As in ``dynamics.TrajectoryStatistics``.
-        of: Likewise.
-        statistic: ``"variance"`` or ``"quadratic_variation"``.
-
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
-    threshold: float
-    window: tuple[float, float] = (0.9, 1.0)
-    of: str = "denoised"
+    threshold: NonNegative
+    """Largest statistic to keep, in squared units of the states."""
+    window: tuple[Share, Share] = (0.9, 1.0)
+    """As in ``dynamics.TrajectoryStatistics``."""
+    of: Annotated[str, OneOf(lambda: QUANTITIES)] = "denoised"
+    """Likewise."""
     statistic: Statistic = "variance"
+    """What is kept low."""
 
-    def __post_init__(self) -> None:
-        number(_WHO, "threshold", self.threshold, at_least=0)
-        one_of(_WHO, "statistic", self.statistic, _STATISTICS)
+    def check_settings(self) -> None:
+        """Refuse what cannot be observed."""
         TrajectoryStatistics(self.of, self.window)
 
     @property

@@ -1,12 +1,15 @@
 """Correctors: MCMC steps that leave the distribution at the current time invariant."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Gt
 from torch import Tensor
 
-from interpolants.foundations.checks import one_of, positive, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, OneOf, Remedy
 from interpolants.foundations.ops import expand_like, sum_event
 
 STEP_SIZES = ("sample", "batch", "fixed")
@@ -14,7 +17,7 @@ _FEWEST = 10  # entries of a sample whose norm says how large the score is
 
 
 @dataclass(frozen=True)
-class Langevin:
+class Langevin(Checked):
     """Langevin steps at a fixed time, ``x <- x + h s(x) + sqrt(2 h) z`` with ``h = 2 rho^2 (snr std)^2``.
 
     rho is the factor by which the signal fell on the path's next step towards the data: ``rho^2 = 1 - beta_i`` for VP,
@@ -25,29 +28,19 @@ class Langevin:
     norms in many dimensions, but it depends on the state: where the score is small the steps are large, and a unit
     normal ends with a variance of 1.09 in 64 dimensions, 1.5 in ten, 2.6 in four and 1e5 in one.
 
-    Args:
-        snr: Ratio of signal to noise of a step, without unit, positive; 0.16 for images of 32 x 32 with VE.
-        steps: Steps at each time, >= 1.
-        step_size: ``"fixed"``, the noise's standard deviation at this time; ``"sample"`` takes each sample's own
-            norms, ``|z| / |s|``; ``"batch"`` their means over the batch, as the official code does, so that a sample
-            depends on its batch (this needs ``invariant=False``). The last two are for ten dimensions and more.
-        before: Correct before each step of the predictor, as the official code does, not after it.
-
-    Raises:
-        InvalidInputError: If a setting breaks its rule.
-
     Source: Song et al. (2021), arXiv:2011.13456, algorithms 1 to 5; the step size for any path is ours.
     """
 
-    snr: float = 0.16
-    steps: int = 1
-    step_size: str = "fixed"
+    snr: Annotated[float, Gt(0), Remedy("The papers take 0.05 to 0.2.")] = 0.16
+    """Ratio of signal to noise of a step, without unit; 0.16 for images of 32 x 32 with VE."""
+    steps: Count = 1
+    """Steps at each time."""
+    step_size: Annotated[str, OneOf(lambda: STEP_SIZES)] = "fixed"
+    """``"fixed"``, the noise's standard deviation at this time; ``"sample"`` takes each sample's own norms, ``|z| /
+    |s|``; ``"batch"`` their means over the batch, as the official code does, so that a sample depends on its batch
+    (this needs ``invariant=False``). The last two are for ten dimensions and more."""
     before: bool = False
-
-    def __post_init__(self) -> None:
-        positive("Langevin", "snr", self.snr, remedy="The papers take 0.05 to 0.2.")
-        whole("Langevin", "steps", self.steps, at_least=1)
-        one_of("Langevin", "step_size", self.step_size, STEP_SIZES)
+    """Correct before each step of the predictor, as the official code does, not after it."""
 
     def step(self, x: Tensor, score: Tensor, z: Tensor, *, rho: float, std: float) -> Tensor:
         """One step.

@@ -11,21 +11,23 @@ On a path with a basis sigma is one number per coordinate, and so is the level: 
 in the basis leaves the distribution of x_t as it is, with the drift ``b ± eps s`` taken coordinate by coordinate.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import number, positive
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import NonNegative, Real, Remedy
 from interpolants.foundations.ops import expand_like
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
@@ -33,7 +35,7 @@ from interpolants.paths.path import Path, SpatiallyLinearPath
 SAFE_STEP = 0.5
 
 
-class NoiseLevel(ABC):
+class NoiseLevel(Checked, ABC):
     """A diffusivity eps(t) >= 0, in data units squared per unit of time."""
 
     @abstractmethod
@@ -43,16 +45,10 @@ class NoiseLevel(ABC):
 
 @dataclass(frozen=True)
 class ConstantNoise(NoiseLevel):
-    """Constant eps.
+    """Constant eps."""
 
-    Args:
-        eps: Finite and >= 0.
-    """
-
-    eps: float
-
-    def __post_init__(self) -> None:
-        number("eps", "the noise level", self.eps, at_least=0, remedy="eps=0 runs the ODE.")
+    eps: Annotated[float, Ge(0), Remedy("eps=0 runs the ODE.")]
+    """The level, in data units squared per unit of time."""
 
     def values(self, t: Tensor, path: Path | None) -> Tensor:
         """The level at each time."""
@@ -61,16 +57,10 @@ class ConstantNoise(NoiseLevel):
 
 @dataclass(frozen=True)
 class GammaNoise(NoiseLevel):
-    """``eps(t) = scale sigma(t)``, proportional to gamma (to alpha on a one-sided path): vanishes where noise does.
+    """``eps(t) = scale sigma(t)``, proportional to gamma (to alpha on a one-sided path): vanishes where noise does."""
 
-    Args:
-        scale: Factor in data units per unit of time, finite and >= 0.
-    """
-
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        number("GammaNoise", "scale", self.scale, at_least=0)
+    scale: NonNegative = 1.0
+    """Factor in data units per unit of time."""
 
     def values(self, t: Tensor, path: Path | None) -> Tensor:
         """The level at each time."""
@@ -85,16 +75,11 @@ class GammaNoise(NoiseLevel):
 class ReverseNoise(NoiseLevel):
     """``eps(t) = scale g^2(t) / 2``: with ``scale = 1`` the SDE is the noising process of a one-sided path, reversed.
 
-    Args:
-        scale: Factor without unit, finite and positive.
-
     Source: Anderson (1982); Song et al. (2021), arXiv:2011.13456, equation 6.
     """
 
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        positive("ReverseNoise", "scale", self.scale, remedy="eps=0 runs the ODE.")
+    scale: Annotated[float, Gt(0), Remedy("eps=0 runs the ODE.")] = 1.0
+    """Factor without unit."""
 
     def values(self, t: Tensor, path: Path | None) -> Tensor:
         """The level at each time."""
@@ -106,14 +91,11 @@ class ReverseNoise(NoiseLevel):
 
 @dataclass(frozen=True)
 class ScheduledNoise(NoiseLevel):
-    """A function of time of your own.
-
-    Args:
-        function: ``t (n,) float64 -> eps (n,)``, finite and >= 0; or ``(n, *D)``, one level per coordinate, on a path
-            with a basis.
-    """
+    """A function of time of your own."""
 
     function: Callable[[Tensor], Tensor]
+    """``t (n,) float64 -> eps (n,)``, finite and >= 0; or ``(n, *D)``, one level per coordinate, on a path with a
+    basis."""
 
     def values(self, t: Tensor, path: Path | None) -> Tensor:
         """The level at each time, checked."""
@@ -134,26 +116,20 @@ class ScheduledNoise(NoiseLevel):
 
 @dataclass(frozen=True)
 class TabulatedNoise(NoiseLevel):
-    """A level known at some times, linear between them and constant before the first and after the last.
+    """A level known at some times, linear between them and constant before the first and after the last."""
 
-    Args:
-        times: Increasing, in [0, 1].
-        levels: One level per time, finite and >= 0.
-    """
+    times: tuple[Real, ...]
+    """Increasing, in [0, 1]."""
+    levels: tuple[NonNegative, ...]
+    """One level per time."""
 
-    times: tuple[float, ...]
-    levels: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        for name in ("times", "levels"):  # files give lists back
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+    def check_settings(self) -> None:
+        """Refuse times that do not increase, or have no level."""
         if len(self.times) != len(self.levels) or not self.times:
             sizes = (len(self.times), len(self.levels))
-            raise invalid("TabulatedNoise", "there must be one level per time", sizes)
+            raise asked.invalid("there must be one level per time", sizes)
         if not (np.diff(self.times) > 0).all() or not 0 <= self.times[0] <= self.times[-1] <= 1:
-            raise invalid("TabulatedNoise", "times must increase within [0, 1]", self.times)
-        if not all(math.isfinite(level) and level >= 0 for level in self.levels):
-            raise invalid("TabulatedNoise", "levels must be finite and >= 0", self.levels)
+            raise asked.invalid("times must increase within [0, 1]", self.times)
 
     def values(self, t: Tensor, path: Path | None) -> Tensor:
         """The level at each time."""

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +31,11 @@ from interpolants.dynamics.run import Run, TrialRun
 from interpolants.dynamics.samplers import ADAPTIVE, AdaptiveSampler, Arrival, Sampler, SdeSampler
 from interpolants.dynamics.transitions import NOISY, TRANSITIONS
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import changed, one_of, whole
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.kinds import Count, NonNegative, OneOf, Positive, Share, Whole
 from interpolants.foundations.types import Condition, check_rows
 from interpolants.solvers.adaptive import Status
 from interpolants.solvers.multistep import Multistep
@@ -76,85 +78,76 @@ class Samples:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class Sampling(Checked):
     """How a run samples; what belongs to the run and not to the way, its seed, condition and place, is no part of it.
-
-    Args:
-        eps: Noise level: a number >= 0, a function of t, or a ``NoiseLevel``; 0 is the ODE. In data units squared.
-        reverse: Run from t = 1 down to t = 0.
-        method: Solver by name. ODE: ``euler, midpoint, heun, rk4, dopri5, tsit5, ddim``, or with
-            memory ``exponential_ab2, exponential_ab3, dpmpp_2m, dpmpp_3m, unipc2, unipc3``; SDE:
-            ``euler_maruyama`` (or ``euler``), ``stochastic_heun`` (or ``heun``), ``sra1``. On one-sided paths also
-            ``reverse_diffusion`` and ``ancestral``, with noise of their own (leave eps at 0), and ``reverse_flow``;
-            see ``dynamics.transitions``. Default ``midpoint``, or the path's own where it has one; with noise
-            ``stochastic_heun``.
-        n_steps: Number of fixed steps.
-        time_grid: ``"uniform"``, ``"quadratic"``, ``"cosine"``, on one-sided paths also ``"log_snr"`` and ``"karras"``
-            (with ``start`` and ``stop`` where there are both signal and noise), increasing times in [0, 1], such as
-            those of ``optimise_grid``, or ``"auto"``: cosine where the path's latent noise vanishes like a square root
-            and matters (SDE, a velocity made from the noise, or a solver with memory), the path's own grid where it has
-            one, and for solvers with memory from end to end the spacing that was measured for the path.
-        return_path: Keep the states at all times.
-        finish: ``"step"`` ends with an ordinary step, ``"mean"`` with one without noise; ``"denoise"`` replaces the
-            last one by the mean end point.
-        start: First time, for a truncated bridge.
-        stop: Last time, for a truncated bridge.
-        rtol: Relative tolerance per sample of an adaptive solver.
-        atol: Absolute tolerance per sample, in data units.
-        max_steps: Most steps per sample of an adaptive solver.
-        chunk: Rows sent through the networks at once; chosen for the machine's cache when None.
-        invariant: Make sample i independent of its batch to the last bit.
-        cap_noise: Let eps vanish at the ends as explained in ``dynamics.noise``.
-        brownian: Which runs of one seed see the same Brownian path: ``"nested"`` those with n, 2n, 4n, ... steps, at no
-            cost; ``"universal"`` those with any time grid over the same interval, at the price of 1,024 draws, or 1,536
-            for ``"sra1"``. Nested paths of ``"sra1"`` are not those of ``"heun"`` and ``"euler"``, as its areas must be
-            nested too; along universal ones the three can be compared.
-        corrector: Langevin steps after every step of the solver, or before it; on one-sided paths.
-        constraint: What is known of every sample, put back after every step, e.g. ``guidance.Replacement``.
-        modifiers: Changes to the fields and to finished steps, for fixed-step solvers; see :class:`Modifier`: one or a
-            list, each as an object, the id of its card, or a table such as ``{"kind": "size_guard", "limit": 9}``. Each
-            one modifies the fields as those before it left them. After a step they act in order, after the constraint.
-        on_failure: ``"raise"`` if a sample fails, or ``"keep"`` and report it in ``status``.
-        differentiable: Keep the graph, so that gradients flow to ``x`` and to the networks.
-        compiled: Steps to one call of a function that ``torch.compile`` makes of the solver and the network; 0 compiles
-            nothing. Worth its seconds of compilation where batches are small, so that dispatch costs more than
-            arithmetic. For flows by Runge-Kutta steps whose velocity was learnt as such; needs ``invariant=False``,
-            and the samples are those of the plain steps up to rounding.
-        progress: Called with the number of samples done after each chunk.
 
     Raises:
         InvalidInputError: If a name is unknown. What depends on the fields and the states is checked by ``sample``.
     """
 
     eps: Any = 0.0
+    """Noise level: a number >= 0, a function of t, or a ``NoiseLevel``; 0 is the ODE. In data units squared."""
     reverse: bool = False
+    """Run from t = 1 down to t = 0."""
     method: str | None = None
-    n_steps: int = 100
+    """Solver by name. ODE: ``euler, midpoint, heun, rk4, dopri5, tsit5, ddim``, or with memory ``exponential_ab2,
+    exponential_ab3, dpmpp_2m, dpmpp_3m, unipc2, unipc3``; SDE: ``euler_maruyama`` (or ``euler``), ``stochastic_heun``
+    (or ``heun``), ``sra1``. On one-sided paths also ``reverse_diffusion`` and ``ancestral``, with noise of their own
+    (leave eps at 0), and ``reverse_flow``; see ``dynamics.transitions``. Default ``midpoint``, or the path's own where
+    it has one; with noise ``stochastic_heun``."""
+    n_steps: Count = 100
+    """Number of fixed steps."""
     time_grid: Any = "auto"
+    """``"uniform"``, ``"quadratic"``, ``"cosine"``, on one-sided paths also ``"log_snr"`` and ``"karras"`` (with
+    ``start`` and ``stop`` where there are both signal and noise), increasing times in [0, 1], such as those of
+    ``optimise_grid``, or ``"auto"``: cosine where the path's latent noise vanishes like a square root and matters (SDE,
+    a velocity made from the noise, or a solver with memory), the path's own grid where it has one, and for solvers with
+    memory from end to end the spacing that was measured for the path."""
     return_path: bool = False
-    finish: str = "step"
-    start: float = 0.0
-    stop: float = 1.0
-    rtol: float = 1e-5
-    atol: float = 1e-5
-    max_steps: int = 10_000
-    chunk: int | None = None
+    """Keep the states at all times."""
+    finish: Annotated[str, OneOf(lambda: FINISHES)] = "step"
+    """``"step"`` ends with an ordinary step, ``"mean"`` with one without noise; ``"denoise"`` replaces the last one by
+    the mean end point."""
+    start: Share = 0.0
+    """First time, for a truncated bridge."""
+    stop: Share = 1.0
+    """Last time, for a truncated bridge."""
+    rtol: NonNegative = 1e-5
+    """Relative tolerance per sample of an adaptive solver."""
+    atol: Positive = 1e-5
+    """Absolute tolerance per sample, in data units."""
+    max_steps: Count = 10_000
+    """Most steps per sample of an adaptive solver."""
+    chunk: Count | None = None
+    """Rows sent through the networks at once; chosen for the machine's cache when None."""
     invariant: bool = True
+    """Make sample i independent of its batch to the last bit."""
     cap_noise: bool = True
-    brownian: str = "nested"
+    """Let eps vanish at the ends as explained in ``dynamics.noise``."""
+    brownian: Annotated[str, OneOf(lambda: ("nested", "universal"))] = "nested"
+    """Which runs of one seed see the same Brownian path: ``"nested"`` those with n, 2n, 4n, ... steps, at no cost;
+    ``"universal"`` those with any time grid over the same interval, at the price of 1,024 draws, or 1,536 for
+    ``"sra1"``. Nested paths of ``"sra1"`` are not those of ``"heun"`` and ``"euler"``, as its areas must be nested too;
+    along universal ones the three can be compared."""
     corrector: Langevin | None = None
+    """Langevin steps after every step of the solver, or before it; on one-sided paths."""
     constraint: Constraint | None = None
+    """What is known of every sample, put back after every step, e.g. ``guidance.Replacement``."""
     modifiers: Any = ()
-    on_failure: str = "raise"
+    """Changes to the fields and to finished steps, for fixed-step solvers; see :class:`Modifier`: one or a list, each
+    as an object, the id of its card, or a table such as ``{"kind": "size_guard", "limit": 9}``. Each one modifies the
+    fields as those before it left them. After a step they act in order, after the constraint."""
+    on_failure: Annotated[str, OneOf(lambda: ("raise", "keep"))] = "raise"
+    """``"raise"`` if a sample fails, or ``"keep"`` and report it in ``status``."""
     differentiable: bool = False
-    compiled: int = 0
+    """Keep the graph, so that gradients flow to ``x`` and to the networks."""
+    compiled: Whole = 0
+    """Steps to one call of a function that ``torch.compile`` makes of the solver and the network; 0 compiles nothing.
+    Worth its seconds of compilation where batches are small, so that dispatch costs more than arithmetic. For flows by
+    Runge-Kutta steps whose velocity was learnt as such; needs ``invariant=False``, and the samples are those of the
+    plain steps up to rounding."""
     progress: Callable[[int], None] | None = None
-
-    def __post_init__(self) -> None:
-        one_of("sample", "on_failure", self.on_failure, ("raise", "keep"))
-        one_of("sample", "brownian", self.brownian, ("nested", "universal"))
-        one_of("sample", "finish", self.finish, FINISHES)
-        whole("sample", "compiled", self.compiled)
+    """Called with the number of samples done after each chunk."""
 
     @property
     def last(self) -> float | None:

@@ -23,6 +23,7 @@ from interpolants.fields.point_source_fields import FirstStep, PointSourceFields
 from interpolants.foundations.checks import number, whole
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.kinds import NonNegative
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path, SpatiallyLinearPath
@@ -34,16 +35,10 @@ _REMEDY = "Wrap your drift: fields.PointSourceFields(path, drift=...)."
 
 @dataclass(frozen=True)
 class ReferenceNoise(NoiseLevel):
-    """``eps*(t) = gamma gamma' + gamma^2 / (1 - t)``: the level at which the learnt drift is used as it is.
+    """``eps*(t) = gamma gamma' + gamma^2 / (1 - t)``: the level at which the learnt drift is used as it is."""
 
-    Args:
-        scale: Factor, finite and >= 0.
-    """
-
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        number("ReferenceNoise", "scale", self.scale, at_least=0)
+    scale: NonNegative = 1.0
+    """Factor."""
 
     def values(self, t: Tensor, path: Path | None) -> Tensor:
         """The level at each time."""

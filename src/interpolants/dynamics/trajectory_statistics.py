@@ -10,46 +10,47 @@ Source: Aithal et al. (2024), arXiv:2406.09358; the martingale identity is deriv
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.fields.protocol import QUANTITIES, Fields
-from interpolants.foundations.checks import one_of
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.clock import is_within
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import OneOf, Share
 from interpolants.foundations.ops import mean_event
 
 _WHO = "TrajectoryStatistics"
 
 
 @dataclass(frozen=True)
-class TrajectoryStatistics(Modifier):
+class TrajectoryStatistics(Checked, Modifier):
     """Observe a quantity once a step within a window of times; the run keeps its bits.
 
     The report has one row per sample: ``variance`` and ``quadratic_variation``, averages over the entries of the event
     in squared units of the states; ``steps``, how many were seen; ``bad``, how many more were not finite, and count in
     nothing else. A variance of fewer than two is NaN. With ``maps`` also ``mean`` and ``variance_map``, ``(n, *D)``.
 
-    Args:
-        of: Quantity of the fields.
-        window: Earliest and latest time, both included up to rounding; at least two steps must begin in it.
-        maps: Report mean and variance of every entry too.
-
     Raises:
-        InvalidInputError: If the quantity is unknown or the window empty.
+        InvalidInputError: If the window is empty.
     """
 
-    of: str = "denoised"
-    window: tuple[float, float] = (0.0, 1.0)
+    of: Annotated[str, OneOf(lambda: QUANTITIES)] = "denoised"
+    """Quantity of the fields."""
+    window: tuple[Share, Share] = (0.0, 1.0)
+    """Earliest and latest time, both included up to rounding; at least two steps must begin in it."""
     maps: bool = False
+    """Report mean and variance of every entry too."""
 
-    def __post_init__(self) -> None:
-        one_of(_WHO, "of", self.of, QUANTITIES)
+    def check_settings(self) -> None:
+        """Refuse an empty window."""
         low, high = self.window
-        if not 0 <= low < high <= 1:
-            raise invalid(_WHO, "window must be two rising times in [0, 1]", self.window)
+        if not low < high:
+            raise asked.invalid("window must be two rising times in [0, 1]", self.window)
 
     def why_not(self, model: object) -> str:
         """Fields must know the quantity."""

@@ -12,30 +12,23 @@ from typing import Any, ClassVar
 import torch
 
 from interpolants.executors.executor import ATTEMPTS, lost
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Count
 
 
 @dataclass(frozen=True)
-class Local:
+class Local(Checked):
     """Processes of this machine. One worker, or one item, is run in this process.
 
     Processes are fresh interpreters: a forked one would inherit PyTorch's threads in an undefined state. A pool that
     lost a process is started again with what is left; three times without progress are an error.
-
-    Args:
-        workers: Number of processes, >= 1.
-
-    Raises:
-        InvalidInputError: If ``workers`` is not a whole number >= 1.
     """
 
     one_driver: ClassVar[bool] = True
     leads: ClassVar[bool] = True
 
-    workers: int = 1
-
-    def __post_init__(self) -> None:
-        whole("executor", "workers", self.workers, at_least=1)
+    workers: Count = 1
+    """Number of processes."""
 
     def each(
         self, call: Callable[..., Any], items: Mapping[str, tuple[Any, ...]], *, threads: int = 0

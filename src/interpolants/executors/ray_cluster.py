@@ -17,38 +17,36 @@ import numpy as np
 import torch
 
 from interpolants.executors.executor import ATTEMPTS, lost
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.kinds import Whole
 from interpolants.foundations.version import __version__
 
 
 @dataclass(frozen=True)
-class RayCluster:
+class RayCluster(Checked):
     """Workers of Ray: a cluster of its own on this machine, or one that runs already.
 
     A piece whose worker or node has died is run again by Ray, three times. The nodes of a cluster need this version of
     the library and of PyTorch, which every piece checks, and must see the folders of the run under the same names.
     The same bytes come out on processors of one kind.
 
-    Args:
-        workers: Pieces at a time; 0 for one per core of the cluster.
-        address: Address of a running cluster, as ``ray start --head`` tells it, or ``"auto"``; empty for one of its
-            own, which ends with the work. In a process that is connected to Ray already, that connection is used.
-
     Raises:
-        InvalidInputError: If ``workers`` is negative.
         MissingExtraError: If Ray is not installed.
     """
 
     one_driver: ClassVar[bool] = True
     leads: ClassVar[bool] = True
 
-    workers: int = 0
+    workers: Whole = 0
+    """Pieces at a time; 0 for one per core of the cluster."""
     address: str = ""
+    """Address of a running cluster, as ``ray start --head`` tells it, or ``"auto"``; empty for one of its own, which
+    ends with the work. In a process that is connected to Ray already, that connection is used."""
 
     def __post_init__(self) -> None:
-        whole("executor", "workers", self.workers, at_least=0)
+        super().__post_init__()
         require("ray", by="--executor ray")
 
     def each(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.foundations.asked import asking
 from interpolants.foundations.errors import invalid, nearest, suggestion
 
 T = TypeVar("T")
@@ -142,7 +143,8 @@ def changed(who: str, settings: T, changes: Mapping[str, Any]) -> T:
     for name in changes:
         if name not in known:
             raise invalid(who, "the argument must be known", repr(name), nearest(name, known))
-    return replace(settings, **changes)  # type: ignore[type-var]
+    with asking(who):
+        return replace(settings, **changes)  # type: ignore[type-var]
 
 
 def finite(who: str, name: str, x: Tensor, remedy: str = "") -> Tensor:

@@ -313,10 +313,7 @@ def _with_shared(doc: str | None, shares: type) -> str | None:
     """The docstring of a verb, with what the class of its shared arguments says of each, before its ``options``."""
     if doc is None:  # python -OO
         return None
-    docs = [inspect.cleandoc(kind.__doc__ or "") for kind in reversed(inspect.getmro(shares))]
-    said = "".join(
-        "\n" + told.partition("\nArgs:\n")[2].partition("\n\n")[0] for told in docs if "\nArgs:\n" in told
-    )
+    said = "\n" + inspect.cleandoc(shares.__doc__ or "").partition("\nArgs:\n")[2].partition("\n\n")[0]
     place = "\n    options: "
     return inspect.cleandoc(doc).replace(place, f"{said}{place}", 1)
 

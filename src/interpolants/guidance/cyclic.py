@@ -16,19 +16,22 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.dynamics.grids import time_grid
 from interpolants.dynamics.renoise import renoise
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import Count, NonNegative, Real, Whole
 from interpolants.foundations.randomness import BlockNoise, key
 from interpolants.foundations.types import Condition
 from interpolants.guidance.one_sided import gaussian_path
@@ -224,27 +227,21 @@ def _colored(path: Path, z: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RePaint:
+class RePaint(Checked):
     """From noise to data in stretches of ``jump`` steps, each done ``resamples`` times.
-
-    Args:
-        n_steps: Steps of the grid.
-        jump: Steps of a stretch.
-        resamples: How often each is done; 1 for once.
-        paste: End with the known entries exactly as they are; else as the last step left them.
 
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
-    n_steps: int = 100
-    jump: int = 10
-    resamples: int = 5
+    n_steps: Count = 100
+    """Steps of the grid."""
+    jump: Count = 10
+    """Steps of a stretch."""
+    resamples: Count = 5
+    """How often each is done; 1 for once."""
     paste: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("n_steps", "jump", "resamples"):
-            whole("RePaint", name, getattr(self, name), at_least=1)
+    """End with the known entries exactly as they are; else as the last step left them."""
 
     def complete(self, job: Job) -> Completed:
         """Completed rows."""
@@ -263,49 +260,42 @@ class RePaint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CyclicOneWay:
+class CyclicOneWay(Checked):
     """Between two times in the middle of the way, again and again; then on to the data with little noise.
-
-    Args:
-        cycles: Repetitions of the stretch; 0 for none.
-        back: Time to which noise is added, in (0, ``turn``).
-        turn: Time at which a repetition ends, in (``back``, 1).
-        late: Further times at which what is known is put back on the last way, in (``turn``, 1]: at the nearest time of
-            the grid after ``turn``. Later ones keep it closer, earlier ones let the rest shape it.
-        track: ``"inverted"``, the flow backwards from the canvas, or ``"noised"``, fresh noise. Which is better depends
-            on the data: the canvas lies far from data that are smooth.
-        n_steps: Steps of the whole grid.
-        eps_cycle: Noise level within a repetition; None for ancestral steps.
-        eps_last: Noise level on the last way.
-        fill: Value of the unknown part of the canvas, in data units; None for the mean of the data.
-        paste: End with the known entries exactly as they are.
 
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
-    cycles: int = 10
-    back: float = 0.3
-    turn: float = 0.5
-    late: Sequence[float] = (0.6,)
+    cycles: Whole = 10
+    """Repetitions of the stretch; 0 for none."""
+    back: Real = 0.3
+    """Time to which noise is added, in (0, ``turn``)."""
+    turn: Real = 0.5
+    """Time at which a repetition ends, in (``back``, 1)."""
+    late: tuple[Real, ...] = (0.6,)
+    """Further times at which what is known is put back on the last way, in (``turn``, 1]: at the nearest time of the
+    grid after ``turn``. Later ones keep it closer, earlier ones let the rest shape it."""
     track: Literal["inverted", "noised"] = "inverted"
-    n_steps: int = 50
+    """``"inverted"``: the flow backwards from the canvas; ``"noised"``: fresh noise. Which is better depends on the
+    data: the canvas lies far from data that are smooth."""
+    n_steps: Annotated[int, Ge(3)] = 50
+    """Steps of the whole grid."""
     eps_cycle: float | None = None
-    eps_last: float = 0.0
-    fill: float | None = None
+    """Noise level within a repetition; None for ancestral steps."""
+    eps_last: NonNegative = 0.0
+    """Noise level on the last way."""
+    fill: Real | None = None
+    """Value of the unknown part of the canvas, in data units; None for the mean of the data."""
     paste: bool = True
+    """End with the known entries exactly as they are."""
 
-    def __post_init__(self) -> None:
-        who = "CyclicOneWay"
-        whole(who, "cycles", self.cycles), whole(who, "n_steps", self.n_steps, at_least=3)
-        one_of(who, "track", self.track, ("inverted", "noised"))
-        number(who, "eps_last", self.eps_last, at_least=0)
+    def check_settings(self) -> None:
+        """Refuse times in another order."""
         if not 0 < self.back < self.turn < 1:
-            raise invalid(who, "times must satisfy 0 < back < turn < 1", (self.back, self.turn))
+            raise asked.invalid("times must satisfy 0 < back < turn < 1", (self.back, self.turn))
         if any(not self.turn < t <= 1 for t in self.late):
-            raise invalid(who, f"late times must lie in ({self.turn}, 1]", tuple(self.late))
-        if self.fill is not None:
-            number(who, "fill", self.fill)
+            raise asked.invalid(f"late times must lie in ({self.turn}, 1]", self.late)
 
     def complete(self, job: Job) -> Completed:
         """Completed rows."""

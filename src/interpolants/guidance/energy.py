@@ -14,15 +14,17 @@ alone. The network carries their new values over at the next step.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import number, one_of, positive
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import number, one_of
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.kinds import Check, Positive
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.types import Condition
 from interpolants.guidance.experts import Schedule
@@ -50,23 +52,17 @@ def is_observed(cond: Condition) -> bool:
 
 
 @dataclass(frozen=True)
-class Misfit:
+class Misfit(Checked):
     """``E(x1, y) = |y - H(x1)|^2 / (2 noise^2)``: a measurement with Gaussian noise.
-
-    Args:
-        operator: H: an ``Operator``, a matrix, or any differentiable function.
-        noise: Standard deviation of the noise, in units of y, > 0.
 
     Raises:
         InvalidInputError: If the noise is not positive, or the operator is none.
     """
 
-    operator: Operator
-    noise: float = 1.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "operator", as_operator("Misfit", self.operator))
-        positive("Misfit", "noise", self.noise)
+    operator: Annotated[Operator, Check(as_operator)]
+    """H: an ``Operator``, a matrix, or any differentiable function."""
+    noise: Positive = 1.0
+    """Standard deviation of the noise, in units of y."""
 
     def __call__(self, x1: Tensor, y: Tensor) -> Tensor:
         """The energy of each row, ``(B,)`` in nats."""

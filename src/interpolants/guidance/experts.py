@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from interpolants.fields.protocol import Fields, LogDensities
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import NotIdentifiableError, invalid
 from interpolants.foundations.types import Condition
 from interpolants.nets.embeddings import null_condition
@@ -35,17 +36,14 @@ class Expert:
 
 
 @dataclass(frozen=True)
-class Reward:
-    """A factor ``exp(lambda(t) r(x))`` of a target.
-
-    Args:
-        function: ``r(x)``, ``(B, *D) -> (B,)`` in nats, differentiable.
-        schedule: ``lambda(t)``, 0 at the start, where the distribution is to stay as it is; at its end the strength.
-            By default it grows as t.
-    """
+class Reward(Checked):
+    """A factor ``exp(lambda(t) r(x))`` of a target."""
 
     function: Callable[[Tensor], Tensor]
+    """``r(x)``, ``(B, *D) -> (B,)`` in nats, differentiable."""
     schedule: Callable[[Tensor], Tensor] = field(default=lambda t: t)
+    """``lambda(t)``, 0 at the start, where the distribution is to stay as it is; at its end the strength. By default it
+    grows as t."""
 
 
 def annealed(fields: Fields, beta: Schedule, cond: Condition = None) -> list[Expert]:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, NonNegative
 from interpolants.foundations.ops import sum_event
 from interpolants.paths.path import SpatiallyLinearPath
 
@@ -80,27 +82,21 @@ class QuantileGap:
 
 
 @dataclass(frozen=True)
-class AncestralStrength:
+class AncestralStrength(Checked):
     """Strength ``lambda(t)`` with which an ancestral step adds ``-scale p grad E``, p the variance of its own noise.
 
     ``lambda = scale rho (alpha'/alpha)^2`` with ``rho = beta/beta'``, where dashes mark the next time: nearly constant,
     but for the last steps, and 0 in the very last. A constant strength gives the deterministic (DDIM) rule.
 
-    Args:
-        path: A one-sided path.
-        n_steps: Steps of the uniform grid from 0 to 1.
-        scale: s, >= 0.
-
     Source: Kollovieh et al. (2023), arXiv:2307.11494, algorithm 1; in terms of alpha and beta derived anew.
     """
 
     path: SpatiallyLinearPath
-    n_steps: int
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        whole("AncestralStrength", "n_steps", self.n_steps, at_least=1)
-        number("AncestralStrength", "scale", self.scale, at_least=0)
+    """A one-sided path."""
+    n_steps: Count
+    """Steps of the uniform grid from 0 to 1."""
+    scale: NonNegative = 1.0
+    """s."""
 
     def __call__(self, t: Tensor) -> Tensor:
         """The strength at times of the grid, of the shape of t; that of the last step at t = 1, where none begins."""

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from interpolants.fields.protocol import weighted_sum
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.derivatives import exact_divergence, probed_divergence
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
@@ -108,35 +110,34 @@ class LinearFlow(Reference):
 
 
 @dataclass(frozen=True)
-class GaussianFlow:
+class GaussianFlow(Checked):
     """A transport: the flow of a Gaussian with the moments of the ends, for one-sided and two-sided paths.
 
     It needs no divergence of a field, and is finite at both ends. For one Gaussian expert with these moments the
     weights are constant.
-
-    Args:
-        std1: Standard deviation of x1: a number, or one per entry ``(*D)``.
-        mean1: Mean of x1.
-        std0: Standard deviation of x0; that of the base on a one-sided path whose base has one.
-        mean0: Mean of x0; that of the base on a one-sided path.
 
     Raises:
         InvalidInputError: If a standard deviation is not finite and positive.
     """
 
     std1: Moment
+    """Standard deviation of x1: a number, or one per entry ``(*D)``."""
     mean1: Moment = 0.0
+    """Mean of x1."""
     std0: Moment | None = None
+    """Standard deviation of x0; that of the base on a one-sided path whose base has one."""
     mean0: Moment | None = None
+    """Mean of x0; that of the base on a one-sided path."""
 
-    def __post_init__(self) -> None:
+    def check_settings(self) -> None:
+        """Refuse standard deviations of which one is not positive."""
         for name in ("std1", "std0"):
             value = getattr(self, name)
             if value is None:
                 continue
             tensor = torch.as_tensor(value)
             if not bool((torch.isfinite(tensor) & (tensor > 0)).all()):
-                raise invalid("GaussianFlow", f"{name} must be finite and > 0", value)
+                raise asked.invalid(f"{name} must be finite and > 0", value)
 
     def on(self, who: str, path: SpatiallyLinearPath) -> LinearFlow:
         """The flow on a path."""

@@ -7,25 +7,17 @@ from torch import Tensor
 
 from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import positive
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.kinds import Positive
 
 
 @dataclass(frozen=True)
-class SizeGuard(Modifier):
-    """Raise as soon as an entry of a state is larger than ``limit``, or not a number; it changes no state.
+class SizeGuard(Checked, Modifier):
+    """Raise as soon as an entry of a state is larger than ``limit``, or not a number; it changes no state."""
 
-    Args:
-        limit: Largest absolute value, in the units of the states; several times that of data and noise.
-
-    Raises:
-        InvalidInputError: If the limit is not positive.
-    """
-
-    limit: float
-
-    def __post_init__(self) -> None:
-        positive("SizeGuard", "limit", self.limit)
+    limit: Positive
+    """Largest absolute value, in the units of the states; several times that of data and noise."""
 
     def begin(self, x: Tensor, index: int, times: Tensor) -> Work:
         """At work on a chunk."""

@@ -7,36 +7,30 @@ Letters: ``m`` states of the SDE, ``rate = sqrt(2 m - 1)``, ``F`` its drift matr
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import one_of
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import OneOf
 
 SMOOTHNESS = (0.5, 1.5, 2.5)
 
 
 @dataclass(frozen=True)
-class Matern:
+class Matern(Checked):
     """Stationary Gaussian process with Matern covariance, variance 1 and lengthscale 1.
 
     As a Markov process it has the states ``z = (u, u', ..., u^(m-1))`` with ``m = smoothness + 1/2``, and
     ``z(x + gap) | z(x) ~ N(A(gap) z(x), Q(gap))``.
 
-    Args:
-        smoothness: 0.5 (continuous), 1.5 (one derivative) or 2.5 (two).
-
-    Raises:
-        InvalidInputError: If ``smoothness`` is another one.
-
     Source: Hartikainen & Särkkä (2010), eqs. 9 to 12; the covariance of a step is written with incomplete gamma
     functions here, so that small steps lose no digits.
     """
 
-    smoothness: float = 1.5
-
-    def __post_init__(self) -> None:
-        one_of("Matern", "smoothness", self.smoothness, SMOOTHNESS)
+    smoothness: Annotated[float, OneOf(lambda: SMOOTHNESS)] = 1.5
+    """0.5 (continuous), 1.5 (one derivative) or 2.5 (two)."""
 
     @property
     def size(self) -> int:

@@ -6,12 +6,15 @@ lengthscales, ``m = 2 pi mu``, ``a = sqrt(5) / l``, ``g`` envelope.
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.kinds import OneOf
 from interpolants.foundations.records import record
 
 ENVELOPES = ("student_t", "gaussian")
@@ -64,27 +67,19 @@ class Peaks:
 
 
 @dataclass(frozen=True)
-class SpectralMixture:
+class SpectralMixture(Checked):
     """``k(z) = sum_q w_q g(z; l_q) cos(2 pi mu_q z)``; its spectrum has a peak at each ``+-mu_q``.
 
     With ``envelope="student_t"`` g is the Matern kernel of smoothness 5/2, and a peak is a Student's t density with 5
     degrees of freedom and scale ``1 / (2 pi l)``; with ``"gaussian"`` g is ``exp(-z^2 / (2 l^2))``, and a peak a
     Gaussian with standard deviation ``1 / (2 pi l)``. Both are twice differentiable.
 
-    Args:
-        envelope: ``"student_t"`` or ``"gaussian"``.
-
-    Raises:
-        InvalidInputError: If the envelope is another one.
-
     Source: Wilson & Adams (2013), arXiv:1302.4245, for Gaussian peaks; Fang et al. (2024), arXiv:2311.04465, for
     Student's t. Derivatives are derived here.
     """
 
-    envelope: str = "student_t"
-
-    def __post_init__(self) -> None:
-        one_of("SpectralMixture", "envelope", self.envelope, ENVELOPES)
+    envelope: Annotated[str, OneOf(lambda: ENVELOPES)] = "student_t"
+    """Shape g of the kernel, and so of the peaks."""
 
     def covariance(self, lag: Tensor, peaks: Peaks, order: int = 0) -> Tensor:
         """``k``, ``k'`` or ``k''`` at lags of any shape; differentiable in the peaks, also at lag 0.

@@ -36,9 +36,8 @@ from interpolants.dynamics.course import Course, choose_method, run_grid
 from interpolants.dynamics.noise import NoiseLevel, as_noise
 from interpolants.dynamics.samplers import SdeSampler, arrival_status
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.chunks import join
-from interpolants.foundations.derivatives import MODES, exact_divergence, probed_divergence
+from interpolants.foundations.derivatives import exact_divergence, probed_divergence
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import BlockNoise
@@ -75,10 +74,6 @@ class PathSettings:
 
     def check(self, who: str) -> None:
         """Refuse what no estimate can be made with."""
-        whole(who, "paths", self.paths, at_least=2, remedy="Two give a first error estimate.")
-        whole(who, "probes", self.probes, at_least=1)
-        for name, known in (("proposal", PROPOSALS), ("divergence", DIVERGENCES), ("mode", MODES)):
-            one_of(who, name, getattr(self, name), known)
         if self.divergence == "none" and self.proposal != "reverse":
             remedy = "The plain Feynman-Kac weight is an integral of the divergence."
             raise invalid(who, "divergence='none' needs proposal='reverse'", repr(self.proposal), remedy)

@@ -10,9 +10,10 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.4; C
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.dynamics.course import SolverTicks, choose_method, run_grid
@@ -21,12 +22,16 @@ from interpolants.dynamics.sample import check_call
 from interpolants.dynamics.samplers import ADAPTIVE, OdeSampler, arrival_status, find_method
 from interpolants.dynamics.transitions import TRANSITIONS
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.asked import asking
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import changed, one_of, whole
 from interpolants.foundations.derivatives import MODES, exact_divergence, probed_divergence
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, NonNegative, OneOf, Positive, Remedy
 from interpolants.foundations.randomness import BLOCK, BlockNoise
 from interpolants.foundations.types import Condition, take_rows
-from interpolants.likelihood.feynman_kac import PathSettings, path_log_prob
+from interpolants.likelihood.feynman_kac import DIVERGENCES as PATH_DIVERGENCES
+from interpolants.likelihood.feynman_kac import PROPOSALS, PathSettings, path_log_prob
 from interpolants.likelihood.noise_level import stop_at
 from interpolants.likelihood.result import (
     Density,
@@ -45,68 +50,61 @@ Rate = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scoring:
+class Scoring(Checked):
     """How a density is worked out; the condition, the place and the seed of a call are no part of it.
-
-    Args:
-        eps: Noise level of the model, as in ``dynamics.sample``; 0 is the flow. ``paths``, ``proposal`` and
-            ``cap_noise`` matter for eps > 0 alone; ``rtol``, ``atol`` and ``max_steps`` for adaptive solvers.
-        end: 1 scores data under the model of rho1 (``base`` is rho0); 0 the other way round.
-        noise_level: Score ``x`` as data with noise of this standard deviation (scale, if the base is Student-t), in
-            data units: the flow is entered at the time when a one-sided path shows just that. Data near a thin set have
-            no other sensible density.
-        divergence: ``"exact"``, or ``"hutchinson"`` for random probes: unbiased for the flow and for the lower bound of
-            an SDE, whose ``log_prob`` they raise by half the variance they bring. For an SDE also ``"none"``: no
-            derivative of the field, the density of its Euler-Maruyama chain; the choice for many dimensions.
-        probes: Number of probes, tied to the sample's index; fixed along the trajectory of a flow, fresh at each node
-            of an SDE.
-        mode: How the exact divergence of a flow is taken, ``"reverse"``, ``"forward"``, or ``"auto"``: in closed form
-            where the fields have one, or whichever of the two is cheaper. The value is the same.
-        paths: Random paths per point, >= 2.
-        proposal: ``"reverse"`` runs them with the drift of the other direction's model, which leaves little or no
-            spread where the fields are good; ``"model"`` is the plain Feynman-Kac formula, for comparison.
-        method: Solver by name; ``"dopri5"`` when None, or ``"heun"`` for an SDE. The adaptive ones control the error of
-            the log-likelihood too.
-        n_steps: Number of fixed steps.
-        time_grid: As in ``dynamics.sample``. A bridge that is known from t0 to t1 only, such as a diffusion learnt up
-            to a little noise, is scored with ``(t0, t1)``, or ``dynamics.time_grid(n, start=t0, stop=t1)`` for fixed
-            steps.
-        cap_noise: As in ``dynamics.sample``.
-        rtol: Relative tolerance per sample of an adaptive solver.
-        atol: Absolute tolerance per sample, in data units and nats.
-        max_steps: Most steps per sample of an adaptive solver.
-        chunk: Rows at once; chosen for the machine's cache when None.
-        invariant: Make sample i independent of its batch (up to the rounding of derivatives).
-        on_failure: ``"raise"`` or ``"keep"``.
-        differentiable: Keep the graph, for training by likelihood; fixed-step solvers only.
 
     Raises:
         InvalidInputError: If a name is unknown. What depends on the fields and the states is checked by ``log_prob``.
     """
 
     eps: Any = 0.0
-    end: int = 1
-    noise_level: float = 0.0
-    divergence: str = "exact"
-    probes: int = 1
-    mode: str = "auto"
-    paths: int = 32
-    proposal: str = "reverse"
+    """Noise level of the model, as in ``dynamics.sample``; 0 is the flow. ``paths``, ``proposal`` and ``cap_noise``
+    matter for eps > 0 alone; ``rtol``, ``atol`` and ``max_steps`` for adaptive solvers."""
+    end: Annotated[int, OneOf(lambda: (0, 1))] = 1
+    """1 scores data under the model of rho1 (``base`` is rho0); 0 the other way round."""
+    noise_level: NonNegative = 0.0
+    """Score ``x`` as data with noise of this standard deviation (scale, if the base is Student-t), in data units: the
+    flow is entered at the time when a one-sided path shows just that. Data near a thin set have no other sensible
+    density."""
+    divergence: Annotated[str, OneOf(lambda: PATH_DIVERGENCES)] = "exact"
+    """``"exact"``, or ``"hutchinson"`` for random probes: unbiased for the flow and for the lower bound of an SDE,
+    whose ``log_prob`` they raise by half the variance they bring. For an SDE also ``"none"``: no derivative of the
+    field, the density of its Euler-Maruyama chain; the choice for many dimensions."""
+    probes: Count = 1
+    """Number of probes, tied to the sample's index; fixed along the trajectory of a flow, fresh at each node of an
+    SDE."""
+    mode: Annotated[str, OneOf(lambda: MODES)] = "auto"
+    """How the exact divergence of a flow is taken, ``"reverse"``, ``"forward"``, or ``"auto"``: in closed form where
+    the fields have one, or whichever of the two is cheaper. The value is the same."""
+    paths: Annotated[int, Ge(2), Remedy("Two give a first error estimate.")] = 32
+    """Random paths per point."""
+    proposal: Annotated[str, OneOf(lambda: PROPOSALS)] = "reverse"
+    """``"reverse"`` runs them with the drift of the other direction's model, which leaves little or no spread where the
+    fields are good; ``"model"`` is the plain Feynman-Kac formula, for comparison."""
     method: str | None = None
-    n_steps: int = 100
+    """Solver by name; ``"dopri5"`` when None, or ``"heun"`` for an SDE. The adaptive ones control the error of the
+    log-likelihood too."""
+    n_steps: Count = 100
+    """Number of fixed steps."""
     time_grid: Any = "auto"
+    """As in ``dynamics.sample``. A bridge that is known from t0 to t1 only, such as a diffusion learnt up to a little
+    noise, is scored with ``(t0, t1)``, or ``dynamics.time_grid(n, start=t0, stop=t1)`` for fixed steps."""
     cap_noise: bool = True
-    rtol: float = 1e-5
-    atol: float = 1e-5
-    max_steps: int = 10_000
-    chunk: int | None = None
+    """As in ``dynamics.sample``."""
+    rtol: NonNegative = 1e-5
+    """Relative tolerance per sample of an adaptive solver."""
+    atol: Positive = 1e-5
+    """Absolute tolerance per sample, in data units and nats."""
+    max_steps: Count = 10_000
+    """Most steps per sample of an adaptive solver."""
+    chunk: Count | None = None
+    """Rows at once; chosen for the machine's cache when None."""
     invariant: bool = True
-    on_failure: str = "raise"
+    """Make sample i independent of its batch (up to the rounding of derivatives)."""
+    on_failure: Annotated[str, OneOf(lambda: ("raise", "keep"))] = "raise"
+    """``"raise"`` or ``"keep"``."""
     differentiable: bool = False
-
-    def __post_init__(self) -> None:
-        one_of("log_prob", "end", self.end, (0, 1))
-        one_of("log_prob", "on_failure", self.on_failure, ("raise", "keep"))
+    """Keep the graph, for training by likelihood; fixed-step solvers only."""
 
     def of_paths(self, seed: int) -> PathSettings:
         """What the weighted paths of an SDE take of it."""
@@ -219,20 +217,21 @@ def sample_with_log_prob(
     who = "sample_with_log_prob"
     check_call(who, x0, cond, first_index, chunk, on_failure)
     check_base(base, who)
-    how = Scoring(
-        divergence=divergence,
-        probes=probes,
-        mode=mode,
-        method=method,
-        n_steps=n_steps,
-        time_grid=time_grid,
-        rtol=rtol,
-        atol=atol,
-        max_steps=max_steps,
-        chunk=chunk,
-        on_failure=on_failure,
-        differentiable=differentiable,
-    )
+    with asking(who):
+        how = Scoring(
+            divergence=divergence,
+            probes=probes,
+            mode=mode,
+            method=method,
+            n_steps=n_steps,
+            time_grid=time_grid,
+            rtol=rtol,
+            atol=atol,
+            max_steps=max_steps,
+            chunk=chunk,
+            on_failure=on_failure,
+            differentiable=differentiable,
+        )
     travel = _Travel(fields, x0, how, reverse=False)
     arrived, volume, error, nfe, status = travel.go(cond, first_index, whole(who, "seed", seed))
     check_arrival(who, status, on_failure, method)
@@ -274,8 +273,6 @@ class _Travel:
         self.how, self.method = how, flow_solver(how.method)
         self.fields, self.x = _near_the_ends(fields, x, self.method, how.rtol), x
         one_of("log_prob", "divergence", how.divergence, DIVERGENCES)
-        whole("log_prob", "probes", how.probes, at_least=1)
-        one_of("log_prob", "mode", how.mode, MODES)
         self.probes = how.probes if how.divergence == "hutchinson" else 0
         name = choose_method(self.fields, x, self.method, noisy=False)
         known: dict[str, Any] = {"stop": stop, "reverse": reverse, "noisy": False}

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import generator
 from interpolants.metrics.samples import ArrayLike, pooled
 
@@ -62,28 +64,19 @@ class PrincipalComponents:
 
 
 @dataclass(frozen=True, eq=False)
-class RandomConvolutions:
+class RandomConvolutions(Checked):
     """Rectified random convolutions of pictures, two layers deep, averaged over quarters of the picture.
 
     They see texture and shape, and where these are by quarters only. Weights are drawn from the seed, and scaled for
     inputs of order one.
-
-    Args:
-        channels: Channels C of the pictures ``(N, C, H, W)``.
-        width: Filters of the first layer; the second has twice as many. F = 8 ``width``.
-        seed: Seed of the weights.
-
-    Raises:
-        InvalidInputError: If ``channels`` or ``width`` is no whole number >= 1.
     """
 
-    channels: int
-    width: int = 16
+    channels: Count
+    """Channels C of the pictures ``(N, C, H, W)``."""
+    width: Count = 16
+    """Filters of the first layer; the second has twice as many. F = 8 ``width``."""
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        whole("RandomConvolutions", "channels", self.channels, at_least=1)
-        whole("RandomConvolutions", "width", self.width, at_least=1)
+    """Seed of the weights."""
 
     @cached_property
     def weights(self) -> tuple[Tensor, Tensor]:

@@ -7,17 +7,19 @@ Source: Gretton et al., JMLR 13 (2012), lemma 6; as a loss of few-step samplers 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import MinLen
 from torch import Tensor
 
-from interpolants.foundations.checks import positive, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, Each, Positive, Real
 
 
-class FeatureKernel(ABC):
+class FeatureKernel(Checked, ABC):
     """A positive kernel on features."""
 
     @abstractmethod
@@ -27,18 +29,12 @@ class FeatureKernel(ABC):
 
 @dataclass(frozen=True)
 class PolynomialKernel(FeatureKernel):
-    """``(x . y / F + offset)^degree``; it grows with the features, so scale them, and one outlier can dominate.
+    """``(x . y / F + offset)^degree``; it grows with the features, so scale them, and one outlier can dominate."""
 
-    Args:
-        degree: 3 is that of the kernel inception distance; 1 compares means alone.
-        offset: > 0 for all lower degrees too.
-    """
-
-    degree: int = 3
-    offset: float = 1.0
-
-    def __post_init__(self) -> None:
-        whole("PolynomialKernel", "degree", self.degree, at_least=1)
+    degree: Count = 3
+    """3 is that of the kernel inception distance; 1 compares means alone."""
+    offset: Real = 1.0
+    """> 0 for all lower degrees too."""
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Values for all pairs."""
@@ -48,19 +44,10 @@ class PolynomialKernel(FeatureKernel):
 
 @dataclass(frozen=True)
 class GaussianKernels(FeatureKernel):
-    """``mean_b exp(-|x - y|^2 / (2 b^2 F))`` over some widths b, in units of a feature.
+    """``mean_b exp(-|x - y|^2 / (2 b^2 F))`` over some widths b, in units of a feature."""
 
-    Args:
-        widths: Widths, > 0; multiples of the median distance per feature are usual.
-    """
-
-    widths: Sequence[float] = (0.5, 1.0, 2.0)
-
-    def __post_init__(self) -> None:
-        if not self.widths:
-            raise invalid("GaussianKernels", "there must be a width", self.widths)
-        for width in self.widths:
-            positive("GaussianKernels", "every width", width)
+    widths: Annotated[tuple[Positive, ...], MinLen(1), Each("every width")] = (0.5, 1.0, 2.0)
+    """Widths; multiples of the median distance per feature are usual."""
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Values for all pairs."""

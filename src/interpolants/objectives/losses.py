@@ -17,16 +17,19 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.3 an
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Generic, TypeVar
+from typing import Annotated, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Generator, Tensor
 
 from interpolants.fields.conversions import derive
+from interpolants.foundations import asked
 from interpolants.foundations.calls import takes_third
-from interpolants.foundations.checks import one_of, shaped, whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import shaped
 from interpolants.foundations.derivatives import divergence, gradient
 from interpolants.foundations.errors import NotIdentifiableError, invalid
+from interpolants.foundations.kinds import OneOf, Whole
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.row_times import check_row_times
 from interpolants.foundations.types import Condition, Field
@@ -81,22 +84,19 @@ class DrawnLoss(ABC, Generic[Loss]):
 
 
 @dataclass(frozen=True)
-class Objective(DrawnLoss[Tensor]):
+class Objective(Checked, DrawnLoss[Tensor]):
     """A per-sample loss of a field; call it with a network and end points, get ``(B,)``.
 
-    Args:
-        path: The interpolant.
-        antithetic: Average over ``I ± gamma z``; None decides by whether the target is singular at the ends.
-        form: ``"squared_error"`` or ``"quadratic"``.
-
     Raises:
-        InvalidInputError: If the form is unknown.
         NotIdentifiableError: If the path has no such field (the noise of a path without latent noise).
     """
 
     path: Path
+    """The interpolant."""
     antithetic: bool | None = None
-    form: str = "squared_error"
+    """Average over ``I ± gamma z``; None decides by whether the target is singular at the ends."""
+    form: Annotated[str, OneOf(lambda: FORMS)] = "squared_error"
+    """``"quadratic"`` is half the squared error without the square of the target."""
 
     predicts: ClassVar[str]
     # The quantities for which :func:`joint_loss` takes this objective; none for those that must be asked for.
@@ -105,12 +105,11 @@ class Objective(DrawnLoss[Tensor]):
     formula: ClassVar[str] = ""
     needs_latent: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        who = type(self).__name__
-        one_of(who, "form", self.form, FORMS)
+    def check_settings(self) -> None:
+        """Refuse a path that has no such field."""
         if self.needs_latent and not self.path.has_latent:
             raise NotIdentifiableError(
-                f"{who}: the path {type(self.path).__name__} has no latent noise (gamma = 0), so it has no "
+                f"{asked.who()}: the path {type(self.path).__name__} has no latent noise (gamma = 0), so it has no "
                 f"{self.predicts}. Use an envelope with gamma > 0, or a one-sided path."
             )
 
@@ -218,32 +217,30 @@ class ScoreLoss(Objective):
     On a one-sided path ``s = E[score0(x0) | x_t] / alpha`` with the score of the base distribution: ``-L^-T z`` for a
     Gaussian, ``-(N + df) / (|z|^2 + df) L^-T z`` for a Student-t over N entries.
 
-    Args:
-        weighting: What the loss at t counts: ``"none"`` 1; ``"noise"`` the variance of the noise, which makes it the
-            loss of the noise, best for the look of samples; ``"likelihood"`` ``g^2``, with which half the mean loss
-            over t bounds the divergence of the reversed SDE's samples from the data, up to a constant.
-
     Raises:
-        InvalidInputError: If the weighting is unknown, or the path has no such weight.
+        InvalidInputError: If the path has no such weight.
 
     Source: Song et al. (2021), arXiv:2011.13456, equation 7, for ``"noise"``; Song et al. (2021), arXiv:2101.09258,
     for ``"likelihood"``.
     """
 
-    weighting: str = "none"
+    weighting: Annotated[str, OneOf(lambda: WEIGHTINGS)] = "none"
+    """What the loss at t counts: ``"none"`` 1; ``"noise"`` the variance of the noise, which makes it the loss of the
+    noise, best for the look of samples; ``"likelihood"`` ``g^2``, with which half the mean loss over t bounds the
+    divergence of the reversed SDE's samples from the data, up to a constant."""
 
     predicts: ClassVar[str] = "score"
     learns: ClassVar[tuple[str, ...]] = (predicts,)
     formula: ClassVar[str] = "|s + z/γ|²; on a one-sided path z/γ is minus the score of x0 over α"
     needs_latent: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one_of(type(self).__name__, "weighting", self.weighting, WEIGHTINGS)
+    def check_settings(self) -> None:
+        """Refuse a path that has no such weight."""
+        super().check_settings()
         if self.weighting != "none":
             if self.path.basis is not None:
                 rule = "a weighting needs one schedule for all directions"
-                raise invalid(type(self).__name__, rule, type(self.path).__name__, "Take weighting='none'.")
+                raise asked.invalid(rule, type(self.path).__name__, "Take weighting='none'.")
             self._weight(torch.full((1,), 0.5))  # raises where the path has none
 
     @cached_property
@@ -263,9 +260,7 @@ class ScoreLoss(Objective):
             return (path.noise_scale(t) * (1.0 if scale is None else scale)).square()
         if not isinstance(path, SpatiallyLinearPath):
             remedy = "Take weighting='none' or 'noise'."
-            raise invalid(
-                type(self).__name__, "weighting='likelihood' needs g^2", type(path).__name__, remedy
-            )
+            raise asked.invalid("weighting='likelihood' needs g^2", type(path).__name__, remedy)
         return path.g_squared(t)
 
     def target(self, sample: PathSample) -> Tensor:
@@ -275,13 +270,10 @@ class ScoreLoss(Objective):
 
 @dataclass(frozen=True)
 class EndpointLoss(Objective):
-    """Learns ``eta_0 = E[x0 | x_t]`` or ``eta_1 = E[x1 | x_t]``.
+    """Learns ``eta_0 = E[x0 | x_t]`` or ``eta_1 = E[x1 | x_t]``."""
 
-    Args:
-        end: 0 or 1.
-    """
-
-    end: int = 1
+    end: Annotated[int, OneOf(lambda: (0, 1))] = 1
+    """Which one is learnt."""
 
     learns: ClassVar[tuple[str, ...]] = ("endpoint0", "denoised")
     formula: ClassVar[str] = "|η - x0|² or |η - x1|²"
@@ -290,10 +282,6 @@ class EndpointLoss(Objective):
     def of(cls, quantity: str, path: Path) -> "EndpointLoss":
         """The objective of one of the two ends."""
         return cls(path, end=cls.learns.index(quantity))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one_of("EndpointLoss", "end", self.end, (0, 1))
 
     @property
     def predicts(self) -> str:  # type: ignore[override]  # depends on `end`
@@ -352,24 +340,20 @@ class HyvarinenLoss(Objective):
 
     Works for paths without latent noise too, at the price of a derivative of the network.
 
-    Args:
-        probes: Number of random sign probes for the divergence; 0 takes it exactly, one pass per dimension.
-
     Source: Hyvarinen (2005); Hutchinson (1989) for the probes.
     """
 
-    probes: int = 0
+    probes: Whole = 0
+    """Number of random sign probes for the divergence; 0 takes it exactly, one pass per dimension."""
 
     predicts: ClassVar[str] = "score"
     formula: ClassVar[str] = "|s|² + 2 div s"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        whole("HyvarinenLoss", "probes", self.probes)
+    def check_settings(self) -> None:
+        """Refuse pairs."""
+        super().check_settings()
         if self.antithetic:
-            raise invalid(
-                "HyvarinenLoss", "there is no latent noise to pair: antithetic must be None or False", True
-            )
+            raise asked.invalid("there is no latent noise to pair: antithetic must be None or False", True)
 
     def target(self, sample: PathSample) -> Tensor:
         """There is none: the loss is implicit."""

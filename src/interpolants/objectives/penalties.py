@@ -10,15 +10,18 @@ score); Horvat & Pfister (2024), arXiv:2402.03845, for what conservativity does 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
+from annotated_types import Interval
 from torch import Generator, Tensor, nn
 
-from interpolants.fields.continuity import Trace, continuity_residual, score_residual
-from interpolants.foundations.checks import number, whole
+from interpolants.fields.continuity import DIVERGENCES, Trace, continuity_residual, score_residual
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.derivatives import random_signs, skew_product
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, NonNegative, OneOf, Real, Share
 from interpolants.foundations.ops import expand_like, sum_event, time_dtype
 from interpolants.foundations.types import Condition, Field, take_rows
 from interpolants.nets.potential import check_smooth
@@ -34,48 +37,41 @@ class Points(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Penalty(ABC):
+class Penalty(Checked, ABC):
     """A per-state penalty of a field, called with end points of the path; abstract.
 
     States are draws of the interpolant at stratified times, so that the equation is asked for where the samples go.
     A share of them may come from a box instead, uniformly: out there it says where the field has seen no data, at the
     price of accuracy where there are some.
 
-    Args:
-        path: The interpolant.
-        weight: Factor in the total loss, finite and >= 0; 0 leaves the term out.
-        points: Number of states per step; one per row of the batch when None.
-        box: Lowest and highest value of every entry of the box's states; must hold the data.
-        box_share: Share of the states from the box, in [0, 1].
-        margin: Distance kept from both ends of time.
-
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
     path: Path
-    weight: float = 0.1
-    points: int | None = None
-    box: tuple[float, float] | None = None
-    box_share: float = 0.0
-    margin: float = 1e-3
+    """The interpolant."""
+    weight: NonNegative = 0.1
+    """Factor in the total loss; 0 leaves the term out."""
+    points: Count | None = None
+    """Number of states per step; one per row of the batch when None."""
+    box: tuple[Real, Real] | None = None
+    """Lowest and highest value of every entry of the box's states; must hold the data."""
+    box_share: Share = 0.0
+    """Share of the states from the box."""
+    margin: Annotated[float, Interval(ge=0, lt=0.5)] = 1e-3
+    """Distance kept from both ends of time."""
 
     name: ClassVar[str]
     # Formula of the penalty, in plain text.
     formula: ClassVar[str] = ""
 
-    def __post_init__(self) -> None:
-        who = type(self).__name__
-        number(who, "weight", self.weight, at_least=0)
-        if self.points is not None:
-            whole(who, "points", self.points, at_least=1)
-        number(who, "box_share", self.box_share, at_least=0, at_most=1)
+    def check_settings(self) -> None:
+        """Refuse a box without a share, and one that is none."""
         if (self.box is None) != (self.box_share == 0):
             remedy = "E.g. box=(-3.5, 3.5), box_share=0.5."
-            raise invalid(who, "box and box_share go together", (self.box, self.box_share), remedy)
-        if self.box is not None and not (len(self.box) == 2 and self.box[0] < self.box[1]):
-            raise invalid(who, "box must be a low and a high value", self.box)
-        number(who, "margin", self.margin, at_least=0, below=0.5)
+            raise asked.invalid("box and box_share go together", (self.box, self.box_share), remedy)
+        if self.box is not None and not self.box[0] < self.box[1]:
+            raise asked.invalid("box must be a low and a high value", self.box)
 
     @property
     @abstractmethod
@@ -133,21 +129,15 @@ class FokkerPlanckResidual(Penalty):
     It vanishes just where the density that the network states is that of the flow it defines; then flow, SDEs of any
     noise level and ``exp(u)`` are one distribution. On a one-sided path b follows from u and R is the residual of the
     Fokker-Planck equation. Denoising leaves u free up to a function of time, which this fixes.
-
-    Args:
-        divergence: ``"exact"``, ``"hutchinson"`` or ``"auto"``: exact up to 10 entries.
-        probes: Random signs per state, >= 1; from two on ``R^2`` is estimated without bias.
     """
 
-    divergence: str = "auto"
-    probes: int = 2
+    divergence: Annotated[str, OneOf(lambda: DIVERGENCES)] = "auto"
+    """``"auto"``: exact up to 10 entries."""
+    probes: Count = 2
+    """Random signs per state; from two on ``R^2`` is estimated without bias."""
 
     name: ClassVar[str] = "fokker_planck"
     formula: ClassVar[str] = "|∂u/∂t + b·∇u + div b|²"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        Trace(self.divergence, self.probes)
 
     @property
     def of(self) -> str:
@@ -172,23 +162,16 @@ class FokkerPlanckResidual(Penalty):
 
 @dataclass(frozen=True)
 class ScoreFokkerPlanckResidual(Penalty):
-    """``E |ds/dt + grad(div b + b . s)|^2 / D``: the same equation for a free score, which need not be a gradient.
-
-    Args:
-        quantity: What the network is: ``"score"``, ``"noise"``, ``"velocity"`` ...; the score follows.
-        divergence: As for the density.
-        probes: As for the density; the square is biased upwards by the variance of the estimate.
-    """
+    """``E |ds/dt + grad(div b + b . s)|^2 / D``: the same equation for a free score, which need not be a gradient."""
 
     quantity: str = "score"
-    divergence: str = "auto"
-    probes: int = 2
+    """What the network is: ``"score"``, ``"noise"``, ``"velocity"`` ...; the score follows."""
+    divergence: Annotated[str, OneOf(lambda: DIVERGENCES)] = "auto"
+    """As for the density."""
+    probes: Count = 2
+    """As for the density; the square is biased upwards by the variance of the estimate."""
 
     name: ClassVar[str] = "score_fokker_planck"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        Trace(self.divergence, self.probes)
 
     @property
     def of(self) -> str:
@@ -208,12 +191,10 @@ class ConservativityPenalty(Penalty):
 
     Zero for gradients. It does not make a field right: a conservative field can be wrong, and one that is not can give
     exact samples. What it buys is a Jacobian that can be trusted.
-
-    Args:
-        quantity: What the network is.
     """
 
     quantity: str = "score"
+    """What the network is."""
 
     name: ClassVar[str] = "conservativity"
     formula: ClassVar[str] = "|(J - J') v|² / D, random signs v"

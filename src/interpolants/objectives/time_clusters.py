@@ -15,31 +15,33 @@ from typing import Literal, Self
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
-from interpolants.objectives.times import Times, TimeSampler
+from interpolants.foundations.kinds import Real
+from interpolants.objectives.times import Margin, Times, TimeSampler
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
 _GRID = 200
 
 
 @dataclass(frozen=True)
-class TimeClusters:
+class TimeClusters(Checked):
     """Intervals of [0, 1].
-
-    Args:
-        edges: Inner edges, rising, in (0, 1); none for one cluster.
 
     Raises:
         InvalidInputError: If they do not rise within (0, 1).
     """
 
-    edges: tuple[float, ...] = ()
+    edges: tuple[Real, ...] = ()
+    """Inner edges, rising, in (0, 1); none for one cluster."""
 
-    def __post_init__(self) -> None:
+    def check_settings(self) -> None:
+        """Refuse edges that do not rise."""
         cut = [0.0, *self.edges, 1.0]
         if any(not low < high for low, high in pairwise(cut)):
-            raise invalid("TimeClusters", "edges must rise within (0, 1)", self.edges)
+            raise asked.invalid("edges must rise within (0, 1)", self.edges)
 
     @property
     def count(self) -> int:
@@ -199,27 +201,25 @@ def choose_clusters(
 
 
 @dataclass(frozen=True)
-class ClusterBalancedTimes(TimeSampler):
+class ClusterBalancedTimes(Checked, TimeSampler):
     """As many times in each cluster, uniform within, in random order; a remainder falls on clusters at random.
 
     This is another distribution of times than the uniform one, and changes what is learnt even by plain training:
     compare with plain training under the same times.
-
-    Args:
-        clusters: Number of clusters, inner edges, or :class:`TimeClusters`.
-        by: What a number of clusters is cut by: ``"log_snr"`` of the path, or ``"time"``.
-        path: The path, for ``"log_snr"``.
-        margin: Distance kept from both ends.
     """
 
     clusters: int | Sequence[float] | TimeClusters = 5
+    """Number of clusters, inner edges, or :class:`TimeClusters`."""
     by: Literal["log_snr", "time"] = "time"
+    """What a number of clusters is cut by: ``"log_snr"`` of the path, or ``"time"``."""
     path: Path | None = None
-    margin: float = 1e-5
+    """The path, for ``"log_snr"``."""
+    margin: Margin = 1e-5
+    """Distance kept from both ends."""
 
-    def __post_init__(self) -> None:
-        number("ClusterBalancedTimes", "margin", self.margin, at_least=0, below=0.5)
-        found = choose_clusters("ClusterBalancedTimes", self.clusters, self.by, self.path)
+    def check_settings(self) -> None:
+        """Cut the times."""
+        found = choose_clusters(asked.who(), self.clusters, self.by, self.path)
         object.__setattr__(self, "cut", found)
 
     cut: TimeClusters = TimeClusters()

@@ -8,14 +8,21 @@ then count for more, which is what logit-normal sampling wants.
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
+from annotated_types import Interval
 from torch import Generator, Tensor, nn
 
-from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Positive, Real, Share
 from interpolants.paths.path import Path, SpatiallyLinearPath
+
+# Distance from both ends of time.
+Margin = Annotated[float, Interval(ge=0, lt=0.5)]
 
 
 class Times(NamedTuple):
@@ -38,31 +45,28 @@ class TimeSampler(ABC):
 
 
 @dataclass(frozen=True)
-class UniformTimes(TimeSampler):
+class UniformTimes(Checked, TimeSampler):
     """Independent uniform times on ``[margin, 1 - margin]``, or on a part of it.
 
     A network that is trained on a part of the times has no meaning at others; see
     ``diagnostics.negative_transfer_gap``.
 
-    Args:
-        margin: Distance kept from both ends; objectives with 1/gamma need a little.
-        interval: First and last time, rising, in [0, 1].
-
     Raises:
         InvalidInputError: If the margin is out of range, or leaves nothing of the interval.
     """
 
-    margin: float = 1e-5
-    interval: tuple[float, float] = (0.0, 1.0)
+    margin: Margin = 1e-5
+    """Distance kept from both ends; objectives with 1/gamma need a little."""
+    interval: tuple[Share, Share] = (0.0, 1.0)
+    """First and last time, rising."""
 
-    def __post_init__(self) -> None:
-        number("UniformTimes", "margin", self.margin, at_least=0, below=0.5)
-        object.__setattr__(self, "interval", tuple(self.interval))  # files give lists back
-        if len(self.interval) != 2 or not 0 <= self.interval[0] < self.interval[1] <= 1:
-            raise invalid("UniformTimes", "interval must be two rising times in [0, 1]", self.interval)
+    def check_settings(self) -> None:
+        """Refuse an interval of which nothing is left."""
+        if not self.interval[0] < self.interval[1]:
+            raise asked.invalid("interval must be two rising times in [0, 1]", self.interval)
         first, last = self._ends
         if not first < last:
-            raise invalid("UniformTimes", "margin must leave some of the interval", self.margin)
+            raise asked.invalid("margin must leave some of the interval", self.margin)
 
     @property
     def _ends(self) -> tuple[float, float]:
@@ -79,17 +83,11 @@ class UniformTimes(TimeSampler):
 
 
 @dataclass(frozen=True)
-class StratifiedTimes(TimeSampler):
-    """One time in each of n equal strata, in random order: the same mean, less variance.
+class StratifiedTimes(Checked, TimeSampler):
+    """One time in each of n equal strata, in random order: the same mean, less variance."""
 
-    Args:
-        margin: Distance kept from both ends.
-    """
-
-    margin: float = 1e-5
-
-    def __post_init__(self) -> None:
-        number("StratifiedTimes", "margin", self.margin, at_least=0, below=0.5)
+    margin: Margin = 1e-5
+    """Distance kept from both ends."""
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times."""
@@ -98,24 +96,18 @@ class StratifiedTimes(TimeSampler):
 
 
 @dataclass(frozen=True)
-class LogitNormalTimes(TimeSampler):
+class LogitNormalTimes(Checked, TimeSampler):
     """``logit t ~ N(mean, std^2)``: more work in the middle of the bridge.
-
-    Args:
-        mean: Location on the logit scale; positive favours the data end.
-        std: Spread on the logit scale, > 0.
-        weighted: Give weights 1/p(t), so that the loss estimates the plain integral (heavy weights at the ends).
 
     Source: Esser et al. (2024), arXiv:2403.03206, section 3.1.
     """
 
-    mean: float = 0.0
-    std: float = 1.0
+    mean: Real = 0.0
+    """Location on the logit scale; positive favours the data end."""
+    std: Positive = 1.0
+    """Spread on the logit scale."""
     weighted: bool = False
-
-    def __post_init__(self) -> None:
-        number("LogitNormalTimes", "mean", self.mean)
-        positive("LogitNormalTimes", "std", self.std)
+    """Give weights 1/p(t), so that the loss estimates the plain integral (heavy weights at the ends)."""
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times."""
@@ -128,16 +120,10 @@ class LogitNormalTimes(TimeSampler):
 
 
 @dataclass(frozen=True)
-class NoiseTimes(TimeSampler):
+class NoiseTimes(Checked, TimeSampler):
     """``log(noise / signal) ~ N(mean, std^2)``: more work where the noise is about as large as the data.
 
     Made for objectives that weigh all noise levels alike, as those of ``fields.Preconditioned`` do; without weights.
-
-    Args:
-        path: A one-sided spatially linear path.
-        mean: Mean of the logarithm, for data of unit spread.
-        std: Its standard deviation, > 0.
-        data_std: Spread of the data, in data units, > 0: levels are multiples of it.
 
     Raises:
         InvalidInputError: If the path is not one-sided, or a number is out of range.
@@ -146,21 +132,22 @@ class NoiseTimes(TimeSampler):
     """
 
     path: Path
-    mean: float = -0.5
-    std: float = 1.2
-    data_std: float = 1.0
+    """A one-sided spatially linear path."""
+    mean: Real = -0.5
+    """Mean of the logarithm, for data of unit spread."""
+    std: Positive = 1.2
+    """Its standard deviation."""
+    data_std: Positive = 1.0
+    """Spread of the data, in data units: levels are multiples of it."""
 
-    def __post_init__(self) -> None:
-        who = "NoiseTimes"
+    def check_settings(self) -> None:
+        """Refuse a path without one noise level."""
         if not isinstance(self.path, SpatiallyLinearPath) or not self.path.is_one_sided:
             found = type(self.path).__name__
-            raise invalid(who, "the path must be one-sided", found, "E.g. paths.EDM().")
+            raise asked.invalid("the path must be one-sided", found, "E.g. paths.EDM().")
         if self.path.basis is not None:
             rule = "the path must have one noise level for all directions"
-            raise invalid(who, rule, type(self.path).__name__, "Take times='uniform'.")
-        number(who, "mean", self.mean)
-        positive(who, "std", self.std)
-        positive(who, "data_std", self.data_std)
+            raise asked.invalid(rule, type(self.path).__name__, "Take times='uniform'.")
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times."""

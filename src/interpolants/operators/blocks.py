@@ -1,33 +1,27 @@
 """Downsampling: means over blocks of pixels."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.operators.measurement import Operator
 
 
 @dataclass(frozen=True)
-class Downsample(Operator):
+class Downsample(Checked, Operator):
     """D: means over blocks of ``factor`` entries along every spatial axis; ``pinv`` is U, which repeats them.
 
     ``D U = Id``, so that ``U D`` is the orthogonal projection on images that are constant on blocks.
-
-    Args:
-        factor: Side of a block, in entries, >= 2; must divide every spatial size.
-
-    Raises:
-        InvalidInputError: If the factor breaks its rule.
     """
 
-    factor: int = 2
+    factor: Annotated[int, Ge(2)] = 2
+    """Side of a block, in entries; must divide every spatial size."""
     is_linear = True
-
-    def __post_init__(self) -> None:
-        whole("Downsample", "factor", self.factor, at_least=2)
 
     def __call__(self, x: Tensor) -> Tensor:
         """``(B, C, *spatial)`` -> ``(B, C, *spatial / factor)``, or ``(B, D)`` -> ``(B, D / factor)``.

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import number, positive
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import NonNegative
 from interpolants.operators.blocks import spatial
 from interpolants.operators.measurement import Operator
 
@@ -95,24 +97,16 @@ class Blur(Operator):
 
 
 @dataclass(frozen=True)
-class PhaseRetrieval(Operator):
+class PhaseRetrieval(Checked, Operator):
     """Magnitudes of the Fourier transform along the spatial axes, ``|F(x, padded with zeros)|``; no phases.
 
     A state, its mirror image through the origin and its negative give the same magnitudes; without padding so do its
     shifts on the torus. There is no pseudo-inverse.
-
-    Args:
-        pad: Zeros added behind each axis, as a share of its size, >= 0; from 1 on the magnitudes determine almost every
-            image up to these symmetries.
-
-    Raises:
-        InvalidInputError: If the padding is negative.
     """
 
-    pad: float = 1.0
-
-    def __post_init__(self) -> None:
-        number("PhaseRetrieval", "pad", self.pad, at_least=0)
+    pad: NonNegative = 1.0
+    """Zeros added behind each axis, as a share of its size; from 1 on the magnitudes determine almost every image up to
+    these symmetries."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Magnitudes, ``(B, *channels, *sizes)`` with each size grown by the padding; of unit scale: Parseval's sum."""

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import finite
 from interpolants.foundations.errors import invalid
 
@@ -42,25 +44,24 @@ class Operator(ABC):
 
 
 @dataclass(frozen=True)
-class Measurement(Operator):
+class Measurement(Checked, Operator):
     """Any function of your own, with a pseudo-inverse if there is one.
-
-    Args:
-        function: ``x (B, *D) -> (B, *M)``, row by row, differentiable.
-        inverse: ``y (B, *M) -> (B, *D)``.
-        is_linear: Whether the function is linear, so that it has a matrix.
 
     Raises:
         InvalidInputError: If the function cannot be called.
     """
 
     function: Callable[[Tensor], Tensor]
+    """``x (B, *D) -> (B, *M)``, row by row, differentiable."""
     inverse: Callable[[Tensor], Tensor] | None = None
+    """``y (B, *M) -> (B, *D)``."""
     is_linear: bool = False
+    """Whether the function is linear, so that it has a matrix."""
 
-    def __post_init__(self) -> None:
+    def check_settings(self) -> None:
+        """Refuse what cannot be called."""
         if not callable(self.function):
-            raise invalid("Measurement", "function must be callable", type(self.function).__name__)
+            raise asked.invalid("function must be callable", type(self.function).__name__)
 
     def __call__(self, x: Tensor) -> Tensor:
         """``H(x)``."""

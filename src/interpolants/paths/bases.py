@@ -15,13 +15,15 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.errors import nearest
+from interpolants.foundations.kinds import Count
 
 BASES = ("fft", "dct", "pca")
 
 
-class Basis(ABC):
+class Basis(Checked, ABC):
     """An orthogonal change of coordinates of a state, ``(B, *D) -> (B, *D)``; any leading dimensions will do."""
 
     @abstractmethod
@@ -44,15 +46,10 @@ class FourierBasis(Basis):
     It is its own inverse. An operator that is diagonal in the complex transform and maps real states to real states,
     so with equal numbers at f and -f, is diagonal here with the same numbers; and white noise stays white, with no
     symmetry to keep. A coordinate sits where ``torch.fft`` has its frequency.
-
-    Args:
-        axes: Number of trailing dimensions that are transformed, >= 1; 2 for images ``(C, H, W)``.
     """
 
-    axes: int = 2
-
-    def __post_init__(self) -> None:
-        whole("FourierBasis", "axes", self.axes, at_least=1)
+    axes: Count = 2
+    """Number of trailing dimensions that are transformed; 2 for images ``(C, H, W)``."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Coordinates, in float64 for float64 states and else in float32."""
@@ -75,16 +72,10 @@ class FourierBasis(Basis):
 
 @dataclass(frozen=True)
 class CosineBasis(Basis):
-    """The orthonormal cosine transform of type II over the last ``axes`` dimensions: no wrap at the borders.
+    """The orthonormal cosine transform of type II over the last ``axes`` dimensions: no wrap at the borders."""
 
-    Args:
-        axes: Number of trailing dimensions that are transformed, >= 1; 2 for images ``(C, H, W)``.
-    """
-
-    axes: int = 2
-
-    def __post_init__(self) -> None:
-        whole("CosineBasis", "axes", self.axes, at_least=1)
+    axes: Count = 2
+    """Number of trailing dimensions that are transformed; 2 for images ``(C, H, W)``."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Coordinates, lowest frequency first."""
@@ -106,24 +97,23 @@ class CosineBasis(Basis):
 class MatrixBasis(Basis):
     """Coordinates from an orthogonal matrix on the flattened state, such as principal axes.
 
-    Args:
-        matrix: ``(D, D)`` orthogonal; row k is the direction of coordinate k.
-
     Raises:
         InvalidInputError: If it is not square and orthogonal.
     """
 
     matrix: Tensor
+    """``(D, D)`` orthogonal; row k is the direction of coordinate k."""
 
-    def __post_init__(self) -> None:
+    def check_settings(self) -> None:
+        """Refuse a matrix that is not orthogonal."""
         matrix = torch.as_tensor(self.matrix, dtype=torch.float64)
         object.__setattr__(self, "matrix", matrix)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-            raise invalid("MatrixBasis", "matrix must be square, (D, D)", tuple(matrix.shape))
+            raise invalid("matrix must be square, (D, D)", tuple(matrix.shape))
         gap = float((matrix @ matrix.mT - torch.eye(len(matrix), dtype=matrix.dtype)).abs().max())
         if not gap <= 1e-6:
             remedy = "Orthogonalise its rows first, e.g. torch.linalg.qr(matrix.T).Q.T."
-            raise invalid("MatrixBasis", "matrix must be orthogonal", f"rows off by {gap:.3g}", remedy)
+            raise invalid("matrix must be orthogonal", f"rows off by {gap:.3g}", remedy)
 
     @classmethod
     def principal(cls, data: Tensor) -> "MatrixBasis":
@@ -144,7 +134,7 @@ class MatrixBasis(Basis):
         x = _at_least_single(x)
         if x[0].numel() != len(right):
             rule = f"a state must have {len(right)} entries"
-            raise invalid("MatrixBasis", rule, f"shape {tuple(x.shape[1:])}")
+            raise invalid(rule, f"shape {tuple(x.shape[1:])}")
         return (x.reshape(x.shape[0], -1) @ right.to(x)).reshape(x.shape)
 
 
@@ -166,7 +156,7 @@ def find_basis(basis: Basis | str, data: Tensor) -> Basis:
     if basis == "pca":
         return MatrixBasis.principal(data)
     remedy = nearest(str(basis), BASES)
-    raise invalid("basis", f"it must be a Basis or one of {', '.join(BASES)}", repr(basis), remedy)
+    raise invalid(f"basis must be a Basis or one of {', '.join(BASES)}", repr(basis), remedy)
 
 
 def _at_least_single(x: Tensor) -> Tensor:

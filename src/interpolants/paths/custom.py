@@ -112,18 +112,16 @@ class SpatiallyLinear(SpatiallyLinearPath):
 class General(Path):
     """``x_t = I(t, x0, x1) + gamma(t) z`` for an interpolant of any form, a function or a network.
 
-    Args:
-        interpolant: ``I(t, x0, x1)`` with ``t`` of shape ``(B, 1, ..., 1)``; must return x0 at t = 0 and x1 at t = 1
-            (checked by :meth:`check_ends`) and be differentiable in t. Its rate is taken in forward mode.
-        envelope: The latent term.
-
     The relations that need a spatially linear path (mean end points) are refused for it.
     """
 
     formula: ClassVar[str] = "x_t = I(t, x0, x1)"
 
     interpolant: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """``I(t, x0, x1)`` with ``t`` of shape ``(B, 1, ..., 1)``; must return x0 at t = 0 and x1 at t = 1 (checked by
+    :meth:`check_ends`) and be differentiable in t. Its rate is taken in forward mode."""
     envelope: Envelope = field(default_factory=ZeroEnvelope)
+    """The latent term."""
 
     def interpolate(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
         """``I(t, x0, x1)``."""

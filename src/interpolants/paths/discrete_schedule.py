@@ -9,8 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations import errors
+from interpolants.foundations.asked import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import Real
 from interpolants.paths.envelopes import Envelope, ZeroEnvelope
 from interpolants.paths.vp import VariancePreservingDecay
 
@@ -36,11 +38,6 @@ class DiscreteSchedule(VariancePreservingDecay):
     ``N(sqrt(1 - beta_k) x, beta_k)``: it agrees with the table at every step, gives a distribution in between, and is
     smooth enough for any solver.
 
-    Args:
-        alphabar: ``alphabar_1 > alphabar_2 > ... > alphabar_N`` in (0, 1); the default is DDPM's, N = 1000 and noise
-            variances from 1e-4 to 0.02.
-        base: The Gaussian distribution of x0; standard normal by default.
-
     Raises:
         InvalidInputError: If the table does not fall within (0, 1).
 
@@ -49,20 +46,23 @@ class DiscreteSchedule(VariancePreservingDecay):
 
     formula: ClassVar[str] = "x_t = √(1 - ᾱ) x0 + √ᾱ x1; ᾱ as tabulated"
 
-    alphabar: tuple[float, ...] = field(default_factory=lambda: _alphabar(linear_betas()), repr=False)
+    alphabar: tuple[Real, ...] = field(default_factory=lambda: _alphabar(linear_betas()), repr=False)
+    """``alphabar_1 > alphabar_2 > ... > alphabar_N`` in (0, 1); the default is DDPM's, N = 1000 and noise variances
+    from 1e-4 to 0.02."""
     base: Gaussian = field(default_factory=Gaussian)
+    """The Gaussian distribution of x0; standard normal by default."""
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        table = tuple(float(level) for level in self.alphabar)
-        object.__setattr__(self, "alphabar", table)
+    def check_settings(self) -> None:
+        """Refuse a table that does not fall."""
+        super().check_settings()
+        table = self.alphabar
         if not table:
-            raise invalid("DiscreteSchedule", "there must be at least one step", "an empty table", _CARE)
+            raise invalid("there must be at least one step", "an empty table", _CARE)
         for k, (before, level) in enumerate(zip((1.0, *table), table, strict=False), start=1):
             if not 0 < level < before:
                 rule = f"alphabar must fall within (0, 1); at step {k} after {before:g}"
-                raise invalid("DiscreteSchedule", rule, level, _CARE)
+                raise invalid(rule, level, _CARE)
 
     @classmethod
     def from_betas(cls, betas: Sequence[float], *, base: Gaussian | None = None) -> "DiscreteSchedule":
@@ -73,7 +73,8 @@ class DiscreteSchedule(VariancePreservingDecay):
         """
         for k, value in enumerate(betas, start=1):
             if not (math.isfinite(value) and 0 < value < 1):
-                raise invalid("DiscreteSchedule", f"every beta must lie in (0, 1); at step {k}", value)
+                rule = f"every beta must lie in (0, 1); at step {k}"
+                raise errors.invalid("DiscreteSchedule.from_betas", rule, value)
         return cls(_alphabar(betas), base=Gaussian() if base is None else base)
 
     @property

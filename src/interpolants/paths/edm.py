@@ -2,19 +2,30 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Gt
 from torch import Tensor
 
+from interpolants.foundations.asked import invalid
 from interpolants.foundations.base import BaseDistribution
-from interpolants.foundations.checks import positive
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.checks import is_among
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import Check, Remedy
 from interpolants.paths.ends import Ends
 from interpolants.paths.envelopes import Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath
 from interpolants.paths.student_t import StudentT
+
+
+def _degrees(who: str, df: Any) -> float | str:
+    """Degrees of freedom; infinitely many as a word, which JSON has too."""
+    if is_among(df, ("inf", math.inf)):
+        return "inf"
+    if isinstance(df, bool) or not isinstance(df, int | float) or not (math.isfinite(df) and df > 0):
+        raise invalid("df must be finite and > 0, or 'inf' for normal noise", repr(df))
+    return df
 
 
 @dataclass(frozen=True)
@@ -30,12 +41,6 @@ class EDM(SpatiallyLinearPath):
     sigma is small. As a path: ``alpha = 1 - t``, ``beta = 1`` and a base of scale ``smax``. The data are reached at
     t = 1; at t = 0 they are still there, below the noise.
 
-    Args:
-        df: Degrees of freedom D of the noise, finite and > 0, or ``"inf"`` for normal noise.
-        smax: Noise of the base, in data units; well above the spread of the data.
-        smin: Least noise above zero that a sampler visits, in data units.
-        rho: The grid is even in ``sigma^(1/rho)``.
-
     Raises:
         InvalidInputError: If ``df`` is neither finite and > 0 nor ``"inf"``, or another number is out of range.
 
@@ -45,22 +50,28 @@ class EDM(SpatiallyLinearPath):
 
     formula: ClassVar[str] = "x_t = x1 + σ(t) z; σ = smax (1 - t)"
 
-    df: float | str = "inf"
-    smax: float = 80.0
-    smin: float = 0.002
-    rho: float = 7.0
+    df: Annotated[Literal["inf"] | float, Check(_degrees, 'number > 0 | "inf"')] = "inf"
+    """Degrees of freedom D of the noise, or ``"inf"`` for normal noise."""
+    smax: Annotated[float, Gt(0), Remedy("The papers take 80 for data of standard deviation 0.5.")] = 80.0
+    """Noise of the base, in data units; well above the spread of the data."""
+    smin: Annotated[float, Gt(0), Remedy("The papers take 0.002.")] = 0.002
+    """Least noise above zero that a sampler visits, in data units."""
+    rho: Annotated[float, Gt(0), Remedy("The papers take 7.")] = 7.0
+    """The grid is even in ``sigma^(1/rho)``."""
     base: BaseDistribution = field(init=False, compare=False)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def __post_init__(self) -> None:
-        positive("EDM", "smin", self.smin, remedy="The papers take 0.002.")
-        if not (math.isfinite(self.smax) and self.smax > self.smin):
+        super().__post_init__()
+        noise = Gaussian(scale=self.smax) if isinstance(self.df, str) else StudentT(self.df, scale=self.smax)
+        object.__setattr__(self, "base", noise)
+
+    def check_settings(self) -> None:
+        """Refuse a base without noise."""
+        super().check_settings()
+        if not self.smax > self.smin:
             remedy = "The papers take 80 for data of standard deviation 0.5."
-            raise invalid("EDM", f"smax must be finite and > smin = {self.smin:g}", self.smax, remedy)
-        positive("EDM", "rho", self.rho, remedy="The papers take 7.")
-        object.__setattr__(self, "base", _noise(self.df, self.smax))
-        if self.base.is_gaussian:
-            object.__setattr__(self, "df", "inf")  # a word that JSON has too
+            raise invalid(f"smax must be > smin = {self.smin:g}", self.smax, remedy)
 
     @property
     def ends(self) -> Ends:
@@ -106,11 +117,3 @@ class EDM(SpatiallyLinearPath):
     def own_solver(self) -> str:
         """Heun's method: the last steps are short enough for the field at their ends."""
         return "heun"
-
-
-def _noise(df: float | str, scale: float) -> BaseDistribution:
-    if df == "inf" or df == math.inf:
-        return Gaussian(scale=scale)
-    if isinstance(df, bool) or not isinstance(df, int | float) or not (math.isfinite(df) and df > 0):
-        raise invalid("EDM", "df must be finite and > 0, or 'inf' for normal noise", repr(df))
-    return StudentT(df, scale=scale)

@@ -16,12 +16,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import positive
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.formula import with_values
+from interpolants.foundations.kinds import Positive
 
 
-class Envelope(ABC):
+class Envelope(Checked, ABC):
     """A standard deviation gamma(t) of the latent term; ``t`` (B,) or 0-d -> the same shape, in data units.
 
     ``formula`` is what readers see of it, in plain text; settings are called by their names.
@@ -59,19 +60,12 @@ class BrownianEnvelope(Envelope):
     The only shipped envelope whose velocity carries the scores of the two ends: ``gamma gamma'`` tends to
     ``+scale/2`` at t = 0 and ``-scale/2`` at t = 1. Its own rate is infinite there.
 
-    Args:
-        scale: Variance scale, in data units squared; finite and positive.
-
-    Raises:
-        InvalidInputError: If ``scale`` is not finite and positive.
     """
 
     formula: ClassVar[str] = "γ(t) = √(scale t(1 - t))"
 
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        positive("BrownianEnvelope", "scale", self.scale)
+    scale: Positive = 1.0
+    """Variance scale, in data units squared."""
 
     def gamma(self, t: Tensor) -> Tensor:
         """Standard deviation of the latent term."""
@@ -84,18 +78,12 @@ class BrownianEnvelope(Envelope):
 
 @dataclass(frozen=True, kw_only=True)
 class QuadraticEnvelope(Envelope):
-    """``gamma(t) = scale t (1 - t)``: smooth at the ends, so the velocity there is that of the data.
-
-    Args:
-        scale: Factor, in data units; finite and positive.
-    """
+    """``gamma(t) = scale t (1 - t)``: smooth at the ends, so the velocity there is that of the data."""
 
     formula: ClassVar[str] = "γ(t) = scale t(1 - t)"
 
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        positive("QuadraticEnvelope", "scale", self.scale)
+    scale: Positive = 1.0
+    """Factor, in data units."""
 
     def gamma(self, t: Tensor) -> Tensor:
         """Standard deviation of the latent term."""
@@ -112,18 +100,12 @@ class QuadraticEnvelope(Envelope):
 
 @dataclass(frozen=True, kw_only=True)
 class SineSquaredEnvelope(Envelope):
-    """``gamma(t) = scale sin^2(pi t)``, the latent term of the encoder-decoder path.
-
-    Args:
-        scale: Factor, in data units; finite and positive.
-    """
+    """``gamma(t) = scale sin^2(pi t)``, the latent term of the encoder-decoder path."""
 
     formula: ClassVar[str] = "γ(t) = scale sin²(πt)"
 
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        positive("SineSquaredEnvelope", "scale", self.scale)
+    scale: Positive = 1.0
+    """Factor, in data units."""
 
     def gamma(self, t: Tensor) -> Tensor:
         """Standard deviation of the latent term."""
@@ -144,22 +126,16 @@ class SigmoidEnvelope(Envelope):
     """A plateau between two sigmoids.
 
     ``gamma(t) = scale [σ(f(t-1/2)+1) - σ(f(t-1/2)-1) - σ(-f/2+1) + σ(-f/2-1)]``.
-
-    Args:
-        sharpness: ``f``, how fast the plateau rises, without unit; finite and positive.
-        scale: Factor, in data units; finite and positive.
     """
 
     formula: ClassVar[str] = (
         "γ(t) = scale [σ(u + 1) - σ(u - 1) - γ0]; u = sharpness (t - ½), so that γ(0) = γ(1) = 0"
     )
 
-    sharpness: float = 10.0
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        positive("SigmoidEnvelope", "scale", self.scale)
-        positive("SigmoidEnvelope", "sharpness", self.sharpness)
+    sharpness: Positive = 10.0
+    """``f``, how fast the plateau rises, without unit."""
+    scale: Positive = 1.0
+    """Factor, in data units."""
 
     def gamma(self, t: Tensor) -> Tensor:
         """Standard deviation of the latent term."""
@@ -211,10 +187,6 @@ class ZeroEnvelope(Envelope):
 class CustomEnvelope(Envelope):
     """A user's own gamma; its square is differentiated by forward mode, so a square root at the ends is fine.
 
-    Args:
-        function: ``t (B,) -> gamma (B,)``, zero at t = 0 and t = 1, positive between, differentiable inside.
-        rate: Optional closed form of ``gamma gamma'``.
-
     Raises:
         InvalidInputError: If gamma is not zero at an end, or is not positive and finite inside.
     """
@@ -222,15 +194,17 @@ class CustomEnvelope(Envelope):
     formula: ClassVar[str] = "γ(t) as given"
 
     function: Callable[[Tensor], Tensor]
+    """``t (B,) -> gamma (B,)``, zero at t = 0 and t = 1, positive between, differentiable inside."""
     rate: Callable[[Tensor], Tensor] | None = None
+    """Optional closed form of ``gamma gamma'``."""
 
-    def __post_init__(self) -> None:
+    def check_settings(self) -> None:
+        """Refuse a function that is no standard deviation, or does not vanish at the ends."""
         t = torch.linspace(0, 1, 33, dtype=torch.float64)
         gamma = self.function(t)
         for end, at in ((gamma[0], 0), (gamma[-1], 1)):
             if not abs(float(end)) <= 1e-6:
                 raise invalid(
-                    "envelope",
                     f"gamma must be 0 at t={at}",
                     float(end),
                     "Multiply it by t(1-t), or take one of the shipped envelopes.",
@@ -240,7 +214,6 @@ class CustomEnvelope(Envelope):
             worst = int(torch.where(torch.isfinite(inside) & (inside > 0), 1.0, 0.0).argmin())
             value = float(inside[worst])
             raise invalid(
-                "envelope",
                 f"gamma must be finite and > 0 inside (0, 1); at t={float(t[worst + 1]):.3g}",
                 value,
             )

@@ -3,12 +3,14 @@
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.errors import nearest
 from interpolants.foundations.records import record
 from interpolants.foundations.registry import members
 from interpolants.paths.linear import OneSidedLinear
@@ -27,41 +29,36 @@ class FittedPath(Protocol):
 
 @record("path_to_fit")
 @dataclass(frozen=True)
-class UnfittedPath:
+class UnfittedPath(Checked):
     """A path by the id of its card, to be fitted to samples of rho1 by the class's own ``fit``.
 
     ::
 
         UnfittedPath.of({"kind": "kinetic_optimal", "fit": {"rows": 500, "draws": 8}}).fit(x1)
 
-    Args:
-        kind: Id of a path whose class has ``fit(data, **settings)``.
-        settings: What ``fit`` takes besides the data.
-        rows: Fit to so many rows of the data at most; all of them when None.
-
     Raises:
         InvalidInputError: If there is no such path, it is not fitted to data, or a setting is not one of its.
     """
 
     kind: str
+    """Id of a path whose class has ``fit(data, **settings)``."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    rows: int | None = None
+    """What ``fit`` takes besides the data."""
+    rows: Annotated[int, Ge(2)] | None = None
+    """Fit to so many rows of the data at most; all of them when None."""
 
-    def __post_init__(self) -> None:
-        who = "a path fitted to data"
+    def check_settings(self) -> None:
+        """Refuse a path that is not fitted, and settings that its fit has not."""
         known = _fittable()
         if self.kind not in known:
             remedy = f"{nearest(self.kind, known)} Others have settings of their own, and no 'fit'."
-            raise invalid(who, f"kind must be one of {', '.join(known)}", repr(self.kind), remedy)
-        if self.rows is not None:
-            whole(who, "rows", self.rows, at_least=2)
+            raise invalid(f"kind must be one of {', '.join(known)}", repr(self.kind), remedy)
         taken = _settings_of(known[self.kind])
         for name in self.settings:
             if name not in taken:
                 remedy = nearest(name, (*taken, "rows"))
-                raise invalid(
-                    f"path {self.kind!r}", "every setting of fit must be one it has", repr(name), remedy
-                )
+                rule = f"every setting of fit must be one that {self.kind} has"
+                raise invalid(rule, repr(name), remedy)
 
     @classmethod
     def of(cls, spec: Any) -> "UnfittedPath | None":
@@ -70,14 +67,10 @@ class UnfittedPath:
             return None
         settings = spec["fit"]
         if not isinstance(settings, Mapping):
-            raise invalid(
-                "a path fitted to data", "fit must be a table of settings", repr(settings), "E.g. {}."
-            )
+            raise invalid("fit must be a table of settings", repr(settings), "E.g. {}.")
         if beside := [name for name in spec if name not in ("kind", "fit")]:
             remedy = "Settings of the fit go into its table."
-            raise invalid(
-                "a path fitted to data", "beside fit there may be the kind alone", repr(beside[0]), remedy
-            )
+            raise invalid("beside fit there may be the kind alone", repr(beside[0]), remedy)
         rest = {name: value for name, value in settings.items() if name != "rows"}
         return cls(str(spec.get("kind")), rest, settings.get("rows"))
 

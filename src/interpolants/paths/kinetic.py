@@ -16,7 +16,6 @@ minimisation is ours.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -24,8 +23,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.foundations import asked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import Real
 from interpolants.paths.curves import Curve
 from interpolants.paths.envelopes import Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath
@@ -47,11 +48,6 @@ class KineticOptimal(SpatiallyLinearPath):
     target then has no variance at t = 0. ``denoised`` alone does for samples in few steps; for densities it must be
     preconditioned, as its error is divided by m in the velocity.
 
-    Args:
-        angles: Angles of the ratio of signal to noise, increasing from 0 to pi/2.
-        gains: G at these, from ``data_separation``.
-        base: The distribution of x0: Gaussian with the standard deviation of the data's root mean square.
-
     Raises:
         InvalidInputError: If the table is not one of a ``DataSeparation``, or the entries of the base differ.
 
@@ -60,19 +56,21 @@ class KineticOptimal(SpatiallyLinearPath):
 
     formula: ClassVar[str] = "x_t = α(t) x0 + β(t) x1; of least kinetic energy for these data"
 
-    angles: Sequence[float]
-    gains: Sequence[float]
+    angles: tuple[Real, ...]
+    """Angles of the ratio of signal to noise, increasing from 0 to pi/2."""
+    gains: tuple[Real, ...]
+    """G at these, from ``data_separation``."""
     base: Gaussian = field(default_factory=Gaussian)
+    """The distribution of x0: Gaussian with the standard deviation of the data's root mean square."""
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        table = DataSeparation(self.angles, self.gains)
-        object.__setattr__(self, "angles", table.angles)
-        object.__setattr__(self, "gains", table.gains)
+    def check_settings(self) -> None:
+        """Refuse a table of no separation, and entries of the base that differ."""
+        super().check_settings()
+        DataSeparation(self.angles, self.gains)
         if not isinstance(self.base, Gaussian) or self.base.shared_scale is None or not self.base.is_centred:
             rule = "base must be a centred Gaussian with one standard deviation"
-            raise invalid("KineticOptimal", rule, repr(self.base))
+            raise asked.invalid(rule, repr(self.base))
 
     @classmethod
     def fit(

@@ -38,23 +38,18 @@ class _LinearSchedule(SpatiallyLinearPath):
 class Linear(_LinearSchedule):
     """Two-sided linear path between any two distributions.
 
-    Args:
-        envelope: The latent term; ``ZeroEnvelope()`` gives the path of flow matching (velocity only).
-
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, table 4.
     """
 
     formula: ClassVar[str] = "x_t = (1 - t) x0 + t x1"
 
     envelope: Envelope = field(default_factory=BrownianEnvelope)
+    """The latent term; ``ZeroEnvelope()`` gives the path of flow matching (velocity only)."""
 
 
 @dataclass(frozen=True)
 class OneSidedLinear(_LinearSchedule):
     """One-sided linear path from a known base, Gaussian as a rule: ``x_t = (1 - t) x0 + t x1``, ``x0 = mean + L z``.
-
-    Args:
-        base: The distribution of x0; standard normal by default.
 
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.2.
     """
@@ -62,6 +57,7 @@ class OneSidedLinear(_LinearSchedule):
     formula: ClassVar[str] = "x_t = (1 - t) x0 + t x1"
 
     base: BaseDistribution = field(default_factory=Gaussian)
+    """The distribution of x0; standard normal by default."""
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def time_at_log_snr(self, value: Tensor) -> Tensor:

@@ -1,13 +1,14 @@
 """Mirror and diffusive paths: from a distribution to itself, and from a point to a distribution."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import number, positive
 from interpolants.foundations.formula import with_values
+from interpolants.foundations.kinds import Positive
 from interpolants.paths.envelopes import BrownianEnvelope, Envelope
 from interpolants.paths.path import PathSample, SpatiallyLinearPath
 
@@ -18,15 +19,13 @@ class Mirror(SpatiallyLinearPath):
 
     The ODE returns its input; the SDE resamples in its neighbourhood.
 
-    Args:
-        envelope: The latent term.
-
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.3.
     """
 
     formula: ClassVar[str] = "x_t = x1"
 
     envelope: Envelope = field(default_factory=BrownianEnvelope)
+    """The latent term."""
 
     @property
     def is_static(self) -> bool:
@@ -69,25 +68,19 @@ class Diffusive(SpatiallyLinearPath):
     ``I`` leaves x0 with zero rate, ``alpha = 1 - s^2``, ``beta = s^2``, ``s = max(t - hold, 0)/(1 - hold)``, so that
     the drift of the SDE with eps = a stays finite at t = 0 and the process can start from a single point.
 
-    Args:
-        scale: Diffusivity ``a``, in data units squared; finite and positive.
-        hold: Fraction of time during which I rests at x0, in [0, 1).
-
-    Raises:
-        InvalidInputError: If ``scale`` or ``hold`` is out of range.
-
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.4.
     """
 
     formula: ClassVar[str] = "x_t = I(t, x0, x1) + √(2 scale) B(t); B the Brownian bridge"
 
-    scale: float = 1.0
-    hold: float = 0.0
+    scale: Positive = 1.0
+    """Diffusivity ``a``, in data units squared."""
+    hold: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    """Fraction of time during which I rests at x0."""
     envelope: Envelope = field(init=False)
 
     def __post_init__(self) -> None:
-        positive("Diffusive", "scale", self.scale)
-        number("Diffusive", "hold", self.hold, at_least=0, below=1)
+        super().__post_init__()
         object.__setattr__(self, "envelope", BrownianEnvelope(scale=2 * self.scale))
 
     @property

@@ -5,14 +5,15 @@ Letters: ``s = 1 - t`` the paper's time, 0 at the data; ``L = log(smax/smin)``; 
 
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from annotated_types import Gt
 from torch import Tensor
 
-from interpolants.foundations.checks import one_of, positive
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import Remedy
 from interpolants.paths.ends import Ends
 from interpolants.paths.envelopes import Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath, Unmix
@@ -29,13 +30,6 @@ class OUVE(SpatiallyLinearPath):
     Neither the data nor the noise of the base are alone at t = 0: a share ``exp(-stiffness)`` of the data is left
     (0.22 by default), which samples that begin in the base leave out; ``start_kl`` says what that costs.
 
-    Args:
-        stiffness: Rate of the decay, per unit of time; finite and positive.
-        smin: Noise level of the SDE at the data, in data units; positive.
-        smax: Noise level of the SDE at the base, above ``smin``.
-        channels: Real channels of one coefficient: 1, or 2 for real and imaginary part, which share the variance: each
-            has ``sigma^2 / 2``.
-
     Raises:
         InvalidInputError: If a number is out of range.
 
@@ -44,24 +38,28 @@ class OUVE(SpatiallyLinearPath):
 
     formula: ClassVar[str] = "x_t = e^(-stiffness s) x1 + σ(s) z; s = 1 - t"
 
-    stiffness: float = 1.5
-    smin: float = 0.05
-    smax: float = 0.5
-    channels: int = 1
+    stiffness: Annotated[float, Gt(0), Remedy("The paper takes 1.5.")] = 1.5
+    """Rate of the decay, per unit of time."""
+    smin: Annotated[float, Gt(0), Remedy("The paper takes 0.05.")] = 0.05
+    """Noise level of the SDE at the data, in data units."""
+    smax: Annotated[float, Gt(0), Remedy("The paper takes 0.5.")] = 0.5
+    """Noise level of the SDE at the base, above ``smin``."""
+    channels: Literal[1, 2] = 1
+    """Real channels of one coefficient: 1, or 2 for real and imaginary part, which share the variance: each has
+    ``sigma^2 / 2``."""
     base: Gaussian = field(init=False)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def __post_init__(self) -> None:
-        who = "OUVE"
-        positive(who, "stiffness", self.stiffness, remedy="The paper takes 1.5.")
-        positive(who, "smin", self.smin, remedy="The paper takes 0.05.")
-        if not (math.isfinite(self.smax) and self.smax > self.smin):
-            raise invalid(
-                who, f"smax must be finite and > smin = {self.smin:g}", self.smax, "The paper takes 0.5."
-            )
-        one_of(who, "channels", self.channels, (1, 2))
+        super().__post_init__()
         largest = math.sqrt(float(self._variance(torch.ones((), dtype=torch.float64))) / self.channels)
         object.__setattr__(self, "base", Gaussian(scale=largest))
+
+    def check_settings(self) -> None:
+        """Refuse noise that does not grow."""
+        super().check_settings()
+        if not self.smax > self.smin:
+            raise invalid(f"smax must be > smin = {self.smin:g}", self.smax, "The paper takes 0.5.")
 
     @property
     def ends(self) -> Ends:

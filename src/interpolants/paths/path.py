@@ -16,7 +16,9 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations import asked
 from interpolants.foundations.base import BaseDistribution
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.formula import with_values
 from interpolants.foundations.gaussian import Gaussian
@@ -52,7 +54,7 @@ class PathSample:
     i_dot: Tensor
 
 
-class Path(ABC):
+class Path(Checked, ABC):
     """A bridge between two distributions, as a function of the end points and a latent normal variable."""
 
     envelope: Envelope
@@ -63,8 +65,8 @@ class Path(ABC):
     # The interpolant in plain text, what explains it after a semicolon; `formulas` adds envelope and base.
     formula: ClassVar[str] = ""
 
-    def __post_init__(self) -> None:
-        """Refuse parts of another kind, such as a path in place of a base; paths with settings of their own call it."""
+    def check_settings(self) -> None:
+        """Refuse parts of another kind, such as a path in place of a base; paths with rules of their own call it."""
         kinds = {"base": BaseDistribution, "envelope": Envelope, "basis": Basis}
         for part in fields(self):  # type: ignore[arg-type]  # paths are dataclasses
             given = getattr(self, part.name, None)
@@ -74,7 +76,7 @@ class Path(ABC):
                 remedy = (
                     f"Leave it out for the default, or take one of `interpolants methods --kind {part.name}`."
                 )
-                raise invalid(type(self).__name__, rule, repr(given), remedy)
+                raise asked.invalid(rule, repr(given), remedy)
 
     @property
     def formulas(self) -> tuple[str, ...]:

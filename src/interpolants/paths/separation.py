@@ -12,16 +12,20 @@ Source: Shaul et al. (2023), arXiv:2306.06626, the data separation function; G a
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import finite, positive, whole
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import finite, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import Positive, Real, Remedy, Share
 from interpolants.foundations.row_times import by_row
 from interpolants.paths.curves import Curve
 from interpolants.paths.path import SpatiallyLinearPath
@@ -36,35 +40,29 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class DataSeparation:
+class DataSeparation(Checked):
     """``lambda(rho) = E|E[x1 | rho x1 + z]|^2 / d`` of a data set, as a table over the angle of rho.
-
-    Args:
-        angles: Increasing from 0 to pi/2.
-        gains: G at these angles, in [0, 1].
-        scale: Root mean square of the data's entries, in data units.
 
     Raises:
         InvalidInputError: If the angles do not increase from 0 to pi/2, or a gain lies outside [0, 1].
     """
 
-    angles: Sequence[float]
-    gains: Sequence[float]
-    scale: float = 1.0
+    angles: tuple[Real, ...]
+    """Increasing from 0 to pi/2."""
+    gains: Annotated[
+        tuple[Share, ...],
+        Remedy("lambda must lie between rho^2 / (1 + rho^2), that of Gaussian data, and 1."),
+    ]
+    """G at these angles."""
+    scale: Positive = 1.0
+    """Root mean square of the data's entries, in data units."""
 
-    def __post_init__(self) -> None:
-        who = "DataSeparation"
-        for name in ("angles", "gains"):
-            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+    def check_settings(self) -> None:
+        """Refuse a table that does not lead from 0 to pi/2."""
         if len(self.angles) < 2 or self.angles[0] != 0 or abs(self.angles[-1] - _RIGHT) > 1e-12:
-            raise invalid(
-                who, "the grid of angles must lead from 0 to pi/2", self.angles[:: len(self.angles) - 1]
+            raise asked.invalid(
+                "the grid of angles must lead from 0 to pi/2", (*self.angles[:1], *self.angles[-1:])
             )
-        worst = max(self.gains, key=lambda gain: abs(gain - 0.5))
-        if not 0 <= worst <= 1:
-            remedy = "lambda must lie between rho^2 / (1 + rho^2), that of Gaussian data, and 1."
-            raise invalid(who, "gains must lie in [0, 1]", worst, remedy)
-        positive(who, "scale", self.scale)
         self.gain(torch.zeros(1))  # builds the table, which refuses a grid that does not increase
 
     @cached_property

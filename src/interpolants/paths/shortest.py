@@ -42,10 +42,6 @@ class ShortestPath(SpectralPath):
     at t = 0 and that of b at t = 1, so learn ``noise`` (``NoiseLoss``) or ``denoised`` (``EndpointLoss``), not
     the velocity.
 
-    Args:
-        basis: The coordinates; each is treated as independent of the others.
-        spectrum: ``(*D)`` powers ``E u^2`` of the coordinates of the data, in data units squared, > 0.
-
     Raises:
         InvalidInputError: If a power is not finite and positive, or a Fourier spectrum differs at f and -f.
 
@@ -55,7 +51,9 @@ class ShortestPath(SpectralPath):
     formula: ClassVar[str] = "x_t = α(t) x0 + β(t) x1; in every coordinate of the basis"
 
     basis: Basis = field()  # without this, the class attribute of all paths would be its default
+    """The coordinates; each is treated as independent of the others."""
     spectrum: Tensor
+    """``(*D)`` powers ``E u^2`` of the coordinates of the data, in data units squared, > 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -56,12 +56,6 @@ Schedule = Callable[[Tensor], Tensor]
 class Spectral(SpectralPath):
     """``x_t = F^T [alpha(t) * F x0 + beta(t) * F x1]`` from schedules of your own.
 
-    Args:
-        basis: The coordinates.
-        alpha_schedule: ``t (B, 1, ..., 1) -> (B, *D)``, differentiable; 1 at t = 0 and 0 at t = 1 in every coordinate.
-        beta_schedule: Likewise; 0 at t = 0 and 1 at t = 1.
-        event_shape: Shape D of one state.
-
     The rates are taken in forward mode.
 
     Raises:
@@ -71,9 +65,13 @@ class Spectral(SpectralPath):
     formula: ClassVar[str] = "x_t = α(t) x0 + β(t) x1; in every coordinate of the basis"
 
     basis: Basis = field()  # without this, the class attribute of all paths would be its default
+    """The coordinates."""
     alpha_schedule: Schedule
+    """``t (B, 1, ..., 1) -> (B, *D)``, differentiable; 1 at t = 0 and 0 at t = 1 in every coordinate."""
     beta_schedule: Schedule
+    """Likewise; 0 at t = 0 and 1 at t = 1."""
     event_shape: tuple[int, ...]
+    """Shape D of one state."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

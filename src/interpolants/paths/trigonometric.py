@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.foundations.asked import invalid
 from interpolants.foundations.base import BaseDistribution
-from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.envelopes import BrownianEnvelope, Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath
@@ -39,11 +39,6 @@ class _TrigonometricSchedule(SpatiallyLinearPath):
 class Trigonometric(_TrigonometricSchedule):
     """``x_t = cos(pi t/2) x0 + sin(pi t/2) x1 + gamma(t) z``.
 
-    Args:
-        envelope: The latent term.
-        variance_preserving: Multiply alpha and beta by ``sqrt(1 - gamma^2)``, so that white ends of unit variance
-            keep unit variance at all times; needs ``gamma < 1``.
-
     Raises:
         InvalidInputError: If ``variance_preserving`` and gamma reaches 1.
 
@@ -53,15 +48,19 @@ class Trigonometric(_TrigonometricSchedule):
     formula: ClassVar[str] = "x_t = cos(πt/2) x0 + sin(πt/2) x1"
 
     envelope: Envelope = field(default_factory=BrownianEnvelope)
+    """The latent term."""
     variance_preserving: bool = False
+    """Multiply alpha and beta by ``sqrt(1 - gamma^2)``, so that white ends of unit variance keep unit variance at all
+    times; needs ``gamma < 1``."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_settings(self) -> None:
+        """Refuse a gamma that leaves no room for the ends."""
+        super().check_settings()
         if self.variance_preserving:
             top = float(self.envelope.gamma(torch.linspace(0, 1, 257, dtype=torch.float64)).max())
             if top >= 1:
                 remedy = "Lower the envelope's scale, or set variance_preserving=False."
-                raise invalid("Trigonometric", "gamma must stay below 1 to preserve variance", top, remedy)
+                raise invalid("gamma must stay below 1 to preserve variance", top, remedy)
 
     def alpha(self, t: Tensor) -> Tensor:
         """``cos(pi t / 2)``, times ``sqrt(1 - gamma^2)`` when variance is preserved."""
@@ -94,13 +93,11 @@ class Trigonometric(_TrigonometricSchedule):
 class OneSidedTrigonometric(_TrigonometricSchedule):
     """One-sided trigonometric path from a known base: ``x_t = cos(pi t/2) x0 + sin(pi t/2) x1``.
 
-    Args:
-        base: The distribution of x0; standard normal by default.
-
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.2.
     """
 
     formula: ClassVar[str] = "x_t = cos(πt/2) x0 + sin(πt/2) x1"
 
     base: BaseDistribution = field(default_factory=Gaussian)
+    """The distribution of x0; standard normal by default."""
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)

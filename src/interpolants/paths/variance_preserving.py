@@ -19,15 +19,13 @@ class VariancePreserving(SpatiallyLinearPath):
     ``alpha`` has an infinite rate at t = 1, yet velocity and score stay finite there: ``b = t s + E[x1|x]`` for a
     standard base, and both directions of that conversion are written without ``alpha_dot``.
 
-    Args:
-        base: The distribution of x0; standard normal by default.
-
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 5.1.
     """
 
     formula: ClassVar[str] = "x_t = √(1 - t²) x0 + t x1"
 
     base: BaseDistribution = field(default_factory=Gaussian)
+    """The distribution of x0; standard normal by default."""
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def alpha(self, t: Tensor) -> Tensor:

@@ -2,14 +2,15 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Gt
 from torch import Tensor
 
-from interpolants.foundations.checks import positive
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import Remedy
 from interpolants.paths.ends import Ends
 from interpolants.paths.envelopes import Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath
@@ -24,10 +25,6 @@ class VE(SpatiallyLinearPath):
     costs. At t = 1 noise of standard deviation ``smin`` is left, which ``finish="denoise"`` takes away; the exact
     kernel of the SDE, of variance ``sigma^2 - smin^2``, has none there, but the papers' models and code use sigma.
 
-    Args:
-        smin: Noise left on the data, in data units; finite and positive.
-        smax: Noise of the base, in data units; about the largest distance between two data points.
-
     Raises:
         InvalidInputError: If a noise level is out of range.
 
@@ -36,17 +33,23 @@ class VE(SpatiallyLinearPath):
 
     formula: ClassVar[str] = "x_t = x1 + σ(t) z; σ = smin (smax/smin)^(1 - t)"
 
-    smin: float = 0.01
-    smax: float = 50.0
+    smin: Annotated[float, Gt(0), Remedy("The papers take smin=0.01.")] = 0.01
+    """Noise left on the data, in data units."""
+    smax: Annotated[float, Gt(0), Remedy("Take about the largest distance between two data points.")] = 50.0
+    """Noise of the base, in data units; about the largest distance between two data points."""
     base: Gaussian = field(init=False)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def __post_init__(self) -> None:
-        positive("VE", "smin", self.smin, remedy="The papers take smin=0.01.")
-        if not (math.isfinite(self.smax) and self.smax > self.smin):
-            remedy = "Take about the largest distance between two data points."
-            raise invalid("VE", f"smax must be finite and > smin = {self.smin:g}", self.smax, remedy)
+        super().__post_init__()
         object.__setattr__(self, "base", Gaussian(scale=self.smax))
+
+    def check_settings(self) -> None:
+        """Refuse noise that does not grow."""
+        super().check_settings()
+        if not self.smax > self.smin:
+            remedy = "Take about the largest distance between two data points."
+            raise invalid(f"smax must be > smin = {self.smin:g}", self.smax, remedy)
 
     @property
     def ends(self) -> Ends:

@@ -7,17 +7,17 @@ exponential is always written with expm1, so that the noise near the data keeps 
 Source: Song et al. (2021), arXiv:2011.13456, section 3.4 and appendices B and C; rates derived anew.
 """
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Gt
 from torch import Tensor
 
-from interpolants.foundations.checks import positive
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import Remedy
 from interpolants.paths.ends import Ends
 from interpolants.paths.envelopes import Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath, Unmix
@@ -74,10 +74,9 @@ class VariancePreservingDecay(DecayingPath):
         return Unmix(alpha, -alpha / rate, beta, alpha.square() / (beta * rate))
 
 
-def _check_rates(who: str, bmin: float, bmax: float) -> None:
-    positive(who, "bmin", bmin, remedy="The papers take bmin=0.1.")
-    if not (math.isfinite(bmax) and bmax > bmin):
-        raise invalid(who, f"bmax must be finite and > bmin = {bmin:g}", bmax, "The papers take bmax=20.")
+def _check_rates(bmin: float, bmax: float) -> None:
+    if not bmax > bmin:
+        raise invalid(f"bmax must be > bmin = {bmin:g}", bmax, "The papers take bmax=20.")
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,6 @@ class VP(VariancePreservingDecay):
     ``start_kl`` says what starting from the base costs. ``alpha`` has an infinite rate at t = 1, where velocity and
     score stay finite for data with a density.
 
-    Args:
-        bmin: Rate at the data, per unit of time; finite and positive.
-        bmax: Rate at the noise, above ``bmin``.
-        base: The Gaussian distribution of x0; standard normal by default.
-
     Raises:
         InvalidInputError: If a rate is out of range.
 
@@ -101,14 +95,18 @@ class VP(VariancePreservingDecay):
 
     formula: ClassVar[str] = "x_t = √(1 - e^(-B)) x0 + e^(-B/2) x1"
 
-    bmin: float = 0.1
-    bmax: float = 20.0
+    bmin: Annotated[float, Gt(0), Remedy("The papers take bmin=0.1.")] = 0.1
+    """Rate at the data, per unit of time."""
+    bmax: Annotated[float, Gt(0), Remedy("The papers take bmax=20.")] = 20.0
+    """Rate at the noise, above ``bmin``."""
     base: Gaussian = field(default_factory=Gaussian)
+    """The Gaussian distribution of x0; standard normal by default."""
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_rates("VP", self.bmin, self.bmax)
+    def check_settings(self) -> None:
+        """Refuse a rate that falls."""
+        super().check_settings()
+        _check_rates(self.bmin, self.bmax)
 
     def decay(self, t: Tensor) -> Tensor:
         """``bmin s + (bmax - bmin) s^2 / 2``."""
@@ -125,11 +123,6 @@ class SubVP(DecayingPath):
 
     Its noise vanishes linearly at the data, where the velocity therefore carries no score.
 
-    Args:
-        bmin: Rate at the data, per unit of time; finite and positive.
-        bmax: Rate at the noise, above ``bmin``.
-        base: The Gaussian distribution of x0; standard normal by default.
-
     Raises:
         InvalidInputError: If a rate is out of range.
 
@@ -138,14 +131,18 @@ class SubVP(DecayingPath):
 
     formula: ClassVar[str] = "x_t = (1 - e^(-B)) x0 + e^(-B/2) x1"
 
-    bmin: float = 0.1
-    bmax: float = 20.0
+    bmin: Annotated[float, Gt(0), Remedy("The papers take bmin=0.1.")] = 0.1
+    """Rate at the data, per unit of time."""
+    bmax: Annotated[float, Gt(0), Remedy("The papers take bmax=20.")] = 20.0
+    """Rate at the noise, above ``bmin``."""
     base: Gaussian = field(default_factory=Gaussian)
+    """The Gaussian distribution of x0; standard normal by default."""
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_rates("SubVP", self.bmin, self.bmax)
+    def check_settings(self) -> None:
+        """Refuse a rate that falls."""
+        super().check_settings()
+        _check_rates(self.bmin, self.bmax)
 
     def decay(self, t: Tensor) -> Tensor:
         """``bmin s + (bmax - bmin) s^2 / 2``."""

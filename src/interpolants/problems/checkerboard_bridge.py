@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from interpolants.fields.protocol import QUANTITIES, Fields
-from interpolants.foundations.checks import positive
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Positive
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path, SpatiallyLinearPath
@@ -28,22 +29,13 @@ _NARROW = 1e-2
 
 
 @dataclass(frozen=True)
-class CheckerboardBridge:
-    """Bridge from ``N(0, scale^2 Id)`` to a checkerboard, with independent ends.
-
-    Args:
-        board: The checkerboard.
-        scale: Standard deviation of the base, in data units, > 0.
-
-    Raises:
-        InvalidInputError: If ``scale`` is not positive.
-    """
+class CheckerboardBridge(Checked):
+    """Bridge from ``N(0, scale^2 Id)`` to a checkerboard, with independent ends."""
 
     board: Checkerboard = field(default_factory=Checkerboard)
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        positive("CheckerboardBridge", "scale", self.scale)
+    """The checkerboard."""
+    scale: Positive = 1.0
+    """Standard deviation of the base, in data units."""
 
     @property
     def event_shape(self) -> tuple[int]:

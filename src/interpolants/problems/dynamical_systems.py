@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from interpolants.data.equation_trees import Tree, read_system
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import DivergedError, invalid, nearest
+from interpolants.foundations.kinds import Positive
 from interpolants.foundations.records import record
 from interpolants.pde.ordinary import ODE
 
@@ -23,31 +25,30 @@ Box = tuple[float, float]
 
 @record("dynamical_system")
 @dataclass(frozen=True, kw_only=True)
-class DynamicalSystem:
+class DynamicalSystem(Checked):
     """An autonomous system of ordinary differential equations, written as formulas.
-
-    Args:
-        name: Its name.
-        rates: One formula per state, in u1 ... ud and names of parameters, such as ``"sigma*(u2 - u1)"``.
-        parameters: Values of the parameters, in the system's own units.
-        start: Box of usual starts, ``(low, high)`` for each state.
-        ranges: Boxes of parameters for families of such systems; ten percent about the value for those left out.
-        step: Largest step of the Runge-Kutta scheme, in the system's time, > 0.
-        source: Where it comes from.
 
     Raises:
         InvalidInputError: If a formula cannot be read, names a parameter without a value, or boxes do not fit.
     """
 
     name: str
+    """Its name."""
     rates: tuple[str, ...]
+    """One formula per state, in u1 ... ud and names of parameters, such as ``"sigma*(u2 - u1)"``."""
     parameters: Mapping[str, float] = field(default_factory=dict)
+    """Values of the parameters, in the system's own units."""
     start: tuple[Box, ...] = ()
+    """Box of usual starts, ``(low, high)`` for each state."""
     ranges: Mapping[str, Box] = field(default_factory=dict)
-    step: float = 0.01
+    """Boxes of parameters for families of such systems; ten percent about the value for those left out."""
+    step: Positive = 0.01
+    """Largest step of the Runge-Kutta scheme, in the system's time."""
     source: str = ""
+    """Where it comes from."""
 
-    def __post_init__(self) -> None:
+    def check_settings(self) -> None:
+        """Refuse formulas that name what has no value, and boxes that do not fit."""
         who = f"DynamicalSystem {self.name}"
         object.__setattr__(self, "rates", tuple(self.rates))
         boxes = tuple((float(a), float(b)) for a, b in self.start)
@@ -58,7 +59,6 @@ class DynamicalSystem:
                 raise invalid(who, "every name must be a state or a parameter", repr(name), remedy)
         for name, value in self.parameters.items():
             number(who, name, value)
-        number(who, "step", self.step, above=0)
         if len(self.start) != self.dim or any(a > b for a, b in (*self.start, *self.ranges.values())):
             raise invalid(who, f"start must have {self.dim} boxes (low, high)", self.start)
 

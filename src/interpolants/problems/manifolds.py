@@ -3,12 +3,15 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import positive, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Positive
 from interpolants.problems.gaussian_mixture import GaussianMixture
 
 
@@ -21,35 +24,24 @@ def axes(ambient: int, seed: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class SwissRollSheet:
+class SwissRollSheet(Checked):
     """A rolled-up sheet: two-dimensional, curved, without noise, turned at random in a space of more dimensions.
 
     ``(u cos u, h, u sin u) / scale`` with u spread so that the sheet is covered evenly along the spiral, h uniform.
-
-    Args:
-        ambient: Dimensions of the space, >= 3.
-        turns: Turns of the spiral; it starts after ``3/4`` of one.
-        scale: Divisor of all lengths; 7.5 gives entries of about unit size.
-        width: Width of the sheet before scaling.
-        seed: Seed of the rotation.
-
-    Raises:
-        InvalidInputError: If a setting is out of range.
     """
 
-    ambient: int = 5
-    turns: float = 1.5
-    scale: float = 7.5
-    width: float = 20.0
+    ambient: Annotated[int, Ge(3)] = 5
+    """Dimensions of the space."""
+    turns: Positive = 1.5
+    """Turns of the spiral; it starts after ``3/4`` of one."""
+    scale: Positive = 7.5
+    """Divisor of all lengths; 7.5 gives entries of about unit size."""
+    width: Positive = 20.0
+    """Width of the sheet before scaling."""
     seed: int = 0
+    """Seed of the rotation."""
 
     dimension = 2
-
-    def __post_init__(self) -> None:
-        whole("SwissRollSheet", "ambient", self.ambient, at_least=3)
-        for name in ("turns", "scale", "width"):
-            value = getattr(self, name)
-            positive("SwissRollSheet", name, value)
 
     @property
     def event_shape(self) -> tuple[int]:

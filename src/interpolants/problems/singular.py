@@ -9,26 +9,19 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import finite, number
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import NonNegative
 
 
 @dataclass(frozen=True)
-class ClosedCurve:
-    """``(cos a, sin a, cos(2a)/2) + noise N(0, Id)`` with a uniform angle: one dimension in three.
+class ClosedCurve(Checked):
+    """``(cos a, sin a, cos(2a)/2) + noise N(0, Id)`` with a uniform angle: one dimension in three."""
 
-    Args:
-        noise: Standard deviation, in data units; >= 0. At 0 the distribution has no density.
-
-    Raises:
-        InvalidInputError: If ``noise`` is not finite and >= 0.
-    """
-
-    noise: float = 0.0
-
-    def __post_init__(self) -> None:
-        number("ClosedCurve", "noise", self.noise, at_least=0)
+    noise: NonNegative = 0.0
+    """Standard deviation, in data units. At 0 the distribution has no density."""
 
     @property
     def event_shape(self) -> tuple[int]:

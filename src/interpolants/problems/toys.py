@@ -8,19 +8,23 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import floating, number, positive, shaped, whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import floating, positive, shaped
+from interpolants.foundations.kinds import Count, Positive, Real
 from interpolants.problems.gaussian_mixture import GaussianMixture
 
 _ROWS = 2048  # states whose distances to all nodes of a curve are held at once
 _NODES = 8  # quadrature nodes per panel; a panel is at most one noise width long
 
 
-class Toy(ABC):
+class Toy(Checked, ABC):
     """A distribution that can be sampled and whose density is known."""
 
     @property
@@ -54,22 +58,12 @@ class SmoothToy(Toy):
 
 @dataclass(frozen=True)
 class Checkerboard(Toy):
-    """Uniform on every other cell of a square board; the density has jumps, so there is no score.
+    """Uniform on every other cell of a square board; the density has jumps, so there is no score."""
 
-    Args:
-        cells: Cells along a side, >= 2.
-        half_width: The board is ``[-half_width, half_width]^2``.
-
-    Raises:
-        InvalidInputError: If there are fewer than two cells, or the width is not positive.
-    """
-
-    cells: int = 4
-    half_width: float = 4.0
-
-    def __post_init__(self) -> None:
-        whole("Checkerboard", "cells", self.cells, at_least=2)
-        _check_positive("Checkerboard", half_width=self.half_width)
+    cells: Annotated[int, Ge(2)] = 4
+    """Cells along a side."""
+    half_width: Positive = 4.0
+    """The board is ``[-half_width, half_width]^2``."""
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Draw ``(n, 2)``."""
@@ -155,21 +149,12 @@ class NoisyCurve(Toy):
 
 @dataclass(frozen=True)
 class Moons(NoisyCurve):
-    """Two interleaved half circles of equal weight, centred at the origin.
+    """Two interleaved half circles of equal weight, centred at the origin."""
 
-    Args:
-        noise: Standard deviation of the noise.
-        scale: Radius of the half circles; the pair is about ``3 x 1.5`` scales wide.
-
-    Raises:
-        InvalidInputError: If one is not positive.
-    """
-
-    noise: float = 0.1
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check_positive("Moons", noise=self.noise, scale=self.scale)
+    noise: Positive = 0.1
+    """Standard deviation of the noise."""
+    scale: Positive = 1.0
+    """Radius of the half circles; the pair is about ``3 x 1.5`` scales wide."""
 
     def _curve(self, u: Tensor) -> Tensor:
         # u in [0, 1/2) runs along the upper moon, the rest along the lower.
@@ -186,21 +171,12 @@ class Moons(NoisyCurve):
 
 @dataclass(frozen=True)
 class SwissRoll(NoisyCurve):
-    """A spiral of one and a half turns: radius proportional to the angle, from 1.5 pi to 4.5 pi.
+    """A spiral of one and a half turns: radius proportional to the angle, from 1.5 pi to 4.5 pi."""
 
-    Args:
-        noise: Standard deviation of the noise.
-        scale: Outer radius.
-
-    Raises:
-        InvalidInputError: If one is not positive.
-    """
-
-    noise: float = 0.1
-    scale: float = 3.0
-
-    def __post_init__(self) -> None:
-        _check_positive("SwissRoll", noise=self.noise, scale=self.scale)
+    noise: Positive = 0.1
+    """Standard deviation of the noise."""
+    scale: Positive = 3.0
+    """Outer radius."""
 
     def _curve(self, u: Tensor) -> Tensor:
         angle = 1.5 * math.pi * (1 + 2 * u)
@@ -217,23 +193,14 @@ class Rings(SmoothToy):
     """Concentric circles of equal weight with isotropic noise.
 
     A circle of radius R contributes ``exp(-(r^2 + R^2)/2 s^2) I_0(r R/s^2)/(2 pi s^2)`` at radius r.
-
-    Args:
-        count: Number of circles, of radii ``scale k / count`` for k = 1 ... count.
-        noise: Standard deviation s of the noise.
-        scale: Radius of the largest circle.
-
-    Raises:
-        InvalidInputError: If one is not positive.
     """
 
-    count: int = 3
-    noise: float = 0.1
-    scale: float = 3.0
-
-    def __post_init__(self) -> None:
-        whole("Rings", "count", self.count, at_least=1)
-        _check_positive("Rings", noise=self.noise, scale=self.scale)
+    count: Count = 3
+    """Number of circles, of radii ``scale k / count`` for k = 1 ... count."""
+    noise: Positive = 0.1
+    """Standard deviation s of the noise."""
+    scale: Positive = 3.0
+    """Radius of the largest circle."""
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Draw ``(n, 2)``."""
@@ -274,22 +241,13 @@ class EightGaussians(GaussianMixture):
 class Funnel(SmoothToy):
     """Neal's funnel: ``v ~ N(0, scale^2)`` first, then ``x_i | v ~ N(0, exp(v))``.
 
-    Args:
-        dim: Dimensions with v, >= 2.
-        scale: Standard deviation of v, without unit.
-
-    Raises:
-        InvalidInputError: If ``dim < 2`` or the scale is not positive.
-
     Source: Neal (2003), Slice sampling, section 8.
     """
 
-    dim: int = 10
-    scale: float = 3.0
-
-    def __post_init__(self) -> None:
-        whole("Funnel", "dim", self.dim, at_least=2)
-        _check_positive("Funnel", scale=self.scale)
+    dim: Annotated[int, Ge(2)] = 10
+    """Dimensions with v."""
+    scale: Positive = 3.0
+    """Standard deviation of v, without unit."""
 
     @property
     def event_shape(self) -> tuple[int]:
@@ -316,29 +274,18 @@ class Pinwheel(SmoothToy):
     A turn by an angle that depends on the radius alone keeps areas, so the density is that of the straight blobs at the
     point turned back: ``p(x) = mean_k N(turn(-twist r - 2 pi k/arms) x; (1, 0), diag(radial^2, tangential^2))``, at
     unit scale.
-
-    Args:
-        arms: Number of blobs.
-        radial: Standard deviation along an arm, in units of the scale.
-        tangential: Standard deviation across, in units of the scale.
-        twist: Angle per unit of radius.
-        scale: Distance of the blobs' centres from the origin.
-
-    Raises:
-        InvalidInputError: If one but the twist is not positive, or the twist no finite number.
     """
 
-    arms: int = 5
-    radial: float = 0.3
-    tangential: float = 0.1
-    twist: float = 1.0
-    scale: float = 2.0
-
-    def __post_init__(self) -> None:
-        widths = {"radial": self.radial, "tangential": self.tangential, "scale": self.scale}
-        whole("Pinwheel", "arms", self.arms, at_least=1)
-        _check_positive("Pinwheel", **widths)
-        number("Pinwheel", "twist", self.twist)
+    arms: Count = 5
+    """Number of blobs."""
+    radial: Positive = 0.3
+    """Standard deviation along an arm, in units of the scale."""
+    tangential: Positive = 0.1
+    """Standard deviation across, in units of the scale."""
+    twist: Real = 1.0
+    """Angle per unit of radius."""
+    scale: Positive = 2.0
+    """Distance of the blobs' centres from the origin."""
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Draw ``(n, 2)``."""

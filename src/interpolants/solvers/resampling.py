@@ -9,36 +9,29 @@ Source: Douc, Cappe & Moulines (2005), arXiv:cs/0507025, for the four schemes an
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Remedy
 
 
 @dataclass(frozen=True)
-class Resampler(ABC):
-    """Base of the resampling schemes.
+class Resampler(Checked, ABC):
+    """Base of the resampling schemes."""
 
-    Args:
-        ess: A group is resampled when its effective size falls below this share of it; 1 resamples at every step
-            unless all weights are equal, 0 never.
-
-    Raises:
-        InvalidInputError: If the share is not within [0, 1].
-    """
-
-    ess: float = 0.5
+    ess: Annotated[
+        float, Interval(ge=0, le=1), Remedy("0.5 resamples when half of the particles are worth nothing.")
+    ] = 0.5
+    """A group is resampled when its effective size falls below this share of it; 1 resamples at every step unless all
+    weights are equal, 0 never."""
 
     # Whether one uniform serves a whole group, and whether slots are drawn independently of each other.
     shared_draw: ClassVar[bool] = False
     independent: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.ess <= 1:
-            remedy = "0.5 resamples when half of the particles are worth nothing."
-            raise invalid(type(self).__name__, "ess must lie in [0, 1]", self.ess, remedy)
 
     def draws(self, size: int) -> int:
         """Uniforms that a group of ``size`` asks for."""

@@ -6,24 +6,24 @@ from typing import Any, Self
 
 from torch import Tensor
 
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Whole
+
 
 @dataclass(frozen=True, kw_only=True)
-class Guided:
-    """What rows are asked with: their condition, how strongly it guides, and their place.
-
-    Args:
-        cond: One condition for all rows (a label, a vector), or one per row.
-        guidance: Strength w of classifier-free guidance, ``f_u + w (f_c - f_u)`` between the fields without and
-            with the condition: a number, a function of t, or one per row. None or 1 is the condition alone; it needs
-            ``drop_condition > 0`` in training.
-        guidance_interval: Times between which there is guidance.
-        first_index: Index of the first row in a larger job, so that parts agree with the whole.
-    """
+class Guided(Checked):
+    """What rows are asked with: their condition, how strongly it guides, and their place."""
 
     cond: Tensor | None = None
+    """One condition for all rows (a label, a vector), or one per row."""
     guidance: Any = None
+    """Strength w of classifier-free guidance, ``f_u + w (f_c - f_u)`` between the fields without and with the
+    condition: a number, a function of t, or one per row. None or 1 is the condition alone; it needs ``drop_condition >
+    0`` in training."""
     guidance_interval: tuple[float, float] = (0.0, 1.0)
-    first_index: int = 0
+    """Times between which there is guidance."""
+    first_index: Whole = 0
+    """Index of the first row in a larger job, so that parts agree with the whole."""
 
     @classmethod
     def among(cls, options: Mapping[str, Any]) -> tuple[Self, dict[str, Any]]:
@@ -35,15 +35,12 @@ class Guided:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing(Guided):
-    """How states are carried from one end of a bridge to the other.
-
-    Args:
-        eps: Noise level; 0 runs the ODE. A number, a function of t, a ``dynamics.NoiseLevel``, or ``"auto"``: the
-            level that ``Bridge.choose_eps`` finds best on data that training has not seen.
-        reverse: From rho1 to rho0.
-        seed: Seed of starts and noise; drawn afresh when None.
-    """
+    """How states are carried from one end of a bridge to the other."""
 
     eps: Any = 0.0
+    """Noise level; 0 runs the ODE. A number, a function of t, a ``dynamics.NoiseLevel``, or ``"auto"``: the level that
+    ``Bridge.choose_eps`` finds best on data that training has not seen."""
     reverse: bool = False
-    seed: int | None = None
+    """From rho1 to rho0."""
+    seed: Whole | None = None
+    """Seed of starts and noise; drawn afresh when None."""
