@@ -3,12 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.frames import FramedFields
 from interpolants.framework.method import Method
@@ -30,11 +30,6 @@ class HeldOutLikelihood(Question):
 
     A method that has learnt a log density of its own (``fields.log_density_of``) is also asked how far that is from the
     density of its flow: the two agree where the learnt density obeys the flow's continuity equation.
-
-    Attributes:
-        role: Role of the rows.
-        n: Most rows.
-        options: Options of ``log_prob``, such as ``divergence``, ``method``, ``n_steps``.
     """
 
     needs: ClassVar[str] = "log_prob"
@@ -60,11 +55,11 @@ class HeldOutLikelihood(Question):
     }
 
     role: str = "x1"
-    n: int = 500
+    """Role of the rows."""
+    n: Annotated[int, Ge(2)] = 500
+    """Most rows."""
     options: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        whole("held_out_likelihood", "n", self.n, at_least=2)
+    """Options of ``log_prob``, such as ``divergence``, ``method``, ``n_steps``."""
 
     def cannot(self, method: Method) -> str:
         """Options that the method does not know."""

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
 from interpolants.data.coded_columns import DAYS, NUMBER, Form, coded
-from interpolants.foundations.checks import number, one_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import NotAbleError
@@ -34,19 +34,7 @@ _NO_FLOOR = "unknown: the noise in the values is not known"
 
 @dataclass(frozen=True, kw_only=True)
 class PredictiveScores(Question):
-    """Scores of the distribution that a method predicts for each test point against the value that was measured.
-
-    Attributes:
-        points: Role of the points.
-        values: Role of their values, one column.
-        level: Probability of the central interval whose coverage is measured.
-        part: ``"test"``, or ``"held"`` for rows held out beside the test.
-        group: Role of labels; errors of the scores are then those over groups, whose rows depend on each other.
-        along: Column of the points, by name or number: a curve along it is drawn, at the values of the other columns
-            that have most test points.
-        unit: Unit of the values.
-        lead: Number that comes first, and that reports begin with.
-    """
+    """Scores of the distribution that a method predicts for each test point against the value that was measured."""
 
     needs: ClassVar[str] = "predict"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -64,18 +52,22 @@ class PredictiveScores(Question):
     }
 
     points: str = "points"
+    """Role of the points."""
     values: str = "values"
-    level: float = 0.9
-    part: str = "test"
+    """Role of their values, one column."""
+    level: Annotated[float, Interval(gt=0, lt=1)] = 0.9
+    """Probability of the central interval whose coverage is measured."""
+    part: Literal["test", "held"] = "test"
+    """``"test"``, or ``"held"`` for rows held out beside the test."""
     group: str = ""
+    """Role of labels; errors of the scores are then those over groups, whose rows depend on each other."""
     along: Any = None
+    """Column of the points, by name or number: a curve along it is drawn, at the values of the other columns that have
+    most test points."""
     unit: str = ""
-    lead: str = "rmse"
-
-    def __post_init__(self) -> None:
-        number("predictive_scores", "level", self.level, above=0, below=1)
-        one_of("predictive_scores", "part", self.part, ("test", "held"))
-        one_of("predictive_scores", "lead", self.lead, self.numbers)
+    """Unit of the values."""
+    lead: Literal["rmse", "mae", "nll", "crps", "coverage", "width"] = "rmse"
+    """Number that comes first, and that reports begin with."""
 
     def reads(self) -> Sequence[Role]:
         """The groups, where there are some."""
