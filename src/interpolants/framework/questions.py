@@ -1,8 +1,8 @@
 """Questions: what a fitted method is asked on a task, as numbers beside a floor and rivals, and as figures.
 
 A question is a member of kind ``question``: a frozen data class whose fields are its settings, declared as those of a
-method are. It measures one method at a time; :func:`ask` puts it to a method and to its rivals on the same task, and
-pairs their numbers case by case.
+method are where it is ``Checked`` too. It measures one method at a time; :func:`ask` puts it to a method and to its
+rivals on the same task, and pairs their numbers case by case.
 """
 
 import math
@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.registry import build, card_of
 from interpolants.framework.answered import Answered
@@ -67,7 +66,7 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question(Checked):
+class Question:
     """A question; a member writes :meth:`measure`, and what else it has.
 
     Attributes:

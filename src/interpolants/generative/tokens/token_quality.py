@@ -12,6 +12,7 @@ from torch import Tensor
 
 from interpolants.data.alphabet import Alphabet
 from interpolants.data.arrays import Kind as Given
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.randomness import generator
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -29,7 +30,7 @@ _GRAMS = {2: "pairs", 3: "triples"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenQuality(Question):
+class TokenQuality(Question, Checked):
     """The bound on the negative log-likelihood of held-out sequences, n-grams of samples, and their entropy."""
 
     needs: ClassVar[str] = "sample"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from interpolants.diagnostics.trajectory_filter import TrajectoryFilter, kept_by_mode
 from interpolants.dynamics.sample import Samples
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Positive, Real
 from interpolants.foundations.randomness import generator
@@ -24,7 +25,7 @@ from interpolants.problems.gaussian_mixture import GaussianMixture
 
 
 @dataclass(frozen=True, kw_only=True)
-class BeyondModes(Question):
+class BeyondModes(Question, Checked):
     """Rate of samples further than ``reach`` deviations from every mode, and what a trajectory filter makes of it.
 
     The threshold is calibrated on the good samples of a trial, and judged on fresh samples. The data must be those of a

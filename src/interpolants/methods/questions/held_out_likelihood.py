@@ -9,6 +9,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from interpolants.foundations.checked import Checked
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.frames import FramedFields
 from interpolants.framework.method import Method
@@ -25,7 +26,7 @@ _CAPTION = "Log densities of held-out and of training rows; the two agree where 
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOutLikelihood(Question):
+class HeldOutLikelihood(Question, Checked):
     """How likely held-out rows are under the method, and whether training rows are likelier.
 
     A method that has learnt a log density of its own (``fields.log_density_of``) is also asked how far that is from the

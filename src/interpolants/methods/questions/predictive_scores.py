@@ -11,6 +11,7 @@ from annotated_types import Interval
 from torch import Tensor
 
 from interpolants.data.coded_columns import DAYS, NUMBER, Form, coded
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import NotAbleError
@@ -33,7 +34,7 @@ _NO_FLOOR = "unknown: the noise in the values is not known"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictiveScores(Question):
+class PredictiveScores(Question, Checked):
     """Scores of the distribution that a method predicts for each test point against the value that was measured."""
 
     needs: ClassVar[str] = "predict"
