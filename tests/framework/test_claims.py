@@ -41,10 +41,6 @@ def test_what_cannot_be_read_is_refused(says):
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        ({"role": "friend"}, "role must be one of"),
-        ({"budget": "free"}, "budget must be one of"),
-        ({"expected": "perhaps"}, "expected must be one of"),
-        ({"seeds": 0}, "seeds must be"),
         ({"role": "number"}, "role must fit"),
         ({"role": "floor"}, "role must fit"),
     ],

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.questions import ask
@@ -77,8 +76,3 @@ def test_an_exact_answer_can_be_drawn_on_a_logarithmic_axis():
     (error,) = figure.panels[1].series
     assert float(torch.as_tensor(error.arrays["y"]).min()) > 0
     assert float(torch.as_tensor(error.arrays["y"]).max()) < 1e-12
-
-
-def test_a_picture_beyond_the_box_is_refused():
-    with pytest.raises(InvalidInputError, match=r"shown must lie in \(0, 0\.5\], got 0\.7"):
-        SolutionInBox(shown=0.7)

@@ -163,13 +163,10 @@ def test_features_of_your_own_and_other_kernels():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_steps": 0}, "n_steps"),
         ({"method": "dopri5"}, "fixed steps"),
         ({"features": "pixels"}, "features must be one of"),
         ({"features": "pca", "judge": "pca"}, "other features"),
         ({"kernel": "cubic"}, "kernel must be one of"),
-        ({"batch_size": 1}, "batch_size"),
-        ({"held_out": 0.0}, "held_out"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings, message):

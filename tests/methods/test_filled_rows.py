@@ -59,5 +59,3 @@ def test_what_does_not_fit_is_refused():
     given = task()
     with pytest.raises(InvalidInputError, match="some entries along the last axis"):
         ask(FilledRows(share=0.01), given.fit(Filling()), given)
-    with pytest.raises(InvalidInputError, match="share"):
-        FilledRows(share=1.0)

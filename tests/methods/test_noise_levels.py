@@ -71,5 +71,5 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_drawn():
     with pytest.raises(InvalidInputError, match="no noise level"):
         ask(NoiseLevels(), blind, task)
     for eps in ([], "auto", [0.5, 0.5], [-1.0], ["atuo"]):
-        with pytest.raises(InvalidInputError, match="noise_levels"):
+        with pytest.raises(InvalidInputError, match=r"NoiseLevels: (eps|noise levels) must"):
             NoiseLevels(eps=eps)

@@ -119,5 +119,3 @@ def test_distances_are_in_standard_units_of_the_training_rows_unless_data_units_
     images = spread_of(torch.cat([torch.zeros(4, 1, 1, 1), 2 * torch.ones(4, 1, 1, 1)], -1))
     assert images.item() == 1.0  # one for all pixels
     assert spread_of(torch.ones(3, 2)).tolist() == [1.0, 1.0]  # nothing varies
-    with pytest.raises(InvalidInputError, match="units"):
-        SampleQuality(units="metres")

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.kinds import Count
 from interpolants.foundations.records import record
 from interpolants.framework.scores import Score, mean_and_error
 
@@ -41,36 +43,30 @@ class Said(NamedTuple):
 
 @record("claim")
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class Claim(Checked):
     """A comparison of a score with a rival's, with its floor, or with a number.
-
-    Attributes:
-        says: For example ``"predictive.nll < 0.9 ridge - 0.03"``, ``"sample.energy < 2 floor"``, ``"a.b < 0.5"``.
-        role: What stands on the right: ``trivial``, ``twin``, ``peer``, ``oracle``, ``floor`` or ``number``.
-        seeds: How many seeds it speaks of; with fewer it is not judged.
-        budget: ``"ci"`` or ``"study"``; with another it is not judged.
-        expected: ``"holds"``; ``"fails"`` where theory or earlier measurements say that it must lose; ``"undecided"``
-            where they say that the difference is within its error.
 
     Raises:
         InvalidInputError: If it cannot be read, or role, budget, or expected verdict are unknown.
     """
 
     says: str
-    role: str = "trivial"
-    seeds: int = 1
-    budget: str = "ci"
-    expected: str = "holds"
+    """For example ``"predictive.nll < 0.9 ridge - 0.03"``, ``"sample.energy < 2 floor"``, ``"a.b < 0.5"``."""
+    role: Literal["trivial", "twin", "peer", "oracle", "floor", "number"] = "trivial"
+    """What stands on the right."""
+    seeds: Count = 1
+    """How many seeds it speaks of; with fewer it is not judged."""
+    budget: Literal["ci", "study"] = "ci"
+    """Budget of the run; with another it is not judged."""
+    expected: Literal["holds", "fails", "undecided"] = "holds"
+    """``"holds"``; ``"fails"`` where theory or earlier measurements say that it must lose; ``"undecided"`` where they
+    say that the difference is within its error."""
 
-    def __post_init__(self) -> None:
-        for name, value, known in (("role", self.role, ROLES), ("budget", self.budget, BUDGETS),
-                                   ("expected", self.expected, EXPECTED)):  # fmt: skip
-            if value not in known:
-                raise invalid("claim", f"{name} must be one of {', '.join(known)}", repr(value))
-        whole("claim", "seeds", self.seeds, at_least=1)
+    def check_settings(self) -> None:
+        """Refuse what cannot be read, and a role that is not that of the right side."""
         rival = self.parts.rival
         if (self.role == "number") != (not rival) or (self.role == "floor") != (rival == "floor"):
-            raise invalid("claim", "role must fit what is on the right", f"{self.role!r} for {self.says!r}")
+            raise asked.invalid("role must fit what is on the right", f"{self.role!r} for {self.says!r}")
 
     @property
     def parts(self) -> Said:

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.kinds import OneOf
 from interpolants.foundations.records import record
 
 # Mark -> arrays it needs, arrays it may have; letters are sizes that must agree within a series.
@@ -27,44 +30,40 @@ MARKS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "audio": ({"samples": "n", "rate": ""}, {}),
     "table": ({"values": "r c"}, {}),
 }
-SCALES = ("linear", "log", "log2", "symlog")
 
 
 @record("axis")
 @dataclass(frozen=True, kw_only=True)
-class Axis:
+class Axis(Checked):
     """An axis of a panel.
-
-    Attributes:
-        label: What it shows.
-        unit: Its unit; empty for pure numbers.
-        scale: ``linear``, ``log``, ``log2`` or ``symlog``.
-        low: Left or lower limit, if it is fixed.
-        high: Right or upper limit, if it is fixed; below ``low`` for an axis that runs the other way.
-        ticks: Places of the ticks; empty for automatic ones.
-        names: Words at the ticks, one a tick; empty for the numbers.
-        near_zero: A ``symlog`` scale is linear between this and its negative.
-        grid: Whether it has hairlines.
 
     Raises:
         InvalidInputError: If the scale is unknown, or names and ticks differ in number.
     """
 
     label: str = ""
+    """What it shows."""
     unit: str = ""
+    """Its unit; empty for pure numbers."""
     scale: Literal["linear", "log", "log2", "symlog"] = "linear"
+    """``linear``, ``log``, ``log2`` or ``symlog``."""
     low: float | None = None
+    """Left or lower limit, if it is fixed."""
     high: float | None = None
+    """Right or upper limit, if it is fixed; below ``low`` for an axis that runs the other way."""
     ticks: tuple[float, ...] | None = None
+    """Places of the ticks; empty for automatic ones."""
     names: tuple[str, ...] = ()
+    """Words at the ticks, one a tick; empty for the numbers."""
     near_zero: float = 1.0
+    """A ``symlog`` scale is linear between this and its negative."""
     grid: bool = False
+    """Whether it has hairlines."""
 
-    def __post_init__(self) -> None:
-        if self.scale not in SCALES:
-            raise invalid("Axis", f"scale must be one of {', '.join(SCALES)}", repr(self.scale))
+    def check_settings(self) -> None:
+        """Refuse another number of names than of ticks."""
         if self.names and len(self.names) != len(self.ticks or ()):
-            raise invalid("Axis", "there must be one name a tick", f"{self.names} at {self.ticks}")
+            raise asked.invalid("there must be one name a tick", f"{self.names} at {self.ticks}")
 
     @property
     def text(self) -> str:
@@ -74,51 +73,48 @@ class Axis:
 
 @record("figure_series")
 @dataclass(frozen=True, kw_only=True)
-class Series:
+class Series(Checked):
     """One mark with its arrays.
-
-    Attributes:
-        mark: A key of `MARKS`.
-        arrays: Arrays by the names that the mark knows; converted to tensors.
-        name: Entry of the legend; empty for none.
-        hue: Index of a colour that is told apart from the others, or ``"muted"``.
-        dash: ``"-"``, ``"--"``, ``":"``, or empty for no line.
-        symbol: matplotlib's name of a marker, or empty for none.
-        size: Size of symbols or width of lines without symbols, in points; 0 for the drawer's own.
-        alpha: Opacity.
-        low: Number that gets the first colour of heat maps and images.
-        high: Number that gets the last.
 
     Raises:
         InvalidInputError: If the mark is unknown, an array is missing, unknown, or of a wrong shape.
     """
 
-    mark: str
+    mark: Annotated[str, OneOf(lambda: MARKS)]
+    """What is drawn."""
     arrays: Mapping[str, Any]
+    """Arrays by the names that the mark knows; converted to tensors."""
     name: str = ""
+    """Entry of the legend; empty for none."""
     hue: int | Literal["muted"] = 0
+    """Index of a colour that is told apart from the others, or ``"muted"``."""
     dash: str = "-"
+    """``"-"``, ``"--"``, ``":"``, or empty for no line."""
     symbol: str = ""
+    """Matplotlib's name of a marker, or empty for none."""
     size: float = 0.0
+    """Size of symbols or width of lines without symbols, in points; 0 for the drawer's own."""
     alpha: float = 1.0
+    """Opacity."""
     low: float | None = None
+    """Number that gets the first colour of heat maps and images."""
     high: float | None = None
+    """Number that gets the last."""
 
-    def __post_init__(self) -> None:
-        if self.mark not in MARKS:
-            raise invalid("Series", "mark must be known", repr(self.mark), nearest(self.mark, MARKS))
+    def check_settings(self) -> None:
+        """Make tensors of the arrays, and refuse those that the mark does not draw."""
         object.__setattr__(self, "arrays", {k: tensor(v) for k, v in self.arrays.items() if v is not None})
         needed, optional = MARKS[self.mark]
         if missing := needed.keys() - self.arrays.keys():
-            raise invalid("Series", f"{self.mark} must have {', '.join(needed)}", f"no {sorted(missing)[0]}")
+            raise asked.invalid(f"{self.mark} must have {', '.join(needed)}", f"no {sorted(missing)[0]}")
         sizes: dict[str, int] = {}
         for name, array in self.arrays.items():
             if name not in needed | optional:
-                raise invalid("Series", f"arrays of {self.mark} must be known", repr(name),
-                              nearest(name, needed | optional))  # fmt: skip
+                remedy = nearest(name, needed | optional)
+                raise asked.invalid(f"arrays of {self.mark} must be known", repr(name), remedy)
             _check_shape(self.mark, name, array, (needed | optional)[name], sizes)
         if self.mark == "histogram" and sizes["e"] != sizes["n"] + 1:
-            raise invalid("Series", "a histogram must have one edge more than counts", sizes)
+            raise asked.invalid("a histogram must have one edge more than counts", sizes)
 
 
 def _check_shape(mark: str, name: str, array: Tensor, letters: str, sizes: dict[str, int]) -> None:

@@ -24,7 +24,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ from interpolants.foundations.asked import asking
 from interpolants.foundations.brief import brief
 from interpolants.foundations.devices import choose_device, moved, on_device, working_on
 from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid
-from interpolants.foundations.kinds import is_answer
+from interpolants.foundations.kinds import Check, is_answer
 from interpolants.foundations.links import refuse_link
 from interpolants.foundations.randomness import checked_seed, generator
 from interpolants.foundations.row_access import LazyRows
@@ -89,7 +89,7 @@ class Method(Settings):
             what was validated, and by axis how many held-out rows are copies of rows that were learnt from.
     """
 
-    seed: int = 0
+    seed: Annotated[int, Check(checked_seed, "whole number >= 0", {"type": "integer", "minimum": 0})] = 0
     device: str = "cpu"
 
     # Settings that may differ between a fit and its continuation.
@@ -119,7 +119,6 @@ class Method(Settings):
         self.about: dict[str, Any] = {}
         # What a longer training needs: of this process alone, and in no file.
         self._training: _Training | None = None
-        checked_seed(type(self).__name__, self.seed)
         self._place = self._placed(type(self).__name__, self.device)
         super().__post_init__()
 

@@ -1,8 +1,9 @@
 """Questions: what a fitted method is asked on a task, as numbers beside a floor and rivals, and as figures.
 
 A question is a member of kind ``question``, made of a function (:mod:`interpolants.framework.question_form`), or a
-frozen data class whose fields are its settings. It measures one method at a time; :func:`ask` puts it to a method and
-to its rivals on the same task, and pairs their numbers case by case.
+frozen data class whose fields are its settings, declared as those of a method are where it is ``Checked`` too. It
+measures one method at a time; :func:`ask` puts it to a method and to its rivals on the same task, and pairs their
+numbers case by case.
 """
 
 import math

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.records import record, settings_of
 
 UNKNOWN = "unknown: nobody said"
-BETTER = ("lower", "higher", "neither")
 
 
 def _finding(finding: "Finding") -> dict[str, Any]:
@@ -35,49 +35,46 @@ class Finding:
 
 @record("score")
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class Score(Checked):
     """One number.
-
-    Attributes:
-        name: Its name for programs.
-        value: The number.
-        error: Its standard error; NaN if it is not known.
-        better: Which way is better.
-        floor: What a perfect model would get, or ``"unknown: why"``.
-        floor_error: Standard error of the floor.
-        floor_of: Whose number the floor is, such as ``"two sets of real data"``; empty for that of a perfect model.
-        rivals: Name -> what it gets on the same task.
-        gaps: Name of a rival -> standard error of the paired difference.
-        unit: Unit.
-        note: One sentence of explanation.
-        title: Its name for people; ``name`` if empty.
-        n: Samples behind it.
 
     Raises:
         InvalidInputError: If ``better`` or ``floor`` is none of these, or a gap is of no rival.
     """
 
     name: str
+    """Its name for programs."""
     value: float
+    """The number."""
     error: float = math.nan
+    """Its standard error; NaN if it is not known."""
     better: Literal["lower", "higher", "neither"] = "neither"
+    """Which way is better."""
     floor: float | str = UNKNOWN
+    """What a perfect model would get, or ``"unknown: why"``."""
     floor_error: float = math.nan
+    """Standard error of the floor."""
     floor_of: str = ""
+    """Whose number the floor is, such as ``"two sets of real data"``; empty for that of a perfect model."""
     rivals: Mapping[str, float] = field(default_factory=dict)
+    """Name -> what it gets on the same task."""
     gaps: Mapping[str, float] = field(default_factory=dict)
+    """Name of a rival -> standard error of the paired difference."""
     unit: str = ""
+    """Unit."""
     note: str = ""
+    """One sentence of explanation."""
     title: str = ""
+    """Its name for people; ``name`` if empty."""
     n: int | None = None
+    """Samples behind it."""
 
-    def __post_init__(self) -> None:
-        if self.better not in BETTER:
-            raise invalid("Score", f"better must be one of {', '.join(BETTER)}", repr(self.better))
+    def check_settings(self) -> None:
+        """Refuse a floor that is neither number nor reason, and gaps of what is no rival."""
         if isinstance(self.floor, str) and not self.floor.startswith("unknown: "):
-            raise invalid("Score", "floor must be a number or 'unknown: why'", repr(self.floor))
+            raise asked.invalid("floor must be a number or 'unknown: why'", repr(self.floor))
         if strangers := self.gaps.keys() - self.rivals.keys():
-            raise invalid("Score", "gaps must be of rivals", repr(sorted(strangers)[0]))
+            raise asked.invalid("gaps must be of rivals", repr(sorted(strangers)[0]))
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:

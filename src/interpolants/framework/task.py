@@ -4,14 +4,18 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import number
 from interpolants.foundations.equal_rows import copies, together, uncut
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.kinds import Check, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.capabilities import capabilities_of
@@ -21,7 +25,6 @@ from interpolants.framework.roles import count, read, row_labels, take
 from interpolants.framework.row_labels import are_shifted, mark_matched
 from interpolants.framework.series import Series, equal_length, take_times
 
-WAYS = ("random", "time", "group", "given", "none")
 PARTS = ("train", "held", "test")
 # Other words for the parts of a given split.
 _ALSO = {
@@ -31,64 +34,68 @@ _ALSO = {
 }
 
 
+def _test_part(who: str, value: Any) -> Any:
+    """A share, a number of rows, or a list of groups."""
+    if isinstance(value, list | tuple):
+        return value
+    number(who, "test", value, above=0)
+    return _checked_share(who, "test", value)
+
+
+def _most_rows(who: str, value: Any) -> Any:
+    """A share or a number of rows; 0 for all."""
+    number(who, "train", value, at_least=0)
+    return _checked_share(who, "train", value)
+
+
+def _checked_share(who: str, name: str, value: Any) -> Any:
+    """Refuse what is neither a share nor a number of rows: 1.0 would be all rows, or one."""
+    if value >= 1 and ((value == 1 and isinstance(value, float)) or value != int(value)):
+        remedy = f"For example, {name} = 0.2, or {name} = 1 for one row."
+        raise invalid(who, f"{name} must be a share below 1 or a whole number of rows", value, remedy)
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
-class Split:
+class Split(Checked):
     """How rows are parted: every axis by itself, roles of one axis together.
 
     Equal rows (see :func:`interpolants.foundations.equal_rows.copies`) go to one part of a random split together, so
     that parts may differ by some rows from the shares asked for.
-
-    Attributes:
-        by: ``"random"``; ``"time"``: the last rows are the test, those before them are held out; ``"group"``: whole
-            groups; ``"given"``: a role with the words train, held (also val, valid, validation, dev) and test, others
-            are refused; ``"none"``: all rows train, and the test is the training part, which is said in
-            `Task.in_sample`.
-        test: Share of the rows (or groups) that are the test, or their number; with ``"group"`` also a list of groups.
-        held: Share of the rows (or groups) kept from training for choices.
-        train: Most rows that are learnt from, as a share of what is left or their number, drawn at random; the others
-            are held out too. 0 for all.
-        role: The role with the groups or the words; they are those of all axes with as many rows, such as both ends
-            of unpaired data about the same persons. Axes with another number of rows are split at random, which is
-            warned of.
-        groups: With ``"given"``: a role with what must not lie in two parts, such as the patient of each row.
-        seed: Seed of random parts.
     """
 
-    by: str = "random"
-    test: Any = 0.2
-    held: float = 0.0
-    train: float = 0.0
+    by: Literal["random", "time", "group", "given", "none"] = "random"
+    """``"random"``; ``"time"``: the last rows are the test, those before them are held out; ``"group"``: whole groups;
+    ``"given"``: a role with the words train, held (also val, valid, validation, dev) and test, others are refused;
+    ``"none"``: all rows train, and the test is the training part, which is said in `Task.in_sample`."""
+    test: Annotated[Any, Check(_test_part, "share | number of rows | groups")] = 0.2
+    """Share of the rows (or groups) that are the test, or their number; with ``"group"`` also a list of groups."""
+    held: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    """Share of the rows (or groups) kept from training for choices."""
+    train: Annotated[float, Check(_most_rows, "share | number of rows")] = 0.0
+    """Most rows that are learnt from, as a share of what is left or their number, drawn at random; the others are held
+    out too. 0 for all."""
     role: str = ""
-    seed: int = 0
+    """The role with the groups or the words; they are those of all axes with as many rows, such as both ends of
+    unpaired data about the same persons. Axes with another number of rows are split at random, which is warned of."""
+    seed: Whole = 0
+    """Seed of random parts."""
     groups: str = ""
+    """With ``"given"``: a role with what must not lie in two parts, such as the patient of each row."""
 
-    def __post_init__(self) -> None:
-        one_of("split", "by", self.by, WAYS)
-        number("split", "held", self.held, at_least=0, below=1)
-        whole("split", "seed", self.seed, at_least=0)
-        number("split", "train", self.train, at_least=0)
+    def check_settings(self) -> None:
+        """Refuse roles that do not go with the way of parting."""
         if (self.by in ("group", "given")) != bool(self.role):
             rule = "role goes with by = 'group' or 'given', and they with role"
-            raise invalid("split", rule, f"by = {self.by!r}, role = {self.role!r}")
+            raise asked.invalid(rule, f"by = {self.by!r}, role = {self.role!r}")
         if self.groups and self.by != "given":
             remedy = "For whole groups: by = 'group', role = the role with the groups."
-            raise invalid("split", "groups goes with by = 'given'", f"by = {self.by!r}", remedy)
-        if not isinstance(self.test, list | tuple):
-            number("split", "test", self.test, above=0)
-            _check_share("test", self.test)
-        _check_share("train", self.train)
+            raise asked.invalid("groups goes with by = 'given'", f"by = {self.by!r}", remedy)
 
     @property
     def roles(self) -> tuple[str, ...]:
         """Roles that the split reads."""
         return tuple(role for role in (self.role, self.groups) if role)
-
-
-def _check_share(name: str, value: float) -> None:
-    """Refuse what is neither a share nor a number of rows: 1.0 would be all rows, or one."""
-    if value >= 1 and ((value == 1 and isinstance(value, float)) or value != int(value)):
-        remedy = f"For example, {name} = 0.2, or {name} = 1 for one row."
-        raise invalid("split", f"{name} must be a share below 1 or a whole number of rows", value, remedy)
 
 
 class ByRole(dict[str, Any]):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import field
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from interpolants.couplings.paired import Paired
 from interpolants.dynamics.sample_from_point import sample_from_point
 from interpolants.fields.point_source_fields import PointSourceFields, start_at
+from interpolants.foundations.checks import is_among
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Check, Count
 from interpolants.foundations.randomness import generator, key
 from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.row_times import ask
@@ -24,7 +26,7 @@ from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.methods.parts.conditions import ConditionForm, told_net
-from interpolants.methods.parts.forecasts import check_sizes, ensemble_of, pair_roles
+from interpolants.methods.parts.forecasts import ensemble_of, pair_roles
 from interpolants.methods.parts.validation import followed
 from interpolants.objectives.joint import JointLoss
 from interpolants.objectives.point_source_loss import PointSourceLoss
@@ -40,6 +42,21 @@ _NEIGHBOURS, _LEAST_SCALE = 4000, 1e-3
 _OURS = ("cond_dim", "n_classes", "cond_channels", "heads")
 
 
+def _point_path(who: str, path: Any) -> Any:
+    """A path that can start from a point; ``"auto"`` stays the word."""
+    if is_among(path, ("auto",)):
+        return path
+    found = choose_path(who, path)
+    PointSourceFields(found, drift=nn.Identity())  # refuses a path that does not fit
+    return found
+
+
+def _known_times(who: str, times: Any) -> Any:
+    """Times as they were asked for: the sampler is made for the path of the fit."""
+    choose_times(who, times)
+    return times
+
+
 class Forecaster(Trained):
     """Learn the distribution of a later state given the state now, and draw ensembles and roll-outs from it.
 
@@ -51,17 +68,6 @@ class Forecaster(Trained):
 
     One network learns the drift of a diffusion that starts at the point ``x0 = now`` and has the distribution of
     ``later | now`` at t = 1. The noise level is chosen when forecasting (``eps=``), and all give one distribution.
-
-    Args:
-        path: Name of a two-sided path with latent noise, a table ``{"kind": ..., **settings}``, or a ``Path``, in
-            standardised units. ``"auto"`` is ``Diffusive`` with ``2 scale`` the variance of later given now, estimated
-            from neighbours: noise much wider than the answer must be undone, much narrower has nowhere to go.
-        net: ``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called
-            as ``net(x, t, cond)`` where cond holds the state now: ``{"vector": (B, D + C)}`` or
-            ``{"field": (B, K, H, W)}``, and ``"label"`` if there are labels.
-        times: Where in time to learn: ``"auto"`` (stratified), the name of a time sampler, a table, or a sampler.
-        standardize: Learn in units where the pooled states have mean 0 and standard deviation 1 per coordinate (overall
-            for images). ``eps`` is in those units squared.
 
     Raises:
         InvalidInputError: If a name or setting is unknown, or the path cannot start from a point.
@@ -78,17 +84,19 @@ class Forecaster(Trained):
         "normaliser": "It is state['frame'].",
     }
 
-    path: Any = field(default="auto", kw_only=False)
+    path: Annotated[Any, Check(_point_path)] = field(default="auto", kw_only=False)
+    """Name of a two-sided path with latent noise, a table ``{"kind": ..., **settings}``, or a ``Path``, in standardised
+    units. ``"auto"`` is ``Diffusive`` with ``2 scale`` the variance of later given now, estimated from neighbours:
+    noise much wider than the answer must be undone, much narrower has nowhere to go."""
     net: Any = "auto"
-    times: Any = "auto"
+    """``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called as
+    ``net(x, t, cond)`` where cond holds the state now: ``{"vector": (B, D + C)}`` or ``{"field": (B, K, H, W)}``, and
+    ``"label"`` if there are labels."""
+    times: Annotated[Any, Check(_known_times)] = "auto"
+    """Where in time to learn: ``"auto"`` (stratified), the name of a time sampler, a table, or a sampler."""
     standardize: bool = True
-
-    def check_settings(self) -> None:
-        """Make the path, and refuse what does not fit."""
-        choose_times("Forecaster", self.times)
-        if self.path != "auto":
-            self.path = choose_path("Forecaster", self.path)
-            PointSourceFields(self.path, drift=nn.Identity())  # refuses a path that does not fit
+    """Learn in units where the pooled states have mean 0 and standard deviation 1 per coordinate (overall for images).
+    ``eps`` is in those units squared."""
 
     def roles(self) -> tuple[Role, ...]:
         """Pairs of states, and what else is known of each pair."""
@@ -150,8 +158,8 @@ class Forecaster(Trained):
         self,
         context: Tensor,
         *,
-        members: int = 50,
-        steps: int = 1,
+        members: Count = 50,
+        steps: Count = 1,
         cond: Tensor | None = None,
         eps: Any = "reference",
         n_steps: int = 50,
@@ -187,7 +195,6 @@ class Forecaster(Trained):
         Returns:
             Members ``(B, M, *D)``, or ``(B, M, S, *D)`` for more than one step, in data units.
         """
-        check_sizes("Forecaster.forecast", members, steps)
         solver = {
             "n_steps": n_steps,
             "method": method,

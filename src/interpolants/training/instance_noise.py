@@ -1,25 +1,23 @@
 """Instance noise: noise added to the data, so that a distribution on a thin set has a density."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import positive, whole
+from interpolants.foundations.kinds import NonNegative, Remedy, Whole
 from interpolants.foundations.randomness import generator as seeded
 
 
 @dataclass(frozen=True)
-class InstanceNoise:
+class InstanceNoise(Checked):
     """``x + std N(0, Id)``: fresh at every use, or one noisy copy of the data for good.
 
     Theory speaks of one noisy copy. Fresh noise in every batch fits the distribution of the data with noise; a frozen
     copy is another finite set, which a large model can learn by heart.
-
-    Args:
-        std: Standard deviation of the noise, in the units of what it is added to; finite and >= 0.
-        fresh: Draw again at every use; otherwise the noise of row i depends on (seed, i) only.
-        seed: Seed of the frozen copy, >= 0.
 
     Raises:
         InvalidInputError: If ``std`` is not finite and >= 0, or the seed is negative.
@@ -27,13 +25,12 @@ class InstanceNoise:
     Source: Chae, Kim, Kim & Lin (2023), arXiv:2105.04046.
     """
 
-    std: float
+    std: Annotated[NonNegative, Remedy("0 leaves the data as they are.")]
+    """Standard deviation of the noise, in the units of what it is added to."""
     fresh: bool = True
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        number("InstanceNoise", "std", self.std, at_least=0, remedy="0 leaves the data as they are.")
-        whole("InstanceNoise", "seed", self.seed)
+    """Draw again at every use; otherwise the noise of row i depends on (seed, i) only."""
+    seed: Whole = 0
+    """Seed of the frozen copy."""
 
     def prepare(self, x: Tensor) -> Tensor:
         """Training rows from all rows ``(N, *D)``: a frozen noisy copy, or the data unchanged."""

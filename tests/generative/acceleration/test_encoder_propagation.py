@@ -227,14 +227,8 @@ def test_gradients_pass():
         (lambda: EncoderPropagation(keys=0), "keys must be"),
         (lambda: EncoderPropagation(keys="sometimes"), "keys must be one of"),
         (lambda: EncoderPropagation(keys=2.5), "keys must be a distance"),
-        (lambda: EncoderPropagation(refresh_levels=-1), "refresh_levels"),
-        (lambda: EncoderPropagation(most_rows=0), "most_rows"),
-        (lambda: EncoderPropagation(parallel="often"), "parallel must be one of"),
         (lambda: EncoderPropagation("auto"), "go together"),
         (lambda: EncoderPropagation(5, budget=3), "go together"),
-        (lambda: PriorNoise(-0.1), "strength"),
-        (lambda: PriorNoise(t_from=1.0), "t_from"),
-        (lambda: PriorNoise(t_from=float("nan")), "t_from"),
     ],
 )
 def test_bad_settings_are_refused(make, message):

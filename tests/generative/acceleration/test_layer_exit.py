@@ -217,9 +217,7 @@ def test_both_halves_of_guidance_and_wrappers():
     ("make", "message"),
     [
         (lambda e: LayerExit(e, "sometimes"), "criterion must be one of"),
-        (lambda e: LayerExit(e, "gap", -0.1), "threshold"),
         (lambda e: LayerExit(e, "gap", 1.5), "threshold"),
-        (lambda e: LayerExit(e, "gap", float("nan")), "threshold"),
         (lambda e: LayerExit(e, "relative", 0.1), "calibration table"),
         (
             lambda e: LayerExit(e, "relative", 0.1, ((0.5, 1.0), (0.0, 1.0))),
@@ -227,7 +225,7 @@ def test_both_halves_of_guidance_and_wrappers():
         ),
         (lambda e: StaticExit(e, 0), "schedule"),
         (lambda e: StaticExit(e, 9), "at most the 5 layers"),
-        (lambda e: StaticExit(e, []), "schedule must name"),
+        (lambda e: StaticExit(e, []), "schedule must have at least 1"),
         (lambda e: ExitHeads(1, 4, 2), "n_layers"),
         (lambda e: ExitHeads(3, 4, 2, head="none"), "head must be one of"),
     ],

@@ -249,10 +249,7 @@ def test_what_does_not_follow_is_refused(generator):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Multimarginal(latent=-1.0), "latent must .*got -1.0"),
-        (lambda: Multimarginal(edge_share=1.5), "edge_share must .*got 1.5"),
         (lambda: Multimarginal(stepz=3), "Did you mean 'steps'"),
-        (lambda: Multimarginal(densities=1), "densities must be a whole number >= 2, got 1"),
         (lambda: Multimarginal().fit(torch.zeros(3, 2)), "x1 is needed"),
         (lambda: Multimarginal().fit(*[torch.zeros(3, 2)] * 3), "there are 2 roles: x0, x1, got 3 values"),
         (lambda: Multimarginal().fit(torch.zeros(3, 2), torch.zeros(3, 4)), "must have the same event shape"),

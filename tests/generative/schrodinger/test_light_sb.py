@@ -215,7 +215,6 @@ def test_every_field_is_provided_for_images_too():
     [
         ({"eps": -1.0}, "LightSB: eps must be finite and > 0, got -1.0"),
         ({"eps": torch.tensor(1)}, "eps must be one floating-point number"),
-        ({"n_components": 0}, "n_components must be a whole number >= 1"),
         ({"stpes": 3}, "Did you mean 'steps'"),
         ({"train": {"steps": 3}}, "Give the settings of the training directly"),
     ],

@@ -273,7 +273,6 @@ def test_a_source_is_learnt_to_its_entropy_sampled_and_filled_in():
         (lambda: TokenBridge(seed=-1), r"seed must be a whole number >= 0, got -1"),
         (lambda: TokenBridge().sample(3), r"the model must be fitted, got one that is not\. Call fit"),
         (lambda: TokenBridge().posterior, r"the model must be fitted"),
-        (lambda: TokenBridge(length=0), r"length must be a whole number >= 1, got 0"),
         (
             lambda: TokenBridge(**FAST).fit(np.zeros((3, 4))),
             r"whole numbers, \(N, L\) or \(N,\), or text, got torch.float64",

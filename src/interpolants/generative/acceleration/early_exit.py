@@ -2,18 +2,21 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from annotated_types import Interval
 from torch import Generator, Tensor, nn
 
 from interpolants.dynamics.modifiers import Modifier
 from interpolants.dynamics.sample import Sampling
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.fields.learned import LearnedFields
+from interpolants.foundations.asked import who
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.equal_rows import copies, together, uncut
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Answer, Check, Count, NonNegative
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.framework.capabilities import capability
@@ -22,7 +25,7 @@ from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.generative.acceleration.exit_heads import ExitHeads
-from interpolants.generative.acceleration.exit_training import WEIGHTINGS, ExitLoss, ExitProblem, calibrated
+from interpolants.generative.acceleration.exit_training import ExitLoss, ExitProblem, calibrated
 from interpolants.generative.acceleration.layer_exit import (
     CRITERIA,
     LayerExit,
@@ -40,13 +43,13 @@ from interpolants.training.pairs import PairBatches, finished
 from interpolants.training.settings import TrainSettings
 
 _WHO = "EarlyExit"
-SPACES = ("noise", "denoised", "velocity")
 # Factor on the learning rate of the estimates.
 _ESTIMATES_LEARN = 10.0
 _TRIALS = 10
 # Times of the calibration, and its most rows at each.
 _TIMES, _ROWS = 33, 256
 STATIC, FULL = "static", "full"
+EVERY = (*CRITERIA, STATIC, FULL)
 # The published choices; the code differs from the paper.
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"criterion": "absolute", "threshold": 0.1, "head": "separate", "weighting": "elements"},
@@ -74,25 +77,6 @@ class EarlyExit(Trained):
     The network must be one of layers: ``image_transformer``, or ``mlp`` with ``residual=True``. Compare with
     ``criterion="static"`` at the same mean number of layers: that is the rival that a rule must beat.
 
-    Args:
-        criterion: ``"absolute"`` (published), ``"relative"``, ``"gap"``; ``"static"`` takes ``threshold`` layers, and
-            ``"full"`` all; see ``acceleration.LayerExit``.
-        threshold: Of the criterion, in [0, 1].
-        consecutive: Consecutive layers at which the criterion must hold before a sample leaves, >= 1.
-        tune: Train the network along with the heads, from the model's weights; the full model then changes too. False
-            keeps it as it is.
-        head: ``"separate"`` heads, or the network's own ``"shared"`` by all layers.
-        weighting: Weights of the layers' errors: ``"elements"`` of ``1 - u``, ``"batch"``, or ``"none"``.
-        uncertainty: Weight of the loss of the estimates.
-        layers: Weight of the weighted loss of layers before the last.
-        plain: Weight of their loss without weights, against poor early layers.
-        space: Quantity in whose units errors are estimated, for ``"absolute"`` and ``"relative"``.
-        gap_space: Likewise for ``"gap"``; ``"denoised"`` weighs errors as the samples will.
-        calibrate: Share of the rows that training does not see and calibration uses, in (0, 0.5].
-        coupling: How x0 and x1 are paired, as in the model's own training.
-        drop_condition: Chance of a row to be learnt from without its condition, as in the model's own training.
-        base: Settings of a :class:`~interpolants.methods.bridge.bridge.Bridge` to train first, where no model is given.
-
     Raises:
         InvalidInputError: If a setting is unknown or out of range.
 
@@ -100,37 +84,44 @@ class EarlyExit(Trained):
     """
 
     noun: ClassVar[str] = "early exit"
-    answering: ClassVar[tuple[str, ...]] = ("criterion", "threshold", "consecutive")
 
-    criterion: str = "relative"
-    threshold: float = 0.02
+    criterion: Answer[Literal["absolute", "relative", "gap", "static", "full"]] = "relative"
+    """``"absolute"`` (published), ``"relative"``, ``"gap"``; ``"static"`` takes ``threshold`` layers, and ``"full"``
+    all; see ``acceleration.LayerExit``."""
+    threshold: Answer[NonNegative] = 0.02
+    """Of the criterion, at most 1; a number of layers for ``"static"``."""
     tune: bool = True
-    head: str = "separate"
-    weighting: str = "elements"
-    uncertainty: float = 1.0
-    layers: float = 1.0
-    plain: float = 0.1
-    space: str = "noise"
-    gap_space: str = "denoised"
-    calibrate: float = 0.1
-    coupling: Any = "independent"
-    drop_condition: float = 0.0
+    """Train the network along with the heads, from the model's weights; the full model then changes too. False keeps it
+    as it is."""
+    head: Literal["separate", "shared"] = "separate"
+    """``"separate"`` heads, or the network's own ``"shared"`` by all layers."""
+    weighting: Literal["elements", "batch", "none"] = "elements"
+    """Weights of the layers' errors: ``"elements"`` of ``1 - u``, ``"batch"``, or ``"none"``."""
+    uncertainty: NonNegative = 1.0
+    """Weight of the loss of the estimates."""
+    layers: NonNegative = 1.0
+    """Weight of the weighted loss of layers before the last."""
+    plain: NonNegative = 0.1
+    """Weight of their loss without weights, against poor early layers."""
+    space: Literal["noise", "denoised", "velocity"] = "noise"
+    """Quantity in whose units errors are estimated, for ``"absolute"`` and ``"relative"``."""
+    gap_space: Literal["noise", "denoised", "velocity"] = "denoised"
+    """Likewise for ``"gap"``; ``"denoised"`` weighs errors as the samples will."""
+    calibrate: Annotated[float, Interval(gt=0, le=0.5)] = 0.1
+    """Share of the rows that training does not see and calibration uses."""
+    coupling: Annotated[Any, Check(choose_coupling)] = "independent"
+    """How x0 and x1 are paired, as in the model's own training."""
+    drop_condition: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    """Chance of a row to be learnt from without its condition, as in the model's own training."""
     base: Mapping[str, Any] | None = None
+    """Settings of a :class:`~interpolants.methods.bridge.bridge.Bridge` to train first, where no model is given."""
     lr = 1e-3
-    consecutive: int = 1
+    consecutive: Answer[Count] = 1
+    """Consecutive layers at which the criterion must hold before a sample leaves."""
 
     def check_settings(self) -> None:
-        """Refuse settings, and turn names into members."""
-        _check_criterion(self.criterion, self.threshold)
-        whole(_WHO, "consecutive", self.consecutive, at_least=1)
-        one_of(_WHO, "head", self.head, ("separate", "shared"))
-        one_of(_WHO, "weighting", self.weighting, WEIGHTINGS)
-        one_of(_WHO, "space", self.space, SPACES), one_of(_WHO, "gap_space", self.gap_space, SPACES)
-        for name in ("uncertainty", "layers", "plain"):
-            number(_WHO, name, getattr(self, name), at_least=0)
-        number(_WHO, "calibrate", self.calibrate, above=0, at_most=0.5)
-        number(_WHO, "drop_condition", self.drop_condition, at_least=0, below=1)
-        self.coupling = choose_coupling(_WHO, self.coupling)
+        """Refuse a threshold that the criterion does not have, and settings that no base has."""
+        _check_threshold(who(), self.criterion, self.threshold)
         if self.base is not None:
             self._first()
 
@@ -263,9 +254,9 @@ class EarlyExit(Trained):
             criterion: Instead of that of the settings.
             threshold: Likewise; the number of layers for ``"static"``.
         """
-        kind = self.criterion if criterion is None else criterion
+        kind: Any = self.criterion if criterion is None else one_of(who(), "criterion", criterion, EVERY)
         limit = self.threshold if threshold is None else threshold
-        _check_criterion(kind, limit)
+        _check_threshold(who(), kind, limit)
         state = self.fitted_state("modifier")
         if kind == FULL:
             return None
@@ -301,13 +292,11 @@ class EarlyExit(Trained):
 
     # --- capabilities
 
-    @capability(like="x1", passes=Sampling)
+    @capability(like="x1", passes=Sampling, takes=("criterion", "threshold", "consecutive"))
     def sample(
         self,
-        n: int,
+        n: Count,
         *,
-        criterion: str | None = None,
-        threshold: float | None = None,
         seed: int = 0,
         cond: Tensor | None = None,
         first_index: int = 0,
@@ -318,9 +307,7 @@ class EarlyExit(Trained):
 
         Args:
             n: Number of samples.
-            criterion: Instead of that of the settings: ``"absolute"``, ``"relative"``, ``"gap"``, ``"static"``,
-                ``"full"``.
-            threshold: Likewise; a number of layers for ``"static"``.
+            settings: Settings of answers, for this call.
             seed: Seed of starts and noise.
             cond: One condition for all samples, or one row per sample.
             first_index: Index of the first sample in a larger job, so that parts agree with the whole.
@@ -328,9 +315,8 @@ class EarlyExit(Trained):
                 those that were computed.
             options: Settings of ``dynamics.Sampling``: ``eps``, ``method``, ``n_steps`` ...
         """
-        whole("EarlyExit.sample", "n", n, at_least=1)
         start = self.state["starts"].draw(n, seed, first_index)
-        exits = self.modifier(criterion, threshold)
+        exits = self.modifier()
         given = options.pop("modifiers", ())
         several = [*given] if isinstance(given, list | tuple) else [given]
         done = run_dynamics(
@@ -363,17 +349,12 @@ class EarlyExit(Trained):
         return {"mean": layers.mean(0), "low": low, "high": high}
 
 
-def _check_criterion(criterion: str, threshold: float) -> None:
-    one_of(_WHO, "criterion", criterion, (*CRITERIA, STATIC, FULL))
+def _check_threshold(who: str, criterion: str, threshold: float) -> None:
     if criterion == STATIC:
-        whole(
-            _WHO,
-            "threshold (layers)",
-            int(threshold) if float(threshold).is_integer() else threshold,
-            at_least=1,
-        )
+        layers = int(threshold) if float(threshold).is_integer() else threshold
+        whole(who, "threshold (layers)", layers, at_least=1)
     elif criterion != FULL:
-        number(_WHO, "threshold", threshold, at_least=0, at_most=1)
+        number(who, "threshold", threshold, at_least=0, at_most=1)
 
 
 def _fields_of(model: Any) -> tuple[LearnedFields, Frame]:

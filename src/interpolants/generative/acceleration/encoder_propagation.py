@@ -12,17 +12,18 @@ Source: Li et al. (2024), arXiv:2312.09608; refreshed levels, measured keys and 
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from interpolants.dynamics.modifiers import Modifier, Trial, Work
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.clock import ROUNDING
-from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import inner_net
+from interpolants.foundations.kinds import Check, Count, Whole
 from interpolants.foundations.row_times import bare
 from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.foundations.types import Condition, take_rows
@@ -34,45 +35,38 @@ _WHO = "EncoderPropagation"
 
 
 @dataclass(frozen=True)
-class EncoderPropagation(Modifier):
+class EncoderPropagation(Checked, Modifier):
     """Ask the encoder at key steps only; between them decode its kept features at the times of the steps.
 
     Features are kept by network and by its calls within a step, so that stages of a solver, the halves of guidance and
     several networks have their own; where states or condition of a call change their form, features are made anew. The
     report counts, per row, ``encoder_calls``, ``decoder_calls`` and ``refreshes``.
 
-    Args:
-        keys: A distance (every m-th step), steps in increasing order from 0, a function from the number of steps to
-            these, a name of ``PRESETS``, or ``"auto"``: ``budget`` keys between which the features change equally, as a
-            trial run of 16 starts shows.
-        refresh_levels: So many of the encoder's first levels, which are the cheap ones and carry the state itself, are
-            computed at every step; deeper ones are kept. Segments are then decoded one step at a time.
-        parallel: Decode a segment in one batch where the times of its calls are known beforehand: a network inside a
-            wrapper with a clock of its own is decoded one step at a time. ``"auto"`` does so on accelerators only: on
-            a CPU a batch that leaves the cache costs more than it saves.
-        most_rows: Most rows of such a batch; longer segments are decoded in parts.
-        budget: Number of keys for ``"auto"``.
-
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
-    keys: Keys = 5
-    refresh_levels: int = 0
-    parallel: bool | Literal["auto"] = "auto"
-    most_rows: int = 4096
-    budget: int | None = None
+    keys: Annotated[Keys, Check(check_keys)] = 5
+    """A distance (every m-th step), steps in increasing order from 0, a function from the number of steps to these, a
+    name of ``PRESETS``, or ``"auto"``: ``budget`` keys between which the features change equally, as a trial run of 16
+    starts shows."""
+    refresh_levels: Whole = 0
+    """So many of the encoder's first levels, which are the cheap ones and carry the state itself, are computed at every
+    step; deeper ones are kept. Segments are then decoded one step at a time."""
+    parallel: Literal[True, False, "auto"] = "auto"
+    """Decode a segment in one batch where the times of its calls are known beforehand: a network inside a wrapper with
+    a clock of its own is decoded one step at a time. ``"auto"`` does so on accelerators only: on a CPU a batch that
+    leaves the cache costs more than it saves."""
+    most_rows: Count = 4096
+    """Most rows of such a batch; longer segments are decoded in parts."""
+    budget: Count | None = None
+    """Number of keys for ``"auto"``."""
 
-    def __post_init__(self) -> None:
-        check_keys(self.keys)
-        whole(_WHO, "refresh_levels", self.refresh_levels)
-        whole(_WHO, "most_rows", self.most_rows, at_least=1)
-        one_of(_WHO, "parallel", self.parallel, (True, False, "auto"))
+    def check_settings(self) -> None:
+        """Refuse a budget without keys to choose, and the other way round."""
         if (self.budget is None) == (self.keys == AUTO):
             found = "no budget" if self.budget is None else f"keys={self.keys!r} and a budget"
-            raise invalid(_WHO, "keys='auto' and budget go together", found)
-        if self.budget is not None:
-            whole(_WHO, "budget", self.budget, at_least=1)
+            raise asked.invalid("keys='auto' and budget go together", found)
 
     @property
     def takes_networks_apart(self) -> bool:

@@ -6,7 +6,7 @@ Source of the presets: Li et al. (2024), arXiv:2312.09608, and its published cod
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -44,18 +44,19 @@ PRESETS: dict[str, tuple[Callable[[int], Sequence[int]], int | None]] = {
 }
 
 
-def check_keys(keys: object) -> None:
-    """Refuse what no number of steps makes keys of.
+def check_keys(who: str, keys: Any) -> Any:
+    """Keys as they are, unless no number of steps makes keys of them.
 
     Raises:
         InvalidInputError: Likewise.
     """
     if isinstance(keys, str):
-        one_of(_WHO, "keys", keys, [AUTO, *PRESETS])
+        one_of(who, "keys", keys, [AUTO, *PRESETS])
     elif is_whole(keys):
-        whole(_WHO, "keys", keys, at_least=1)
+        whole(who, "keys", keys, at_least=1)
     elif not callable(keys):
         _checked(keys, None)
+    return keys
 
 
 def key_steps(keys: Keys, n: int) -> list[int]:

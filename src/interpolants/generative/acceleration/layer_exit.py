@@ -14,18 +14,19 @@ Source: Tang et al. (2024), arXiv:2309.17074 (absolute); relative and gap are ou
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.fields.protocol import Fields
-from interpolants.foundations import trees
-from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations import asked, trees
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import inner_net
 from interpolants.foundations.invariance import VECTOR, whole_rows
+from interpolants.foundations.kinds import Count, OneOrEach, Share
 from interpolants.foundations.ops import mean_event
 from interpolants.foundations.row_times import bare
 from interpolants.foundations.types import Condition
@@ -90,7 +91,7 @@ class _Exits(Modifier):
 
 
 @dataclass(frozen=True)
-class LayerExit(_Exits):
+class LayerExit(Checked, _Exits):
     """Leave a network of layers where an estimate lies below a threshold; see the module for the criteria.
 
     The report has ``layers``, the mean number per evaluation and row, ``by_call``, that of every evaluation, and
@@ -98,35 +99,31 @@ class LayerExit(_Exits):
     still run are padded to 32 or a multiple of 64, so that few rows save less than ``layers`` says; never do more rows
     go through a layer than without exits.
 
-    Args:
-        exits: Trained heads; `EarlyExit` fits them.
-        criterion: ``"absolute"``, ``"relative"`` or ``"gap"``.
-        threshold: In [0, 1]. For absolute and gap 0 changes nothing, and 1 always leaves after ``consecutive`` layers.
-        table: For ``"relative"``: rows of a time of the network and the last layer's mean error then, increasing.
-        backbone: Hash of the weights that the heads belong to; empty for no check.
-        consecutive: Consecutive layers, >= 1, at which the criterion must hold; a row leaves after the last of them.
-
     Raises:
         InvalidInputError: If a setting is out of range, or the table is missing.
     """
 
     exits: ExitHeads
-    criterion: str = "gap"
-    threshold: float = 0.1
+    """Trained heads; `EarlyExit` fits them."""
+    criterion: Literal["absolute", "relative", "gap"] = "gap"
+    """What the estimate is of; see the module."""
+    threshold: Share = 0.1
+    """For absolute and gap 0 changes nothing, and 1 always leaves after ``consecutive`` layers."""
     table: Sequence[tuple[float, float]] = ()
+    """For ``"relative"``: rows of a time of the network and the last layer's mean error then, increasing."""
     backbone: str = ""
-    consecutive: int = 1
+    """Hash of the weights that the heads belong to; empty for no check."""
+    consecutive: Count = 1
+    """Consecutive layers at which the criterion must hold; a row leaves after the last of them."""
 
-    def __post_init__(self) -> None:
-        one_of("LayerExit", "criterion", self.criterion, CRITERIA)
-        number("LayerExit", "threshold", self.threshold, at_least=0, at_most=1)
-        whole("LayerExit", "consecutive", self.consecutive, at_least=1)
+    def check_settings(self) -> None:
+        """Refuse a table that does not serve the criterion, or whose times do not increase."""
         if self.criterion == "relative" and len(self.table) < 2:
             remedy = "EarlyExit makes it in its fit."
-            raise invalid("LayerExit", "criterion='relative' needs a calibration table", "none", remedy)
+            raise asked.invalid("criterion='relative' needs a calibration table", "none", remedy)
         times = [float(time) for time, _ in self.table]
         if times != sorted(times):
-            raise invalid("LayerExit", "times of the table must increase", times, "Sort its rows.")
+            raise asked.invalid("times of the table must increase", times, "Sort its rows.")
 
     def begin(self, x: Tensor, index: int, times: Tensor) -> Work:
         """At work on a chunk."""
@@ -148,29 +145,26 @@ class LayerExit(_Exits):
 
 
 @dataclass(frozen=True)
-class StaticExit(_Exits):
+class StaticExit(Checked, _Exits):
     """Leave after a fixed layer, for all rows alike: the baseline of every rule that looks at them.
-
-    Args:
-        exits: Trained heads.
-        schedule: Number of layers, 1 ... N; or several, one for each of as many equal parts of the steps.
-        backbone: As in :class:`LayerExit`.
 
     Raises:
         InvalidInputError: If a number is no number of layers.
     """
 
     exits: ExitHeads
-    schedule: int | Sequence[int]
+    """Trained heads."""
+    schedule: OneOrEach[Count]
+    """Number of layers, 1 ... N; or several, one for each of as many equal parts of the steps."""
     backbone: str = ""
+    """As in :class:`LayerExit`."""
 
-    def __post_init__(self) -> None:
+    def check_settings(self) -> None:
+        """Refuse more layers than there are."""
         most = self.exits.n_layers
-        if not self._depths:
-            raise invalid("StaticExit", "schedule must name a number of layers", self.schedule)
         for depth in self._depths:
-            if whole("StaticExit", "schedule", depth, at_least=1) > most:
-                raise invalid("StaticExit", f"schedule must be at most the {most} layers", depth)
+            if depth > most:
+                raise asked.invalid(f"schedule must be at most the {most} layers", depth)
 
     @property
     def _depths(self) -> list[int]:

@@ -7,36 +7,33 @@ Source: Li et al. (2024), arXiv:2312.09608, section 3.3.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Interval
 from torch import Tensor
 
 from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import number
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.clock import is_before
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import NonNegative
 
 
 @dataclass(frozen=True)
-class PriorNoise(Modifier):
+class PriorNoise(Checked, Modifier):
     """``X_j <- X_j + strength X_0`` before every step from ``t_from`` on; X_0 is the start of the run.
 
     The published code adds it between the network's call and the update; here the network sees it too.
-
-    Args:
-        strength: a >= 0; the source takes 0.003. 0 changes nothing.
-        t_from: First time at which it is added, in [0, 1); the source takes the second half of the noise levels.
 
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
-    strength: float = 0.003
-    t_from: float = 0.5
-
-    def __post_init__(self) -> None:
-        number("PriorNoise", "strength", self.strength, at_least=0)
-        number("PriorNoise", "t_from", self.t_from, at_least=0, below=1)
+    strength: NonNegative = 0.003
+    """Share a of the first state; the source takes 0.003. 0 changes nothing."""
+    t_from: Annotated[float, Interval(ge=0, lt=1)] = 0.5
+    """First time at which it is added; the source takes the second half of the noise levels."""
 
     def begin(self, x: Tensor, index: int, times: Tensor) -> Work:
         """At work on a chunk.

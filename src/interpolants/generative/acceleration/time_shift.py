@@ -17,7 +17,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
@@ -25,10 +25,11 @@ from torch import Tensor
 from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.dynamics.sample import Samples, sample
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import number, one_of
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.clock import is_before, number_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import NonNegative, Remedy, Share
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.tell import FitWarning, tell
 from interpolants.foundations.types import Condition
@@ -41,7 +42,7 @@ _ENDS = ("denoised", "noise")
 
 
 @dataclass(frozen=True)
-class TimeShift(Modifier):
+class TimeShift(Checked, Modifier):
     """Choose the time of every row by the variance within its state, early in the run.
 
     Three readings of the rule are in use:
@@ -56,35 +57,22 @@ class TimeShift(Modifier):
     planned time per row, ``at_edge``, the share of its choices at an edge of the window, and ``used``, the chosen times
     in their order.
 
-    Args:
-        window: Width of the window in units of t, in [0, 1]; 0 changes nothing.
-        until: Planned time at which shifting ends, in [0, 1].
-        variance: v, the mean variance within a data point: ``"data"`` measures it on the rows that the model was
-            fitted to, in the units of its fields. A number, >= 0, must be in these units too: see
-            :func:`variance_within`. 0 leaves v out, which is the published rule.
-        reading: See above.
-        pool: ``"row"``, or ``"batch"`` for one time from the mean variance of all rows, which then depend on each
-            other.
-
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
-    window: float = 0.04
-    until: float = 0.6
-    variance: float | Literal["data"] = "data"
+    window: Share = 0.04
+    """Width of the window in units of t; 0 changes nothing."""
+    until: Share = 0.6
+    """Planned time at which shifting ends."""
+    variance: Annotated[Literal["data"] | NonNegative, Remedy("0 is the published rule.")] = "data"
+    """Mean variance v within a data point: ``"data"`` measures it on the rows that the model was fitted to, in the
+    units of its fields. A number must be in these units too: see :func:`variance_within`. 0 leaves v out, which is the
+    published rule."""
     reading: Literal["condition", "target", "stride"] = "condition"
+    """What the chosen time is for, as above."""
     pool: Literal["row", "batch"] = "row"
-
-    def __post_init__(self) -> None:
-        number(_WHO, "window", self.window, at_least=0, at_most=1)
-        number(_WHO, "until", self.until, at_least=0, at_most=1)
-        one_of(_WHO, "reading", self.reading, ("condition", "target", "stride"))
-        one_of(_WHO, "pool", self.pool, ("row", "batch"))
-        if isinstance(self.variance, str):
-            one_of(_WHO, "variance", self.variance, ("data",))
-        else:
-            number(_WHO, "variance", self.variance, at_least=0, remedy="0 is the published rule.")
+    """``"row"``, or ``"batch"`` for one time from the mean variance of all rows, which then depend on each other."""
 
     @property
     def couples_rows(self) -> bool:

@@ -4,16 +4,16 @@ Letters: x data of D entries, z latents of d, f the decoder, s the model's noise
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Generator, Tensor, nn
 
 from interpolants.dynamics.samplers import arrival_status
-from interpolants.foundations.checks import one_of, positive, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Check, Count, Positive
 from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.framework.capabilities import capability
@@ -45,6 +45,10 @@ _COLLAPSED = 0.97
 _POINTS = {"quadrature": 256, "iwae": 8}
 
 
+def _as_noise(who: str, perturb: Any) -> InstanceNoise:
+    return perturb if isinstance(perturb, InstanceNoise) else InstanceNoise(perturb)
+
+
 class LatentGenerator(Trained):
     """``X = f(Z)`` with few latents, by maximum likelihood of ``f(Z) + s e`` on data with noise.
 
@@ -57,22 +61,6 @@ class LatentGenerator(Trained):
     Without noise on the data the likelihood of a distribution on a thin set is unbounded, and its leading term says
     nothing of the distribution on the set. Choose ``perturb`` by a distance of samples to held-out data, never by
     likelihood.
-
-    Args:
-        latent: d, >= 1; at most the entries of a sample.
-        perturb: Noise on the data, in units of their spread: a number for fresh noise in every batch, or
-            ``training.InstanceNoise``.
-        noise: s in the same units, fixed; None learns it. Where it does not end near ``perturb`` or above, training was
-            too short.
-        first_noise: Where a learnt s starts; 1/2 by quadrature and 2 for the bound when None.
-        estimator: ``"quadrature"`` (one latent) or ``"iwae"``; see ``MarginalLikelihood``.
-        prior: ``"normal"`` or ``"uniform"``.
-        points: Latents per sample in the objective; 256 by quadrature and 8 for the bound when None. The grid of a
-            quadrature must be finer than the noise: the length of the curve over ``points``, below ``perturb``.
-        hidden: Widths of the decoder's hidden layers; the encoder has them in reverse.
-        scale: ``"overall"`` divides the data by one root mean square deviation, ``"columns"`` each column by its own.
-        lr: Learning rate; 1e-2 by quadrature and 2e-3 for the bound when None.
-        schedule: Schedule of the learning rate; ``"cosine"`` by quadrature and ``"constant"`` for the bound when None.
 
     Raises:
         InvalidInputError: If a setting is unknown or out of range.
@@ -88,36 +76,40 @@ class LatentGenerator(Trained):
         "result": "Use history.",
     }
 
-    latent: int = field(default=2, kw_only=False)
-    perturb: Any = 0.1
-    noise: float | None = None
-    first_noise: float | None = None
-    estimator: str = "iwae"
-    prior: str = "normal"
-    points: int | None = None
-    hidden: Sequence[int] = (64, 64)
-    scale: str = "overall"
+    latent: Count = field(default=2, kw_only=False)
+    """Number d of latents; at most the entries of a sample."""
+    perturb: Annotated[Any, Check(_as_noise)] = 0.1
+    """Noise on the data, in units of their spread: a number for fresh noise in every batch, or
+    ``training.InstanceNoise``."""
+    noise: Positive | None = None
+    """Noise s of the model in the same units, fixed; None learns it. Where it does not end near ``perturb`` or above,
+    training was too short."""
+    first_noise: Positive | None = None
+    """Where a learnt s starts; 1/2 by quadrature and 2 for the bound when None."""
+    estimator: Literal["quadrature", "iwae"] = "iwae"
+    """How the likelihood is estimated, by quadrature for one latent alone; see ``MarginalLikelihood``."""
+    prior: Literal["normal", "uniform"] = "normal"
+    """Law of the latents."""
+    points: Count | None = None
+    """Latents per sample in the objective; 256 by quadrature and 8 for the bound when None. The grid of a quadrature
+    must be finer than the noise: the length of the curve over ``points``, below ``perturb``."""
+    hidden: tuple[Count, ...] = (64, 64)
+    """Widths of the decoder's hidden layers; the encoder has them in reverse."""
+    scale: Literal["overall", "columns"] = "overall"
+    """``"overall"`` divides the data by one root mean square deviation, ``"columns"`` each column by its own."""
     # None: what suits the estimator.
     lr: Rate | None = None  # type: ignore[assignment]
+    """Learning rate; 1e-2 by quadrature and 2e-3 for the bound when None."""
     schedule: Literal["constant", "cosine", "step"] | None = None  # type: ignore[assignment]
+    """Schedule of the learning rate; ``"cosine"`` by quadrature and ``"constant"`` for the bound when None."""
     ema = 0.99
 
     def check_settings(self) -> None:
-        """Refuse settings, and turn a number into noise."""
-        who = "LatentGenerator"
-        if not isinstance(self.perturb, InstanceNoise):
-            self.perturb = InstanceNoise(self.perturb)
-        if self.noise is not None:
-            positive(who, "noise", self.noise)
-        if self.first_noise is not None:
-            positive(who, "first_noise", self.first_noise)
-        one_of(who, "scale", self.scale, ("overall", "columns"))
-        self.hidden = tuple(self.hidden)
+        """Refuse estimators of other latents."""
         self.objective()
 
     def objective(self, points: int | None = None) -> MarginalLikelihood:
         """The likelihood that is maximised; with another number of latents per sample if it is given."""
-        one_of("LatentGenerator", "estimator", self.estimator, _POINTS)
         asked = self.points if points is None else points
         many = _POINTS[self.estimator] if asked is None else asked
         return MarginalLikelihood(self.latent, self.estimator, self.prior, many)
@@ -246,7 +238,7 @@ class LatentGenerator(Trained):
     # --- capabilities
 
     @capability(like="x1")
-    def sample(self, n: int, *, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Tensor:
         """Draw ``f(Z)``, ``(n, *D)`` in data units: the mean of the generator, without the noise.
 
         Args:
@@ -254,7 +246,6 @@ class LatentGenerator(Trained):
             seed: Seed of the latents.
             first_index: Index of the first sample: sample i depends on (seed, i) only.
         """
-        whole("LatentGenerator.sample", "n", n, at_least=1)
         objective, dtype = self.objective(), self.given["x1"].torch_dtype
 
         def draw(source: Generator) -> Tensor:
@@ -269,7 +260,7 @@ class LatentGenerator(Trained):
         return guess.chunk(2, 1)[0]
 
     @capability(reads={"x": "x1"}, like="x")
-    def log_prob(self, x: Tensor, *, points: int | None = None, seed: int = 0) -> Tensor:
+    def log_prob(self, x: Tensor, *, points: Count | None = None, seed: int = 0) -> Tensor:
         """Log densities ``(B,)`` of data with noise, in nats and data units; a lower bound in expectation for "iwae".
 
         Args:

@@ -7,22 +7,23 @@ guess of the latent behind a sample.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.devices import here
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count
 
-PRIORS = ("normal", "uniform")
-ESTIMATORS = ("quadrature", "iwae")
 # A standard deviation of the encoder beyond these does no good and overflows.
 _LOG_SPREAD = (-8.0, 4.0)
 
 
 @dataclass(frozen=True)
-class MarginalLikelihood:
+class MarginalLikelihood(Checked):
     """Minus the log-likelihood of samples under a latent generator, per sample in nats.
 
     * ``"quadrature"``: ``log mean_k N(x; f(z_k), s^2)`` over ``points`` latents, one in each of equal parts of the
@@ -32,12 +33,6 @@ class MarginalLikelihood:
       log-likelihood in expectation, the tighter the more draws. Few draws smooth the objective and hide how singular
       it is.
 
-    Args:
-        latent: d, >= 1.
-        estimator: ``"quadrature"`` or ``"iwae"``.
-        prior: ``"normal"``, or ``"uniform"`` on ``[0, 1]^d`` (for quadrature).
-        points: Number of latents per sample.
-
     Raises:
         InvalidInputError: If a setting is unknown or does not fit another.
 
@@ -45,23 +40,23 @@ class MarginalLikelihood:
     arXiv:2105.04046, for the estimator it serves.
     """
 
-    latent: int
-    estimator: str = "iwae"
-    prior: str = "normal"
-    points: int = 8
+    latent: Count
+    """Number d of latents."""
+    estimator: Literal["quadrature", "iwae"] = "iwae"
+    """How the likelihood is estimated, as above."""
+    prior: Literal["normal", "uniform"] = "normal"
+    """``"uniform"`` on ``[0, 1]^d`` is for quadrature."""
+    points: Count = 8
+    """Number of latents per sample."""
 
-    def __post_init__(self) -> None:
-        who = "MarginalLikelihood"
-        one_of(who, "estimator", self.estimator, ESTIMATORS)
-        one_of(who, "prior", self.prior, PRIORS)
-        whole(who, "latent", self.latent, at_least=1)
-        whole(who, "points", self.points, at_least=1)
+    def check_settings(self) -> None:
+        """Refuse estimators of other latents."""
         if self.estimator == "quadrature" and self.latent > 1:
             remedy = "Take estimator='iwae' with an encoder."
-            raise invalid(who, "quadrature needs one latent dimension", self.latent, remedy)
+            raise asked.invalid("quadrature needs one latent dimension", self.latent, remedy)
         if self.estimator == "iwae" and self.prior != "normal":
-            raise invalid(
-                who, "the iwae bound needs a normal prior", repr(self.prior), "Take prior='normal'."
+            raise asked.invalid(
+                "the iwae bound needs a normal prior", repr(self.prior), "Take prior='normal'."
             )
 
     @property

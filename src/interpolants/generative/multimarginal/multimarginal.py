@@ -8,16 +8,17 @@ Source: Albergo, Boffi, Lindsey & Vanden-Eijnden (2023), arXiv:2310.03695; the l
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor, nn
 
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import UnfittedCoupling
 from interpolants.dynamics.sample import sample
-from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Check, Count, NonNegative, Share
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.capabilities import capability
@@ -42,6 +43,15 @@ from interpolants.training.pairs import finished
 _COST_ROWS = 2000
 
 
+def _coupling(who: str, coupling: Any) -> Any:
+    """A coupling without a fit, from its id, its table or itself."""
+    found = choose_coupling(who, coupling)
+    if isinstance(found, UnfittedCoupling):
+        rule = "the coupling must need no fit: it pairs every density"
+        raise invalid(who, rule, type(found).__name__, "E.g. 'minibatch_ot' or 'sinkhorn'.")
+    return found
+
+
 class Multimarginal(Trained):
     """Learn K densities at once; go from any to any, along any route across the simplex, after training.
 
@@ -54,19 +64,6 @@ class Multimarginal(Trained):
 
     K squared maps cost one network with K heads. The distribution at a point inside the simplex mixes all K densities;
     at a vertex it is one of them, whatever route led there.
-
-    Args:
-        densities: K, >= 2; ``fit`` takes ``x0`` to ``x{K-1}``.
-        latent: a of the latent noise ``gamma^2 = a (1 - |alpha|^2) / 2``, in data units squared, >= 0. At zero the ODE
-            is all there is, and one head less is learnt.
-        coupling: How each density is paired with the next: ``"independent"``, ``"minibatch_ot"``, ``"paired"`` (rows
-            belong together), a table or a coupling.
-        edge_share: Share of the training points that lie on an edge, in [0, 1]; the others fill the simplex.
-        net: ``"auto"``, a card's id, a table, or an ``nn.Module`` called as ``net(x, alpha)``, giving ``(B, H, *D)``
-            with ``H = K`` heads, and one more with latent noise.
-        standardize: Give the network inputs and means of order one: counted from the mean of all densities and in their
-            standard deviation, by column for tables, overall for images. All else, ``latent`` and ``eps`` too, stays in
-            data units. A network of your own sees these.
 
     Raises:
         InvalidInputError: If a setting is unknown or out of range.
@@ -81,23 +78,23 @@ class Multimarginal(Trained):
         "size": "Use densities.",
     }
 
-    densities: int = 2
-    latent: float = 0.0
-    coupling: Any = "independent"
-    edge_share: float = 0.5
+    densities: Annotated[int, Ge(2)] = 2
+    """Number K of densities; ``fit`` takes ``x0`` to ``x{K-1}``."""
+    latent: NonNegative = 0.0
+    """Scale a of the latent noise ``gamma^2 = a (1 - |alpha|^2) / 2``, in data units squared. At zero the ODE is all
+    there is, and one head less is learnt."""
+    coupling: Annotated[Any, Check(_coupling)] = "independent"
+    """How each density is paired with the next: ``"independent"``, ``"minibatch_ot"``, ``"paired"`` (rows belong
+    together), a table or a coupling."""
+    edge_share: Share = 0.5
+    """Share of the training points that lie on an edge; the others fill the simplex."""
     net: Any = "auto"
+    """``"auto"``, a card's id, a table, or an ``nn.Module`` called as ``net(x, alpha)``, giving ``(B, H, *D)``: K
+    heads, and one more with latent noise."""
     standardize: bool = True
-
-    def check_settings(self) -> None:
-        """Turn names into members, and refuse settings."""
-        whole("Multimarginal", "densities", self.densities, at_least=2)
-        self.latent = number("Multimarginal", "latent", self.latent, at_least=0)
-        number("Multimarginal", "edge_share", self.edge_share, at_least=0, at_most=1)
-        self.coupling = choose_coupling("Multimarginal", self.coupling)
-        if isinstance(self.coupling, UnfittedCoupling):
-            rule = "the coupling must need no fit: it pairs every density"
-            found = type(self.coupling).__name__
-            raise invalid("Multimarginal", rule, found, "E.g. 'minibatch_ot' or 'sinkhorn'.")
+    """Give the network inputs and means of order one: counted from the mean of all densities and in their standard
+    deviation, by column for tables, overall for images. All else, ``latent`` and ``eps`` too, stays in data units. A
+    network of your own sees these."""
 
     def roles(self) -> tuple[Role, ...]:
         """Samples of every density."""
@@ -152,7 +149,7 @@ class Multimarginal(Trained):
     @capability(like="x0")
     def sample(
         self,
-        n: int,
+        n: Count,
         *,
         source: int = 0,
         target: int = -1,
@@ -174,7 +171,6 @@ class Multimarginal(Trained):
             seed: Seed of the starts and of the noise.
             first_index: Index of the first sample in a larger job, so that parts agree with the whole.
         """
-        whole("Multimarginal.sample", "n", n, at_least=1)
         fields = self.fields(source, target, route)
         start = Pool(self.state["rows"][fields.route.source]).draw(n, seed, first_index)
         options = {"n_steps": n_steps, "first_index": first_index}

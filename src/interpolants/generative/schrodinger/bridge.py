@@ -8,15 +8,15 @@ Among all processes from rho0 to rho1, the Schroedinger bridge is the one closes
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Generator, Tensor
 
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import as_time
-from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Check, Count
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard
 from interpolants.framework.method import Method
@@ -49,9 +49,6 @@ class SchrodingerBridge(Method):
     """A solved Schroedinger bridge, whatever solves it; abstract: a member writes ``learn`` and ``fields``.
 
     Its state holds ``kinetic_energy``, ``residual`` and ``starts`` beside what the fields are made of.
-
-    Args:
-        eps: Diffusivity of the reference, data units squared; > 0.
     """
 
     noun: ClassVar[str] = "bridge"
@@ -61,11 +58,8 @@ class SchrodingerBridge(Method):
         "train": "Give the settings of the training directly, e.g. steps=500, lr=2e-3.",
     }
 
-    eps: float = 0.5
-
-    def check_settings(self) -> None:
-        """Refuse settings."""
-        self.eps = check_eps(type(self).__name__, self.eps)
+    eps: Annotated[float, Check(check_eps, "number > 0")] = 0.5
+    """Diffusivity of the reference, data units squared."""
 
     def roles(self) -> tuple[Role, ...]:
         """Samples of both ends."""
@@ -139,7 +133,7 @@ class SchrodingerBridge(Method):
     @capability(like="x1")
     def sample(
         self,
-        n: int,
+        n: Count,
         *,
         eps: Any = None,
         n_steps: int | None = None,
@@ -157,7 +151,6 @@ class SchrodingerBridge(Method):
             seed: Seed of the starts and of the noise.
             first_index: Index of the first sample in a larger job, so that parts agree with the whole.
         """
-        whole(f"{type(self).__name__}.sample", "n", n, at_least=1)
         start = self.state["starts"].draw(n, seed, first_index)
         solver = {"eps": eps, "n_steps": n_steps, "method": method}
         return self.carry(start, seed=seed, first=first_index, **solver)
@@ -230,17 +223,14 @@ class SchrodingerBridge(Method):
 
 
 class LearntBridge(Trained, SchrodingerBridge):
-    """A bridge whose two drifts are one network with two heads; abstract.
-
-    Args:
-        net: Network of the drifts, as in :func:`interpolants.nets.build.choose_net` (two heads are asked for).
-        affine: Give the drifts a trainable affine part, up to 64 entries of the state.
-    """
+    """A bridge whose two drifts are one network with two heads; abstract."""
 
     former: ClassVar[Mapping[str, str]] = {**Trained.former, **SchrodingerBridge.former}
 
     net: Any = "auto"
+    """Network of the drifts, as in :func:`interpolants.nets.build.choose_net` (two heads are asked for)."""
     affine: bool = True
+    """Give the drifts a trainable affine part, up to 64 entries of the state."""
 
     def new_drifts(self, x: Tensor) -> AffineAndNet:
         """The network of the drifts for states like ``x (N, *D)``."""

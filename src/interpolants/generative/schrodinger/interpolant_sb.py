@@ -16,13 +16,15 @@ variance ``Q`` of the bridge less ``gamma^2``. Otherwise the network takes over.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Interval
 from torch import Generator, Tensor, nn
 
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations import asked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Check
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.randomness import generator
 from interpolants.framework.stages import Run
@@ -51,15 +53,6 @@ class InterpolantSB(LearntBridge):
     serve both; I moves at every ``inner``-th step only, for its gradient means something only while the drifts are
     close to those of the present I. Then I is frozen with averaged weights, and the drifts are learnt to the end.
 
-    Args:
-        eps: Diffusivity of the reference, data units squared; > 0.
-        interpolant: Network of I likewise (``n_basis`` heads, x1 is its condition), ``"same"`` for one like ``net``, or
-            ``"linear"`` for none.
-        n_basis: Number of functions of time in I, 1 to 8.
-        inner: Steps of the drifts for one of I.
-        polish: Share of the steps in which I is frozen.
-        coupling: How batches are paired: a card's id, a table or a coupling.
-
     Raises:
         InvalidInputError: For a setting outside its range.
 
@@ -73,23 +66,24 @@ class InterpolantSB(LearntBridge):
     }
 
     interpolant: Any = "same"
-    n_basis: int = 3
-    inner: int = 5
-    polish: float = 0.4
-    coupling: Any = "independent"
+    """Network of I likewise (``n_basis`` heads, x1 is its condition), ``"same"`` for one like ``net``, or ``"linear"``
+    for none."""
+    n_basis: Annotated[int, Interval(ge=1, le=8)] = 3
+    """Number of functions of time in I."""
+    inner: Annotated[int, Interval(ge=1, le=1000)] = 5
+    """Steps of the drifts for one of I."""
+    polish: Annotated[float, Interval(ge=0, lt=1)] = 0.4
+    """Share of the steps in which I is frozen."""
+    coupling: Annotated[Any, Check(choose_coupling)] = "independent"
+    """How batches are paired: a card's id, a table or a coupling."""
     steps = 6000
     batch_size = 512
     warmup = 0
 
     def check_settings(self) -> None:
-        """Turn names into members, and refuse settings."""
-        super().check_settings()
-        whole("InterpolantSB", "n_basis", self.n_basis, at_least=1, at_most=8)
-        whole("InterpolantSB", "inner", self.inner, at_least=1, at_most=1000)
-        number("InterpolantSB", "polish", self.polish, at_least=0, below=1)
+        """Refuse an interpolant that needs what the drifts do not have."""
         if self.interpolant == "linear" and not self.affine:
-            raise invalid("InterpolantSB", "interpolant='linear' needs affine=True", self.affine)
-        self.coupling = choose_coupling("InterpolantSB", self.coupling)
+            raise asked.invalid("interpolant='linear' needs affine=True", self.affine)
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Both players; then the drifts alone, for the interpolant that was found."""

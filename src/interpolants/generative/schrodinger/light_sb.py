@@ -66,21 +66,10 @@ class LightDrifts:
         return torch.stack(both, 1).reshape(x.shape[0], 2, *x.shape[1:])
 
 
-class LightSB(SchrodingerBridge):
+class LightSB(SchrodingerBridge, LightTraining):
     """The Schroedinger bridge with noise ``sqrt(2 eps) dW`` by Gaussian-mixture potentials, in seconds on one core.
 
-    Args:
-        eps: Diffusivity of the reference, data units squared; > 0. The source's epsilon is ``2 eps``.
-        n_components: Components of each potential.
-        covariance: ``"diagonal"`` or ``"full"`` components.
-        method: ``"lbfgs"``, ``"em"`` or ``"adam"``; see :class:`LightTraining`, like what follows.
-        init: Where the components begin.
-        steps: Most iterations.
-        batch_size: Rows of a step of Adam.
-        lr: First learning rate of Adam.
-        heldout: Share of both sets that is kept to decide when to stop.
-        patience: Looks at the held-out loss without a gain before stopping.
-        floor: Least relative variance of a component.
+    The source's epsilon is ``2 eps``.
 
     Raises:
         InvalidInputError: For a setting outside its range.
@@ -93,22 +82,7 @@ class LightSB(SchrodingerBridge):
         "training": "Its settings are those of the method, e.g. steps=.",
     }
 
-    eps: float = 0.05
-    n_components: int = 20
-    covariance: str = "diagonal"
-    method: str = "lbfgs"
-    init: str = "kmeans"
-    steps: int | None = None
-    batch_size: int = 128
-    lr: float = 1e-2
-    heldout: float = 0.1
-    patience: int = 3
-    floor: float = 1e-5
-
-    def check_settings(self) -> None:
-        """Refuse settings."""
-        super().check_settings()
-        self._settings()
+    eps = 0.05
 
     def _settings(self) -> LightTraining:
         return LightTraining(**{f.name: getattr(self, f.name) for f in dataclasses.fields(LightTraining)})

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from interpolants.data.alphabet import BLANK, Alphabet
+from interpolants.foundations import asked
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.kinds import Remedy
+from interpolants.foundations.kinds import Check, Count, Remedy
 from interpolants.foundations.registry import build, names
 from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import capability
@@ -21,7 +22,7 @@ from interpolants.generative.tokens.discrete.first_hitting import FirstHitting
 from interpolants.generative.tokens.discrete.nelbo import Nelbo, nelbo
 from interpolants.generative.tokens.discrete.paths import DiscretePath
 from interpolants.generative.tokens.discrete.posterior import NetPosterior
-from interpolants.generative.tokens.discrete.sampler import TokenSampler, TokenSamples, whole_or_none
+from interpolants.generative.tokens.discrete.sampler import TokenSampler, TokenSamples
 from interpolants.generative.tokens.discrete.schedules import KeepSchedule, LinearKeep
 from interpolants.generative.tokens.discrete.tau_leaping import TauLeaping
 from interpolants.generative.tokens.token_training import TokenBatches, TokenBatchLoss, choose_token_net
@@ -37,6 +38,27 @@ _TIMES, _SOME = 10, 1_000
 _PROMPT = Role(name="tokens", kind="tokens", gaps=True)
 
 
+def _path(who: str, path: Any) -> Any:
+    """A path over tokens; a name stays one until the vocabulary is known."""
+    if not isinstance(path, DiscretePath) and path not in (known := names("discrete_path")):
+        raise invalid(who, "path must be a path over tokens", repr(path), nearest(str(path), known))
+    return path
+
+
+def _keep_schedule(who: str, wanted: Any) -> KeepSchedule:
+    if isinstance(wanted, KeepSchedule):
+        return wanted
+    settings = dict(as_table(who, "keep_schedule", wanted))
+    kind, known = str(settings.pop("kind")), names("keep_schedule")
+    made = member(who, "keep_schedule", {"kind": kind if kind in known else f"{kind}_keep", **settings})
+    assert isinstance(made, KeepSchedule)
+    return made
+
+
+def _symbols(who: str, symbols: Any) -> tuple[str, ...] | None:
+    return None if symbols is None else Alphabet(tuple(symbols)).symbols
+
+
 class TokenBridge(Trained):
     """Learn the distribution of token sequences as a bridge from masks, or from uniform tokens, to data.
 
@@ -49,17 +71,6 @@ class TokenBridge(Trained):
 
     On the masked path the network needs no time, training draws how many tokens are masked rather than a time, and
     sampling goes from one unmasking to the next, in float64: `discrete.FirstHitting`.
-
-    Args:
-        path: ``"masked"``, ``"uniform_base"``, or a ``DiscretePath`` (which knows its vocabulary).
-        keep_schedule: Name of a schedule of revealing, ``"linear"``, ``"cosine"``, ``"polynomial"``, a table, or a
-            ``KeepSchedule``. On a masked path it matters for steps on a grid of times only.
-        net: ``"auto"`` (a transformer; it knows the positions of whole sequences ``(N, L)``, in pieces of a text their
-            distances alone), the id of a network, a table with settings, or an ``nn.Module`` that takes
-            ``(x, t, cond)`` and returns logits ``(B, L, V)``.
-        symbols: The characters that tokens stand for; found in the data when they are text.
-        vocabulary: V, for tokens without symbols; found in the data when None.
-        length: Length of the pieces of a long text; 64 when None.
 
     Raises:
         InvalidInputError: If a name or setting is unknown, or two contradict each other.
@@ -76,12 +87,21 @@ class TokenBridge(Trained):
         "judge": "Ask methods.questions.token_quality.TokenQuality on a task.",
     }
 
-    path: Any = field(default="masked", kw_only=False)
-    keep_schedule: Any = "linear"
+    path: Annotated[Any, Check(_path)] = field(default="masked", kw_only=False)
+    """``"masked"``, ``"uniform_base"``, or a ``DiscretePath`` (which knows its vocabulary)."""
+    keep_schedule: Annotated[Any, Check(_keep_schedule)] = "linear"
+    """Name of a schedule of revealing, ``"linear"``, ``"cosine"``, ``"polynomial"``, a table, or a ``KeepSchedule``. On
+    a masked path it matters for steps on a grid of times only."""
     net: Any = "auto"
-    symbols: str | Sequence[str] | None = None
-    vocabulary: int | None = None
-    length: int | None = None
+    """``"auto"`` (a transformer; it knows the positions of whole sequences ``(N, L)``, in pieces of a text their
+    distances alone), the id of a network, a table with settings, or an ``nn.Module`` that takes ``(x, t, cond)`` and
+    returns logits ``(B, L, V)``."""
+    symbols: Annotated[str | Sequence[str] | None, Check(_symbols)] = None
+    """The characters that tokens stand for; found in the data when they are text."""
+    vocabulary: Count | None = None
+    """Number V of tokens, where they have no symbols; found in the data when None."""
+    length: Count | None = None
+    """Length of the pieces of a long text; 64 when None."""
     schedule: Annotated[
         Literal["constant", "cosine", "step"],
         Remedy("It is that of the learning rate; the schedule of revealing is called keep_schedule."),
@@ -90,22 +110,13 @@ class TokenBridge(Trained):
     warmup = 100
 
     def check_settings(self) -> None:
-        """Turn names into members, and refuse what contradicts."""
-        self.keep_schedule = _keep_schedule(self.keep_schedule)
-        self.symbols = None if self.symbols is None else Alphabet(tuple(self.symbols)).symbols
-        for name in ("vocabulary", "length"):
-            whole_or_none("TokenBridge", name, getattr(self, name))
-        self._check_path()
-
-    def _check_path(self) -> None:
-        if isinstance(self.path, DiscretePath):
-            if self.vocabulary is not None or self.keep_schedule != LinearKeep():
-                rule = "a path of your own comes without vocabulary and keep_schedule"
-                got = (self.vocabulary, self.keep_schedule)
-                raise invalid("TokenBridge", rule, got, "It has them: Masked(vocabulary, schedule).")
-        elif self.path not in (known := names("discrete_path")):
-            rule = "path must be a path over tokens"
-            raise invalid("TokenBridge", rule, repr(self.path), nearest(str(self.path), known))
+        """Refuse what a path of one's own has already."""
+        if isinstance(self.path, DiscretePath) and (
+            self.vocabulary is not None or self.keep_schedule != LinearKeep()
+        ):
+            rule = "a path of your own comes without vocabulary and keep_schedule"
+            got = (self.vocabulary, self.keep_schedule)
+            raise asked.invalid(rule, got, "It has them: Masked(vocabulary, schedule).")
 
     def roles(self) -> tuple[Role, ...]:
         """Sequences, and what is known of each."""
@@ -214,8 +225,8 @@ class TokenBridge(Trained):
     @capability(like="tokens")
     def sample(
         self,
-        n: int,
-        length: int | None = None,
+        n: Count,
+        length: Count | None = None,
         *,
         sampler: TokenSampler | None = None,
         steps: int | None = None,
@@ -245,8 +256,8 @@ class TokenBridge(Trained):
         self,
         x: Any,
         *,
-        n: int | None = None,
-        length: int | None = None,
+        n: Count | None = None,
+        length: Count | None = None,
         sampler: TokenSampler | None = None,
         steps: int | None = None,
         cond: Tensor | None = None,
@@ -273,7 +284,6 @@ class TokenBridge(Trained):
         Raises:
             InvalidInputError: If the prompt does not fit, or ``n`` comes with several.
         """
-        whole_or_none("TokenBridge.complete", "n", n)
         if len(x) > 1 and n not in (None, len(x)):
             rule = f"n goes with a single prompt; here are {len(x)}, each filled in once"
             raise invalid("TokenBridge.complete", rule, n, "Repeat the prompts.")
@@ -288,7 +298,7 @@ class TokenBridge(Trained):
         self,
         x: Any,
         *,
-        draws: int = 8,
+        draws: Count = 8,
         cond: Tensor | None = None,
         seed: int = 0,
         first_index: int = 0,
@@ -375,18 +385,6 @@ def _usual_sampler(path: DiscretePath, steps: int | None) -> TokenSampler:
     if path.mask is None:
         return TauLeaping() if steps is None else TauLeaping(num_steps=steps)
     return FirstHitting(num_steps=steps)
-
-
-def _keep_schedule(wanted: Any) -> KeepSchedule:
-    if isinstance(wanted, KeepSchedule):
-        return wanted
-    settings = dict(as_table("TokenBridge", "keep_schedule", wanted))
-    kind, known = str(settings.pop("kind")), names("keep_schedule")
-    made = member(
-        "TokenBridge", "keep_schedule", {"kind": kind if kind in known else f"{kind}_keep", **settings}
-    )
-    assert isinstance(made, KeepSchedule)
-    return made
 
 
 def _batches(x: Tensor, length: int, cond: Tensor | None, size: int) -> TokenBatches:

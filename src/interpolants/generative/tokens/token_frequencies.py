@@ -5,13 +5,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
-from interpolants.generative.tokens.discrete.sampler import whole_or_none
 
 
 class TokenFrequencies(Method):
@@ -31,7 +30,7 @@ class TokenFrequencies(Method):
         return {"share": count / count.sum(), "length": x.shape[1]}
 
     @capability(like="tokens")
-    def sample(self, n: int, length: int | None = None, *, seed: int = 0, first_index: int = 0) -> Any:
+    def sample(self, n: Count, length: Count | None = None, *, seed: int = 0, first_index: int = 0) -> Any:
         """Draw sequences ``(n, length)``; sequence i belongs to (seed, i).
 
         Args:
@@ -40,8 +39,6 @@ class TokenFrequencies(Method):
             seed: Seed of the draws.
             first_index: Index of the first sequence in a larger job.
         """
-        whole("TokenFrequencies.sample", "n", n, at_least=1)
-        whole_or_none("TokenFrequencies.sample", "length", length)
         shape = (self.state["length"] if length is None else length,)
         noise = BlockNoise(
             seed, ("token frequencies",), first=first_index, count=n, shape=shape, dtype=torch.float64

@@ -4,14 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.data.alphabet import Alphabet
 from interpolants.data.arrays import Kind as Given
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.randomness import generator
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -29,15 +30,8 @@ _GRAMS = {2: "pairs", 3: "triples"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenQuality(Question):
-    """The bound on the negative log-likelihood of held-out sequences, n-grams of samples, and their entropy.
-
-    Attributes:
-        role: Role of the tokens.
-        n: Sequences to draw, and to compare with at most.
-        seed: Seed of all that is drawn.
-        options: Further arguments of the method's ``sample``, such as ``steps``.
-    """
+class TokenQuality(Question, Checked):
+    """The bound on the negative log-likelihood of held-out sequences, n-grams of samples, and their entropy."""
 
     needs: ClassVar[str] = "sample"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -64,12 +58,13 @@ class TokenQuality(Question):
     }
 
     role: str = "tokens"
-    n: int = 500
+    """Role of the tokens."""
+    n: Annotated[int, Ge(2)] = 500
+    """Sequences to draw, and to compare with at most."""
     seed: int = 1
+    """Seed of all that is drawn."""
     options: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        whole("token_quality", "n", self.n, at_least=2)
+    """Further arguments of the method's ``sample``, such as ``steps``."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """The bound where the method has one, and numbers of as many samples as there are test rows at most."""

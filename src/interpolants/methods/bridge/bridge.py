@@ -20,6 +20,7 @@ from interpolants.fields.preconditioned import Preconditioned
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import is_among, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.foundations.types import Condition
@@ -67,55 +68,6 @@ class Bridge(FittedBridge):
 
     Data may be arrays, tensors, DataFrames, datasets, a torch Distribution or a problem; answers come back in the
     kind that was given. States of any shape ``(N, *D)``; both ends must have the same event shape.
-
-    Args:
-        path: Name of a path, ``{"kind": name, **settings}``, or a ``Path``. One-sided paths generate from a Gaussian.
-            Paths that are made from data are fitted to x1 by ``{"kind": name, "fit": {settings}}``. ``"auto"``:
-            ``"linear"``, between two sets; its latent term is a tenth where the coupling is ``"auto"`` and pairs.
-        coupling: How x0 and x1 are paired while training: ``"independent"``, ``"paired"``, ``"minibatch_ot"``,
-            ``"sinkhorn"``, a table with settings, or a coupling. ``"auto"``: ``"minibatch_ot"`` between two sets of
-            vectors of up to 64 columns with 200 rows a column, without conditions, if path and heads are ``"auto"``
-            too and SciPy is installed; else ``"independent"``. What was taken is ``bridge.pairing``.
-        net: ``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called
-            as ``net(x, t, cond)``, ``t (B,)``, that returns ``(B, K, *D)`` for K > 1 quantities. It sees states of unit
-            size. A plain MLP of your own is slow to learn fine structure from these: give its first layer ``4 * x``.
-        heads: ``"auto"`` or the quantities to learn, e.g. ``("velocity", "noise")``; the others follow from them. On
-            every two-sided path ``"velocity"`` or ``"mean_rate"`` with ``"noise"`` or ``"score"`` hold when learnt.
-            Pairs whose errors grow without bound at an end of the path, such as ``("endpoint0", "noise")``, warn at
-            ``fit``.
-        times: ``"auto"``, ``"uniform"``, ``"stratified"``, ``"logit_normal"``, ``"importance"`` (drawn where the loss
-            varies most, learnt while training), ``"noise"`` (by noise level, on one-sided paths), a table with
-            settings, or a ``TimeSampler``.
-        aggregate: How losses of several intervals of time are weighed against each other: ``"uncertainty_weighting"``,
-            ``"pcgrad"``, ``"nash_mtl"``, ``"min_snr"``, a table with settings, or a function as
-            ``training.fit(aggregate=)`` takes it. None for their plain mean.
-        standardize: Units to learn in. True: mean 0 and standard deviation 1 of the pooled data (one map for both ends;
-            per column for tables, overall for images). ``"whiten"``: uncorrelated too, in which N(0, I) is a Gaussian
-            fit of the data. ``"auto"``: whitened for vectors on a path from a standard normal base, up to 256 columns;
-            else True. ``eps`` is in those units squared. Vectors and fields of conditions are standardised too, for
-            networks that are not your own.
-        transform: A map of single columns of a table before ``standardize``, for heavy tails, bounds and sizes over
-            orders of magnitude: ``"log"``, ``"asinh"``, ``"quantile"`` (normal quantiles), ``"interval"`` (logit
-            between 0 and 1, or other bounds: ``{"kind": "interval", "low": 0.0, "high": inf}`` for one), a table with
-            settings, or a mapping of columns to these, ``{"price": "log"}``, by number ``{"0": "log"}`` where they
-            have no names.
-            Samples come back in data units, and log densities have the Jacobian of each row. ``eps``, ``fields`` and
-            what is given to the fields are in transformed units. A column that does not vary is left as it is.
-        drop_condition: Chance that a row is learnt from without its condition, in [0, 1). Above 0 (0.1 is usual) the
-            bridge also knows the fields without a condition, which ``guidance`` needs.
-        held_out: Share of the rows that training does not see, in [0, 0.5]; 0 for none. The weights with the least
-            loss on them are kept, the fit ends early when it finds no better ones for a quarter of ``steps``,
-            :meth:`check` judges by them, and ``eps="auto"`` is chosen by them. ``"auto"``: a tenth, 2,000 at most, of
-            fewer than 400 rows up to 40 or a fifth, of fewer than 40 none. ``fit(held=...)`` gives rows of your own.
-        precondition: Give the network inputs, outputs and losses of one size at all noise levels, on a one-sided path;
-            see ``fields.Preconditioned``. Goes well with ``times="noise"`` and ``heads="denoised"``. ``"auto"``: for
-            networks of the library on vectors, from a centred Gaussian base of one scale.
-        perturb: Noise on the rows of x1 in every batch, for data on a thin set: a standard deviation in standardised
-            units, or ``training.InstanceNoise``. The bridge then leads to data with that noise.
-        penalties: Terms beside the loss, each a table such as ``{"kind": "fokker_planck_residual", "weight": 0.1}``;
-            see ``objectives.Penalty``. Each goes with one quantity to learn.
-        leg: Settings that differ for a Gaussian -> rho0 bridge learnt in the same fit, for ``log_prob`` of two sample
-            sets; ``{}`` for none that differs: the fit takes twice as long. None learns no leg.
 
     Raises:
         InvalidInputError: If a name or setting is unknown; the nearest is named.
@@ -186,7 +138,7 @@ class Bridge(FittedBridge):
 
     @capability(like="x1", shares=Drawing, passes=Sampling)
     def sample(
-        self, n: int, *, log_prob: bool | Mapping[str, Any] = False, details: bool = False, **options: Any
+        self, n: Count, *, log_prob: bool | Mapping[str, Any] = False, details: bool = False, **options: Any
     ) -> Any:
         """Draw ``n`` samples of rho1 (of rho0 when ``reverse``).
 
@@ -207,7 +159,6 @@ class Bridge(FittedBridge):
         Returns:
             ``(n, *D)`` in the kind that ``x1`` had, or the details.
         """
-        whole("Bridge.sample", "n", n, at_least=1)
         drawing, options = Drawing.among(options)
         if log_prob:
             check_scored(self, log_prob, drawing.eps, drawing.reverse, options)

@@ -3,19 +3,22 @@
 import copy
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from interpolants.dynamics.sample import sample
 from interpolants.dynamics.samplers import ADAPTIVE
 from interpolants.fields.learned import LearnedFields
-from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations import asked
+from interpolants.foundations.checks import one_of
 from interpolants.foundations.equal_rows import copies, together, uncut
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import Check, Count
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.tell import FitWarning, tell
 from interpolants.framework.capabilities import capability
@@ -42,6 +45,24 @@ FEATURES = ("entries", "pca", "convolutions")
 _JUDGED, _BANK = 512, 20_000
 
 
+def _fixed_steps(who: str, method: Any) -> Any:
+    if method in ADAPTIVE:
+        raise invalid(who, "method must have fixed steps", repr(method), "E.g. 'ddim'.")
+    return method
+
+
+def _features(who: str, features: Any) -> Any:
+    return features if callable(features) else one_of(who, "features", features, FEATURES)
+
+
+def _judge(who: str, judge: Any) -> Any:
+    return judge if callable(judge) else one_of(who, "judge", judge, (*FEATURES, "auto"))
+
+
+def _kernel(who: str, kernel: Any) -> Any:
+    return kernel if isinstance(kernel, FeatureKernel) else one_of(who, "kernel", kernel, KERNELS)
+
+
 class FewStep(Trained):
     """Fine-tune a trained model so that ``n_steps`` steps of it give the distribution of the data.
 
@@ -57,19 +78,6 @@ class FewStep(Trained):
     are kept, those of the model among them. Afterwards the networks are no denoisers any more: other numbers of steps,
     likelihoods and guidance would mean nothing, and there is ``sample`` alone.
 
-    Args:
-        n_steps: Steps K of the sampler, evaluations of the network for one-stage methods.
-        method: A fixed-step method of ``dynamics.sample`` without noise.
-        features: What batches are compared in: ``"entries"``, ``"pca"`` (20 components), for pictures
-            ``"convolutions"``, or a frozen function ``(N, *D) -> (N, F)`` of states in the model's units, with a
-            gradient in the states.
-        judge: What the weights are judged in, likewise; ``"auto"`` takes convolutions for pictures and else principal
-            components, or entries where training has these. It must be another one. A network here, or as
-            ``features``, must be in evaluation mode.
-        kernel: ``"polynomial"`` (third degree), ``"gaussian"``, or a ``FeatureKernel``.
-        held_out: Share of the rows to judge by, in (0, 0.5].
-        micro: Rows that are differentiated at once; None for the batch.
-
     Raises:
         InvalidInputError: If a setting is unknown or out of range.
 
@@ -78,37 +86,33 @@ class FewStep(Trained):
 
     noun: ClassVar[str] = "few-step sampler"
 
-    n_steps: int = 2
-    method: str = "ddim"
-    features: Any = "entries"
-    judge: Any = "auto"
-    kernel: Any = "polynomial"
-    held_out: float = 0.2
-    micro: int | None = None
+    n_steps: Count = 2
+    """Steps K of the sampler, evaluations of the network for one-stage methods."""
+    method: Annotated[str, Check(_fixed_steps)] = "ddim"
+    """A fixed-step method of ``dynamics.sample`` without noise."""
+    features: Annotated[Any, Check(_features)] = "entries"
+    """What batches are compared in: ``"entries"``, ``"pca"`` (20 components), for pictures ``"convolutions"``, or a
+    frozen function ``(N, *D) -> (N, F)`` of states in the model's units, with a gradient in the states."""
+    judge: Annotated[Any, Check(_judge)] = "auto"
+    """What the weights are judged in, likewise; ``"auto"`` takes convolutions for pictures and else principal
+    components, or entries where training has these. It must be another one. A network here, or as ``features``, must be
+    in evaluation mode."""
+    kernel: Annotated[Any, Check(_kernel, "polynomial | gaussian | FeatureKernel")] = "polynomial"
+    """``"polynomial"`` (third degree), ``"gaussian"``, or a ``FeatureKernel``."""
+    held_out: Annotated[float, Interval(gt=0, le=0.5)] = 0.2
+    """Share of the rows to judge by."""
+    micro: Count | None = None
+    """Rows that are differentiated at once; None for the batch."""
     steps = 600
-    batch_size = 512
+    batch_size: Annotated[int, Ge(2)] = 512
     lr = 1e-3
     ema = 0.98
 
     def check_settings(self) -> None:
-        """Refuse settings."""
-        who = "FewStep"
-        whole(who, "n_steps", self.n_steps, at_least=1)
-        number(who, "held_out", self.held_out, above=0, at_most=0.5)
-        if self.micro is not None:
-            whole(who, "micro", self.micro, at_least=1)
-        if self.method in ADAPTIVE:
-            raise invalid(who, "method must have fixed steps", repr(self.method), "E.g. 'ddim'.")
-        for name, value in (("features", self.features), ("judge", self.judge)):
-            if not callable(value):
-                one_of(who, name, value, (*FEATURES, "auto") if name == "judge" else FEATURES)
+        """Refuse a judge that sees what training sees."""
         if self.judge is self.features or self.judge == self.features:
-            raise invalid(
-                who, "judge must see other features than those trained by", self.judge, "Take 'auto'."
-            )
-        if not isinstance(self.kernel, FeatureKernel):
-            one_of(who, "kernel", self.kernel, KERNELS)
-        whole(who, "batch_size", self.batch_size, at_least=2)
+            remedy = "Take 'auto'."
+            raise asked.invalid("judge must see other features than those trained by", self.judge, remedy)
 
     def roles(self) -> tuple[Role, ...]:
         """A trained model, and real rows with their labels."""

@@ -5,18 +5,20 @@ Letters: ``X_{s,t}(x)`` the state at time t of the flow that is at x at time s; 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from torch import Generator, Tensor, nn
 
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields, as_time
-from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.checks import whole
 from interpolants.foundations.clock import known_number, number_of
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Check, Count, OneOf, Share
 from interpolants.foundations.row_access import Rows, each, joined
 from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import capability, verb
@@ -25,7 +27,7 @@ from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.flow_map.rules import RULES, Rule, diagonal
 from interpolants.methods.flow_map.two_time_net import Diagonal, TwoTimeNet
-from interpolants.methods.parts.choices import choose_coupling, flow_path
+from interpolants.methods.parts.choices import choose_coupling
 from interpolants.methods.parts.column_maps import bent_columns, choose_transform
 from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.methods.parts.conditions import ConditionForm
@@ -36,7 +38,6 @@ from interpolants.objectives.times import StratifiedTimes
 from interpolants.paths.path import Path
 from interpolants.training.pairs import PairBatches, finished
 
-DIRECTIONS = ("both", "forward")
 _SAME_TIME = 1e-6  # grids are float64, times of a solver may be float32
 verb("jump", "x", "s", "t")
 
@@ -58,23 +59,6 @@ class FlowMap(TwoEnds):
     ``X_{s,t}(x) = x + (t - s) v_{s,t}(x)``. A share of every batch learns the diagonal ``v_{t,t} = b`` by the
     interpolant's velocity loss; the rest learns ``s != t`` by a rule, see ``methods.flow_map.rules``.
 
-    Args:
-        path: The interpolant: a name, a table or a ``Path`` whose velocity is finite at both ends. A name without an
-            envelope means ``gamma = 0``. A one-sided path starts from its Gaussian base, and takes no ``x0``.
-        rule: ``"lagrangian"``, ``"eulerian"``, ``"semigroup"`` or ``"mean_velocity"``.
-        net: ``"auto"``, a card's id, a table, or an ``nn.Module`` called as ``net(x, s, t)``.
-        coupling: How x0 and x1 are paired while training.
-        directions: ``"both"``, or ``"forward"`` to spend all capacity on ``s < t``; the ODE still runs both ways.
-        diagonal: Share of each batch for the diagonal, in (0, 1).
-        robust: Power p in [0, 1] of the weight ``1 / (1 + r)^p`` on each row of the rule, r its squared residual per
-            entry of the state, in the network's units squared; 0 is the plain loss. While training, one row far off
-            would otherwise outweigh the diagonal it is to learn from, and may blow up. ``"auto"`` is 1/2, and 0 for
-            ``"mean_velocity"``, whose residual is noise at the solution, where a weight would bias it.
-        standardize: Learn in units where the pooled data have mean 0 and standard deviation 1 (per column for tables,
-            overall for images).
-        transform: A map of single columns of a table before that, such as ``"log"`` or ``{"price": "quantile"}``, as
-            ``Bridge`` takes it.
-
     Raises:
         InvalidInputError: If a name or a setting is unknown or out of range.
 
@@ -89,25 +73,27 @@ class FlowMap(TwoEnds):
         "summary": "Use agreement(x).",
     }
 
-    rule: str = "semigroup"
+    rule: Annotated[str, OneOf(lambda: RULES)] = "semigroup"
+    """How the jumps are learnt; see ``methods.flow_map.rules``."""
     net: Any = "auto"
-    coupling: Any = "independent"
+    """``"auto"``, a card's id, a table, or an ``nn.Module`` called as ``net(x, s, t)``."""
+    coupling: Annotated[Any, Check(choose_coupling)] = "independent"
+    """How x0 and x1 are paired while training."""
     directions: Literal["both", "forward"] = "both"
-    diagonal: float = 0.75
-    robust: float | Literal["auto"] = "auto"
+    """``"both"``, or ``"forward"`` to spend all capacity on ``s < t``; the ODE still runs both ways."""
+    diagonal: Annotated[float, Interval(gt=0, lt=1)] = 0.75
+    """Share of each batch for the diagonal."""
+    robust: Literal["auto"] | Share = "auto"
+    """Power p in [0, 1] of the weight ``1 / (1 + r)^p`` on each row of the rule, r its squared residual per entry of
+    the state, in the network's units squared; 0 is the plain loss. While training, one row far off would otherwise
+    outweigh the diagonal it is to learn from, and may blow up. ``"auto"`` is 1/2, and 0 for ``"mean_velocity"``, whose
+    residual is noise at the solution, where a weight would bias it."""
     standardize: bool = True
-    transform: Any = None
-
-    def check_settings(self) -> None:
-        """Turn names into members, and refuse settings."""
-        one_of("FlowMap", "rule", self.rule, RULES)
-        one_of("FlowMap", "directions", self.directions, DIRECTIONS)
-        number("FlowMap", "diagonal", self.diagonal, above=0, below=1)
-        if self.robust != "auto":
-            number("FlowMap", "robust", self.robust, at_least=0, at_most=1)
-        self.path: Path = flow_path("FlowMap", self.path)
-        self.coupling = choose_coupling("FlowMap", self.coupling)
-        self.transform = choose_transform("FlowMap", self.transform)
+    """Learn in units where the pooled data have mean 0 and standard deviation 1 (per column for tables, overall for
+    images)."""
+    transform: Annotated[Any, Check(choose_transform)] = None
+    """A map of single columns of a table before that, such as ``"log"`` or ``{"price": "quantile"}``, as ``Bridge``
+    takes it."""
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Both losses at once."""
@@ -162,7 +148,7 @@ class FlowMap(TwoEnds):
     @capability(like="x1")
     def sample(
         self,
-        n: int,
+        n: Count,
         *,
         n_steps: int = 4,
         seed: int = 0,
@@ -181,7 +167,6 @@ class FlowMap(TwoEnds):
         Returns:
             ``(n, *D)`` in the kind that ``x1`` had.
         """
-        whole("FlowMap.sample", "n", n, at_least=1)
         start = self._as_net(self.state["starts"].draw(n, seed, first_index))
         return self._decoded(self._carry(start, n_steps, None, False, cond, first_index))
 

@@ -18,7 +18,6 @@ from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.series import Series, listed
 from interpolants.framework.stages import Run
-from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import one_series, over_time
 
 # Values further than this from the mean, in standard deviations of the training part, are held there by forecasts that
@@ -126,7 +125,7 @@ class Delayed(Method):
     # --- forecasts
 
     @capability(reads={"context": "series"}, like="context")
-    def forecast(self, context: Series | None = None, *, members: int = 1, steps: int = 24) -> Ensemble:
+    def forecast(self, context: Series | None = None, *, members: Count = 1, steps: Count = 24) -> Ensemble:
         """Equal members of what follows, ``(1, M, S, C)``.
 
         Args:
@@ -148,7 +147,6 @@ class Delayed(Method):
 
     def _members(self, context: Series | None, members: int, steps: int, seed: int = 0) -> Ensemble:
         """Members ``(1, M, S, C)``, all equal unless the member draws."""
-        check_sizes(f"{type(self).__name__}.forecast", members, steps)
         who, state = f"{type(self).__name__}.forecast", self.state
         known = state["series"] if context is None else one_series(who, context)
         lags, columns = state["lags"], len(state["mean"])

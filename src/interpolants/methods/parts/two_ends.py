@@ -1,22 +1,22 @@
 """What methods along a path between two sample sets read."""
 
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
+from interpolants.foundations.kinds import Check
 from interpolants.framework.role import Role
 from interpolants.framework.trained import Trained
+from interpolants.methods.parts.choices import flow_path
 
 
 class TwoEnds(Trained):
-    """A method that learns from samples of both ends of a path; abstract.
-
-    Args:
-        path: The interpolant, which ``check_settings`` turns into a ``Path``.
-    """
+    """A method that learns from samples of both ends of a path; abstract."""
 
     # Whether ``learn`` takes rows that are not in memory: LazyRows and EndlessRows.
     streams: ClassVar[bool] = False
 
-    path: Any = "linear"
+    path: Annotated[Any, Check(flow_path)] = "linear"
+    """The interpolant: a name, a table or a ``Path`` whose velocity is finite at both ends. A name without an envelope
+    means ``gamma = 0``. A one-sided path starts from its Gaussian base, and takes no ``x0``."""
 
     def roles(self) -> tuple[Role, ...]:
         """Samples of both ends, and what is known of the rows of x1."""

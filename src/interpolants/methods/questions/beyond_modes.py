@@ -1,16 +1,18 @@
 """Samples beyond the modes of a known mixture, before and after a filter by their own trajectories."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
 from interpolants.diagnostics.trajectory_filter import TrajectoryFilter, kept_by_mode
 from interpolants.dynamics.sample import Samples
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Positive, Real
 from interpolants.foundations.randomness import generator
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -23,20 +25,11 @@ from interpolants.problems.gaussian_mixture import GaussianMixture
 
 
 @dataclass(frozen=True, kw_only=True)
-class BeyondModes(Question):
+class BeyondModes(Question, Checked):
     """Rate of samples further than ``reach`` deviations from every mode, and what a trajectory filter makes of it.
 
     The threshold is calibrated on the good samples of a trial, and judged on fresh samples. The data must be those of a
     Gaussian mixture with one variance for all modes and directions.
-
-    Attributes:
-        role: Role that the samples should look like.
-        n: Number of samples.
-        keep: Proportion of good samples that the filter should keep.
-        window: Earliest and latest time of the filter.
-        reach: In deviations.
-        seed: Seed of the samples; the trial has the next one.
-        options: Further arguments of the method's ``sample``, such as ``method`` and ``n_steps``.
     """
 
     needs: ClassVar[str] = "sample"
@@ -50,22 +43,27 @@ class BeyondModes(Question):
     }
 
     role: str = "x1"
-    n: int = 3000
-    keep: float = 0.96
-    window: Sequence[float] = (0.9, 1.0)
-    reach: float = 6.0
+    """Role that the samples should look like."""
+    n: Annotated[int, Ge(10)] = 3000
+    """Number of samples."""
+    keep: Annotated[float, Interval(gt=0, le=1)] = 0.96
+    """Proportion of good samples that the filter should keep."""
+    window: tuple[Real, Real] = (0.9, 1.0)
+    """Earliest and latest time of the filter."""
+    reach: Positive = 6.0
+    """In deviations."""
     seed: int = 1
+    """Seed of the samples; the trial has the next one."""
     options: Mapping[str, Any] | None = None
+    """Further arguments of the method's ``sample``, such as ``method`` and ``n_steps``."""
 
-    def __post_init__(self) -> None:
-        whole("beyond_modes", "n", self.n, at_least=10), number("beyond_modes", "reach", self.reach, above=0)
-        number("beyond_modes", "keep", self.keep, above=0, at_most=1)
+    def check_settings(self) -> None:
+        """Refuse a window that no filter has."""
         assert self._filter is not None
 
     @property
     def _filter(self) -> TrajectoryFilter:
-        first, last = self.window
-        return TrajectoryFilter(threshold=0.0, window=(first, last))
+        return TrajectoryFilter(threshold=0.0, window=self.window)
 
     def cannot(self, method: Method) -> str:
         """A method without trajectories, or other options."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -23,15 +24,8 @@ _LINE, _MAP = 1200, 120
 
 
 @dataclass(frozen=True, kw_only=True)
-class SolutionInBox(Question):
-    """Relative error and residual of a solution of an equation in a box, at points no fit has seen.
-
-    Attributes:
-        problem: Role of the problem.
-        points: Fresh points, uniform in the box.
-        shown: Share of the first axis that a picture of a line shows, from its middle on; fast waves need a small one.
-        seed: Seed of the points.
-    """
+class SolutionInBox(Question, Checked):
+    """Relative error and residual of a solution of an equation in a box, at points no fit has seen."""
 
     needs: ClassVar[str] = "solve"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -41,13 +35,13 @@ class SolutionInBox(Question):
     }
 
     problem: str = "problem"
-    points: int = 4000
-    shown: float = 0.1
+    """Role of the problem."""
+    points: Annotated[int, Ge(10)] = 4000
+    """Fresh points, uniform in the box."""
+    shown: Annotated[float, Interval(gt=0, le=0.5)] = 0.1
+    """Share of the first axis that a picture of a line shows, from its middle on; fast waves need a small one."""
     seed: int = 1
-
-    def __post_init__(self) -> None:
-        whole("solution_in_box", "points", self.points, at_least=10)
-        number("solution_in_box", "shown", self.shown, above=0, at_most=0.5)
+    """Seed of the points."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Errors where the truth is known, and the residual where the method can tell it."""

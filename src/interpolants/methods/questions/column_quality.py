@@ -3,12 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import generator
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -28,19 +30,11 @@ _NAMED = 3  # columns that a finding names
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColumnQuality(Question):
+class ColumnQuality(Question, Checked):
     """Which columns of generated rows are like those of held-out rows, and which are not.
 
     Two numbers sum the table up: the largest Kolmogorov-Smirnov distance of a column, and the root mean square error of
     the correlations between columns. Both are within [0, 1] and [0, 2] whatever the units.
-
-    Attributes:
-        role: Role that the rows should look like.
-        start: Role of the starts, where the method carries rows.
-        n: Most rows to make.
-        most: Most columns in the table, the worst ones.
-        seed: Seed of the rows.
-        options: Options of the verb, such as ``eps`` and ``n_steps``.
 
     Source: the critical distance is that of Smirnov (1948), Ann. Math. Stat. 19, 279-281, for each of D columns at 1/D
     of the level.
@@ -59,15 +53,17 @@ class ColumnQuality(Question):
     }
 
     role: str = "x1"
+    """Role that the rows should look like."""
     start: str = "x0"
-    n: int = 2000
-    most: int = 12
+    """Role of the starts, where the method carries rows."""
+    n: Annotated[int, Ge(2)] = 2000
+    """Most rows to make."""
+    most: Count = 12
+    """Most columns in the table, the worst ones."""
     seed: int = 1
+    """Seed of the rows."""
     options: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        whole("column_quality", "n", self.n, at_least=2)
-        whole("column_quality", "most", self.most, at_least=1)
+    """Options of the verb, such as ``eps`` and ``n_steps``."""
 
     def cannot(self, method: Method) -> str:
         """Options that the method does not know."""

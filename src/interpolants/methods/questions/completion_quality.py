@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.framework.figures import Series as Mark
@@ -20,23 +22,10 @@ from interpolants.methods.questions.calls import with_seed
 from interpolants.methods.questions.series_parts import BANDS, all_series_of, named
 from interpolants.metrics.quantile_loss import loss_of_cases, within
 
-PATTERNS = ("random", "block", "begin", "end")
-
 
 @dataclass(frozen=True, kw_only=True)
-class CompletionQuality(Question):
-    """Stretches of the test part, evenly spread, with a share of their entries hidden.
-
-    Attributes:
-        role: Role of the series.
-        pieces: Number of stretches.
-        length: Their length.
-        share: Share of the entries that are hidden.
-        pattern: Which: ``"random"``, or a block in the middle (``"block"``), at the beginning or at the end.
-        members: Members of each ensemble.
-        level: Probability of the interval whose coverage is measured.
-        seed: Seed of what is hidden, and of the ensembles.
-    """
+class CompletionQuality(Question, Checked):
+    """Stretches of the test part, evenly spread, with a share of their entries hidden."""
 
     needs: ClassVar[str] = "complete"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -49,20 +38,21 @@ class CompletionQuality(Question):
     }
 
     role: str = "series"
-    pieces: int = 3
-    length: int = 168
-    share: float = 0.5
-    pattern: str = "random"
-    members: int = 20
-    level: float = 0.8
+    """Role of the series."""
+    pieces: Count = 3
+    """Number of stretches."""
+    length: Annotated[int, Ge(2)] = 168
+    """Their length."""
+    share: Annotated[float, Interval(gt=0, lt=1)] = 0.5
+    """Share of the entries that are hidden."""
+    pattern: Literal["random", "block", "begin", "end"] = "random"
+    """Which: ``"random"``, or a block in the middle (``"block"``), at the beginning or at the end."""
+    members: Count = 20
+    """Members of each ensemble."""
+    level: Annotated[float, Interval(gt=0, lt=1)] = 0.8
+    """Probability of the interval whose coverage is measured."""
     seed: int = 1
-
-    def __post_init__(self) -> None:
-        who = "completion_quality"
-        whole(who, "pieces", self.pieces, at_least=1), whole(who, "length", self.length, at_least=2)
-        whole(who, "members", self.members, at_least=1)
-        number(who, "share", self.share, above=0, below=1), number(who, "level", self.level, above=0, below=1)
-        one_of(who, "pattern", self.pattern, PATTERNS)
+    """Seed of what is hidden, and of the ensembles."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Scores by stretch, and the first stretch for the figure."""

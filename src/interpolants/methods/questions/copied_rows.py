@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.framework.figures import Axis, Figure, Panel, Series, strips
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Question
@@ -26,16 +27,8 @@ _CAPTION = "Distance to the nearest training row; copies would pile up at zero."
 
 
 @dataclass(frozen=True, kw_only=True)
-class CopiedRows(Question):
-    """How often a generated row is closer to the training rows than a held-out row is.
-
-    Attributes:
-        role: Role that the rows should look like.
-        start: Role of the starts, where the method carries rows.
-        n: Most rows to make.
-        seed: Seed of the samples.
-        options: Options of the verb, such as ``eps`` and ``n_steps``.
-    """
+class CopiedRows(Question, Checked):
+    """How often a generated row is closer to the training rows than a held-out row is."""
 
     needs: ClassVar[str] = "sample"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -48,13 +41,15 @@ class CopiedRows(Question):
     }
 
     role: str = "x1"
+    """Role that the rows should look like."""
     start: str = "x0"
-    n: int = MOST
+    """Role of the starts, where the method carries rows."""
+    n: Annotated[int, Ge(2)] = MOST
+    """Most rows to make."""
     seed: int = 1
+    """Seed of the samples."""
     options: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        whole("copied_rows", "n", self.n, at_least=2)
+    """Options of the verb, such as ``eps`` and ``n_steps``."""
 
     def cannot(self, method: Method) -> str:
         """Options that the method does not know."""

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.card_file import Card
-from interpolants.foundations.checks import one_of
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.randomness import generator
 from interpolants.framework.questions import About
 from interpolants.framework.task import Task
@@ -20,37 +20,34 @@ from interpolants.metrics.two_sample import real_floor, two_sample
 
 # Most rows that distances are computed for.
 MOST = 2000
-UNITS = ("standard", "data")
 
 
 @dataclass(frozen=True)
-class Distances:
+class Distances(Checked):
     """Two-sample metrics by name.
-
-    Attributes:
-        names: Names that cards declare as ``two_sample``.
-        seed: Seed of the metrics' own draws.
-        units: ``"standard"``: rows are divided by :func:`spread_of` the training rows; or ``"data"``.
 
     Raises:
         InvalidInputError: If a name is unknown, or the units are.
     """
 
     names: Sequence[str]
+    """Names that cards declare as ``two_sample``."""
     seed: int = 1
-    units: str = "standard"
+    """Seed of the metrics' own draws."""
+    units: Literal["standard", "data"] = "standard"
+    """``"standard"``: rows are divided by :func:`spread_of` the training rows; or ``"data"``."""
 
-    def __post_init__(self) -> None:
-        one_of("distances", "units", self.units, UNITS)
+    def check_settings(self) -> None:
+        """Refuse names that are no metrics."""
         if not isinstance(self.names, list | tuple) or not self.names:
             rule = "distances must be a list of names of metrics"
-            raise invalid("distances", rule, repr(self.names)[:80], "E.g. ['energy_distance'].")
+            raise invalid(rule, repr(self.names)[:80], "E.g. ['energy_distance'].")
         assert self.found is not None  # refuses unknown names now, not after a fit
 
     @cached_property
     def found(self) -> Mapping[str, tuple[Card, Metric]]:
         """Card and function of each."""
-        return {name: two_sample("distances", name) for name in self.names}
+        return {name: two_sample(who(), name) for name in self.names}
 
     def about(self, name: str, to: str) -> About:
         """What one of them means."""

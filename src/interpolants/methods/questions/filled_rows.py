@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -21,16 +22,8 @@ _RIDGE = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilledRows(Question):
-    """Errors of the last entries of test rows, along the last axis, given the first ones.
-
-    Attributes:
-        role: Role of the rows.
-        share: Proportion of the last axis that is hidden, in (0, 1).
-        n: Maximum number of rows.
-        seed: Seed of the answers.
-        options: Options of the method's ``complete``, such as ``using``.
-    """
+class FilledRows(Question, Checked):
+    """Errors of the last entries of test rows, along the last axis, given the first ones."""
 
     needs: ClassVar[str] = "complete"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -47,14 +40,15 @@ class FilledRows(Question):
     }
 
     role: str = "x1"
-    share: float = 0.5
-    n: int = 200
+    """Role of the rows."""
+    share: Annotated[float, Interval(gt=0, lt=1)] = 0.5
+    """Proportion of the last axis that is hidden."""
+    n: Annotated[int, Ge(2)] = 200
+    """Maximum number of rows."""
     seed: int = 1
+    """Seed of the answers."""
     options: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        number("filled_rows", "share", self.share, above=0, below=1)
-        whole("filled_rows", "n", self.n, at_least=2)
+    """Options of the method's ``complete``, such as ``using``."""
 
     def cannot(self, method: Method) -> str:
         """Options that the method does not have."""

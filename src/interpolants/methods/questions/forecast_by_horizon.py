@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, Whole
 from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.framework.figures import Series as Mark
 from interpolants.framework.method import Method
@@ -23,19 +25,10 @@ _SHOWN = 2  # origins with a fan chart
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForecastByHorizon(Question):
+class ForecastByHorizon(Question, Checked):
     """Forecasts from origins that are evenly spread behind the cut, each given all that came before it.
 
     Several series are forecast together, and scored like columns of one: the normalised loss weighs each by its size.
-
-    Attributes:
-        role: Role of the series.
-        steps: Steps ahead.
-        origins: Number of origins; they overlap where the test part is short.
-        members: Members of each ensemble.
-        history: Most steps of history that a forecast is given; 0 for all.
-        level: Probability of the interval whose coverage is measured.
-        seed: Seed of the ensembles.
     """
 
     needs: ClassVar[str] = "forecast"
@@ -53,19 +46,19 @@ class ForecastByHorizon(Question):
     }
 
     role: str = "series"
-    steps: int = 24
-    origins: int = 10
-    members: int = 20
-    history: int = 0
-    level: float = 0.8
+    """Role of the series."""
+    steps: Count = 24
+    """Steps ahead."""
+    origins: Count = 10
+    """Number of origins; they overlap where the test part is short."""
+    members: Count = 20
+    """Members of each ensemble."""
+    history: Whole = 0
+    """Most steps of history that a forecast is given; 0 for all."""
+    level: Annotated[float, Interval(gt=0, lt=1)] = 0.8
+    """Probability of the interval whose coverage is measured."""
     seed: int = 1
-
-    def __post_init__(self) -> None:
-        who = "forecast_by_horizon"
-        for name in ("steps", "origins", "members"):
-            whole(who, name, getattr(self, name), at_least=1)
-        whole(who, "history", self.history, at_least=0)
-        number(who, "level", self.level, above=0, below=1)
+    """Seed of the ensembles."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Scores by origin, and what the figures need."""

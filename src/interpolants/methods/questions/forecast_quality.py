@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -31,15 +32,8 @@ class Oracle(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForecastQuality(Question):
-    """How good ensembles one lag ahead are: proper scores against what came, their spread, and ranks.
-
-    Attributes:
-        context: Role of the states now.
-        truth: Role of what became of them.
-        members: Members of each ensemble.
-        seed: Seed of the ensembles, of the oracle's, and of random ranks.
-    """
+class ForecastQuality(Question, Checked):
+    """How good ensembles one lag ahead are: proper scores against what came, their spread, and ranks."""
 
     needs: ClassVar[str] = "forecast"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -66,12 +60,13 @@ class ForecastQuality(Question):
     }
 
     context: str = "now"
+    """Role of the states now."""
     truth: str = "later"
-    members: int = 20
+    """Role of what became of them."""
+    members: Annotated[int, Ge(2)] = 20
+    """Members of each ensemble."""
     seed: int = 1
-
-    def __post_init__(self) -> None:
-        whole("forecast_quality", "members", self.members, at_least=2)
+    """Seed of the ensembles, of the oracle's, and of random ranks."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Scores by case, and the ranks of what came."""

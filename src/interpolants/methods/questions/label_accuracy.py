@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations import asked
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -20,23 +22,12 @@ from interpolants.metrics.label_classifier import LabelClassifier
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelAccuracy(Question):
+class LabelAccuracy(Question, Checked):
     """Share of generated rows whose predicted label is the one that was asked for.
 
     The classifier is trained on real training rows only; its accuracy on real test rows is the floor. What is asked for
     are the conditions of the test rows, in turn; or it is one of ``target`` for all rows, for a method without
     conditions that should lead to these classes.
-
-    Attributes:
-        role: Role that the rows should look like.
-        labels: Role of their labels.
-        judge: Roles of the rows and labels that the classifier learns from, where the method itself sees only some
-            of the classes; else ``role`` and ``labels``.
-        target: Labels that all rows should have; empty for those of the conditions.
-        start: Role of the starts, where the method carries rows.
-        n: Most rows to make.
-        seed: Seed of the samples.
-        options: Options of the verb, such as ``eps``, ``guidance``, ``n_steps``.
     """
 
     needs: ClassVar[str] = "sample"
@@ -55,19 +46,28 @@ class LabelAccuracy(Question):
     }
 
     role: str = "x1"
+    """Role that the rows should look like."""
     labels: str = "cond"
+    """Role of their labels."""
     judge: Sequence[str] = ()
+    """Roles of the rows and labels that the classifier learns from, where the method itself sees only some of the
+    classes; else ``role`` and ``labels``."""
     target: Sequence[int | str] = ()
+    """Labels that all rows should have; empty for those of the conditions."""
     start: str = "x0"
-    n: int = 2000
+    """Role of the starts, where the method carries rows."""
+    n: Annotated[int, Ge(2)] = 2000
+    """Most rows to make."""
     seed: int = 1
+    """Seed of the samples."""
     options: Mapping[str, Any] | None = None
+    """Options of the verb, such as ``eps``, ``guidance``, ``n_steps``."""
 
-    def __post_init__(self) -> None:
-        whole("label_accuracy", "n", self.n, at_least=2)
+    def check_settings(self) -> None:
+        """Refuse a judge of other than two roles."""
         if len(self.judge) not in (0, 2):
             rule = "judge must name two roles, of rows and of labels"
-            raise invalid("label_accuracy", rule, self.judge, 'E.g. ["every", "label"].')
+            raise asked.invalid(rule, self.judge, 'E.g. ["every", "label"].')
 
     def reads(self) -> Sequence[Role]:
         """What the classifier learns from."""

@@ -7,8 +7,8 @@ from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
 
 
-def check_levels(who: str, levels: Sequence[float | str]) -> None:
-    """Refuse what is no list of different levels.
+def check_levels(who: str, levels: Sequence[float | str]) -> Sequence[float | str]:
+    """A list of different levels, as it is.
 
     Raises:
         InvalidInputError: If there is none, one is negative, no number and not ``"auto"``, or two are equal.
@@ -20,6 +20,7 @@ def check_levels(who: str, levels: Sequence[float | str]) -> None:
             number(who, "eps", level, at_least=0, remedy="A number, or 'auto'.")
     if len({level_id(level) for level in levels}) < len(levels):
         raise invalid(who, "noise levels must differ", list(levels))
+    return levels
 
 
 def level_id(eps: float | str) -> str:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Check, Count
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -36,45 +38,40 @@ class ChoosesEps(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseLevels(Question):
+class NoiseLevels(Question, Checked):
     """How far rows made at each noise level are from held-out rows.
 
     Where the method carries rows of ``start``, the test rows of that role are carried; else it draws its own starts.
     Scores are named after the distance and the level: ``sliced_w2_ode``, ``sliced_w2_eps_0_5``. A rival without a noise
     level has one number for all of them.
-
-    Attributes:
-        role: Role that the rows should look like.
-        start: Role of the starts. The other way round: ``role = "x0"``, ``start = "x1"``,
-            ``options = { reverse = true }``.
-        eps: Noise levels: numbers, or ``"auto"`` where the method can choose one. 0 is the ODE.
-        distances: Two-sample metrics, by the name that their cards declare as ``two_sample``.
-        n: Most rows to make.
-        seed: Seed of the samples and of the metrics' directions.
-        units: ``"standard"``: columns over their standard deviation in the training rows, images over one for all
-            pixels; or ``"data"``.
-        shown: Most rows to keep for pictures.
-        options: Options of the verb at every level, such as ``n_steps``.
-        sde: Further options where the level is not 0, such as ``method``.
     """
 
     needs: ClassVar[str] = "sample"
 
     role: str = "x1"
+    """Role that the rows should look like."""
     start: str = "x0"
-    eps: Sequence[float | str] = (0.0, 0.5)
+    """Role of the starts. The other way round: ``role = "x0"``, ``start = "x1"``, ``options = { reverse = true }``."""
+    eps: Annotated[Sequence[float | str], Check(check_levels, 'several (number >= 0 | "auto")')] = (0.0, 0.5)
+    """Noise levels: numbers, or ``"auto"`` where the method can choose one. 0 is the ODE."""
     distances: Sequence[str] = ("sliced_w2", "energy_distance")
-    n: int = 2000
+    """Two-sample metrics, by the name that their cards declare as ``two_sample``."""
+    n: Annotated[int, Ge(2)] = 2000
+    """Most rows to make."""
     seed: int = 1
-    units: str = "standard"
-    shown: int = 2000
+    """Seed of the samples and of the metrics' directions."""
+    units: Literal["standard", "data"] = "standard"
+    """``"standard"``: columns over their standard deviation in the training rows, images over one for all pixels; or
+    ``"data"``."""
+    shown: Count = 2000
+    """Most rows to keep for pictures."""
     options: Mapping[str, Any] | None = None
+    """Options of the verb at every level, such as ``n_steps``."""
     sde: Mapping[str, Any] | None = None
+    """Further options where the level is not 0, such as ``method``."""
 
-    def __post_init__(self) -> None:
-        whole("noise_levels", "n", self.n, at_least=2)
-        whole("noise_levels", "shown", self.shown, at_least=1)
-        check_levels("noise_levels", self.eps)
+    def check_settings(self) -> None:
+        """Refuse distances that there are not."""
         assert self._distances
 
     @property

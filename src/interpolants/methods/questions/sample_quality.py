@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Count
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Question
@@ -25,33 +27,29 @@ from interpolants.metrics.estimate import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleQuality(Question):
-    """How far generated rows are from held-out rows.
-
-    Attributes:
-        role: Role that the samples should look like.
-        distances: Two-sample metrics, by the name that their cards declare as ``two_sample``.
-        n: Most samples to draw.
-        seed: Seed of the samples and of the metrics' directions.
-        units: ``"standard"``: columns over their standard deviation in the training rows, images over one for all
-            pixels; or ``"data"``.
-        shown: Most samples to keep for pictures.
-        options: Further arguments of the method's ``sample``, such as ``n_steps``; rivals take those that they know.
-    """
+class SampleQuality(Question, Checked):
+    """How far generated rows are from held-out rows."""
 
     needs: ClassVar[str] = "sample"
 
     role: str = "x1"
+    """Role that the samples should look like."""
     distances: Sequence[str] = ("sliced_w2", "energy_distance")
-    n: int = 2000
+    """Two-sample metrics, by the name that their cards declare as ``two_sample``."""
+    n: Annotated[int, Ge(2)] = 2000
+    """Most samples to draw."""
     seed: int = 1
-    units: str = "standard"
-    shown: int = 2000
+    """Seed of the samples and of the metrics' directions."""
+    units: Literal["standard", "data"] = "standard"
+    """``"standard"``: columns over their standard deviation in the training rows, images over one for all pixels; or
+    ``"data"``."""
+    shown: Count = 2000
+    """Most samples to keep for pictures."""
     options: Mapping[str, Any] | None = None
+    """Further arguments of the method's ``sample``, such as ``n_steps``; rivals take those that they know."""
 
-    def __post_init__(self) -> None:
-        whole("sample_quality", "n", self.n, at_least=2)
-        whole("sample_quality", "shown", self.shown, at_least=1)
+    def check_settings(self) -> None:
+        """Refuse distances that there are not."""
         assert self._distances
 
     @property

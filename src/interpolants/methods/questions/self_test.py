@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from interpolants.foundations.checked import Checked
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.scores import Finding
@@ -12,13 +13,8 @@ from interpolants.metrics.estimate import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfTest(Question):
-    """What the method's own test says: identities of its fields that need no truth, and arrivals beside their floors.
-
-    Attributes:
-        n: Draws per check.
-        seed: Seed of all draws.
-    """
+class SelfTest(Question, Checked):
+    """What the method's own test says: identities of its fields that need no truth, arrivals beside their floors."""
 
     needs: ClassVar[str] = "check"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -27,7 +23,9 @@ class SelfTest(Question):
     }
 
     n: int = 2000
+    """Draws per check."""
     seed: int = 0
+    """Seed of all draws."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Verdicts, counted, and a table of them with figures and words."""

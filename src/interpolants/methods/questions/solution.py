@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Count, Positive
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -26,17 +28,8 @@ FRESH = "fresh points"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SolutionAndResidual(Question):
-    """Relative error, residual and causal weights of a solution of an evolution equation, at points no fit has seen.
-
-    Attributes:
-        problem: Role of the problem.
-        times: Fresh times, one in each of equal cells.
-        places: Places in x at each, where there is space.
-        steepness: Strength per time, ``eps n / T``, of the causal weights ``exp(-steepness int_0^t L)``, by which all
-            methods are judged alike; in 1 / (time x squared residual).
-        seed: Seed of the points.
-    """
+class SolutionAndResidual(Question, Checked):
+    """Relative error, residual and causal weights of a solution of an evolution equation, at points no fit has seen."""
 
     needs: ClassVar[str] = "solve"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -51,15 +44,16 @@ class SolutionAndResidual(Question):
     }
 
     problem: str = "problem"
-    times: int = 2000
-    places: int = 16
-    steepness: float = 100.0
+    """Role of the problem."""
+    times: Annotated[int, Ge(10)] = 2000
+    """Fresh times, one in each of equal cells."""
+    places: Count = 16
+    """Places in x at each, where there is space."""
+    steepness: Positive = 100.0
+    """Strength per time, ``eps n / T``, of the causal weights ``exp(-steepness int_0^t L)``, by which all methods are
+    judged alike; in 1 / (time x squared residual)."""
     seed: int = 1
-
-    def __post_init__(self) -> None:
-        whole("solution_and_residual", "times", self.times, at_least=10)
-        whole("solution_and_residual", "places", self.places, at_least=1)
-        number("solution_and_residual", "steepness", self.steepness, above=0)
+    """Seed of the points."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Errors where the truth is known, and the residual where the method can tell it."""

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import positive, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Each, Positive, Whole
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -18,16 +20,8 @@ from interpolants.metrics.estimate import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpectralLines(Question):
-    """Peaks of the power spectral density of a kernel, beside frequencies that are known.
-
-    Attributes:
-        top: Highest frequency, in cycles per unit of the coordinate.
-        known: Frequencies that should be found.
-        axis: Number of the coordinate.
-        grid: Frequencies at which the density is taken.
-        unit: Unit of the coordinate.
-    """
+class SpectralLines(Question, Checked):
+    """Peaks of the power spectral density of a kernel, beside frequencies that are known."""
 
     needs: ClassVar[str] = "spectrum"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -38,19 +32,16 @@ class SpectralLines(Question):
         ),
     }
 
-    top: float = 1.0
-    known: tuple[float, ...] = field(default=())
-    axis: int = 0
-    grid: int = 40_000
+    top: Positive = 1.0
+    """Highest frequency, in cycles per unit of the coordinate."""
+    known: Annotated[tuple[Positive, ...], Each("known")] = field(default=())
+    """Frequencies that should be found."""
+    axis: Whole = 0
+    """Number of the coordinate."""
+    grid: Annotated[int, Ge(10)] = 40_000
+    """Frequencies at which the density is taken."""
     unit: str = ""
-
-    def __post_init__(self) -> None:
-        positive("spectral_lines", "top", self.top)
-        whole("spectral_lines", "axis", self.axis, at_least=0)
-        whole("spectral_lines", "grid", self.grid, at_least=10)
-        object.__setattr__(self, "known", tuple(self.known))
-        for one in self.known:
-            positive("spectral_lines", "known", one)
+    """Unit of the coordinate."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Maxima of the density."""

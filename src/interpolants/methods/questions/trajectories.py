@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Check, Count
 from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud, strips, trails
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Question
@@ -38,37 +40,35 @@ class Starting(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trajectories(Question):
+class Trajectories(Question, Checked):
     """What noise does: the ends of one start that is carried many times, and the paths of a few starts.
 
     Starts are test rows of ``start``, or the method's own (``start_points``) where it draws them.
-
-    Attributes:
-        role: Role of the rows that are led to.
-        start: Role of the starts.
-        eps: Noise levels; 0 is the ODE.
-        repeats: Runs from one start.
-        paths: Paths to show.
-        seed: Seed of starts and noise.
-        options: Options of ``transport`` at every level, such as ``n_steps``.
-        sde: Further options where the level is not 0.
     """
 
     needs: ClassVar[str] = "transport"
 
     role: str = "x1"
+    """Role of the rows that are led to."""
     start: str = "x0"
-    eps: Sequence[float | str] = (0.0, 0.5, 1.0, 2.0)
-    repeats: int = 200
-    paths: int = 20
+    """Role of the starts."""
+    eps: Annotated[Sequence[float | str], Check(check_levels, 'several (number >= 0 | "auto")')] = (
+        0.0,
+        0.5,
+        1.0,
+        2.0,
+    )
+    """Noise levels; 0 is the ODE."""
+    repeats: Annotated[int, Ge(2)] = 200
+    """Runs from one start."""
+    paths: Count = 20
+    """Paths to show."""
     seed: int = 1
+    """Seed of starts and noise."""
     options: Mapping[str, Any] | None = None
+    """Options of ``transport`` at every level, such as ``n_steps``."""
     sde: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        whole("trajectories", "repeats", self.repeats, at_least=2)
-        whole("trajectories", "paths", self.paths, at_least=1)
-        check_levels("trajectories", self.eps)
+    """Further options where the level is not 0."""
 
     def about(self, name: str) -> About:
         """The spread at a level."""

@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -14,15 +14,15 @@ from interpolants.couplings.paired import Paired
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Check, Count
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import take_rows
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.methods.parts.choices import choose_coupling, flow_path
+from interpolants.methods.parts.choices import choose_coupling
 from interpolants.methods.parts.columns import warn_about_columns, warn_about_units
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
@@ -35,7 +35,12 @@ from interpolants.nets.scaled_condition import ScaledCondition
 from interpolants.nets.scaled_velocity import ScaledVelocity
 from interpolants.paths.path import Path
 
-STARTS = ("forward", "backward", "both")
+
+def _named_net(who: str, net: Any) -> Any:
+    """A name or a table: every flow has a network of its own."""
+    if isinstance(net, nn.Module):
+        raise invalid(who, "net must be a name or a table", type(net).__name__)
+    return net
 
 
 @dataclass(frozen=True)
@@ -66,23 +71,8 @@ class Rectification(TwoEnds):
 
     Round k trains on pairs made by the flow of round k - 1 and starts from its weights. The map stays the same up to
     errors of training; cost never grows, and curvature falls. With ``gradient`` velocities are gradients of a
-    potential, and iterating tends to the optimal transport map of squared distance.
-
-    Args:
-        path: The interpolant: a name, a table or a ``Path`` with finite velocity at the ends. A name without an
-            envelope means ``gamma = 0``. A one-sided path (which takes no x0) is used for the first flow only.
-        rounds: Rectifications, >= 1.
-        start: Which ends the pairs start from: ``"forward"`` keeps x0 and makes x1, ``"backward"`` keeps the data x1
-            and makes x0, ``"both"`` does both.
-        gradient: Restrict velocities to gradients.
-        first: A flow to begin with (``Fields``), instead of learning one.
-        net: ``"auto"``, a card's id or a table.
-        coupling: How x0 and x1 are paired for the first flow.
-        n_steps: Steps of Heun's scheme that make the pairs.
-        standardize: Learn in units where the pooled data have mean 0 and standard deviation 1: per column for tables,
-            overall for images and with ``gradient``, since only one unit for all keeps gradients. Flows and costs stay
-            in data units. Where a unit is part of the problem it is that of the data: with a one-sided path, latent
-            noise, a ``first`` flow, or a coupling by distances.
+    potential, and iterating tends to the optimal transport map of squared distance. A one-sided path is used for the
+    first flow only.
 
     Raises:
         InvalidInputError: If a name or a setting is unknown or out of range.
@@ -99,25 +89,30 @@ class Rectification(TwoEnds):
         "pairs": "Use methods.rectified_pairs(bridge.flows[-2], x0).",
     }
 
-    rounds: int = 1
-    start: str = "forward"
+    rounds: Count = 1
+    """Rectifications."""
+    start: Literal["forward", "backward", "both"] = "forward"
+    """Which ends the pairs start from: ``"forward"`` keeps x0 and makes x1, ``"backward"`` keeps the data x1 and makes
+    x0, ``"both"`` does both."""
     gradient: bool = False
+    """Restrict velocities to gradients."""
     first: Any = None
-    net: Any = "auto"
-    coupling: Any = "independent"
-    n_steps: int = 100
+    """A flow to begin with (``Fields``), instead of learning one."""
+    net: Annotated[Any, Check(_named_net)] = "auto"
+    """``"auto"``, a card's id or a table."""
+    coupling: Annotated[Any, Check(choose_coupling)] = "independent"
+    """How x0 and x1 are paired for the first flow."""
+    n_steps: Count = 100
+    """Steps of Heun's scheme that make the pairs."""
     standardize: bool = True
+    """Learn in units where the pooled data have mean 0 and standard deviation 1: per column for tables, overall for
+    images and with ``gradient``, since only one unit for all keeps gradients. Flows and costs stay in data units. Where
+    a unit is part of the problem it is that of the data: with a one-sided path, latent noise, a ``first`` flow, or a
+    coupling by distances."""
 
     def check_settings(self) -> None:
-        """Turn names into members, and refuse settings."""
-        whole("Rectification", "rounds", self.rounds, at_least=1)
-        whole("Rectification", "n_steps", self.n_steps, at_least=1)
-        one_of("Rectification", "start", self.start, STARTS)
-        if isinstance(self.net, nn.Module):
-            raise invalid("Rectification", "net must be a name or a table", type(self.net).__name__)
-        self.path: Path = flow_path("Rectification", self.path)
-        plain_path(self.path)  # refuses what cannot be rectified
-        self.coupling = choose_coupling("Rectification", self.coupling)
+        """Refuse paths that cannot be rectified."""
+        plain_path(self.path)
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The first flow, and a flow on the pairs of the one before for each round."""
@@ -235,7 +230,7 @@ class Rectification(TwoEnds):
     @capability(like="x1")
     def sample(
         self,
-        n: int,
+        n: Count,
         *,
         n_steps: int = 100,
         one_step: bool = False,
@@ -255,7 +250,6 @@ class Rectification(TwoEnds):
             cond: One condition for all samples, or one row per sample.
             first_index: Index of the first sample in a larger job, so that parts agree with the whole.
         """
-        whole("Rectification.sample", "n", n, at_least=1)
         start = self.state["starts"].draw(n, seed, first_index)
         return self._carry(start, False, n_steps, one_step, method, cond)
 

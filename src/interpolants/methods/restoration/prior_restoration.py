@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.preconditioned import Preconditioned, can_precondition
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.kinds import Answer, Check, Count
 from interpolants.foundations.ops import expand_like, time_dtype
 from interpolants.foundations.randomness import generator, key
 from interpolants.foundations.row_access import root_mean_square
@@ -52,6 +52,21 @@ _WRONG, _FAR, _DRAWS = 5.0, 30.0, 64
 _HEADS = ("noise",)
 
 
+def _operator(who: str, operator: Any) -> Operator:
+    named = isinstance(operator, str | Mapping)
+    return as_operator(who, member(who, "operator", operator) if named else operator)
+
+
+def _point_settings(who: str, given: Any) -> dict[str, Any]:
+    """Settings of RED-diff, by their names."""
+    settings = dict(given or {})
+    known = [name for name in inspect.signature(REDDiff).parameters if name not in ("fields", "operator")]
+    for name in settings:
+        if name not in known:
+            raise invalid(who, "every setting of red_diff must be known", repr(name), nearest(name, known))
+    return settings
+
+
 class PriorRestoration(Trained):
     """A diffusion of whole samples, with which measurements ``y = H(x) + noise`` are answered: points, draws, or means.
 
@@ -68,16 +83,6 @@ class PriorRestoration(Trained):
     Where pairs can be made and the task is fixed,
     :class:`~interpolants.methods.restoration.restoration.Restoration` learns it and answers in one run of the sampler.
 
-    Args:
-        operator: H: the id of a card, a table ``{"kind": id, **settings}``, or what ``REDDiff`` takes.
-        path: Id or table of a one-sided path with a Gaussian base, or a ``Path``; for a prior that is learnt here.
-        red_diff: Settings of ``guidance.REDDiff``: ``n_steps``, ``strength``, ``noise`` ...
-        solver: ``"red_diff"``, a point near a mode, for any differentiable H; or a table: ``{"kind": "posterior_draws",
-            "noise": s}``, draws for a linear H (PiGDM); ``{"kind": "known_noise", "noise": s}``, the posterior mean of
-            a denoising by one evaluation; ``{"kind": "renoise", "times": [...]}``, noise put on y and taken away again,
-            which loses what the prior does not know. See ``methods.restoration.prior_solvers``.
-        net: ``"auto"``, a card's id or a table, or an ``nn.Module``.
-
     Raises:
         InvalidInputError: If a setting is unknown or out of range.
 
@@ -89,24 +94,23 @@ class PriorRestoration(Trained):
         **Trained.former,
         "summary": "Use residual(x, observed).",
     }
-    answering: ClassVar[tuple[str, ...]] = ("operator", "red_diff", "solver")
 
-    operator: Any = field(kw_only=False)
+    operator: Answer[Annotated[Any, Check(_operator)]] = field(kw_only=False)
+    """H: the id of a card, a table ``{"kind": id, **settings}``, or what ``REDDiff`` takes."""
     path: Any = "vp"
-    red_diff: Mapping[str, Any] | None = None
-    solver: Any = RED_DIFF
+    """Id or table of a one-sided path with a Gaussian base, or a ``Path``; for a prior that is learnt here."""
+    red_diff: Answer[Annotated[Any, Check(_point_settings, "table | None")]] = None
+    """Settings of ``guidance.REDDiff``: ``n_steps``, ``strength``, ``noise`` ..."""
+    solver: Answer[Annotated[Any, Check(choose_solver)]] = RED_DIFF
+    """``"red_diff"``, a point near a mode, for any differentiable H; or a table: ``{"kind": "posterior_draws", "noise":
+    s}``, draws for a linear H (PiGDM); ``{"kind": "known_noise", "noise": s}``, the posterior mean of a denoising by
+    one evaluation; ``{"kind": "renoise", "times": [...]}``, noise put on y and taken away again, which loses what the
+    prior does not know. See ``methods.restoration.prior_solvers``."""
     net: Any = "auto"
+    """``"auto"``, a card's id or a table, or an ``nn.Module``."""
 
     def check_settings(self) -> None:
-        """Turn names into members, and refuse what RED-diff would refuse after the training."""
-        self.operator: Operator = _operator(self.operator)
-        self.red_diff = dict(self.red_diff or {})
-        known = [name for name in inspect.signature(REDDiff).parameters if name not in ("fields", "operator")]
-        for name in self.red_diff:
-            if name not in known:
-                rule = "every setting of red_diff must be known"
-                raise invalid("PriorRestoration", rule, repr(name), nearest(name, known))
-        self.solver = choose_solver("PriorRestoration", self.solver)
+        """Refuse what RED-diff would refuse after the training."""
         REDDiff(LearnedFields(self._prior_path((1,)), noise=_nothing), self.operator, **self.red_diff)
 
     def roles(self) -> tuple[Role, ...]:
@@ -181,10 +185,10 @@ class PriorRestoration(Trained):
         self,
         observed: Tensor,
         *,
-        operator: Any = None,
-        draws: int = 1,
+        draws: Count = 1,
         seed: int = 0,
         cond: Tensor | None = None,
+        **settings: Any,
     ) -> Ensemble:
         """Answers to measurements; by RED-diff each is near a mode of the posterior, so that draws differ little.
 
@@ -194,10 +198,10 @@ class PriorRestoration(Trained):
 
         Args:
             observed: Measurements ``(n, *M)``.
-            operator: H, where it is not the one given at the beginning.
             draws: Number of answers to each.
             seed: Seed of the solver's noise.
             cond: One condition for all rows, or one row each.
+            settings: Settings of answers, for this call.
 
         Returns:
             Members ``x (n, draws, *D)``.
@@ -205,8 +209,7 @@ class PriorRestoration(Trained):
         Raises:
             InvalidInputError: If measurements and operator do not fit, or RED-diff would start far from all samples.
         """
-        whole("PriorRestoration.restore", "draws", draws, at_least=1)
-        chosen = self.operator if operator is None else _operator(operator)
+        chosen: Operator = self.operator
         frame, centre = self.frame, self._centre(len(observed), cond)
         y = observed.to(centre)
         check_measurement("PriorRestoration.restore", chosen, frame.decode(centre[:1]), y)
@@ -214,7 +217,7 @@ class PriorRestoration(Trained):
         start = frame.encode(chosen.pinv(y)).to(centre) if straight else centre
         if self.solver == RED_DIFF:
             self._check_start(frame.decode(start))
-        by_point = PointByREDDiff(self._point_settings())
+        by_point = PointByREDDiff(self._in_data_units())
         solver: Solver = by_point if self.solver == RED_DIFF else self.solver
         job = Job(self.fields, frame, chosen, _encoded(chosen, frame), y, start, cond)
         seeds = (key(seed, "RED-diff draw", k) >> 32 for k in range(draws))
@@ -229,7 +232,7 @@ class PriorRestoration(Trained):
             observed: Measurements ``(n, *M)``.
             operator: H, where it is not the one given at the beginning.
         """
-        chosen = self.operator if operator is None else _operator(operator)
+        chosen = self.operator if operator is None else _operator("PriorRestoration.residual", operator)
         return float((observed - chosen(x)).square().mean().sqrt())
 
     def _centre(self, n: int, cond: Tensor | None) -> Tensor:
@@ -273,9 +276,9 @@ class PriorRestoration(Trained):
             )
             raise invalid("PriorRestoration.restore", rule, f"{away:.3g}", remedy)
 
-    def _point_settings(self) -> dict[str, Any]:
+    def _in_data_units(self) -> dict[str, Any]:
         """Settings of RED-diff. With a prior that was learnt here both of its terms count in data units."""
-        own = dict(self.red_diff or {})
+        own = dict(self.red_diff)
         frame = self.state.get("frame")
         if frame is None:
             return own
@@ -309,13 +312,6 @@ def _moments(method: Any) -> tuple[Tensor, float] | None:
 
 def _nothing(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
     return torch.zeros_like(x)
-
-
-def _operator(operator: Any) -> Operator:
-    named = isinstance(operator, str | Mapping)
-    return as_operator(
-        "PriorRestoration", member("PriorRestoration", "operator", operator) if named else operator
-    )
 
 
 def _encoded(operator: Operator, frame: Frame) -> Measurement:

@@ -3,17 +3,19 @@
 Letters: ``x_t = beta x1 + alpha L z`` states of the prior's path.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import torch
+from annotated_types import Ge, Interval, MinLen
 from torch import Tensor
 
 from interpolants.dynamics.renoise import renoise
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, Each, NonNegative, Positive
 from interpolants.foundations.randomness import key
 from interpolants.foundations.types import Condition
 from interpolants.framework.frames import Frame
@@ -23,6 +25,8 @@ from interpolants.guidance.red_diff import REDDiff
 from interpolants.methods.parts.choices import member
 from interpolants.operators.identity import Identity
 from interpolants.operators.measurement import Measurement, Operator
+
+_Inside = Annotated[float, Interval(gt=0, lt=1), Each("every time")]
 
 
 @dataclass(frozen=True)
@@ -70,27 +74,19 @@ class PointByREDDiff:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PosteriorDraws:
-    """Draws of the posterior for a linear H, by ``guidance.PseudoInverseSampler``.
+class PosteriorDraws(Checked):
+    """Draws of the posterior for a linear H, by ``guidance.PseudoInverseSampler``."""
 
-    Args:
-        noise: Standard deviation of the measurement's noise, in its units.
-        spread: Standard deviation of an entry of x1, in standard units.
-        n_steps: Steps.
-        method: Sampler. With a learnt prior the guidance is stiff: on brain slices of which 8 of 32 lines of k-space
-            were measured, 12 steps of ``"midpoint"`` were 6 dB below 30 of ``"ancestral"`` (four images, one seed).
-            For exact fields of Gaussians ``"midpoint"`` has the right variances, ``"ancestral"`` too small ones.
-    """
-
-    noise: float = 0.0
-    spread: float = 1.0
-    n_steps: int = 50
+    noise: NonNegative = 0.0
+    """Standard deviation of the measurement's noise, in its units."""
+    spread: Positive = 1.0
+    """Standard deviation of an entry of x1, in standard units."""
+    n_steps: Annotated[int, Ge(2)] = 50
+    """Steps."""
     method: str = "ancestral"
-
-    def __post_init__(self) -> None:
-        number("posterior_draws", "noise", self.noise, at_least=0)
-        positive("posterior_draws", "spread", self.spread)
-        whole("posterior_draws", "n_steps", self.n_steps, at_least=2)
+    """Sampler. With a learnt prior the guidance is stiff: on brain slices of which 8 of 32 lines of k-space were
+    measured, 12 steps of ``"midpoint"`` were 6 dB below 30 of ``"ancestral"`` (four images, one seed). For exact fields
+    of Gaussians ``"midpoint"`` has the right variances, ``"ancestral"`` too small ones."""
 
     def restored(self, job: Job, seed: int) -> Tensor:
         """See the class."""
@@ -101,19 +97,14 @@ class PosteriorDraws:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnownNoise:
+class KnownNoise(Checked):
     """Denoising ``y = x1 + noise``: the posterior mean by one evaluation, at the time with that noise.
 
     Where ``alpha/beta`` is the noise in standard units, ``beta y`` is a state of the path, and ``E[x1|x_t]`` the mean.
-
-    Args:
-        noise: Standard deviation of the noise, in data units, > 0.
     """
 
-    noise: float
-
-    def __post_init__(self) -> None:
-        positive("known_noise", "noise", self.noise)
+    noise: Positive
+    """Standard deviation of the noise, in data units."""
 
     def restored(self, job: Job, seed: int) -> Tensor:
         """See the class."""
@@ -126,32 +117,23 @@ class KnownNoise:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Renoise:
+class Renoise(Checked):
     """Noise is put on y, and the mean end point taken: what the prior does not know, such as a lesion, is lost.
 
     What is lost in one round still speaks for itself in the noisy state. In further rounds it does so less: where the
     answer m differs from y, it has taken the place of y, ``y + (1 - exp(-(m - y)^2 / threshold^2)) (m - y)``, before
     noise is put on again. Higher times keep more of the image, and with rounds they lose the lesion all the same.
 
-    Args:
-        times: Times of the path in (0, 1) to go back to; answers are averaged over them.
-        rounds: How often that is done.
-        threshold: Difference that counts as one, in standard units; without effect in one round.
-
     Source: Wyatt et al. (2022), CVPR Workshops, 650, for one round; Bercea et al. (2023), arXiv:2305.19643, for a mask
     of what differs, which is soft here and made anew in each round.
     """
 
-    times: Sequence[float] = (0.5,)
-    rounds: int = 1
-    threshold: float = 0.4
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "times", tuple(self.times))
-        for time in self.times or (0.0,):
-            number("renoise", "every time", time, above=0, below=1)
-        whole("renoise", "rounds", self.rounds, at_least=1)
-        positive("renoise", "threshold", self.threshold)
+    times: Annotated[tuple[_Inside, ...], MinLen(1)] = (0.5,)
+    """Times of the path to go back to; answers are averaged over them."""
+    rounds: Count = 1
+    """How often that is done."""
+    threshold: Positive = 0.4
+    """Difference that counts as one, in standard units; without effect in one round."""
 
     def restored(self, job: Job, seed: int) -> Tensor:
         """See the class."""

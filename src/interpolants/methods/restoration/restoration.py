@@ -5,7 +5,7 @@ Letters: ``x1`` whole samples; ``x0`` starts made from them by the coupling; the
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -16,8 +16,8 @@ from interpolants.couplings.pairs import Pairs
 from interpolants.couplings.super_resolution import SuperResolution
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
-from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Check, Count
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import BLOCK
 from interpolants.foundations.randomness import generator as seeded
@@ -38,6 +38,15 @@ from interpolants.paths.linear import Linear
 _PATH = Linear(envelope=ZeroEnvelope())
 
 
+def _data_dependent(who: str, coupling: Any) -> Any:
+    """A coupling that makes starts from whole samples, from its id, its table or itself."""
+    found = choose_coupling(who, coupling)
+    if not isinstance(found, DataDependent | MissingCode):
+        remedy = "E.g. 'in_painting', 'super_resolution', or couplings.Degraded(function)."
+        raise invalid(who, "the coupling must be data-dependent", type(found).__name__, remedy)
+    return found
+
+
 class Restoration(Trained):
     """Learn to undo a degradation from whole samples alone; restore by the flow, as many draws as wanted.
 
@@ -51,10 +60,6 @@ class Restoration(Trained):
     in-painting come out as they went in. States are learnt in the units of the data: bring them to about one before
     ``fit``.
 
-    Args:
-        coupling: ``"in_painting"``, ``"super_resolution"``, a table with settings, or a data-dependent coupling.
-        net: ``"auto"``, a card's id or a table; made to take the condition. An ``nn.Module`` is used as it is.
-
     Raises:
         InvalidInputError: If the coupling is not data-dependent, or a setting is unknown or out of range.
 
@@ -67,16 +72,10 @@ class Restoration(Trained):
         "summary": "Use distance_squared(x).",
     }
 
-    coupling: Any = "in_painting"
+    coupling: Annotated[Any, Check(_data_dependent)] = "in_painting"
+    """``"in_painting"``, ``"super_resolution"``, a table with settings, or a data-dependent coupling."""
     net: Any = "auto"
-
-    def check_settings(self) -> None:
-        """Turn names into members, and refuse settings."""
-        self.coupling = choose_coupling("Restoration", self.coupling)
-        if not isinstance(self.coupling, DataDependent | MissingCode):
-            remedy = "E.g. 'in_painting', 'super_resolution', or couplings.Degraded(function)."
-            found = type(self.coupling).__name__
-            raise invalid("Restoration", "the coupling must be data-dependent", found, remedy)
+    """``"auto"``, a card's id or a table; made to take the condition. An ``nn.Module`` is used as it is."""
 
     def roles(self) -> tuple[Role, ...]:
         """Whole samples, and what is known of them beside the observation."""
@@ -140,7 +139,7 @@ class Restoration(Trained):
         observed: Tensor,
         *,
         known: Tensor | None = None,
-        draws: int = 1,
+        draws: Count = 1,
         seed: int = 0,
         n_steps: int = 100,
         method: str | None = None,
@@ -161,7 +160,6 @@ class Restoration(Trained):
         Returns:
             Members ``x (n, draws, *D)``.
         """
-        whole("Restoration.restore", "draws", draws, at_least=1)
         observed = observed.to(self.given["x1"].torch_dtype)
         told = self._known(observed, known)
         starts = [self._starts(observed, told, seed, k) for k in range(draws)]

@@ -5,13 +5,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import key
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
-from interpolants.methods.parts.forecasts import check_sizes, ensemble_of, pair_roles
+from interpolants.methods.parts.forecasts import ensemble_of, pair_roles
 from interpolants.methods.parts.start_points import Pool
 
 
@@ -29,7 +30,7 @@ class Persistence(Method):
         return {}
 
     @capability(reads={"context": "now"}, like="context")
-    def forecast(self, context: Tensor, *, members: int = 1, steps: int = 1) -> Ensemble:
+    def forecast(self, context: Tensor, *, members: Count = 1, steps: Count = 1) -> Ensemble:
         """Repeat the states: ``(B, members, *D)``, or ``(B, members, steps, *D)`` for more than one step.
 
         Args:
@@ -37,7 +38,6 @@ class Persistence(Method):
             members: Members of each ensemble, all equal.
             steps: Lags ahead.
         """
-        check_sizes("Persistence.forecast", members, steps)
         still = context[:, None].expand(-1, members, *context.shape[1:])
         return ensemble_of([still] * steps)
 
@@ -57,7 +57,7 @@ class Climatology(Method):
 
     @capability(reads={"context": "now"}, like="context")
     def forecast(
-        self, context: Tensor, *, members: int = 50, steps: int = 1, seed: int = 0, first_index: int = 0
+        self, context: Tensor, *, members: Count = 50, steps: Count = 1, seed: int = 0, first_index: int = 0
     ) -> Ensemble:
         """Draw states: member m of case i at a lag is one row of (seed, i, m, lag).
 
@@ -71,7 +71,6 @@ class Climatology(Method):
         Returns:
             ``(B, members, *D)``, or ``(B, members, steps, *D)`` for more than one step.
         """
-        check_sizes("Climatology.forecast", members, steps)
 
         def drawn(lag: int, member: int) -> Tensor:
             pool: Pool = self.state["later"]

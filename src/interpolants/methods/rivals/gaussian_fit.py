@@ -5,10 +5,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.kinds import NonNegative
+from interpolants.foundations.kinds import Count, NonNegative
 from interpolants.foundations.randomness import BLOCK, by_block
 from interpolants.foundations.shrinkage import LEAST_VARIANCE, shrunk_correlation
 from interpolants.framework.capabilities import capability
@@ -54,9 +53,8 @@ class GaussianFit(Method):
         return Gaussian(mean=self.state["mean"], covariance=self.state["covariance"])
 
     @capability(like="x1")
-    def sample(self, n: int, *, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Tensor:
         """Draws ``(n, *D)``; draw i belongs to (seed, i)."""
-        whole("GaussianFit.sample", "n", n, at_least=1)
         width = len(self.state["mean"])
 
         def draw(source: torch.Generator) -> Tensor:

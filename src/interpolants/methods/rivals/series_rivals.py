@@ -13,7 +13,6 @@ from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.series import Series, listed
 from interpolants.framework.stages import Run
-from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import on_one_clock, one_series, over_time, series_role
 
 
@@ -44,7 +43,7 @@ class SeasonalNaive(Method):
 
     @capability(reads={"context": "series"}, like="context")
     def forecast(
-        self, context: Series | list[Series] | None = None, *, members: int = 20, steps: int = 1
+        self, context: Series | list[Series] | None = None, *, members: Count = 20, steps: Count = 1
     ) -> Ensemble:
         """Repeat earlier seasons: ``(B, members, steps, C)``.
 
@@ -53,7 +52,6 @@ class SeasonalNaive(Method):
             members: Members of the ensemble.
             steps: Steps ahead.
         """
-        check_sizes("SeasonalNaive.forecast", members, steps)
         every = listed(self.state["series"] if context is None else context)
         drawn = [self._repeated(one_series("SeasonalNaive.forecast", one), members, steps) for one in every]
         return on_one_clock(torch.stack(drawn), every, steps)
@@ -66,7 +64,7 @@ class SeasonalNaive(Method):
         return torch.stack([picks[m % len(picks)] for m in range(members)])
 
     @capability(reads={"x": "series"}, like="x")
-    def complete(self, x: Series, *, members: int = 20) -> Ensemble:
+    def complete(self, x: Series, *, members: Count = 20) -> Ensemble:
         """Fill gaps with what was seen at the same place of the seasons around, the nearest first: ``(1, M, T, C)``."""
         known = one_series("SeasonalNaive.complete", x)
         steps = range(1, self._cycle(len(known)) + 1)
@@ -113,7 +111,7 @@ class Interpolation(Method):
         return {}
 
     @capability(reads={"x": "series"}, like="x")
-    def complete(self, x: Series, *, members: int = 1) -> Ensemble:
+    def complete(self, x: Series, *, members: Count = 1) -> Ensemble:
         """Fill gaps, ``(1, members, T, C)`` with equal members."""
         known = one_series("Interpolation.complete", x)
         filled = interpolated(known.values, known.seen)

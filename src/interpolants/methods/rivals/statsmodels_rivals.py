@@ -24,7 +24,6 @@ from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.series import Series
 from interpolants.framework.stages import Run
-from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import one_series, over_time, series_role
 
 # Times beyond two seasons that a fit needs.
@@ -65,7 +64,7 @@ class _Classical(Method):
 
     @capability(reads={"context": "series"}, like="context")
     def forecast(
-        self, context: Series | None = None, *, members: int = 100, steps: int = 24, seed: int = 0
+        self, context: Series | None = None, *, members: Count = 100, steps: Count = 24, seed: int = 0
     ) -> Ensemble:
         """Simulated paths of what follows, ``(1, M, S, C)``.
 
@@ -77,7 +76,6 @@ class _Classical(Method):
             seed: Seed of the paths.
         """
         who = f"{type(self).__name__}.forecast"
-        check_sizes(who, members, steps)
         known = self.state["series"] if context is None else one_series(who, context)
         columns, parameters = self._columns(known), self.state["parameters"]
         if len(columns) != len(parameters):

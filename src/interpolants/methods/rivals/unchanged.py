@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Count
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
@@ -26,9 +26,8 @@ class Unchanged(Method):
         return {"pool": Pool.of(data["x0"], None, 0)}
 
     @capability(like="x1")
-    def sample(self, n: int, *, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Tensor:
         """Stored rows of x0, ``(n, *D)``, with replacement; draw i belongs to (seed, i)."""
-        whole("Unchanged.sample", "n", n, at_least=1)
         pool: Pool = self.state["pool"]
         return pool.draw(n, seed, first_index)
 

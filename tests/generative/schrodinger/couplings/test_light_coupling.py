@@ -75,8 +75,6 @@ def test_both_directions_are_one_coupling():
 def test_bad_input_is_refused():
     with pytest.raises(InvalidInputError, match="eps must be finite and > 0, got 0"):
         LightCoupling(eps=0)
-    with pytest.raises(InvalidInputError, match="n_components must be a whole number >= 1"):
-        LightCoupling(n_components=0)
     with pytest.raises(InvalidInputError, match=r"x must have shape \(B, 2\)"):
         PlanCoupling(PLAN).pair(torch.zeros(3, 5), torch.zeros(3, 5))
 

@@ -193,24 +193,6 @@ def test_runs_repeat_themselves_and_seeds_differ():
     assert not torch.equal(fits[0].offsets, fits[2].offsets)
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"n_components": 0}, "n_components must be a whole number >= 1, got 0"),
-        ({"covariance": "fall"}, "covariance must be one of .* got 'fall'. Did you mean 'full'?"),
-        ({"method": "sgd"}, "method must be one of"),
-        ({"lr": 0.0}, "lr must be finite and > 0"),
-        ({"heldout": 0.9}, r"heldout must lie in \[0, 0.5\]"),
-        ({"floor": 0.0}, "floor must lie in"),
-        ({"seed": -1}, "seed must be a whole number >= 0"),
-        ({"steps": 2.5}, "steps must be a whole number >= 1"),
-    ],
-)
-def test_bad_settings_are_refused(settings, words):
-    with pytest.raises(InvalidInputError, match=words):
-        LightTraining(**settings)
-
-
 @pytest.mark.parametrize(("n", "left"), [(9, 9), (10, 9), (19, 18), (20, 18)])
 def test_a_tenth_of_the_rows_is_held_out_even_if_that_is_one(n, left):
     x1 = samples()[1][:n]

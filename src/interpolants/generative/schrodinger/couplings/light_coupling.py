@@ -1,12 +1,15 @@
 """Couplings from a light entropic plan: the conditional is a Gaussian mixture in closed form, given or fitted."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from interpolants.couplings.pairs import Cond, Pairs, check_pairing
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Check, Count, Whole
 from interpolants.generative.schrodinger.couplings.light_plan import LightPlan, check_eps
 from interpolants.generative.schrodinger.couplings.light_settings import LightTraining
 from interpolants.generative.schrodinger.couplings.light_training import fit_light_plan
@@ -72,19 +75,11 @@ class PlanCoupling:
 
 
 @dataclass(frozen=True)
-class LightCoupling:
+class LightCoupling(Checked):
     """The coupling of the Schroedinger bridge, learnt from the two sample sets before the first batch.
 
     ``LightCoupling(eps=0.05).fit(x0, x1)`` is a :class:`PlanCoupling`; trainers call ``fit`` themselves, so that it may
     be given, by name too, wherever a coupling may.
-
-    Args:
-        eps: Diffusivity of the reference ``sqrt(2 eps) W``, in the units of the states squared (standardised ones in
-            ``Bridge``); the cost of a pair is ``|x0 - x1|^2 / 2`` and the entropic strength ``2 eps``.
-        n_components: Components of the potential.
-        covariance: ``"diagonal"`` or ``"full"``.
-        reverse: Keep ``x1`` and draw ``x0``.
-        seed: Seed of the learning.
 
     Raises:
         InvalidInputError: For a setting outside its range.
@@ -92,15 +87,17 @@ class LightCoupling:
     Source: Korotin, Gushchin & Burnaev (2024), arXiv:2310.01174, with ``epsilon = 2 eps``.
     """
 
-    eps: float = 0.05
-    n_components: int = 20
-    covariance: str = "diagonal"
+    eps: Annotated[float, Check(check_eps, "number > 0")] = 0.05
+    """Diffusivity of the reference ``sqrt(2 eps) W``, in the units of the states squared (standardised ones in
+    ``Bridge``); the cost of a pair is ``|x0 - x1|^2 / 2`` and the entropic strength ``2 eps``."""
+    n_components: Count = 20
+    """Components of the potential."""
+    covariance: Literal["diagonal", "full"] = "diagonal"
+    """Slopes of the components."""
     reverse: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_eps("LightCoupling", self.eps)
-        self._training()
+    """Keep ``x1`` and draw ``x0``."""
+    seed: Whole = 0
+    """Seed of the learning."""
 
     def fit(self, x0: Tensor, x1: Tensor) -> PlanCoupling:
         """Learn the plan from samples ``(N0, *D)`` and ``(N1, *D)``.

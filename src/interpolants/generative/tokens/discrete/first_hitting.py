@@ -16,7 +16,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.kinds import Count
 from interpolants.generative.tokens.categorical import categorical_sample
 from interpolants.generative.tokens.discrete.sampler import (
     TIME_STREAM,
@@ -24,7 +25,6 @@ from interpolants.generative.tokens.discrete.sampler import (
     TokenSampler,
     TokenSamples,
     Walk,
-    whole_or_none,
 )
 
 
@@ -36,26 +36,22 @@ class FirstHitting(TokenSampler):
     tokens from the same mu, as if they were independent: fewer calls, an approximate distribution. A posterior that
     uses the time is given the time of the (first) unmasking, which is what makes it equivalent to the chain.
 
-    Args:
-        tokens_per_step: Tokens that are unmasked per call.
-        num_steps: Instead: calls at most, for as many equal stretches of time; the tokens whose times fall into one
-            stretch are unmasked together.
-
     Raises:
         InvalidInputError: If a setting is out of range or both are given.
     """
 
-    tokens_per_step: int | None = None
-    num_steps: int | None = None
+    tokens_per_step: Count | None = None
+    """Tokens that are unmasked per call."""
+    num_steps: Count | None = None
+    """Instead: calls at most, for as many equal stretches of time; the tokens whose times fall into one stretch are
+    unmasked together."""
     needs_mask: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("tokens_per_step", "num_steps"):
-            whole_or_none("FirstHitting", name, getattr(self, name))
+    def check_settings(self) -> None:
+        """Refuse two sizes of a step."""
         if self.tokens_per_step is not None and self.num_steps is not None:
             both = (self.tokens_per_step, self.num_steps)
-            raise invalid("FirstHitting", "tokens_per_step and num_steps must not both be given", both)
+            raise invalid("tokens_per_step and num_steps must not both be given", both)
 
     def run(self, walk: Walk) -> TokenSamples:
         """Carry one chunk from its masks to data."""

@@ -18,7 +18,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.types import Condition
 from interpolants.generative.tokens.discrete.masking import Hidden, hide, hide_share, stratified
 from interpolants.generative.tokens.discrete.paths import DiscretePath
@@ -35,7 +36,7 @@ class TokenLoss(Protocol):
 
 
 @dataclass(frozen=True)
-class MaskedCrossEntropy:
+class MaskedCrossEntropy(Checked):
     """The bound on ``-log p`` of a masked path, divided by L.
 
     Time-free: n over ``1 ... L`` stratified over the batch, n random positions masked, the mean cross-entropy there.
@@ -43,28 +44,22 @@ class MaskedCrossEntropy:
     of the loss over batches is the bound per token, and its variance does not blow up where little is masked, as that
     of the time integral does.
 
-    Args:
-        path: The masked path.
-        time_free: Take the sum over n; else the integral over the hidden share h, stratified: every position masked
-            with probability h, the sum of cross-entropies divided by ``h L``. The same mean, but no finite variance:
-            terms of size 1 / h come with a chance in proportion to h.
-
     Raises:
         InvalidInputError: If the path has no mask.
     """
 
     path: DiscretePath
+    """The masked path."""
     time_free: bool = True
+    """Take the sum over n; else the integral over the hidden share h, stratified: every position masked with
+    probability h, the sum of cross-entropies divided by ``h L``. The same mean, but no finite variance: terms of size 1
+    / h come with a chance in proportion to h."""
 
-    def __post_init__(self) -> None:
+    def check_settings(self) -> None:
+        """Refuse paths without a mask."""
         if self.path.mask is None:
             remedy = "Take Masked(vocabulary), or DiscreteFlowLoss for this path."
-            raise invalid(
-                "MaskedCrossEntropy",
-                "the path must have a mask token",
-                type(self.path).__name__,
-                remedy,
-            )
+            raise invalid("the path must have a mask token", type(self.path).__name__, remedy)
 
     def __call__(
         self, net: Any, x1: Tensor, *, generator: Generator | None = None, cond: Condition = None

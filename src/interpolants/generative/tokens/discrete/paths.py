@@ -15,12 +15,15 @@ arXiv:2409.02908.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Remedy
 from interpolants.generative.tokens.discrete.schedules import KeepSchedule, LinearKeep
 
 Time = Tensor | float
@@ -202,15 +205,11 @@ class DiscretePath(ABC):
 
 
 @dataclass(frozen=True)
-class Masked(DiscretePath):
+class Masked(Checked, DiscretePath):
     """Tokens start as masks, number V, and are revealed once: masked (absorbing) diffusion.
 
     mu does not depend on the time: which tokens are masked says all. So networks need no time, training none, and
     sampling may go from one unmasking to the next (`FirstHitting`).
-
-    Args:
-        vocabulary: V, number of clean tokens; the mask is not among them.
-        schedule: kappa.
 
     Raises:
         InvalidInputError: If there are fewer than two tokens.
@@ -218,12 +217,11 @@ class Masked(DiscretePath):
     Source: Zheng, Chen, Mao, Liu, Zhu & Zhang (2024), arXiv:2409.02908, section 3.
     """
 
-    vocabulary: int
+    vocabulary: Annotated[int, Ge(2), Remedy("The mask token is not counted.")]
+    """Number V of clean tokens; the mask is not among them."""
     schedule: KeepSchedule = field(default_factory=LinearKeep)
+    """When tokens are revealed, kappa."""
     uses_time = False
-
-    def __post_init__(self) -> None:
-        whole("Masked", "vocabulary", self.vocabulary, at_least=2, remedy="The mask token is not counted.")
 
     @property
     def mask(self) -> int:  # type: ignore[override]
@@ -254,14 +252,10 @@ class Masked(DiscretePath):
 
 
 @dataclass(frozen=True)
-class UniformBase(DiscretePath):
+class UniformBase(Checked, DiscretePath):
     """Tokens start uniform over the vocabulary and may be corrected as long as t < 1; there is no mask.
 
     mu depends on the time: early on, even a visible token is probably noise.
-
-    Args:
-        vocabulary: V, number of tokens.
-        schedule: kappa.
 
     Raises:
         InvalidInputError: If there are fewer than two tokens.
@@ -269,15 +263,12 @@ class UniformBase(DiscretePath):
     Source: Gat et al. (2024), arXiv:2407.15595, section 3; Campbell et al. (2024), arXiv:2402.04997.
     """
 
-    vocabulary: int
+    vocabulary: Annotated[int, Ge(2), Remedy("The mask token is not counted.")]
+    """Number V of tokens."""
     schedule: KeepSchedule = field(default_factory=LinearKeep)
+    """When tokens are revealed, kappa."""
     mask = None
     uses_time = True
-
-    def __post_init__(self) -> None:
-        whole(
-            "UniformBase", "vocabulary", self.vocabulary, at_least=2, remedy="The mask token is not counted."
-        )
 
     @property
     def base(self) -> Tensor:

@@ -4,14 +4,17 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import whole
 from interpolants.foundations.chunks import Chunk, Chunks
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Positive, Remedy
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, check_rows
 from interpolants.generative.tokens.discrete.paths import DiscretePath
@@ -85,24 +88,18 @@ class _Walked(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenSampler(ABC):
+class TokenSampler(Checked, ABC):
     """A way to draw sequences; its settings, and one method.
-
-    Args:
-        temperature: Each distribution is drawn from as ``mu^(1 / temperature)``, normalised; 1 draws from mu itself.
-        top_p: Nucleus: only the most likely tokens that together hold this share are drawn; 1 keeps all.
 
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
-    temperature: float = 1.0
-    top_p: float = 1.0
+    temperature: Annotated[Positive, Remedy("1 draws from mu.")] = 1.0
+    """Each distribution is drawn from as ``mu^(1 / temperature)``, normalised; 1 draws from mu itself."""
+    top_p: Annotated[float, Interval(gt=0, le=1), Remedy("1 keeps all tokens.")] = 1.0
+    """Nucleus: only the most likely tokens that together hold this share are drawn; 1 keeps all."""
     needs_mask: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        positive(type(self).__name__, "temperature", self.temperature, remedy="1 draws from mu.")
-        number(type(self).__name__, "top_p", self.top_p, above=0, at_most=1, remedy="1 keeps all tokens.")
 
     @abstractmethod
     def run(self, walk: Walk) -> TokenSamples:

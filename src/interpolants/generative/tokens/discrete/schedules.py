@@ -10,12 +10,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import positive
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Positive, Remedy
 
 _CHECKED_TIMES, _END_TOLERANCE, _BISECTIONS = 1025, 1e-6, 60
 
@@ -87,20 +89,15 @@ class CosineKeep(KeepSchedule):
 
 
 @dataclass(frozen=True)
-class PolynomialKeep(KeepSchedule):
+class PolynomialKeep(Checked, KeepSchedule):
     """``kappa(t) = 1 - (1 - t)^power``: above 1 most tokens are revealed early, below 1 late.
-
-    Args:
-        power: Finite and positive; 1 is linear.
 
     Raises:
         InvalidInputError: If ``power`` is not finite and positive.
     """
 
-    power: float = 2.0
-
-    def __post_init__(self) -> None:
-        positive("PolynomialKeep", "power", self.power, remedy="1.0 is linear.")
+    power: Annotated[Positive, Remedy("1.0 is linear.")] = 2.0
+    """1 is linear."""
 
     def hidden(self, t: Tensor) -> Tensor:
         """``(1 - t)^power``."""

@@ -10,13 +10,13 @@ Gillespie (2001) for leaping.
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import number, one_of
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.kinds import Count, NonNegative, Remedy
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import take_rows
 from interpolants.generative.tokens.categorical import categorical_sample
@@ -26,7 +26,6 @@ from interpolants.generative.tokens.discrete.sampler import (
     TokenSampler,
     TokenSamples,
     Walk,
-    whole_or_none,
 )
 
 DrawFunction = Callable[[Tensor, Generator], Tensor]
@@ -36,36 +35,30 @@ DrawFunction = Callable[[Tensor, Generator], Tensor]
 class TauLeaping(TokenSampler):
     """Step through a grid of times; on a masked path without corrector this is ancestral sampling.
 
-    Args:
-        num_steps: Number of equal steps in t.
-        corrector: eta >= 0: at that strength tokens are forgotten and drawn again, which lets early mistakes be mended;
-            with an exact posterior every value has the same marginals, and larger ones need more steps.
-        draw: ``"two_stage"`` asks first whether a token changes, and then to what; ``"joint"`` draws once from a
-            distribution in which staying is one of the states. The same distribution; the second is what many
-            implementations do, and is where coarse noise hurts (see ``discrete.precision``).
-        joint_sampler: For ``"joint"``: what draws, ``f(p, generator)``; the library's own, in float64, when None. Its
-            noise belongs to the batch, not to the sample.
-        cache: Ask a posterior that does not use the time again only for sequences in which something changed. Their
-            number varies, so the last bits of a network's answer, and rarely a token, may depend on the batch.
-
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
-    num_steps: int = 256
-    corrector: float = 0.0
+    num_steps: Count = 256
+    """Number of equal steps in t."""
+    corrector: Annotated[NonNegative, Remedy("0 switches it off.")] = 0.0
+    """Strength eta at which tokens are forgotten and drawn again, which lets early mistakes be mended; with an exact
+    posterior every value has the same marginals, and larger ones need more steps."""
     draw: Literal["two_stage", "joint"] = "two_stage"
+    """``"two_stage"`` asks first whether a token changes, and then to what; ``"joint"`` draws once from a distribution
+    in which staying is one of the states. The same distribution; the second is what many implementations do, and is
+    where coarse noise hurts (see ``discrete.precision``)."""
     joint_sampler: DrawFunction | None = None
+    """For ``"joint"``: what draws, ``f(p, generator)``; the library's own, in float64, when None. Its noise belongs to
+    the batch, not to the sample."""
     cache: bool = False
+    """Ask a posterior that does not use the time again only for sequences in which something changed. Their number
+    varies, so the last bits of a network's answer, and rarely a token, may depend on the batch."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        who = "TauLeaping"
-        whole_or_none(who, "num_steps", self.num_steps)
-        number(who, "corrector", self.corrector, at_least=0, remedy="0 switches it off.")
-        one_of(who, "draw", self.draw, ("two_stage", "joint"))
+    def check_settings(self) -> None:
+        """Refuse what draws for ``"joint"`` alone."""
         if self.joint_sampler is not None and self.draw != "joint":
-            raise invalid(who, "joint_sampler goes with draw='joint'", repr(self.draw))
+            raise invalid("joint_sampler goes with draw='joint'", repr(self.draw))
 
     def run(self, walk: Walk) -> TokenSamples:
         """Carry one chunk from t = 0 to t = 1."""
