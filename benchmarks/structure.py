@@ -247,6 +247,30 @@ def called_once(package: list[Module]) -> tuple[int, int]:
     return once, total
 
 
+def hard(package: list[Module]) -> dict[str, int]:
+    """Functions over a limit: ``complexity module:Class.function`` or ``arguments module:...`` -> how much."""
+    found: dict[str, int] = {}
+    for module in package:
+        for name, function in _named(module.tree):
+            for limit, most, much in (
+                ("complexity", _COMPLEX, complexity(function)),
+                ("arguments", _MANY, len(_arguments(function))),
+            ):
+                if much > most:
+                    found[f"{limit} {module.name}:{name}"] = much
+    return found
+
+
+def _named(node: ast.AST, within: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """All functions of a tree, by their names with classes and functions around them."""
+    for child in ast.iter_child_nodes(node):
+        scope = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        name = f"{within}{child.name}" if scope else ""
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield name, child
+        yield from _named(child, f"{name}." if scope else within)
+
+
 def ring_of(name: str) -> str:
     """The core, or the ring of a module."""
     return next((ring for ring in ("apps", "sciml", "generative") if name.split(".")[1:2] == [ring]), "core")
@@ -273,7 +297,7 @@ def run(*, package: str = "src/interpolants", worst: int = 0, report: Callable[[
 
     Args:
         package: Folder of the package.
-        worst: How many of the hardest functions to name.
+        worst: How many of the functions over a limit to name, the furthest first.
         report: Called with each line of the answer.
     """
     root = Path(package)
@@ -304,16 +328,15 @@ def run(*, package: str = "src/interpolants", worst: int = 0, report: Callable[[
         )
         report(f"{beyond:,.0f} lines of code of a room do not compute (mean)")
     once, private = called_once(found)
-    functions = [
-        (complexity(f), len(_arguments(f)), f"{m.name}.{f.name}") for m in found for f in m.functions
-    ]
-    report(f"\nfunctions: {len(functions):,}; private: {private:,}, named once: {once:,}")
-    report(f"cognitive complexity above {_COMPLEX}: {sum(c > _COMPLEX for c, _, _ in functions)}")
-    report(f"more than {_MANY} arguments: {sum(a > _MANY for _, a, _ in functions)}")
+    over = hard(found)
+    functions = sum(len(module.functions) for module in found)
+    report(f"\nfunctions: {functions:,}; private: {private:,}, named once: {once:,}")
+    report(f"cognitive complexity above {_COMPLEX}: {sum(name.startswith('complexity') for name in over)}")
+    report(f"more than {_MANY} arguments: {sum(name.startswith('arguments') for name in over)}")
     for group in circles(found):
         report(f"circle of {len(group)}: {', '.join(group)}")
-    for hard, many, name in sorted(functions, reverse=True)[:worst]:
-        report(f"{hard} {many} {name}")
+    for name in sorted(over, key=lambda name: -over[name])[:worst]:
+        report(f"{over[name]} {name}")
 
 
 def _arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:

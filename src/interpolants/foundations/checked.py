@@ -26,7 +26,8 @@ class Checked:
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         """Refuse a field that there is not, with the nearest that there is."""
-        known = _arguments_of(cls) if given else None
+        kind: Any = cls
+        known = _arguments_of(kind) if given else None
         if known is not None:
             for name in given:
                 if name not in known:
@@ -36,7 +37,8 @@ class Checked:
 
     def __post_init__(self) -> None:
         with asking(type(self).__name__):
-            for name, check in _checks_of(type(self)).items():
+            kind: Any = type(self)
+            for name, check in _checks_of(kind).items():
                 object.__setattr__(self, name, check(name, getattr(self, name)))
             self.check_settings()
 

@@ -14,9 +14,9 @@ from interpolants.foundations.kinds import Count
 from interpolants.foundations.records import record
 from interpolants.framework.scores import Score, mean_and_error
 
-ROLES = ("trivial", "twin", "peer", "oracle", "floor", "number")
-BUDGETS = ("ci", "study")
-EXPECTED = ("holds", "fails", "undecided")
+RivalRole = Literal["trivial", "twin", "peer", "oracle", "floor", "number"]
+Budget = Literal["ci", "study"]
+Expected = Literal["holds", "fails", "undecided"]
 DECIDED = ("holds", "fails")
 _EXPECTATION = {"holds": "", "fails": " (expected to fail)", "undecided": " (expected to be undecided)"}
 Outcome = Literal["holds", "fails", "undecided", "not asked"]
@@ -52,13 +52,13 @@ class Claim(Checked):
 
     says: str
     """For example ``"predictive.nll < 0.9 ridge - 0.03"``, ``"sample.energy < 2 floor"``, ``"a.b < 0.5"``."""
-    role: Literal["trivial", "twin", "peer", "oracle", "floor", "number"] = "trivial"
+    role: RivalRole = "trivial"
     """What stands on the right."""
     seeds: Count = 1
     """How many seeds it speaks of; with fewer it is not judged."""
-    budget: Literal["ci", "study"] = "ci"
+    budget: Budget = "ci"
     """Budget of the run; with another it is not judged."""
-    expected: Literal["holds", "fails", "undecided"] = "holds"
+    expected: Expected = "holds"
     """``"holds"``; ``"fails"`` where theory or earlier measurements say that it must lose; ``"undecided"`` where they
     say that the difference is within its error."""
 

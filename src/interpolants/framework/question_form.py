@@ -191,6 +191,6 @@ def question(
             kw_only=True,
         )
         kind.__module__ = made.__module__  # Python 3.11 writes that of dataclasses
-        return kind
+        return kind  # type: ignore[no-any-return]
 
     return make

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from interpolants.framework.answered import Answered
-from interpolants.framework.claims import Claim, Verdict, verdict_lines
+from interpolants.framework.claims import Budget, Claim, Expected, RivalRole, Verdict, verdict_lines
 from interpolants.framework.figures import Figure, Series
 from interpolants.framework.scores import Score, mean_and_error, paired_gap
 
@@ -37,15 +37,15 @@ class Stated:
     says: str
     own: Number
     rival: Number | None = None
-    role: str = "twin"
+    role: RivalRole = "twin"
     seeds: int = 3
-    expected: str = "holds"
-    budget: str = "study"
+    expected: Expected = "holds"
+    budget: Budget = "study"
 
     @property
     def claim(self) -> Claim:
         """The claim, which knows no cases."""
-        role = self.role if self.rival is not None else "number"
+        role: RivalRole = self.role if self.rival is not None else "number"
         return Claim(says=self.says, role=role, seeds=self.seeds, budget=self.budget, expected=self.expected)
 
 

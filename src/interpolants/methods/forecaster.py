@@ -46,7 +46,7 @@ def _point_path(who: str, path: Any) -> Any:
     """A path that can start from a point; ``"auto"`` stays the word."""
     if is_among(path, ("auto",)):
         return path
-    found = choose_path(who, path)
+    found: Any = choose_path(who, path)
     PointSourceFields(found, drift=nn.Identity())  # refuses a path that does not fit
     return found
 

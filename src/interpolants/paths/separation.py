@@ -129,7 +129,7 @@ def data_separation(
     grid = torch.cat(
         [torch.zeros(1, dtype=torch.float64), angles, torch.full((1,), _RIGHT, dtype=torch.float64)]
     )
-    return DataSeparation(grid.tolist(), _monotone(grid, table).tolist(), scale)
+    return DataSeparation(tuple(grid.tolist()), tuple(_monotone(grid, table).tolist()), scale)
 
 
 def _monotone(angles: Tensor, gains: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def _curves(question: Any, named: Mapping[str, Measured], task: Task) -> Figure:
     rows = rows[points[rows, column].argsort()]
     x = Axis(label=_name(table, column) + (", days since 1970" if forms[column] == DAYS else ""))
     y = Axis(label=_name(what, 0, question.values), unit=question.unit)
-    panels = []
+    panels: list[Panel] = []
     for name, one in list(named.items())[:_PANELS]:
         mean, low, high, truth = (one.arrays[key][rows] for key in ("mean", "low", "high", "truth"))
         at = points[rows, column]

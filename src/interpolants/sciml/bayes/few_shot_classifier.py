@@ -191,7 +191,7 @@ class FewShotClassifier(Trained):
             x: Rows ``(n, *D)``.
             y: Their classes, words or whole numbers; any that there are, those of the fit or others.
         """
-        local = {"bayes": "bayes", "maml": "descent", "nothing": "centroid"}[self.learn_by]
+        local: Any = {"bayes": "bayes", "maml": "descent", "nothing": "centroid"}[self.learn_by]
         names = ("inner_steps", "inner_lr", "draws", "seed")
         settings = {name: getattr(self, name) for name in names}
         return TaskClassifier(prior=dict(self.state), local=local, **settings).fit(x, y)
