@@ -79,7 +79,11 @@ REFUSED = [
     (bool, "False", "n must be True or False, got 'False'"),
     (Literal["ab", "cd"], "ac", "n must be one of ab, cd, got 'ac'. Did you mean"),
     (Count | None, 0, "n must be a whole number >= 1, got 0"),
-    (Literal["auto"] | Positive, "aut", "n must be one of auto, got 'aut'. Did you mean 'auto'"),
+    (
+        Literal["auto"] | Positive,
+        "aut",
+        "n must be one of auto, or number > 0, got 'aut'. Did you mean 'auto'",
+    ),
     (Literal["auto"] | Positive, -1, "n must be finite and > 0, got -1"),
     (Literal["auto"] | None, 3, "n must be one of auto, got 3"),
     (tuple[Count, ...], 3, "n must be several, as a list, got 3"),

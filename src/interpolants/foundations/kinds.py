@@ -31,6 +31,7 @@ from torch import Tensor
 
 from interpolants.foundations import checks
 from interpolants.foundations.asked import invalid, who
+from interpolants.foundations.errors import suggestion
 
 T = TypeVar("T")
 # (name, value) -> what the value becomes; raises InvalidInputError.
@@ -186,6 +187,10 @@ def _union(members: Sequence[Any], remedy: str) -> Checker | None:
     several = next((_several(m, remedy, alone=not singles) for m in lists), None)
     if single is several is None and not plain:
         return None
+    more = [
+        m for m in lists if get_origin(get_args(_bare(m))[0]) is not Literal
+    ]  # not one or several of the words
+    others = " or ".join(filter(None, map(words, (*singles, *more)))) if plain else ""
 
     def check(name: str, value: Any) -> Any:
         if (value is None and type(None) in members) or checks.is_among(value, plain):
@@ -194,8 +199,13 @@ def _union(members: Sequence[Any], remedy: str) -> Checker | None:
             return value
         if several is not None and (_holds_several(value) or not (single or plain)):
             return several(name, value)
-        words_alone = single is None or (plain and isinstance(value, str))
-        return (_among(lambda: plain, remedy) if words_alone else single)(name, value)  # type: ignore[misc]
+        if single is not None and not (plain and isinstance(value, str)):
+            return single(name, value)
+        if not others:
+            return _among(lambda: plain, remedy)(name, value)
+        named = [one if isinstance(one, str) else repr(one) for one in plain]
+        rule = f"{name} must be one of {', '.join(named)}, or {others}"
+        raise invalid(rule, repr(value), remedy or suggestion(str(value), named))
 
     return check
 
