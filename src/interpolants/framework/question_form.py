@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.asked import asking
-from interpolants.foundations.checked import Checked
 from interpolants.framework.figures import Figure
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Floors, Measured, Number, Question
@@ -72,7 +71,7 @@ class _Parts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FunctionQuestion(Checked, Question):
+class FunctionQuestion(Question):
     """A question that was made of a function."""
 
     parts: ClassVar[_Parts]

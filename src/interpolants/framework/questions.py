@@ -1,9 +1,8 @@
 """Questions: what a fitted method is asked on a task, as numbers beside a floor and rivals, and as figures.
 
 A question is a member of kind ``question``, made of a function (:mod:`interpolants.framework.question_form`), or a
-frozen data class whose fields are its settings, declared as those of a method are where it is ``Checked`` too. It
-measures one method at a time; :func:`ask` puts it to a method and to its rivals on the same task, and pairs their
-numbers case by case.
+frozen data class whose fields are its settings, declared as those of a method are. It measures one method at a time;
+:func:`ask` puts it to a method and to its rivals on the same task, and pairs their numbers case by case.
 """
 
 import math
@@ -15,6 +14,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.registry import build, card_of
 from interpolants.framework.answered import Answered
@@ -71,7 +71,7 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class Question(Checked):
     """A question; a member writes :meth:`measure`, and what else it has.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Classifier guidance: the gradient of a noisy-state classifier steers an unconditional model to a class."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -16,17 +16,28 @@ from interpolants.foundations.types import Condition
 from interpolants.guidance.shifted import ShiftedScore
 
 Logits = Callable[[Tensor, Tensor], Tensor]
-_LABEL, _REST = "asked", "given"
 
 
-def ask_for(labels: Tensor, cond: Condition = None) -> dict[str, Any]:
+class Asked(NamedTuple):
+    """The condition of classifier guidance.
+
+    Attributes:
+        labels: ``(B,)`` integers.
+        cond: The inner fields' own condition, one row per sample.
+    """
+
+    labels: Tensor
+    cond: Condition = None
+
+
+def ask_for(labels: Tensor, cond: Condition = None) -> Asked:
     """The condition of classifier guidance: the label to steer to, and what the fields themselves are conditioned on.
 
     Args:
         labels: ``(B,)`` integers.
         cond: The inner fields' own condition, one row per sample.
     """
-    return {_LABEL: labels, _REST: cond}
+    return Asked(labels, cond)
 
 
 class ClassifierGuided(ShiftedScore):
@@ -78,7 +89,7 @@ class ClassifierGuided(ShiftedScore):
 
     def inner_cond(self, cond: Condition) -> Condition:
         """The inner fields' own condition."""
-        return cond[_REST] if isinstance(cond, dict) and _LABEL in cond else None
+        return cond.cond if isinstance(cond, Asked) else None
 
     def shift(self, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
         """``w grad log p_t(label | x)``; zero outside the interval.
@@ -86,7 +97,7 @@ class ClassifierGuided(ShiftedScore):
         Raises:
             InvalidInputError: If the labels do not fit the samples or the classifier's classes.
         """
-        labels = cond[_LABEL] if isinstance(cond, dict) and _LABEL in cond else cond
+        labels = cond.labels if isinstance(cond, Asked) else cond
         _check_labels(labels, x)
         slope = gradient(lambda point: self._log_prob(point, t, labels), x)
         first, last = self.interval

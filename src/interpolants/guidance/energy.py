@@ -14,7 +14,7 @@ alone. The network carries their new values over at the next step.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,23 +32,29 @@ from interpolants.guidance.shifted import ShiftedScore
 from interpolants.operators.measurement import Operator, as_operator
 
 Energy = Callable[[Tensor, Any], Tensor]
-_GIVEN, _REST = "observed", "rest"
 PLACES = ("input", "output")
 
 
-def observed(y: Any, cond: Condition = None) -> dict[str, Any]:
+class Observed(NamedTuple):
+    """The condition of guidance by an energy.
+
+    Attributes:
+        y: What the energy compares with, one row per sample, ``(B, ...)``.
+        cond: The inner fields' own condition, one row per sample.
+    """
+
+    y: Any
+    cond: Condition = None
+
+
+def observed(y: Any, cond: Condition = None) -> Observed:
     """The condition of guidance by an energy: what the energy compares with, beside the fields' own condition.
 
     Args:
         y: One row per sample, ``(B, ...)``.
         cond: The inner fields' own condition, one row per sample.
     """
-    return {_GIVEN: y, _REST: cond}
-
-
-def is_observed(cond: Condition) -> bool:
-    """Whether a condition was made by :func:`observed`."""
-    return isinstance(cond, dict) and _GIVEN in cond
+    return Observed(y, cond)
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ class EnergyGuided(ShiftedScore):
 
     def inner_cond(self, cond: Condition) -> Condition:
         """The inner fields' own condition."""
-        return cond[_REST] if is_observed(cond) else cond
+        return cond.cond if isinstance(cond, Observed) else cond
 
     def evaluate(
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
@@ -147,7 +153,7 @@ class EnergyGuided(ShiftedScore):
         return self._weighted(self.path.apply(inverse, slope), t)
 
     def _energy(self, mean: Tensor, cond: Condition) -> Tensor:
-        value = self.energy(mean, cond[_GIVEN] if is_observed(cond) else None)
+        value = self.energy(mean, cond.y if isinstance(cond, Observed) else None)
         if value.shape != (len(mean),):
             rule = f"the energy must return one number per row, ({len(mean)},)"
             raise invalid("EnergyGuided", rule, tuple(value.shape))

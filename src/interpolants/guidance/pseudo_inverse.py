@@ -29,7 +29,7 @@ from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.ops import expand_like, sum_event
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition
-from interpolants.guidance.energy import is_observed, observed
+from interpolants.guidance.energy import Observed, observed
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.guidance.shifted import ShiftedScore
 from interpolants.operators.measurement import Operator, as_operator, check_measurement, told_linear
@@ -89,7 +89,7 @@ class PseudoInverseGuided(ShiftedScore):
 
     def inner_cond(self, cond: Condition) -> Condition:
         """The inner fields' own condition."""
-        return cond["rest"] if is_observed(cond) else cond
+        return cond.cond if isinstance(cond, Observed) else cond
 
     def shift(self, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
         """``grad log p(y | x_t)``.
@@ -98,7 +98,7 @@ class PseudoInverseGuided(ShiftedScore):
             InvalidInputError: If no measurement was passed.
             DivergedError: If it is not finite.
         """
-        if not is_observed(cond):
+        if not isinstance(cond, Observed):
             remedy = "Pass cond=observed(y)."
             raise invalid(
                 "PseudoInverseGuided", "the condition must hold the measurement", type(cond).__name__, remedy
@@ -106,9 +106,9 @@ class PseudoInverseGuided(ShiftedScore):
         keep = torch.is_grad_enabled()
         with torch.inference_mode(False), torch.enable_grad():
             point = x if keep and x.requires_grad else x.detach().clone().requires_grad_(True)
-            mean = self.inner.evaluate(point, t, ("denoised",), cond["rest"])["denoised"]
+            mean = self.inner.evaluate(point, t, ("denoised",), cond.cond)["denoised"]
             measured = self.operator(mean)
-            weights = self._weights(measured.detach(), x, t, cond["observed"])
+            weights = self._weights(measured.detach(), x, t, cond.y)
             (found,) = torch.autograd.grad(measured, point, weights, create_graph=keep, allow_unused=True)
         found = torch.zeros_like(x) if found is None else found
         if found.is_cpu and not bool(torch.isfinite(found).all()):

@@ -16,7 +16,6 @@ from interpolants.apps.causal.metrics.factor_regression import FactorRegression
 from interpolants.apps.causal.problems.counterfactual_images import CounterfactualImages
 from interpolants.data.arrays import is_table
 from interpolants.foundations import asked
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.kinds import NonNegative, Whole
 from interpolants.foundations.randomness import generator
@@ -66,7 +65,7 @@ class Cases:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CounterfactualEffects(Question, Checked):
+class CounterfactualEffects(Question):
     """Set one factor of test images to drawn values, and read the answers.
 
     Factors are read by what the problem measures, else by a regression on real training images. Where the data come
@@ -300,7 +299,7 @@ def _rms(a: Tensor, b: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodeDisentanglement(Question, Checked):
+class CodeDisentanglement(Question):
     """Are the codes of test images about one factor each?"""
 
     needs: ClassVar[str] = "encode"

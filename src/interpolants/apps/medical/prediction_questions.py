@@ -11,7 +11,6 @@ from torch import Tensor
 from interpolants.apps.medical.restoration_questions import album, laid_over, pick
 from interpolants.data.image_warps import warped
 from interpolants.foundations import asked
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.kinds import Count, Each, NonNegative, Whole
@@ -30,7 +29,7 @@ Times = Annotated[tuple[Annotated[float, Interval(gt=0, lt=1)], ...], MinLen(1),
 
 
 @dataclass(frozen=True, kw_only=True)
-class _GivenImages(Question, Checked):
+class _GivenImages(Question):
     """Draws given the test images."""
 
     needs: ClassVar[str] = "sample"
@@ -192,7 +191,7 @@ class DisplacementQuality(_GivenImages):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionClassification(Question, Checked):
+class DiffusionClassification(Question):
     """Is the class of an image the one under which the model denoises it best?
 
     The class with the least mean error of ``E[x1|x_t, class]``, over times and noise that all classes share: with noise

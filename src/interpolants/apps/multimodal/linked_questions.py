@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpolants.foundations import asked
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.kinds import Whole
 from interpolants.framework.figures import Axis, Figure, Panel
@@ -33,7 +32,7 @@ _SHOWN = 400
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinkedLabels(Question, Checked):
+class LinkedLabels(Question):
     """Images and labels of one model: drawn together, images given labels, labels given images.
 
     A classifier that was trained on real training rows judges the images. A method without the label is asked for its
@@ -171,7 +170,7 @@ class LinkedLabels(Question, Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinkedImages(Question, Checked):
+class LinkedImages(Question):
     """One image, or vector, given others: is its mean near the truth, and have draws the right spread?"""
 
     needs: ClassVar[str] = "fill"

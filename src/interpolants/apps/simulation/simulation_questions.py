@@ -10,7 +10,6 @@ from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.apps.simulation.data.mesh_fields import MeshField, mesh_field
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.extras import require
 from interpolants.foundations.kinds import Count
 from interpolants.framework.figures import Axis, Figure, Panel, Series
@@ -57,7 +56,7 @@ def _mean_member(parts: Any) -> list[MeshField]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptedSimulations(Question, Checked):
+class PromptedSimulations(Question):
     """Simulations of test prompts, on the meshes of the truth, beside those without a prompt and those of one frame.
 
     Agreement with the equation is measured by solving it: where the problem is known, its parameters are fitted to the
@@ -186,7 +185,7 @@ def mesh_panel(points: Tensor, values: Tensor, high: float, title: str) -> Panel
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContinuedSimulations(Question, Checked):
+class ContinuedSimulations(Question):
     """What follows the first frames of test simulations, frame by frame."""
 
     needs: ClassVar[str] = "forecast"

@@ -12,7 +12,6 @@ from interpolants.apps.speech.compressed_spectra import CompressedSpectra
 from interpolants.apps.speech.degradations import level_of
 from interpolants.apps.speech.metrics.speech_quality import estoi, pesq, si_ratios, si_sdr
 from interpolants.apps.speech.recordings import Recording, channels_of
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.kinds import Check, Count, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel
@@ -40,7 +39,7 @@ def _degradation(who: str, value: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeechQuality(Question, Checked):
+class SpeechQuality(Question):
     """Restored test recordings beside the clean ones, recording by recording, each at its own length."""
 
     needs: ClassVar[str] = "restore"

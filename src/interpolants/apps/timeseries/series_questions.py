@@ -10,7 +10,6 @@ from torch import Tensor
 
 from interpolants.apps.timeseries.metrics.linear_predictive import linear_predictive_score, predictive_errors
 from interpolants.data.windows import all_windows, phase_randomised
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Count, Positive
 from interpolants.foundations.randomness import generator
@@ -29,7 +28,7 @@ from interpolants.metrics.quantile_loss import loss_of_cases
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefinedForecasts(Question, Checked):
+class RefinedForecasts(Question):
     """Another method's forecasts before and after refinement, from origins behind the cut.
 
     Several series are refined one by one, and scored like columns of one: the normalised loss weighs each by its size.
@@ -122,7 +121,7 @@ def _worse(gain: float) -> list[Finding]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SyntheticWindows(Question, Checked):
+class SyntheticWindows(Question):
     """What a linear predictor learns from synthetic windows, beside real ones and surrogates with random phases.
 
     Errors are those over test windows, which overlap: they are too small rather than too large. Windows of several

@@ -10,7 +10,6 @@ from torch import Tensor
 from interpolants.apps.trajectories.data.tracks import Tracks
 from interpolants.apps.trajectories.metrics.displacement_errors import displacement
 from interpolants.apps.trajectories.track_role import tracks_role
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Count, Real
 from interpolants.foundations.randomness import generator
@@ -26,7 +25,7 @@ _SHOWN = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrackDisplacement(Question, Checked):
+class TrackDisplacement(Question):
     """How far forecasts of tracks are from where nodes went, in the unit of the positions.
 
     Of each test case the first ``context`` frames are given, and the ``horizon`` frames that follow are forecast.
@@ -161,7 +160,7 @@ def _test_tracks(task: Task) -> Tracks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrackSymmetry(Question, Checked):
+class TrackSymmetry(Question):
     """How exactly forecasts turn, mirror and shift with the frames that are given, seed by seed."""
 
     needs: ClassVar[str] = "forecast"

@@ -28,7 +28,6 @@ from interpolants.apps.weather.metrics.field_scores import (
 )
 from interpolants.data.gridded import Gridded
 from interpolants.foundations import asked
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Count, Positive, Whole
 from interpolants.foundations.randomness import generator
@@ -49,7 +48,7 @@ _PAIRS = 4000
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmulatedEnsembles(Question, Checked):
+class EmulatedEnsembles(Question):
     """Scores of emulated ensembles against what came; points count by their area.
 
     The truth is the role ``truth`` where the task has one, else one of the members that are no seeds. Seeds are the

@@ -15,7 +15,6 @@ from interpolants.apps.weather.metrics.event_scores import critical_success_inde
 from interpolants.apps.weather.nowcast_figures import leads_figure, nowcast_figure, uncertainty_figure
 from interpolants.apps.weather.sequences import maps, sequences_role
 from interpolants.data.gridded import Gridded
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Count, Real, Whole
 from interpolants.foundations.randomness import generator
@@ -48,7 +47,7 @@ class KnownBirths(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NowcastSkill(Question, Checked):
+class NowcastSkill(Question):
     """Scores of the frames that follow the first P of the last P + K frames of each test sequence.
 
     Cells that were not seen when they came, or that the nowcast does not know, do not count. Points count alike.

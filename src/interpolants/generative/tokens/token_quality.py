@@ -12,7 +12,6 @@ from torch import Tensor
 
 from interpolants.data.alphabet import Alphabet
 from interpolants.data.arrays import Kind as Given
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.randomness import generator
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -30,7 +29,7 @@ _GRAMS = {2: "pairs", 3: "triples"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenQuality(Question, Checked):
+class TokenQuality(Question):
     """The bound on the negative log-likelihood of held-out sequences, n-grams of samples, and their entropy."""
 
     needs: ClassVar[str] = "sample"

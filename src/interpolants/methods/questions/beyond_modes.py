@@ -10,7 +10,6 @@ from torch import Tensor
 
 from interpolants.diagnostics.trajectory_filter import TrajectoryFilter, kept_by_mode
 from interpolants.dynamics.sample import Samples
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Positive, Real
 from interpolants.foundations.randomness import generator
@@ -25,7 +24,7 @@ from interpolants.problems.gaussian_mixture import GaussianMixture
 
 
 @dataclass(frozen=True, kw_only=True)
-class BeyondModes(Question, Checked):
+class BeyondModes(Question):
     """Rate of samples further than ``reach`` deviations from every mode, and what a trajectory filter makes of it.
 
     The threshold is calibrated on the good samples of a trial, and judged on fresh samples. The data must be those of a

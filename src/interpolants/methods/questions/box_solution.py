@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -24,7 +23,7 @@ _LINE, _MAP = 1200, 120
 
 
 @dataclass(frozen=True, kw_only=True)
-class SolutionInBox(Question, Checked):
+class SolutionInBox(Question):
     """Relative error and residual of a solution of an equation in a box, at points no fit has seen."""
 
     needs: ClassVar[str] = "solve"

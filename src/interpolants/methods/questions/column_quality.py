@@ -9,7 +9,6 @@ import torch
 from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import generator
 from interpolants.framework.method import Method
@@ -30,7 +29,7 @@ _NAMED = 3  # columns that a finding names
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColumnQuality(Question, Checked):
+class ColumnQuality(Question):
     """Which columns of generated rows are like those of held-out rows, and which are not.
 
     Two numbers sum the table up: the largest Kolmogorov-Smirnov distance of a column, and the root mean square error of

@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import generator
@@ -24,7 +23,7 @@ from interpolants.metrics.quantile_loss import loss_of_cases, within
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompletionQuality(Question, Checked):
+class CompletionQuality(Question):
     """Stretches of the test part, evenly spread, with a share of their entries hidden."""
 
     needs: ClassVar[str] = "complete"

@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.framework.figures import Axis, Figure, Panel, Series, strips
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Question
@@ -27,7 +26,7 @@ _CAPTION = "Distance to the nearest training row; copies would pile up at zero."
 
 
 @dataclass(frozen=True, kw_only=True)
-class CopiedRows(Question, Checked):
+class CopiedRows(Question):
     """How often a generated row is closer to the training rows than a held-out row is."""
 
     needs: ClassVar[str] = "sample"

@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -22,7 +21,7 @@ _RIDGE = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilledRows(Question, Checked):
+class FilledRows(Question):
     """Errors of the last entries of test rows, along the last axis, given the first ones."""
 
     needs: ClassVar[str] = "complete"

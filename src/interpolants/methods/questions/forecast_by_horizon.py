@@ -8,7 +8,6 @@ import torch
 from annotated_types import Interval
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Count, Whole
 from interpolants.framework.figures import Axis, Figure, Panel
@@ -25,7 +24,7 @@ _SHOWN = 2  # origins with a fan chart
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForecastByHorizon(Question, Checked):
+class ForecastByHorizon(Question):
     """Forecasts from origins that are evenly spread behind the cut, each given all that came before it.
 
     Several series are forecast together, and scored like columns of one: the normalised loss weighs each by its size.

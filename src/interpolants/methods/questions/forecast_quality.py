@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -32,7 +31,7 @@ class Oracle(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForecastQuality(Question, Checked):
+class ForecastQuality(Question):
     """How good ensembles one lag ahead are: proper scores against what came, their spread, and ranks."""
 
     needs: ClassVar[str] = "forecast"

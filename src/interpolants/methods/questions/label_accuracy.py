@@ -9,7 +9,6 @@ from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.foundations import asked
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -22,7 +21,7 @@ from interpolants.metrics.label_classifier import LabelClassifier
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelAccuracy(Question, Checked):
+class LabelAccuracy(Question):
     """Share of generated rows whose predicted label is the one that was asked for.
 
     The classifier is trained on real training rows only; its accuracy on real test rows is the floor. What is asked for

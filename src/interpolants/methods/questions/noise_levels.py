@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.kinds import Check, Count
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
 from interpolants.framework.method import Method
@@ -38,7 +37,7 @@ class ChoosesEps(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseLevels(Question, Checked):
+class NoiseLevels(Question):
     """How far rows made at each noise level are from held-out rows.
 
     Where the method carries rows of ``start``, the test rows of that role are carried; else it draws its own starts.

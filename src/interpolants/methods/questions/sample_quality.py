@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.kinds import Count
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -27,7 +26,7 @@ from interpolants.metrics.estimate import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleQuality(Question, Checked):
+class SampleQuality(Question):
     """How far generated rows are from held-out rows."""
 
     needs: ClassVar[str] = "sample"

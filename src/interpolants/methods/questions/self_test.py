@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from interpolants.foundations.checked import Checked
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.scores import Finding
@@ -13,7 +12,7 @@ from interpolants.metrics.estimate import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfTest(Question, Checked):
+class SelfTest(Question):
     """What the method's own test says: identities of its fields that need no truth, arrivals beside their floors."""
 
     needs: ClassVar[str] = "check"

@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.kinds import Count, Positive
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series
@@ -28,7 +27,7 @@ FRESH = "fresh points"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SolutionAndResidual(Question, Checked):
+class SolutionAndResidual(Question):
     """Relative error, residual and causal weights of a solution of an evolution equation, at points no fit has seen."""
 
     needs: ClassVar[str] = "solve"

@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Each, Positive, Whole
 from interpolants.framework.figures import Axis, Figure, Panel, Series
@@ -20,7 +19,7 @@ from interpolants.metrics.estimate import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpectralLines(Question, Checked):
+class SpectralLines(Question):
     """Peaks of the power spectral density of a kernel, beside frequencies that are known."""
 
     needs: ClassVar[str] = "spectrum"

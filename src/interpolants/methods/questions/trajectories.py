@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Check, Count
 from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud, strips, trails
@@ -40,7 +39,7 @@ class Starting(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trajectories(Question, Checked):
+class Trajectories(Question):
     """What noise does: the ends of one start that is carried many times, and the paths of a few starts.
 
     Starts are test rows of ``start``, or the method's own (``start_points``) where it draws them.

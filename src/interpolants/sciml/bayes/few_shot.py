@@ -9,7 +9,6 @@ from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.data.arrays import is_table
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import generator
@@ -32,7 +31,7 @@ _PANELS, _PLACES, _BAND = 3, 100, 1.645
 
 
 @dataclass(frozen=True, kw_only=True)
-class FewShot(Question, Checked):
+class FewShot(Question):
     """Adapt to some rows of a task, predict the others: once for each test group, or for episodes of test classes."""
 
     needs: ClassVar[str] = "adapt"

@@ -11,7 +11,6 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.kinds import Check, Count, NonNegative
@@ -41,7 +40,7 @@ def _systems(who: str, value: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChaoticForecasts(Question, Checked):
+class ChaoticForecasts(Question):
     """The method is fitted anew to a series of each system, and forecasts what follows from a single origin.
 
     Medians over systems, and the rank correlation of the error with the largest Lyapunov exponent per dominant period,

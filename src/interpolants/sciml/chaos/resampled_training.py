@@ -11,7 +11,6 @@ import torch
 from annotated_types import Ge
 from torch import Generator, Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import number, whole
 from interpolants.foundations.kinds import Count, NonNegative, Positive
 from interpolants.foundations.randomness import generator
@@ -49,7 +48,7 @@ def importance_weights(errors: Tensor, *, power: float = 4.0, smooth: int = _SMO
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResampledTraining(Question, Checked):
+class ResampledTraining(Question):
     """In rounds, the method forecasts its training series, and new series start where the error is large, or anywhere.
 
     Both ways get as many new values and fits of the same settings, and are judged by forecasts along a later path of

@@ -11,7 +11,6 @@ import torch
 from annotated_types import Interval
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import DivergedError
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -27,7 +26,7 @@ from interpolants.sciml.closures.pde.fourier_box import FourierBox
 
 
 @dataclass(frozen=True, kw_only=True)
-class LongRunAverages(Question, Checked):
+class LongRunAverages(Question):
     """Averages over space and late times, from the first frames of the test runs on, beside those of these runs.
 
     Each start is chaotic: an error is that of the mean over all of them, and its own error is between starts.

@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -22,7 +21,7 @@ _FUNCTIONS, _TICKS = 6, 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearntFunctions(Question, Checked):
+class LearntFunctions(Question):
     """Latent functions of a `FunctionalTucker` with their bands, its noise, and how its bound rose."""
 
     needs: ClassVar[str] = "encode"

@@ -10,7 +10,6 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Count, NonNegative
 from interpolants.foundations.randomness import generator
@@ -33,7 +32,7 @@ _TWO_STD = 0.9545
 
 
 @dataclass(frozen=True, kw_only=True)
-class FamilySolutions(Question, Checked):
+class FamilySolutions(Question):
     """Errors of predicted solutions for parameters that no fit has seen, against numerical solutions."""
 
     needs: ClassVar[str] = "predict"
@@ -106,7 +105,7 @@ class FamilySolutions(Question, Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParameterRecovery(Question, Checked):
+class ParameterRecovery(Question):
     """Parameters that are inferred from noisy values at sensors, against those that made the values."""
 
     needs: ClassVar[str] = "infer"

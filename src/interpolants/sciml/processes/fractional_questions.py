@@ -3,12 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.kinds import Count
 from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.framework.figures import Series as Mark
 from interpolants.framework.method import Method
@@ -35,11 +35,6 @@ class HasHurst(Protocol):
 class FractionalNoise(Question):
     """The Hurst index that was found, the evidence of the test series, and how far it is below that of the exact
     motion.
-
-    Attributes:
-        role: Role of the series.
-        values: ``"levels"`` or ``"increments"``, as the method takes them; for the figure.
-        series: Most series whose exact evidence is calculated, in ``O(T^3)``.
     """
 
     needs: ClassVar[str] = "log_prob"
@@ -59,11 +54,11 @@ class FractionalNoise(Question):
     }
 
     role: str = "series"
-    values: str = "levels"
-    series: int = 8
-
-    def __post_init__(self) -> None:
-        whole("fractional_noise", "series", self.series, at_least=1)
+    """Role of the series."""
+    values: Literal["levels", "increments"] = "levels"
+    """As the method takes them; for the figure."""
+    series: Count = 8
+    """Most series whose exact evidence is calculated, in ``O(T^3)``."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Numbers, and the sizes of increments by lag."""

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations import asked
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Count, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.framework.figures import Series as Mark
@@ -31,13 +33,6 @@ class FreeGeneration(Question):
     """What sequences of symbols are like that a model generates without data, beside their exact law.
 
     A value above 1/2 is a one: what is judged is the randomness of the states, not that of a coin at the output.
-
-    Attributes:
-        role: Role of the series; its problem must be one of symbols in skeletons.
-        n: Sequences.
-        steps: Their length.
-        block: Symbols of a block.
-        seed: Seed of the sequences.
     """
 
     needs: ClassVar[str] = "sample"
@@ -58,15 +53,22 @@ class FreeGeneration(Question):
     }  # fmt: skip
 
     role: str = "series"
-    n: int = 400
-    steps: int = 60
-    block: int = 6
-    seed: int = 1
+    """Role of the series; its problem must be one of symbols in skeletons."""
+    n: Annotated[int, Ge(2)] = 400
+    """Sequences."""
+    steps: Count = 60
+    """Their length."""
+    block: Annotated[int, Ge(2)] = 6
+    """Symbols of a block."""
+    seed: Whole = 1
+    """Seed of the sequences."""
 
-    def __post_init__(self) -> None:
-        for name in ("n", "block"):
-            whole("free_generation", name, getattr(self, name), at_least=2)
-        whole("free_generation", "steps", self.steps, at_least=_FORGOTTEN + self.block)
+    def check_settings(self) -> None:
+        """Refuse sequences that end before a block of them counts."""
+        if self.steps < _FORGOTTEN + self.block:
+            raise asked.invalid(
+                f"steps must be >= {_FORGOTTEN + self.block}, {_FORGOTTEN} + block", self.steps
+            )
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Numbers, some sequences, and deviations by phase."""
@@ -162,17 +164,7 @@ def by_phase(spread: Tensor, free: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Continuations(Question):
-    """How test series go on: squared errors by horizon, given their first values.
-
-    Attributes:
-        role: Role of the series.
-        known: Values that are given.
-        steps: Steps ahead.
-        members: Members of each forecast, whose mean is judged.
-        efforts: Numbers of iterations of error regression for the figure, of methods that have it.
-        most: Most test series.
-        seed: Seed of the members.
-    """
+    """How test series go on: squared errors by horizon, given their first values."""
 
     needs: ClassVar[str] = "forecast"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -187,18 +179,19 @@ class Continuations(Question):
     }  # fmt: skip
 
     role: str = "series"
-    known: int = 12
-    steps: int = 6
-    members: int = 50
-    efforts: tuple[int, ...] = ()
-    most: int = 200
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("known", "steps", "members", "most"):
-            whole("continuations", name, getattr(self, name), at_least=1)
-        for one in self.efforts:
-            whole("continuations", "every one of efforts", one, at_least=0)
+    """Role of the series."""
+    known: Count = 12
+    """Values that are given."""
+    steps: Count = 6
+    """Steps ahead."""
+    members: Count = 50
+    """Members of each forecast, whose mean is judged."""
+    efforts: tuple[Whole, ...] = ()
+    """Numbers of iterations of error regression for the figure, of methods that have it."""
+    most: Count = 200
+    """Most test series."""
+    seed: Whole = 1
+    """Seed of the members."""
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Errors by series; and by step, and effort, for the figures."""

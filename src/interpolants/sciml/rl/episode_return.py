@@ -9,7 +9,6 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.randomness import key
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -23,7 +22,7 @@ _BINS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpisodeReturn(Question, Checked):
+class EpisodeReturn(Question):
     """Undiscounted returns of episodes that the agent plays by its likeliest actions, from starts of their own."""
 
     needs: ClassVar[str] = "act"

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -21,7 +20,7 @@ _SHOWN = 400
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnownValues(Question, Checked):
+class KnownValues(Question):
     """Errors of values over the different states of the test rows, each state once."""
 
     needs: ClassVar[str] = "predict"

@@ -10,7 +10,6 @@ from annotated_types import Ge
 from torch import Tensor
 
 from interpolants.data.equation_trees import Ends, read_system, shown_system
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.kinds import Count, OneOf
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capabilities_of
@@ -31,7 +30,7 @@ _FLOOR = "unknown: noise in the window limits what can be known, and chaos enlar
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecoveredEquations(Question, Checked):
+class RecoveredEquations(Question):
     """Relative errors of predictions after the window, and of the equations that were found.
 
     Test equations are of the families of the fit, and none of them can be in a training set.

@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 
 import torch
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.kinds import Positive
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -21,7 +20,7 @@ from interpolants.sciml.theory.scaled_network import ScaledNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearningDelay(Question, Checked):
+class LearningDelay(Question):
     """Steps until training rows, and until watched rows, are learnt to a level, and what is known of one at the other.
 
     Needs held-out rows at the fit: those of the split, which nothing is learnt from.

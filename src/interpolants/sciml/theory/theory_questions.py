@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Count, Positive
 from interpolants.foundations.randomness import generator
@@ -39,7 +38,7 @@ _ERRORS, _SHARE = 3.0, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class TheoryAgainstNetworks(Question, Checked):
+class TheoryAgainstNetworks(Question):
     """How far statistics of drawn networks are from what the theory says, in the last layer.
 
     ``excess`` is the largest ``|drawn - theory| / (3 errors + theory / 10)``: at most 1 where the theory holds to first
@@ -118,7 +117,7 @@ def _panel(name: str, arrays: Mapping[str, Tensor]) -> Panel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeepTraining(Question, Checked):
+class DeepTraining(Question):
     """Accuracy of deep networks that are trained from this initialisation by plain gradient steps, on unseen rows."""
 
     needs: ClassVar[str] = "propagate"

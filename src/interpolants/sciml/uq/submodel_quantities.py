@@ -12,7 +12,6 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
 
-from interpolants.foundations.checked import Checked
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
@@ -30,7 +29,7 @@ _SHOWN = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubmodelQuantities(Question, Checked):
+class SubmodelQuantities(Question):
     """Distances of the quantities of drawn motions to those of test runs, one a quantity, and a chance of exceedance.
 
     A distance is W1 over the standard deviation of the test runs, ``exceedance`` the chance that the first quantity is
