@@ -27,6 +27,7 @@ from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
 from interpolants.paths.separation import DataSeparation, data_separation
 from interpolants.paths.shortest import ShortestPath, fisher_rao_length
 from interpolants.paths.spectral import Spectral, SpectralPath
+from interpolants.paths.student_t import StudentT
 from interpolants.paths.tabulated import Tabulated
 from interpolants.paths.trigonometric import OneSidedTrigonometric, Trigonometric
 from interpolants.paths.variance_preserving import VariancePreserving
@@ -76,6 +77,7 @@ __all__ = [
     "SineSquaredEnvelope",
     "SpatiallyLinear",
     "SpatiallyLinearPath",
+    "StudentT",
     "SubVP",
     "Spectral",
     "SpectralPath",

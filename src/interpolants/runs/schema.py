@@ -89,7 +89,7 @@ def _member(card: Card, key: str, more: Mapping[str, Any]) -> dict[str, Any]:
     except MissingExtraError:
         return {"description": card.title}
     table = _table(entry)
-    return {**table, "description": card.title, "properties": {key: {}, **more, **table["properties"]}}
+    return {**table, "description": card.title, "properties": {**more, **table["properties"], key: {}}}
 
 
 def _table(kind: Any, needed: Iterable[str] = ()) -> dict[str, Any]:
