@@ -9,8 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
 from interpolants.data.equation_trees import (
@@ -24,7 +26,7 @@ from interpolants.data.equation_trees import (
     Ends,
     Tree,
 )
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 
 PAD, BEGIN, END, SEPARATOR = "<pad>", "<begin>", "<end>", "|"
@@ -64,20 +66,13 @@ def _value(sign: str, mantissa: int, exponent: int) -> float:
 
 
 @dataclass(frozen=True)
-class EquationTokens:
-    """Vocabulary for systems of up to so many states.
+class EquationTokens(Checked):
+    """Vocabulary for systems of up to so many states."""
 
-    Attributes:
-        states: Largest number of states.
-        longest: Most tokens of a system, ``<end>`` among them.
-    """
-
-    states: int = 3
-    longest: int = 150
-
-    def __post_init__(self) -> None:
-        whole("EquationTokens", "states", self.states, at_least=1, at_most=99)
-        whole("EquationTokens", "longest", self.longest, at_least=2)
+    states: Annotated[int, Interval(ge=1, le=99)] = 3
+    """Largest number of states."""
+    longest: Annotated[int, Ge(2)] = 150
+    """Most tokens of a system, ``<end>`` among them."""
 
     @cached_property
     def words(self) -> tuple[str, ...]:

@@ -6,22 +6,18 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import positive
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Positive
 from interpolants.pde.evolution import Jet
 from interpolants.pde.periodic import SemilinearEquation
 
 
 @dataclass(frozen=True, kw_only=True)
-class AllenCahn(SemilinearEquation):
+class AllenCahn(SemilinearEquation, Checked):
     """``u_t = diffusion u_xx + reaction (u - u^3)`` on [-1, 1], ``u(0, x) = x^2 cos(pi x)``.
 
     Fronts between the phases -1 and 1 have width ``sqrt(diffusion / reaction)``. The initial data are continuous across
     the ends of the period, their slope is not.
-
-    Args:
-        diffusion: In squared length per time; > 0.
-        reaction: Rate of the phase separation, in 1 / time; > 0.
-        end: Last time, > 0.
 
     Source: Allen & Cahn (1979); these data after Raissi, Perdikaris & Karniadakis (2019).
     """
@@ -29,13 +25,12 @@ class AllenCahn(SemilinearEquation):
     names: tuple[str, ...] = field(default=("u",), init=False, repr=False)
     period: tuple[float, float] = field(default=(-1.0, 1.0), init=False, repr=False)
 
-    diffusion: float = 1e-4
-    reaction: float = 5.0
-    end: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("diffusion", "reaction", "end"):
-            positive("AllenCahn", name, getattr(self, name))
+    diffusion: Positive = 1e-4
+    """In squared length per time."""
+    reaction: Positive = 5.0
+    """Rate of the phase separation, in 1 / time."""
+    end: Positive = 1.0
+    """Last time."""
 
     def initial_at(self, x: Tensor) -> Tensor:
         """``x^2 cos(pi x)``."""

@@ -7,12 +7,15 @@ the coefficients by a contour integral after Kassam & Trefethen (2005).
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.records import record
 from interpolants.pde.trajectory import hermite, sum_of
 
@@ -22,23 +25,20 @@ _CONTOUR, _ROWS = 32, 1024
 
 @record("fourier_grid")
 @dataclass(frozen=True)
-class FourierGrid:
-    """Equally spaced points of a period, and the modes of real functions on them.
-
-    Args:
-        low: Lower end of the period.
-        high: Upper end, which is the same point.
-        n: Number of points, even.
-    """
+class FourierGrid(Checked):
+    """Equally spaced points of a period, and the modes of real functions on them."""
 
     low: float
+    """Lower end of the period."""
     high: float
-    n: int
+    """Upper end, which is the same point."""
+    n: Annotated[int, Ge(4)]
+    """Number of points, even."""
 
-    def __post_init__(self) -> None:
-        whole("FourierGrid", "n", self.n, at_least=4)
+    def check_settings(self) -> None:
+        """Refuse an odd number of points, and ends in the wrong order."""
         if self.n % 2 or not self.low < self.high:
-            raise invalid("FourierGrid", "n must be even and low < high", (self.n, self.low, self.high))
+            raise invalid("n must be even and low < high", (self.n, self.low, self.high))
 
     @property
     def x(self) -> Tensor:

@@ -7,23 +7,18 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import positive
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import Positive
 from interpolants.pde.evolution import Jet
 from interpolants.pde.periodic import SemilinearEquation
 
 
 @dataclass(frozen=True, kw_only=True)
-class KuramotoSivashinsky(SemilinearEquation):
+class KuramotoSivashinsky(SemilinearEquation, Checked):
     """``u_t + advection u u_x + growth u_xx + damping u_xxxx = 0`` on [-1, 1], ``u(0, x) = -sin(pi x)``.
 
     Waves longer than ``2 pi sqrt(damping / growth)`` grow, shorter ones decay, and advection passes energy from one to
     the other. The mean of u stays 0, and u stays odd in x.
-
-    Args:
-        advection: In 1 / u x length / time; > 0.
-        growth: Negative diffusion, in squared length per time; > 0.
-        damping: In length to the fourth per time; > 0.
-        end: Last time, > 0. The default ends when the front has steepened; chaos comes after several times that.
 
     Source: Kuramoto & Tsuzuki (1976), Sivashinsky (1977); these data after Wang, Sankaran & Perdikaris (2024).
     """
@@ -32,14 +27,14 @@ class KuramotoSivashinsky(SemilinearEquation):
     period: tuple[float, float] = field(default=(-1.0, 1.0), init=False, repr=False)
     is_flux: ClassVar[bool] = True
 
-    advection: float = 5.0
-    growth: float = 0.5
-    damping: float = 0.005
-    end: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name in ("advection", "growth", "damping", "end"):
-            positive("KuramotoSivashinsky", name, getattr(self, name))
+    advection: Positive = 5.0
+    """In 1 / u x length / time."""
+    growth: Positive = 0.5
+    """Negative diffusion, in squared length per time."""
+    damping: Positive = 0.005
+    """In length to the fourth per time."""
+    end: Positive = 0.1
+    """Last time. The default ends when the front has steepened; chaos comes after several times that."""
 
     def initial_at(self, x: Tensor) -> Tensor:
         """``-sin(pi x)``."""

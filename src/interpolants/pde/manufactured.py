@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
-from interpolants.foundations.checks import one_of, positive, whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.asked import invalid
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.kinds import OneOf, Positive
 from interpolants.pde.box import BoxProblem
 from interpolants.pde.evolution import Jet
 
@@ -19,44 +22,37 @@ SOLUTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "growing": lambda s, k: s * torch.sin(k * s),
     "multiscale": lambda s, k: torch.sin(s) + 0.1 * torch.sin(k / 5 * s) + 0.05 * torch.cos(k * s),
 }
-EQUATIONS = ("poisson", "allen_cahn")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manufactured(BoxProblem):
+class Manufactured(BoxProblem, Checked):
     """``u_xx (+ u_yy) = f`` or ``u_xx (+ u_yy) + u (u^2 - 1) = f`` on a box, with u given on the boundary.
 
     f follows from the solution by automatic differentiation.
 
-    Args:
-        equation: ``"poisson"`` or ``"allen_cahn"``.
-        solution: ``"sine"`` sin(k s), ``"sine_on_parabola"`` sin(k s) - 2 (s - 1/2)^2, ``"product"`` sin(6 s) cos(k s),
-            ``"growing"`` s sin(k s), or ``"multiscale"`` sin(s) + sin(k s / 5) / 10 + cos(k s) / 20.
-        frequency: k, in radians per unit of length; > 0.
-        dimension: 1 or 2.
-        join: How the two coordinates go together in two dimensions: ``"product"`` or ``"sum"``.
-        low: Lower end of each coordinate.
-        high: Upper end.
-
     Source: after Fang et al. (2024), arXiv:2311.04465, section 6.
     """
 
-    equation: str = "poisson"
-    solution: str = "sine"
-    frequency: float = 100.0
-    dimension: int = 1
-    join: str = "product"
+    equation: Literal["poisson", "allen_cahn"] = "poisson"
+    """Left side."""
+    solution: Annotated[str, OneOf(lambda: SOLUTIONS)] = "sine"
+    """``"sine"`` sin(k s), ``"sine_on_parabola"`` sin(k s) - 2 (s - 1/2)^2, ``"product"`` sin(6 s) cos(k s),
+    ``"growing"`` s sin(k s), or ``"multiscale"`` sin(s) + sin(k s / 5) / 10 + cos(k s) / 20."""
+    frequency: Positive = 100.0
+    """k, in radians per unit of length."""
+    dimension: Annotated[int, Interval(ge=1, le=2)] = 1
+    """Number of coordinates."""
+    join: Literal["product", "sum"] = "product"
+    """How the two coordinates go together in two dimensions."""
     low: float = 0.0
+    """Lower end of each coordinate."""
     high: float = 1.0
+    """Upper end."""
 
-    def __post_init__(self) -> None:
-        one_of("Manufactured", "equation", self.equation, EQUATIONS)
-        one_of("Manufactured", "solution", self.solution, SOLUTIONS)
-        one_of("Manufactured", "join", self.join, ("product", "sum"))
-        positive("Manufactured", "frequency", self.frequency)
-        whole("Manufactured", "dimension", self.dimension, at_least=1, at_most=2)
+    def check_settings(self) -> None:
+        """Refuse ends in the wrong order."""
         if not self.low < self.high:
-            raise invalid("Manufactured", "low must be below high", (self.low, self.high))
+            raise invalid("low must be below high", (self.low, self.high))
 
     @property
     def box(self) -> tuple[tuple[float, float], ...]:

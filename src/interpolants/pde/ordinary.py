@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import number, positive
+from interpolants.foundations.checked import Checked
+from interpolants.foundations.checks import number
 from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.kinds import Positive
 from interpolants.foundations.records import record
 from interpolants.pde.evolution import TIME, Evolution, Jet
 from interpolants.pde.trajectory import Trajectory, runge_kutta
@@ -67,27 +69,25 @@ class OrdinarySystem(Evolution):
 
 @record("own_ode")
 @dataclass(frozen=True, kw_only=True)
-class ODE(OrdinarySystem):
+class ODE(OrdinarySystem, Checked):
     """A system of your own: ``u' = rates(t, u)``.
-
-    Args:
-        rates: ``rates(t, u)`` with t ``(N,)`` and u ``(N, C)`` -> ``(N, C)``, in torch. Files do not hold it: pass it
-            again, ``load(folder, rates=...)``.
-        start: State at time 0, C numbers; a number alone is one.
-        end: Last time, > 0.
-        names: Names of the components; ``u1``, ``u2``, ... if left out.
 
     Raises:
         InvalidInputError: If a number is not finite, or names do not fit the start.
     """
 
     rates: Callable[[Tensor, Tensor], Tensor]
+    """``rates(t, u)`` with t ``(N,)`` and u ``(N, C)`` -> ``(N, C)``, in torch. Files do not hold it: pass it again,
+    ``load(folder, rates=...)``."""
     start: tuple[float, ...]
-    end: float
+    """State at time 0, C numbers; a number alone is one."""
+    end: Positive
+    """Last time."""
     names: tuple[str, ...] = field(default=())
+    """Names of the components; ``u1``, ``u2``, ... if left out."""
 
-    def __post_init__(self) -> None:
-        positive("ODE", "end", self.end)
+    def check_settings(self) -> None:
+        """Make tuples of start and names, one name per number."""
         alone = isinstance(self.start, float | int)
         start = tuple(number("ODE", "start", value) for value in ((self.start,) if alone else self.start))
         names = tuple(self.names) or tuple(f"u{i + 1}" for i in range(len(start)))

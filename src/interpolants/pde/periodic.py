@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import positive
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.kinds import Positive
 from interpolants.foundations.records import record
 from interpolants.pde.evolution import Evolution, Jet
 from interpolants.pde.fourier import FourierGrid, FourierTrajectory, etdrk4
@@ -68,7 +69,7 @@ class SemilinearEquation(PeriodicEquation):
 
 @record("own_pde")
 @dataclass(frozen=True, kw_only=True)
-class PeriodicPDE(PeriodicEquation):
+class PeriodicPDE(PeriodicEquation, Checked):
     """An equation of your own in t and one periodic x.
 
     With one component t, x, u and the residual are ``(N,)``; with C names u and the residual are ``(N, C)``::
@@ -78,26 +79,24 @@ class PeriodicPDE(PeriodicEquation):
 
         PeriodicPDE(residual=burgers, initial=lambda x: -torch.sin(torch.pi * x), end=1.0, period=(-1.0, 1.0))
 
-    Args:
-        residual: ``residual(t, x, u)`` in torch, where ``u()`` is the value, ``u("t")`` and ``u("xx")`` are
-            derivatives. Files do not hold it: pass it again, ``load(folder, residual=...)``.
-        initial: ``initial(x)``, ``(N,)`` -> ``(N,)`` or ``(N, C)``; the same at both ends of the period.
-        end: Last time, > 0.
-        period: Ends of the period.
-        names: Names of the components.
-
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
     residual: Callable[[Tensor, Tensor, Jet], Tensor]
+    """``residual(t, x, u)`` in torch, where ``u()`` is the value, ``u("t")`` and ``u("xx")`` are derivatives. Files do
+    not hold it: pass it again, ``load(folder, residual=...)``."""
     initial: Callable[[Tensor], Tensor]
-    end: float
+    """``initial(x)``, ``(N,)`` -> ``(N,)`` or ``(N, C)``; the same at both ends of the period."""
+    end: Positive
+    """Last time."""
     period: tuple[float, float]
+    """Ends of the period."""
     names: tuple[str, ...] = field(default=("u",))
+    """Names of the components."""
 
-    def __post_init__(self) -> None:
-        positive("PeriodicPDE", "end", self.end)
+    def check_settings(self) -> None:
+        """Make tuples of period and names, ends in their order."""
         low, high = (float(side) for side in self.period)
         if not low < high or not self.names:
             raise invalid("PeriodicPDE", "period must be (low, high) with low < high", self.period)
