@@ -3,6 +3,7 @@
 Each refusal begins with the name of what was called.
 """
 
+import ast
 import dataclasses
 import inspect
 import re
@@ -19,6 +20,7 @@ from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.method import Method
 from laws.declared import wrong
 from laws.instances import instance, method_cards
+from source_trees import MODULES, SOURCE, nodes_of
 
 pytestmark = pytest.mark.usefixtures("rooms")
 
@@ -139,3 +141,39 @@ def test_the_law_is_kept_by_all_forms_of_kinds_and_sees_what_breaks_it() -> None
     assert len(faults_of_settings(Renamed, {})) == asked
     assert "not by Renamed: Good: count must be" in faults_of_settings(Renamed, {})[0]
     assert inspect.signature(Good).parameters["count"].annotation is int
+
+
+# Classes that check a setting by hand when they are made, and why its kind cannot.
+BY_HAND = {
+    "apps/multimodal/multimodal.py:MultimodalDiffusion": "keys of tables are names of modalities, another setting",
+    "fields/continuity.py:Trace": "errors name the argument of many functions, and not this class",
+    "methods/parts/conditional_flow.py:ConditionalFlow": "made by methods, in whose name it refuses",
+    "methods/rivals/statsmodels_rivals.py:_Classical": "memory is bounded by season",
+    "nets/embeddings.py:ConditionKinds": "made by networks, in whose name it refuses",
+    "pde/ordinary.py:ODE": "a number alone is a start too",
+    "problems/dynamical_systems.py:DynamicalSystem": "names of parameters are those of a system",
+    "sciml/bayes/few_shot_classifier.py:FewShotClassifier": "rows are bounded by shots",
+    "sciml/bayes/first_order_maml.py:FirstOrderMAML": "rows are bounded by shots",
+    "sciml/processes/kernels/markov_fractional.py:MarkovMotion": "horizon is bounded by finest",
+    "sciml/processes/series_network.py:SeriesNetwork": "the second limit is bounded by the first",
+    "sciml/symbolic/problems/equation_families.py:EquationFamilies": "end is bounded by window",
+}
+
+
+def test_settings_are_checked_by_their_kinds_but_for_a_list() -> None:
+    found = set()
+    for path in MODULES:
+        nodes = nodes_of(path)
+        checks = {
+            alias.asname or alias.name
+            for node in nodes
+            if isinstance(node, ast.ImportFrom) and (node.module or "").endswith("foundations.checks")
+            for alias in node.names
+        }
+        for kind in (node for node in nodes if isinstance(node, ast.ClassDef) and checks):
+            for made in kind.body:
+                if isinstance(made, ast.FunctionDef) and made.name in ("__post_init__", "check_settings"):
+                    calls = (node.func for node in ast.walk(made) if isinstance(node, ast.Call))
+                    if any(isinstance(called, ast.Name) and called.id in checks for called in calls):
+                        found.add(f"{path.relative_to(SOURCE).as_posix()}:{kind.name}")
+    assert found == {place for place in BY_HAND if (SOURCE / place.partition(":")[0]).exists()}
