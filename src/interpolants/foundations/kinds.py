@@ -31,7 +31,7 @@ from torch import Tensor
 
 from interpolants.foundations import checks
 from interpolants.foundations.asked import invalid, who
-from interpolants.foundations.errors import suggestion
+from interpolants.foundations.errors import InvalidInputError, suggestion
 
 T = TypeVar("T")
 # (name, value) -> what the value becomes; raises InvalidInputError.
@@ -180,34 +180,42 @@ def _union(members: Sequence[Any], remedy: str) -> Checker | None:
     rest = [m for m in members if get_origin(m) is not Literal and m is not type(None)]
     classes = tuple(m for m in rest if isinstance(m, type))
     lists = [m for m in rest if get_origin(_bare(m)) in (tuple, Sequence, list)]
-    if {int, float, Any} & set(rest):
-        return None
     singles = [m for m in rest if m not in classes and m not in lists]
     single = next((found for m in singles if (found := checker(m, remedy))), None)
     several = next((_several(m, remedy, alone=not singles) for m in lists), None)
-    if single is several is None and not plain:
+    if {int, float, Any} & set(rest) or (single is several is None and not plain):
         return None
-    more = [
-        m for m in lists if get_origin(get_args(_bare(m))[0]) is not Literal
-    ]  # not one or several of the words
-    others = " or ".join(filter(None, map(words, (*singles, *more)))) if plain else ""
+    takes_one = single is not None or bool(plain)
+
+    def is_one(value: Any) -> bool:
+        """Whether a value is a member as it stands."""
+        if value is None and type(None) in members:
+            return True
+        return checks.is_among(value, plain) or (
+            isinstance(value, classes) and (bool in classes or not isinstance(value, bool))
+        )
 
     def check(name: str, value: Any) -> Any:
-        if (value is None and type(None) in members) or checks.is_among(value, plain):
+        if is_one(value):
             return value
-        if isinstance(value, classes) and (bool in classes or not isinstance(value, bool)):
-            return value
-        if several is not None and (_holds_several(value) or not (single or plain)):
+        if several is not None and (_holds_several(value) or not takes_one):
             return several(name, value)
         if single is not None and not (plain and isinstance(value, str)):
             return single(name, value)
-        if not others:
-            return _among(lambda: plain, remedy)(name, value)
-        named = [one if isinstance(one, str) else repr(one) for one in plain]
-        rule = f"{name} must be one of {', '.join(named)}, or {others}"
-        raise invalid(rule, repr(value), remedy or suggestion(str(value), named))
+        raise _no_word(name, value, plain, [*singles, *lists], remedy)
 
     return check
+
+
+def _no_word(
+    name: str, value: Any, plain: Sequence[Any], beside: Sequence[Any], remedy: str
+) -> InvalidInputError:
+    """The error for what is none of some words, nor of the kinds beside them."""
+    named = [one if isinstance(one, str) else repr(one) for one in plain]
+    # Several of the same words are no more than these.
+    others = [words(m) for m in beside if get_origin(next(iter(get_args(_bare(m))), None)) is not Literal]
+    rule = f"{name} must be one of {', '.join(named)}" + "".join(f", or {one}" for one in others if one)
+    return invalid(rule, repr(value), remedy or suggestion(str(value), named))
 
 
 def _several(kind: Any, remedy: str, alone: bool = True) -> Checker | None:
