@@ -146,7 +146,7 @@ class TextToSimulation(Trained):
     """Share of training rows without their prompt."""
     blind: Share = 0.5
     """Share of training rows without frames."""
-    path: Annotated[Any, Check(choose_path, "name | table | path")] = "one_sided_linear"
+    path: Annotated[Any, Check(choose_path, "name | table | object")] = "one_sided_linear"
     """A one-sided path with a Gaussian base: a name, a table or a ``Path``."""
     head: Annotated[str, OneOf(lambda: QUANTITIES)] = "velocity"
     """Quantity that the transformer learns; ``"velocity"``, ``"noise"``, ``"denoised"`` and ``"score"`` are usual."""

@@ -87,7 +87,7 @@ class SpeechEnhancement(Trained):
     """Settings of :class:`~interpolants.apps.speech.compressed_spectra.CompressedSpectra`."""
     frames: Annotated[int, Ge(8)] = 64
     """Frames of a crop in training."""
-    path: Annotated[Any, Check(_one_sided, "name | table | path")] = "auto"
+    path: Annotated[Any, Check(_one_sided, "name | table | object")] = "auto"
     """A one-sided path with a Gaussian base: a name, a table or a ``Path``; ``"auto"`` is the paper's."""
     least: Annotated[float, Interval(gt=0, lt=1)] = 0.03
     """Time left to the clean end where learning stops, as a share of the whole: where sigma vanishes nothing is to be

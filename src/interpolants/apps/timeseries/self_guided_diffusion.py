@@ -85,7 +85,7 @@ class SelfGuidedDiffusion(Trained):
     seen of each window, for series of different sizes, of which none may be 0 for a whole context; ``"level"``: the
     mean of what is seen of each window and its deviation from it, for series with trends or whose level wanders:
     forecasts go on from the level, and do not know it."""
-    path: Annotated[Any, Check(_noise_path, "name | table | path")] = "auto"
+    path: Annotated[Any, Check(_noise_path, "name | table | object")] = "auto"
     """A one-sided path with a Gaussian base: a name, a table or a ``Path``; ``"auto"`` is the paper's diffusion of 100
     steps."""
     net: Any = "gated_convolution"

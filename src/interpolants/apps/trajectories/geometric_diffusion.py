@@ -95,7 +95,7 @@ class GeometricDiffusion(Trained):
     """Width of the network."""
     blocks: Count = 3
     """Blocks of the network."""
-    path: Annotated[Any, Check(_one_sided, "name | table | path")] = "one_sided_trigonometric"
+    path: Annotated[Any, Check(_one_sided, "name | table | object")] = "one_sided_trigonometric"
     """A one-sided path: a name, a table or a ``Path``."""
     times: Any = "auto"
     """Where in time to learn, as in ``Bridge``."""
