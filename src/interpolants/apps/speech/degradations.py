@@ -121,7 +121,7 @@ class AdditiveNoise(Checked):
     """Kinds of noise, drawn as often as they are named."""
     voices: Count = 6
     """Other recordings that babble at once, all different where there are so many."""
-    recordings: Annotated[Any, Check(_files, "path | several paths")] = ()
+    recordings: Annotated[Any, Check(_files, "file | several files")] = ()
     """For ``"recorded"``: a folder or a file with noise of your own, or a list of these. Each channel of a file is a
     noise of its own, resampled to the rate of the model. Each draw takes one of them, from a random position on and
     from its beginning again after its end. Files are read when noise is first drawn."""
