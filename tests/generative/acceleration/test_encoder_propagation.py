@@ -206,8 +206,9 @@ def test_a_segment_beyond_most_rows_is_decoded_in_parts_with_a_warning():
     assert_close(found, whole, atol=1e-5, rtol=1e-5)
 
 
-def test_a_segment_of_just_most_rows_is_decoded_at_once_without_a_warning():
-    given, x, run = fields(), start(64), {"method": "ddim", "n_steps": 10}
+@pytest.mark.parametrize("n_steps", [10, 6])  # of six, the last is a key: a segment of its own
+def test_a_segment_of_just_most_rows_is_decoded_at_once_without_a_warning(n_steps):
+    given, x, run = fields(), start(64), {"method": "ddim", "n_steps": n_steps}
     sample(given, x, modifiers=EncoderPropagation(5, parallel=True, most_rows=320), **run)  # else it fails
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch.distributions import MultivariateNormal
+from torch.distributions import MultivariateNormal, Normal
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
@@ -14,7 +14,7 @@ from interpolants.sciml.bayes.data.sine_line import load_sine_line
 from interpolants.sciml.bayes.episodes import Groups
 from interpolants.sciml.bayes.first_order_maml import FirstOrderMAML
 from interpolants.sciml.bayes.linear_evidence import LinearEvidence
-from interpolants.sciml.bayes.local_solutions import Descent, evidence, jacobian
+from interpolants.sciml.bayes.local_solutions import Descent, evidence, jacobian, losses
 from interpolants.sciml.bayes.nets.weight_vectors import WeightVectors
 from interpolants.sciml.bayes.per_task_ridge import PerTaskRidge
 from interpolants.sciml.bayes.task_posterior import in_units, net_of
@@ -33,6 +33,14 @@ def linear_tasks(tasks, rows, seed, correlation=0.0):
     x = torch.randn(tasks, rows, 4, generator=g, **DOUBLE)
     y = (x @ theta[..., None])[..., 0] + NOISE * torch.randn(tasks, rows, generator=g, **DOUBLE)
     return x, y, factor @ factor.T
+
+
+def test_losses_are_those_of_normal_errors_without_their_constant(generator):
+    w, x, y = (torch.randn(*shape, generator=generator, **DOUBLE) for shape in ((2, 3), (2, 5, 3), (2, 5)))
+    noise = torch.tensor(0.3, **DOUBLE)
+    told = Normal((x @ w[..., None])[..., 0], noise.sqrt()).log_prob(y).sum(1)
+    found = losses(lambda w, x: x @ w[..., None], w, x, y, noise)
+    assert_close(found, -told - 2.5 * math.log(2 * math.pi))
 
 
 def fitted(correlation=0.0):

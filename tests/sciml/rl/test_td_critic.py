@@ -146,6 +146,18 @@ def test_small_errors_that_add_up_over_the_horizon_are_told():
     assert abs(float((many.predict(states)[:, 0] - walk.values()).mean())) < 0.02
 
 
+def test_of_many_features_values_are_away_by_a_constant(monkeypatch):
+    monkeypatch.setattr("interpolants.sciml.rl.td_critic._MOST_FEATURES", 3)
+    rows = transitions(RandomWalk(7, gamma=0.9, noise="gaussian"), 500)
+    checked = {name: column.double().reshape(-1, 1) for name, column in rows.items()}
+    checked |= {"reward": checked["reward"][:, 0], "done": checked["done"][:, 0]}
+    units = feature_units(checked["state"], 7)
+    batches = _Batches(TDCritic(gamma=0.9, states=7), units, checked, 1.0, generator(0))
+    away, _ = batches.away(batches.reward.double())
+    constant = batches.reward.double().mean() / (1 - batches.goes_on.double()).mean()
+    assert_close(away, constant.expand_as(away))
+
+
 def test_what_values_are_away_is_exact_for_a_table():
     """Values of 0 are away by the least squares solution; those of that solution by nothing."""
     walk = RandomWalk(7, gamma=0.9, noise="gaussian")
