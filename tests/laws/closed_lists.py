@@ -15,7 +15,7 @@ from interpolants.framework.settings import settings_of
 IMPOSSIBLE = "no_such_value"
 # How a refusal lists what is allowed: `one_of` and registries.
 _LISTED = (
-    re.compile(r"must be one of (?P<words>.+?)(?:, or a [^,]*)?, got "),
+    re.compile(r"must be one of (?P<words>.+?)(?:, or [^,]*)*, got "),
     re.compile(r"\bKnown: (?P<words>.+?)\.(?: |$)"),
 )
 
