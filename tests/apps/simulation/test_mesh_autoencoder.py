@@ -45,9 +45,7 @@ def autoencoded(model, field, seen, asked):
         return PointPack.of([units.places(torch.from_numpy(cloud))])
 
     with torch.no_grad():
-        mean, _ = code.encode(
-            pack(seen), units.values(torch.from_numpy(field(seen, TIMES).reshape(-1, 1)), "test")
-        )
+        mean, _ = code.encode(pack(seen), units.values(torch.from_numpy(field(seen, TIMES).reshape(-1, 1))))
         channels = code.decode(mean)
         answers = [code.at(channels, pack(points)).double() * units.std + units.mean for points in asked]
     return [one.numpy().reshape(len(TIMES), -1) for one in answers]
