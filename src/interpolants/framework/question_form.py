@@ -190,6 +190,7 @@ def question(
             kw_only=True,
         )
         kind.__module__ = made.__module__  # Python 3.11 writes that of dataclasses
-        return kind  # type: ignore[no-any-return]
+        made_kind: Callable[P, Question] = kind
+        return made_kind
 
     return make

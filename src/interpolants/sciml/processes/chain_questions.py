@@ -135,12 +135,12 @@ def _asked_within(question: Any) -> None:
 def _curves(question: Any, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
     """Both curves by links."""
     steps = torch.arange(1, question.links + 1, dtype=torch.float64)
-    kinds = (("dependence", "the method", 0), ("strangers", "strangers", "muted"))
+    method, strangers = (own.arrays[key] for key in ("dependence", "strangers"))
     marks = [
-        Mark(mark="line", arrays={"x": steps, "y": own.arrays[key]}, name=name, hue=hue, symbol="o")  # type: ignore[arg-type]
-        for key, name, hue in kinds
+        Mark(mark="line", arrays={"x": steps, "y": method}, name="the method", symbol="o"),
+        Mark(mark="line", arrays={"x": steps, "y": strangers}, name="strangers", hue="muted", symbol="o"),
+        Mark(mark="rule", arrays={"y": question.most}, hue="muted", dash="--"),
     ]
-    marks.append(Mark(mark="rule", arrays={"y": question.most}, hue="muted", dash="--"))
     links = Axis(label="links")
     first = Panel(series=tuple(marks), title="dependence on the ancestor", x=links,
                   y=Axis(label="largest correlation", low=0), legend="below")  # fmt: skip
