@@ -86,6 +86,8 @@ def test_options_come_back_and_the_closest_is_named():
     assert refused(one_of, "kind", "fats", ("fast", "slow")) == f"{rule} Did you mean 'fast'?"
     assert refused(one_of, "kind", "fats", ("fast", "slow"), "Read it.") == f"{rule} Read it."
     assert refused(one_of, "end", 2, (0, 1)) == "Who: end must be one of 0, 1, got 2"
+    assert refused(one_of, "end", True, (0, 1)) == "Who: end must be one of 0, 1, got True"
+    assert one_of("Who", "end", True, (True, "auto")) is True
     assert "got [5]" in refused(one_of, "kind", [5], {"fast": 1}.keys())
 
 

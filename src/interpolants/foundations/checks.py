@@ -127,8 +127,16 @@ def one_of(who: str, name: str, value: T, options: Iterable[T], remedy: str = ""
 
 
 def is_among(value: object, options: Iterable[object]) -> bool:
-    """Whether a value is one of some plain ones; arrays and tensors, which compare by entry, never are."""
-    return not isinstance(value, np.ndarray | Tensor) and value in tuple(options)
+    """Whether a value is one of some plain ones; arrays and tensors, which compare by entry, never are.
+
+    ``True`` is not 1 here, and ``False`` not 0.
+    """
+    if isinstance(value, np.ndarray | Tensor):
+        return False
+    truths, known = bool | np.bool_, tuple(options)
+    return value in (
+        [one for one in known if isinstance(one, truths)] if isinstance(value, truths) else known
+    )
 
 
 def changed(who: str, settings: T, changes: Mapping[str, Any]) -> T:
