@@ -98,9 +98,10 @@ torture: $(VENV)/.dev              ## Attack the library for an hour and write R
 mutants: $(VENV)/.dev              ## Put faults into formulas, see which the tests find, and write MUTANTS.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m mutants --scale $(SCALE)
 
-check: $(VENV)/.dev                ## Lint, types, import contract
-	$(BIN)/ruff check src tests benchmarks torture mutants studies gallery docs/*.py docs/figures/*.py
-	$(BIN)/ruff format --check src tests benchmarks torture mutants studies gallery docs/*.py docs/figures/*.py
+check: $(VENV)/.dev                ## Lint, prose, types, import contract
+	$(BIN)/ruff check src tests benchmarks torture mutants studies gallery docs/*.py docs/figures/*.py docs/prose/*.py
+	$(BIN)/ruff format --check src tests benchmarks torture mutants studies gallery docs/*.py docs/figures/*.py docs/prose/*.py
+	$(BIN)/python docs/prose/check.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
