@@ -1,5 +1,7 @@
 """Commands made from the capabilities of a stored method."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,10 @@ from typer.testing import CliRunner
 
 import interpolants
 from interpolants.cli.app import app
+from interpolants.cli.verbs import verbs
+from interpolants.foundations.cards import load_cards
 from interpolants.methods import ExactGP, FlowMap
+from rings import ABSENT
 
 RUN = CliRunner()
 
@@ -134,3 +139,27 @@ def test_predictions_are_a_table_and_switches_can_be_turned_off(folder):
     done = RUN.invoke(app, ["predict", str(folder / "gp"), str(folder / "many.csv")])
     assert done.output.split()[:4] == ["level_mean", "level_std", "level_0.05", "level_0.95"]
     assert "and 28 more rows" in done.output
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_every_verb_has_a_page_before_any_run_exists(word):
+    for verb in verbs():
+        shown = RUN.invoke(app, [verb, word])
+        assert shown.exit_code == 0, (verb, shown.output)
+        able = [card.id for card in load_cards() if verb.replace("-", "_") in card.verbs]
+        assert all(name in shown.stdout for name in able), verb
+        assert f"interpolants {verb} runs/" in shown.stdout
+
+
+def test_help_after_the_run_lists_the_options_of_its_method(folder):
+    shown = RUN.invoke(app, ["transport", str(folder / "flow"), "--help"])
+    assert shown.exit_code == 0
+    assert "--n-steps" in shown.stdout
+    assert "Methods:" not in shown.stdout
+
+
+def test_one_card_has_the_help_text_of_each_verb():
+    texts = Counter(verb for card in load_cards() for verb in card.verb_help)
+    assert set(texts.values()) == {1}
+    if not ABSENT:
+        assert set(texts) == {verb for card in load_cards() for verb in card.verbs}

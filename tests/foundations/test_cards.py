@@ -69,6 +69,7 @@ def test_a_card_holds_what_its_file_says():
         "also": (),
         "recipe": "halves",
         "verbs": (),
+        "verb_help": {},
         "two_sample": "",
         "stored": False,
         "scopes": None,
@@ -202,7 +203,7 @@ def test_a_package_without_cards_gives_none(make_package):
         (
             'family = "halving paths"',
             "",
-            "every key but also, recipe, scopes, stored, two_sample, verbs is required, got none for family",
+            "every key but also, recipe, scopes, stored, two_sample, verb_help, verbs is required, got none for family",
         ),
         ('title = "Halving"', 'title = "Halving"\nrecipe = ""', "recipe must say something, got ''"),
         ('ring = "core"', 'ring = "moon"', "ring must be one of core, apps, sciml, generative, got 'moon'"),
@@ -210,7 +211,7 @@ def test_a_package_without_cards_gives_none(make_package):
         (
             'cost = "O(B D)"',
             "",
-            "every key but also, recipe, scopes, stored, two_sample, verbs is required, got none for cost",
+            "every key but also, recipe, scopes, stored, two_sample, verb_help, verbs is required, got none for cost",
         ),
         ('id = "halves"', 'id = "Halves"', "id must be lower_snake, got 'Halves'"),
         ('id = "halves"', 'id = "halves_"', "id must be lower_snake, got 'halves_'"),
@@ -288,3 +289,17 @@ def test_a_card_makes_its_method_public_and_nothing_else_is():
     for name in ("MinibatchOT", "mirror", "_private"):  # of another subpackage, an id, a probe
         with pytest.raises(AttributeError, match="has no attribute"):
             find(name)
+
+
+def test_verb_help_is_a_sentence_for_verbs_of_the_card():
+    told = f'verbs = ["jump"]\n{CARD}\n[verb_help]\n'
+    assert parse_card(f'{told}jump = "Jump."', "halves.card.toml").verb_help == {"jump": "Jump."}
+    with pytest.raises(InvalidInputError, match=r"verb_help must hold verbs of this card, got 'jumps'.*jump"):
+        parse_card(f'{told}jumps = "Jump."', "halves.card.toml")
+    for value in ('""', "3"):
+        with pytest.raises(
+            InvalidInputError, match="verb_help must be a table of verbs, each with a sentence"
+        ):
+            parse_card(f"{told}jump = {value}", "halves.card.toml")
+    with pytest.raises(InvalidInputError, match="verb_help must be a table"):
+        parse_card(f'verb_help = "Jump."\n{CARD}', "halves.card.toml")

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from interpolants.cli.shared import executor_for, screen_for
 from interpolants.cli.verb_options import PARTED, command_options, is_literal, signature_of, told_by
 from interpolants.foundations.errors import invalid
 
 if TYPE_CHECKING:
+    from interpolants.foundations.card_file import Card
     from interpolants.framework.capabilities import Capability
     from interpolants.framework.method import Method
     from interpolants.framework.role import Role
@@ -33,21 +35,27 @@ def verbs() -> list[str]:
 
 
 def verb_command(verb: str) -> Any:
-    """The command of a verb: it loads the method, and then takes the options of that method's function."""
+    """The command of a verb: it loads the method, and then takes the options of that method's function.
+
+    ``VERB --help`` describes the verb; ``VERB RUN --help`` lists the options of the method in RUN.
+    """
     app = typer.Typer(add_completion=False)
-    told = f"Ask the method in a run folder to {verb.replace('-', ' ')}; --help after the folder shows its options."
     free = {**_FREE, "help_option_names": []}
 
     @app.command(
         verb,
-        help=told,
-        short_help=_short(verb),
+        cls=_VerbPage,
+        help=_about(verb),
+        short_help=_sentence(verb),
         rich_help_panel="Ask a trained model",
         context_settings=free,
     )
     def ask(
         context: typer.Context,
-        folder: Annotated[Path, typer.Argument(metavar="RUN")],
+        folder: Annotated[
+            Path,
+            typer.Argument(metavar="RUN", help="Folder of a run or of a stored method.", show_default=False),
+        ],
         task: Annotated[
             str | None, typer.Option("--task", help="Which task, if the run has several.")
         ] = None,
@@ -60,12 +68,48 @@ def verb_command(verb: str) -> Any:
     return typer.main.get_command(app)
 
 
-def _short(verb: str) -> str:
-    """The methods that have a verb."""
+class _VerbPage(TyperCommand):
+    """A command that prints its page where a help option stands in place of RUN."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments."""
+        if args[:1] in (["--help"], ["-h"]):
+            typer.echo(ctx.get_help(), color=ctx.color)
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+
+def _cards_of(verb: str) -> "list[Card]":
+    """Cards of the methods that have a verb."""
     from interpolants.foundations.cards import load_cards
 
-    able = [card.id for card in load_cards() if verb.replace("-", "_") in card.verbs]
-    return f"{', '.join(able[:4])}{', ...' if len(able) > 4 else ''}"
+    return [card for card in load_cards() if verb.replace("-", "_") in card.verbs]
+
+
+def _sentence(verb: str) -> str:
+    """What a verb does, or, if no card says it, the methods that have it."""
+    able = _cards_of(verb)
+    texts = (card.verb_help.get(verb.replace("-", "_")) for card in able)
+    names = [card.id for card in able]
+    return next(
+        (text for text in texts if text), f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+    )
+
+
+def _about(verb: str) -> str:
+    """The page of a verb: what it does, an example, and the methods that have it."""
+    able = _cards_of(verb)
+    example = next((card for card in able if verb.replace("-", "_") in card.verb_help), able[0])
+    run = f"runs/{example.recipe}"
+    return "\n\n".join(
+        (
+            _sentence(verb),
+            f"The options depend on the method in RUN: interpolants {verb} RUN --help lists them.",
+            f"Example, with the method {example.id}:",
+            f"\b\n  interpolants run --config {example.recipe} --quick --out {run}\n  interpolants {verb} {run} --help",
+            f"Methods: {', '.join(card.id for card in able)}.",
+        )
+    )
 
 
 def ask_method(

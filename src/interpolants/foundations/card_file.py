@@ -4,7 +4,7 @@ import importlib
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import reduce
 from typing import Any
 
@@ -20,7 +20,7 @@ _CHOICES = {"ring": ("core", *RINGS), "status": STATUSES}
 # The keys that may be empty: a member without an extra, without a source.
 _MAY_BE_EMPTY = {"extra", "sources"}
 # The keys that may be missing.
-_OPTIONAL = {"also", "recipe", "scopes", "stored", "two_sample", "verbs"}
+_OPTIONAL = {"also", "recipe", "scopes", "stored", "two_sample", "verb_help", "verbs"}
 # The keys that are lists of words.
 _LISTS = {
     "also": "a list of other names",
@@ -91,6 +91,7 @@ class Card:
         also: Other names that people know it by, such as that of the paper.
         recipe: Name of the reference recipe; the id, where the card names none.
         verbs: What a method can be asked for; each is a command.
+        verb_help: Help text of the verbs that this method introduces, by verb; one card has that of each verb.
         two_sample: Name under which questions ask for a metric that is called ``(x, y, generator=) -> Estimate`` and is
             zero, or least, where both sets have the same distribution.
         stored: Whether a setting or a state of a method can hold members of this kind, so that model folders may name
@@ -114,6 +115,7 @@ class Card:
     also: tuple[str, ...] = ()
     recipe: str = ""
     verbs: tuple[str, ...] = ()
+    verb_help: Mapping[str, str] = field(default_factory=dict, hash=False)
     two_sample: str = ""
     stored: bool = False
     scopes: Scopes | None = None
@@ -170,6 +172,10 @@ def parse_card(
     }
     _check_values(table, place)
     _check_forms(table, place)
+    help_of = table.get("verb_help", {})
+    if unknown := [verb for verb in help_of if verb not in table.get("verbs", ())]:
+        rule = "verb_help must hold verbs of this card"
+        raise invalid(place, rule, repr(unknown[0]), nearest(unknown[0], table.get("verbs", ())))
     if "scopes" not in tables and table["kind"] in _SCOPED_KINDS:
         rule = f"a {table['kind']} must declare its scopes"
         raise invalid(place, rule, "none", "Write [scopes] with rows and resume.")
@@ -212,6 +218,9 @@ def _check_values(table: Mapping[str, object], place: str) -> None:
         if name in _LISTS:
             good = isinstance(value, list) and all(isinstance(key, str) and key for key in value)
             kind = _LISTS[name]
+        elif name == "verb_help":
+            good = isinstance(value, dict) and all(isinstance(text, str) and text for text in value.values())
+            kind = "a table of verbs, each with a sentence"
         elif name == "stored":
             good, kind = value is True, "true, or left out"
         else:
