@@ -32,7 +32,7 @@ from interpolants.methods.parts.conditional_flow import ConditionalFlow, FlowBat
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.build import choose_net, library_net
 from interpolants.objectives.losses import VelocityLoss
-from interpolants.objectives.times import StratifiedTimes
+from interpolants.objectives.times import StratifiedTimes, TimeSampler
 from interpolants.training.pairs import finished
 
 
@@ -134,45 +134,42 @@ class CausalAutoencoder(Trained):
         """Encoder, structural model and decoder, by one gradient loop."""
         ranges = check_factors(who(), data["factors"], self.graph, named=self._is_named)
         frame, units = Standard().fit(data["x"]), Standard().fit(data["factors"])
-        x, y = self._in_units(data, frame, units)
-        times = choose_times(who(), self.times, self.path)
-        shape, codes = tuple(x.shape[1:]), len(self.dag.names) * self.block
+
+        def rows(part: Mapping[str, Any]) -> CodedRows:
+            return CodedRows(frame.encode(part["x"]).float(), units.encode(part["factors"]).float())
+
+        known = rows(data)
+        shape, codes = tuple(known.x.shape[1:]), len(self.dag.names) * self.block
         net = choose_net(self.net, shape, 1, torch.zeros(1, codes), self.seed, who=who()).float()
         trained: dict[str, nn.Module] = {
             "net": self.flow.wrap(net),
             "encoder": choose_encoder(shape, 2 * codes, self.seed + 1),
             "structure": StructuralLayer(self.graph, self.block, seed=self.seed + 2),
         }
+        times = choose_times(who(), self.times, self.path)
         if isinstance(times, nn.Module):
             trained["times"] = times
         parts = nn.ModuleDict(trained)
 
-        def unseen(size: int) -> FlowBatches:
-            return FlowBatches(CodedRows(*self._in_units(run.held, frame, units)), size, StratifiedTimes())
+        def loss(told: TimeSampler) -> CausalLoss:
+            return CausalLoss(
+                VelocityLoss(self.path), block=self.block, weight=self.code_weight, spread=self.spread,
+                drop=self.drop_code, times=told,
+            )  # fmt: skip
 
-        settings, options = followed(
-            run,
-            self.training(),
-            self._loss(StratifiedTimes()),
-            unseen if run.held else None,
-            images=x.ndim == 4,
-        )
-        batches = FlowBatches(CodedRows(x, y), self.batch_size, times)
-        done: Any = finished(
-            parts, run.train("autoencoder", parts, self._loss(times), batches, settings, **options), prefix=""
-        )
+        def unseen(size: int) -> FlowBatches:
+            return FlowBatches(rows(run.held), size, StratifiedTimes())
+
+        held, images = unseen if run.held else None, known.x.ndim == 4
+        settings, options = followed(run, self.training(), loss(StratifiedTimes()), held, images=images)
+        batches = FlowBatches(known, self.batch_size, times)
+        result = run.train("autoencoder", parts, loss(times), batches, settings, **options)
+        done: Any = finished(parts, result, prefix="")
         kept = {name: done[name] for name in ("net", "encoder", "structure")}
-        z = by_blocks(lambda part: encoded(kept["encoder"], part, self.block)[0], x)
+        z = by_blocks(lambda part: encoded(kept["encoder"], part, self.block)[0], known.x)
         drawn_from = kept_exogenous(by_blocks(kept["structure"].abduct, z))
         return {**kept, "frame": frame, "units": units, "ranges": ranges, "exogenous": drawn_from,
                 "fixed": constants_of(data["x"])}  # fmt: skip
-
-    def _in_units(self, data: Any, frame: Standard, units: Standard) -> tuple[Tensor, Tensor]:
-        return frame.encode(data["x"]).float(), units.encode(data["factors"]).float()
-
-    def _loss(self, times: Any) -> CausalLoss:
-        weights = {"weight": self.code_weight, "spread": self.spread, "drop": self.drop_code}
-        return CausalLoss(VelocityLoss(self.path), block=self.block, times=times, **weights)
 
     # --- codes
 

@@ -108,18 +108,15 @@ class CausalLoss:
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
         z = mean + log_std.exp() * noise
         prior, told = code_divergence(parts["structure"].abduct(z), z, log_std, batch["y"], self.spread)
-        decoder = self._decoder(parts["net"], batch, z.flatten(1), generator)
+        code = z.flatten(1)
+        code = drop_condition(code, self.drop, generator=generator) if self.drop else code
+        net, sample = parts["net"], self.objective.path.sample(x1=x1, t=batch["t"], generator=generator)
+        gap = net(sample.x_t, sample.t, code) - self.objective.target(sample)
+        scale = net.weight(sample.x_t, sample.t)[self.objective.predicts]
+        decoder: Tensor = gap.square().flatten(1).mean(1) * scale
         self.times.update(batch["t"], decoder.detach())
         return {
             "decoder": decoder * batch["weight"],
             "prior": self.weight * prior,
             "labels": self.weight * told,
         }
-
-    def _decoder(self, net: Any, batch: Mapping[str, Any], code: Tensor, generator: Generator) -> Tensor:
-        code = drop_condition(code, self.drop, generator=generator) if self.drop else code
-        sample = self.objective.path.sample(x1=batch["x1"], t=batch["t"], generator=generator)
-        gap = net(sample.x_t, sample.t, code) - self.objective.target(sample)
-        scale = net.weight(sample.x_t, sample.t)[self.objective.predicts]
-        error: Tensor = gap.square().flatten(1).mean(1) * scale
-        return error

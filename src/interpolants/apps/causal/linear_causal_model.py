@@ -91,16 +91,12 @@ class LinearCausalModel(Method):
             torch.linalg.solve(told.T @ told + ridge, told.T @ y) / torch.where(varies, size, 1.0)[:, None]
         )
         shows = torch.linalg.lstsq(y, pixels, driver="gelsd").solution
-        return {"units": units, "mean": mean, "reads": reads, "shows": shows, "causes": self._causes(y)}
-
-    def _causes(self, y: Tensor) -> dict[str, Tensor]:
-        """W of each factor with causes."""
-        found = {}
+        weights = {}
         for name in self.dag.names:
             if causes := [self.dag.place(cause) for cause in self.dag.parents(name)]:
                 own = y[:, [self.dag.place(name)]]
-                found[name] = torch.linalg.lstsq(y[:, causes], own, driver="gelsd").solution[:, 0]
-        return found
+                weights[name] = torch.linalg.lstsq(y[:, causes], own, driver="gelsd").solution[:, 0]
+        return {"units": units, "mean": mean, "reads": reads, "shows": shows, "causes": weights}
 
     @capability(reads={"do": DO}, like="x", blocks=True)
     def counterfactual(self, x: Tensor, *, do: Tensor | None = None) -> Tensor:

@@ -60,26 +60,15 @@ class ClassicalPrediction(Method):
         if images.ndim != 4 or x1.ndim != 4 or images.shape[2:] != x1.shape[2:]:
             found = f"{tuple(x1.shape)} and {tuple(images.shape)}"
             raise invalid("answers must lie on the grid of the images", found)
-        units = {"low": images.double().amin((0, 2, 3)), "unit": _units(images)}
+        sizes = torch.tensor([unit_of(channel) for channel in images.double().unbind(1)], dtype=torch.float64)
+        units = {"low": images.double().amin((0, 2, 3)), "unit": sizes}
         powers = self._powers(images, units)
         values = x1.movedim(1, -1).reshape(-1, x1.shape[1]).double()
         if self.rule == "polynomial":
             gram = powers.mT @ powers + 1e-9 * len(powers) * torch.eye(powers.shape[1], dtype=powers.dtype)
-            learnt = {"weights": torch.linalg.solve(gram, powers.mT @ values)}
-        else:
-            learnt = self._logistic(powers, values) if self.rule == "logistic" else {}
-        return {"rule": self.rule, **learnt, **units}
-
-    def _powers(self, images: Tensor, units: Mapping[str, Any]) -> Tensor:
-        """Powers of the intensities of all pixels in units of the fit, ``(N H W, 1 + C degree)``."""
-        pixels = images.movedim(1, -1).reshape(-1, images.shape[1]).double()
-        pixels = (pixels - units["low"]) / units["unit"] if "unit" in units else pixels
-        return torch.cat([torch.ones_like(pixels[:, :1]), *(pixels**k for k in range(1, self.degree + 1))], 1)
-
-    def _channels(self, width: int) -> list[int]:
-        return list(self.labels or range(width))
-
-    def _logistic(self, powers: Tensor, values: Tensor) -> dict[str, Any]:
+            return {"rule": self.rule, "weights": torch.linalg.solve(gram, powers.mT @ values), **units}
+        if self.rule != "logistic":
+            return {"rule": self.rule, **units}
         linear: Any = require("sklearn.linear_model", by="ClassicalPrediction")
         shares = values[:, self._channels(values.shape[1])]
         label = torch.cat([1 - shares.sum(1, keepdim=True), shares], 1).argmax(1)
@@ -94,7 +83,16 @@ class ClassicalPrediction(Method):
             )
             told = known[-len(fit.coef_) :]
             weights[told], shift[told] = torch.from_numpy(fit.coef_), torch.from_numpy(fit.intercept_)
-        return {"weights": weights, "shift": shift}
+        return {"rule": self.rule, "weights": weights, "shift": shift, **units}
+
+    def _powers(self, images: Tensor, units: Mapping[str, Any]) -> Tensor:
+        """Powers of the intensities of all pixels in units of the fit, ``(N H W, 1 + C degree)``."""
+        pixels = images.movedim(1, -1).reshape(-1, images.shape[1]).double()
+        pixels = (pixels - units["low"]) / units["unit"] if "unit" in units else pixels
+        return torch.cat([torch.ones_like(pixels[:, :1]), *(pixels**k for k in range(1, self.degree + 1))], 1)
+
+    def _channels(self, width: int) -> list[int]:
+        return list(self.labels or range(width))
 
     @capability(like="x1")
     def sample(self, n: Count, *, cond: Tensor | None = None, seed: int = 0) -> Tensor:
@@ -157,11 +155,6 @@ def _classes(image: Tensor, rule: str, count: int) -> Tensor:
         inside
     )
     return torch.stack([(place == k).double() for k in range(1, count + 1)])
-
-
-def _units(images: Tensor) -> Tensor:
-    """Unit of each channel, ``(C,)``."""
-    return torch.tensor([unit_of(channel) for channel in images.double().unbind(1)], dtype=torch.float64)
 
 
 def _flow(image: Tensor) -> Tensor:

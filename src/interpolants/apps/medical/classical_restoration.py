@@ -83,22 +83,24 @@ class ClassicalRestoration(Method):
         if self.rule == "gaussian":
             if len(x) < 2:
                 raise invalid("gaussian needs two images or more", len(x))
-            return {"mean": mean, "covariance": _covariance(x.flatten(1), unit), "unit": unit}
+            # Shrunk towards the identity as rows left out ask for; constant pixels vary a little.
+            flat, spread = x.flatten(1), x.flatten(1).std(0).clamp_min(1e-3 * unit)
+            values, vectors = shrunk_correlation((flat - flat.mean(0)) / spread)
+            covariance = spread[:, None] * ((vectors * values) @ vectors.T) * spread
+            return {"mean": mean, "covariance": covariance, "unit": unit}
         if self.rule == "principal":
             _, _, basis = torch.linalg.svd((x - mean).flatten(1), full_matrices=False)
             return {"mean": mean, "basis": basis[: self.components].contiguous()}
-        strength = self._strength(x, unit) if self.rule in ("total_variation", "nl_means") else 0.0
-        return {"mean": mean, "strength": strength, "unit": unit}
-
-    def _strength(self, x: Tensor, unit: float) -> float:
-        """The one with the least squared error on some training images, measured as the test is."""
+        if self.rule not in ("total_variation", "nl_means"):
+            return {"mean": mean, "strength": 0.0, "unit": unit}
+        # The strength with the least squared error on some training images, measured as the test is.
         some = x[:: math.ceil(len(x) / _CHOICE)]
         y = self.operator(some)
         y = y + self.noise * torch.randn(
             y.shape, dtype=y.dtype, generator=generator(self.seed, "strength choice")
         )
         errors = [float((self._by_rule(y, strength, unit) - some).square().mean()) for strength in _STRENGTHS]
-        return _STRENGTHS[errors.index(min(errors))]
+        return {"mean": mean, "strength": _STRENGTHS[errors.index(min(errors))], "unit": unit}
 
     @capability(reads={"observed": Role(name="observed")})
     def restore(self, observed: Tensor, *, draws: Count = 1, seed: int = 0) -> Ensemble:
@@ -143,13 +145,6 @@ class ClassicalRestoration(Method):
 
 def _is_identity(operator: Operator) -> bool:
     return isinstance(operator, type(choose_operator("", "identity")))
-
-
-def _covariance(flat: Tensor, unit: float) -> Tensor:
-    """Shrunk towards the identity as rows left out ask for; constant pixels vary a little."""
-    spread = flat.std(0).clamp_min(1e-3 * unit)
-    values, vectors = shrunk_correlation((flat - flat.mean(0)) / spread)
-    return spread[:, None] * ((vectors * values) @ vectors.T) * spread
 
 
 def _posterior_mean(operator: Operator, noise: float, y: Tensor, state: Mapping[str, Any]) -> Tensor:

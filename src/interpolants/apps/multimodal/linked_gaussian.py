@@ -57,7 +57,11 @@ class LinkedGaussian(Method):
         }
         columns = {name: _columns(data[name][there], labels.get(name, 0)) for name in self.modalities}
         x, widths = torch.cat([*columns.values()], 1), [part.shape[1] for part in columns.values()]
-        cov = _covariance(x) if self.linked else _in_blocks([_covariance(part) for part in columns.values()])
+        if self.linked:
+            cov = _covariance(x)
+        else:
+            blocks = [_covariance(part) for part in columns.values()]
+            cov = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
         return {"mean": x.mean(0), "covariance": cov, "widths": widths, "labels": labels}
 
     @capability()
@@ -165,16 +169,6 @@ def _covariance(x: Tensor) -> Tensor:
         torch.where(varies, x - x.mean(0), 0.0) / torch.where(varies, spread, 1.0)
     )
     return spread[:, None] * ((vectors * values) @ vectors.T) * spread
-
-
-def _in_blocks(parts: list[Tensor]) -> Tensor:
-    """Matrices along the diagonal, zeros elsewhere."""
-    width = sum(len(part) for part in parts)
-    found, first = torch.zeros(width, width, dtype=torch.float64), 0
-    for part in parts:
-        found[first : first + len(part), first : first + len(part)] = part
-        first += len(part)
-    return found
 
 
 def _columns(value: Tensor, labels: int) -> Tensor:

@@ -57,34 +57,25 @@ class LinkedBatches:
         rows = max(1, self.size // world)
         pick = torch.randint(len(self.there), (rows,), generator=generator)
         times = self.times.sample(rows, generator=generator)
-        there = self.there[pick]
-        known = self._known(there, generator)
+        there, t = self.there[pick], times.t
+        known = torch.zeros_like(there)
+        if len(self.subsets):
+            subset = torch.randint(len(self.subsets), (rows,), generator=generator)
+            alone = torch.rand(rows, generator=generator, dtype=torch.float32) < self.joint
+            known = self.subsets[subset] & there & ~alone[:, None]
+            # None is told where all targets that are there would be.
+            known = known & (there & ~known)[:, self.targets].any(1)[:, None]
+            # Some times are 0 where something is known: what is expected then is read off there.
+            at_start = torch.rand(rows, generator=generator, dtype=torch.float32) < _AT_START
+            t = torch.where(known.any(1) & at_start, torch.zeros_like(t), t)
         return {
             "units": {name: u[pick] for name, u in self.units.items()},
             "labels": {name: codes[pick] for name, codes in self.labels.items()},
             "known": known,
             "absent": ~there,
-            "t": self._with_starts(times.t, known, generator),
+            "t": t,
             "weight": times.weight,
         }
-
-    def _with_starts(self, t: Tensor, known: Tensor, source: Generator) -> Tensor:
-        """Times, of which some are 0 where something is known: what is expected then is read off there."""
-        if not len(self.subsets):
-            return t
-        at_start = known.any(1) & (torch.rand(len(t), generator=source, dtype=torch.float32) < _AT_START)
-        return torch.where(at_start, torch.zeros_like(t), t)
-
-    def _known(self, there: Tensor, source: Generator) -> Tensor:
-        """Which modalities are told, ``(B, n)``; none where all targets that are there would be."""
-        if not len(self.subsets):
-            return torch.zeros_like(there)
-        rows = len(there)
-        pick = torch.randint(len(self.subsets), (rows,), generator=source)
-        alone = torch.rand(rows, generator=source, dtype=torch.float32) < self.joint
-        known = self.subsets[pick] & there & ~alone[:, None]
-        left = (there & ~known)[:, self.targets].any(1)
-        return known & left[:, None]
 
 
 class LinkedLoss:
@@ -124,7 +115,9 @@ class LinkedLoss:
         """Losses by modality."""
         x1 = self.space.state(batch["units"])
         sample = self.path.sample(x0=None, x1=x1, t=batch["t"], z=None, generator=generator)
-        cond = tokens(self.whole, batch["units"], batch["known"], batch["absent"]) if self._tells else None
+        cond = None
+        if self.told and len(self.whole.parts) > 1:
+            cond = tokens(self.whole, batch["units"], batch["known"], batch["absent"])
         output = net(sample.x_t, sample.t, cond)
         scale = net.net.weight(sample.x_t, sample.t)["denoised"]
         targets = self.space.blocks(x1)
@@ -136,10 +129,6 @@ class LinkedLoss:
             losses[name] = torch.where(asked, loss * self.factors[name], 0.0)
         self.times.update(batch["t"], torch.stack([loss.detach() for loss in losses.values()]).sum(0))
         return {name: loss * batch["weight"] for name, loss in losses.items()}
-
-    @property
-    def _tells(self) -> bool:
-        return self.told and len(self.whole.parts) > 1
 
     def _of(
         self, name: str, block: Tensor, target: Tensor, batch: Mapping[str, Any], scale: Tensor

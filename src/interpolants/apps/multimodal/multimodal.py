@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from annotated_types import Ge, Interval
-from torch import Tensor, nn
+from torch import Tensor
 
 from interpolants.apps.multimodal.chosen_units import errors_of, unexplained, warn_if_linear_is_better
 from interpolants.apps.multimodal.linked_answers import check_codes, padded, with_given, with_own
@@ -139,12 +139,15 @@ class MultimodalDiffusion(Trained):
         """The encoders, then the heads by one gradient loop; with held-out rows, units and a linear rival by these."""
         check_all_there(who(), data, self.modalities)
         whiten = None if self.whiten == "auto" else bool(self.whiten)
-        state, held = self._learnt(data, run, "match", whiten), self._held(run)
-        if not held:
-            return state
-        errors, other = self._errors(state, held), self._other_units(data)
-        if other is not None:
-            second = self._learnt(data, run, "match in other units", other)
+        state = self._learnt(data, run, "match", whiten)
+        whole_rows = bool(run.held) and all(name in run.held for name in self.modalities)
+        if not (whole_rows and self.told and len(self.modalities) > 1):
+            return state  # expected values cannot be judged
+        held = {name: run.held[name] for name in self.modalities}
+        errors = self._errors(state, held)
+        usual = [self._is_small(x) and x[0].numel() <= _COLUMNS for x in data.values() if self._may_whiten(x)]
+        if self.whiten == "auto" and usual:
+            second = self._learnt(data, run, "match in other units", not any(usual))
             theirs = self._errors(second, held)
             if unexplained(theirs) < unexplained(errors):
                 state, errors = second, theirs
@@ -164,7 +167,13 @@ class MultimodalDiffusion(Trained):
         if not self.told and not bool(batches.there.all()):
             rule = "without told nothing may be missing, as heads could not know it"
             raise invalid(rule, f"{int((~batches.there).sum())} missing entries", "Take told=True.")
-        net = self._new_net(space, whole_space, batches)
+        cond = None
+        if self.told and len(whole_space.parts) > 1:
+            few = {name: u[:1] for name, u in batches.units.items()}
+            nothing = torch.zeros(1, len(whole_space.parts), dtype=torch.bool)
+            cond = tokens(whole_space, few, nothing, nothing)
+        inner = choose_net(self.net, space.shape, 1, cond, self.seed, who=who()).float()
+        net = self.flow.wrap(inner, space.rms(space.state(batches.units)))
 
         def loss(timed: Any) -> LinkedLoss:
             return LinkedLoss(space, whole_space, self.path, timed, told=self.told, balance=self.balance)
@@ -174,17 +183,6 @@ class MultimodalDiffusion(Trained):
         settings, options = followed(run, self.training(), loss(even), unseen, images=bool(space.grid))
         result = run.train(stage, TimedNet(net, times), loss(times), batches, settings, **options)
         return {"net": finished(net, result), "space": space, "whole": whole_space}
-
-    def _other_units(self, data: Mapping[str, Tensor]) -> bool | None:
-        """Whether rows are whitened in the units that are no rule's; None where units are given or have no choice."""
-        usual = [self._is_small(x) and x[0].numel() <= _COLUMNS for x in data.values() if self._may_whiten(x)]
-        return None if self.whiten != "auto" or not usual else not any(usual)
-
-    def _held(self, run: Run) -> dict[str, Tensor]:
-        """Held-out rows of all modalities, if expected values can be judged by them; else empty."""
-        there = all(name in run.held for name in self.modalities) if run.held else False
-        judged = there and self.told and len(self.modalities) > 1
-        return {name: run.held[name] for name in self.modalities} if judged else {}
 
     def _errors(self, state: Mapping[str, Any], held: Mapping[str, Tensor]) -> dict[str, Any]:
         """Errors of what a state expects of held-out rows; see :func:`errors_of`."""
@@ -227,16 +225,6 @@ class MultimodalDiffusion(Trained):
         units = {name: u[kept] for name, u in space.units(data).items()}
         joint = self.joint if self.told else 1.0
         return LinkedBatches(units, there[kept], labels, targets=places, joint=joint, size=size, times=times)
-
-    def _new_net(self, space: SharedSpace, whole_space: SharedSpace, batches: LinkedBatches) -> nn.Module:
-        """The network, in a wrapper that gives it units."""
-        cond = None
-        if self.told and len(whole_space.parts) > 1:
-            few = {name: u[:1] for name, u in batches.units.items()}
-            nothing = torch.zeros(1, len(whole_space.parts), dtype=torch.bool)
-            cond = tokens(whole_space, few, nothing, nothing)
-        inner = choose_net(self.net, space.shape, 1, cond, self.seed, who=who()).float()
-        return self.flow.wrap(inner, space.rms(space.state(batches.units)))
 
     # --- capabilities
 
@@ -345,9 +333,6 @@ class MultimodalDiffusion(Trained):
         }
         return tokens(space, units, known, torch.zeros_like(known))
 
-    def _none_known(self, rows: int) -> Tensor | None:
-        return None if len(self.state["whole"].parts) == 1 else self._tokens({}, rows)
-
     def heads(self) -> Heads:
         """The heads as a field of the mean data end."""
         state = self.fitted_state("heads")
@@ -355,17 +340,16 @@ class MultimodalDiffusion(Trained):
 
     def _drawn(self, n: int, cond: Tensor | None, method: str, seed: int, first: int) -> Tensor:
         """States ``(n, *D)`` at t = 1."""
-        cond = self._none_known(n) if cond is None else cond
-        fields, shape = self.flow.fields(self._mean_end()), self.state["space"].shape
-        return self.flow.drawn(
-            fields, shape, n, seed=seed, first=first, cond=cond, method=method, n_steps=self.n_steps
-        ).x
-
-    def _mean_end(self) -> Any:
-        """The heads; of a single image or vector the network itself, so that it has the bits of a bridge."""
         parts = self.state["whole"].parts
+        if cond is None and len(parts) > 1:
+            cond = self._tokens({}, n)  # nothing is known
+        # Of a single image or vector the network itself, so that it has the bits of a bridge.
         alone = len(parts) == 1 and not next(iter(parts.values())).is_label
-        return self.state["net"] if alone else self.heads()
+        mean_end: Any = self.state["net"] if alone else self.heads()
+        return self.flow.drawn(
+            self.flow.fields(mean_end), self.state["space"].shape, n, seed=seed, first=first, cond=cond,
+            method=method, n_steps=self.n_steps,
+        ).x  # fmt: skip
 
     def _values(self, z: Tensor) -> dict[str, Tensor]:
         space: SharedSpace = self.state["space"]

@@ -129,31 +129,24 @@ class FrameStepper(Trained):
         )
 
     def _rolled(self, one: MeshField, frames: int) -> MeshField:
-        state, units = self.state, self.state["units"]
+        state, units, net = self.state, self.state["units"], self.state["net"]
         if len(one.times) < frames:
             raise invalid(f"there must be {frames} frames at least", len(one.times))
         step, gaps = state["times"].diff()[:1], one.times[:frames].diff()
-        if state["net"] is not None and not torch.allclose(gaps, step, rtol=1e-4, atol=0):
+        if net is not None and not torch.allclose(gaps, step, rtol=1e-4, atol=0):
             rule = f"frames must be {float(step):g} apart, as those of the fit"
             raise invalid(rule, [float(f"{gap:g}") for gap in gaps])
         places = units.places(one.first(frames).cloud()[0])[: len(one.points), 1:]
-        if state["net"] is not None:
+        if net is not None:
             warn_if_sparse(one, units, self.nodes, self.radius, _HARDLY)
-        known = list(units.values(one.values[:frames]))
+        known, pack = list(units.values(one.values[:frames])), PointPack.of([places])
         with torch.no_grad():
             while len(known) < len(state["times"]):
-                known.append(self._next(known, places))
+                last = known[-self.frames :]
+                last = [last[0]] * (self.frames - len(last)) + last  # the first stands for those before it
+                known.append(last[-1] if net is None else last[-1] + net(pack, torch.stack(last, 1)))
         values = torch.stack(known).double() * units.std + units.mean
         return replace(one, times=state["times"], values=values)
-
-    def _next(self, known: list[Tensor], places: Tensor) -> Tensor:
-        net = self.state["net"]
-        if net is None:
-            return known[-1]
-        last = known[-self.frames :]
-        last = [last[0]] * (self.frames - len(last)) + last  # a single frame stands for those before it
-        told: Tensor = net(PointPack.of([places]), torch.stack(last, 1))
-        return known[-1] + told
 
 
 class _StepNet(Remembered, id="frame_step_net"):

@@ -94,15 +94,12 @@ class Answering:
         if words is None:
             words = torch.full((rows, self.longest, reader.width), torch.nan, dtype=torch.float32)
         if frames is None:
-            frames = torch.full((rows, *self._frame_shape), torch.nan, dtype=torch.float32)
+            code: MeshAutoencoder = self.state["code"]
+            shape = (rows, len(self.state["first"]), code.channels, *code.grid[1:])
+            frames = torch.full(shape, torch.nan, dtype=torch.float32)
         with torch.no_grad():
             guess = torch.cat([reader.guess(row[None]) for row in words])
         return {"words": words, "guess": guess, "frames": frames}
-
-    @property
-    def _frame_shape(self) -> tuple[int, ...]:
-        code: MeshAutoencoder = self.state["code"]
-        return (len(self.state["first"]), code.channels, *code.grid[1:])
 
     def solution(self, latent: Tensor, points: Tensor, times: Sequence[float] | None) -> MeshField:
         """A solution from latents ``(Z, *grid)``, at points ``(M, d)`` and times; those of the training if None."""

@@ -207,11 +207,25 @@ class TextToSimulation(Trained):
         prompts = data["prompt"] if data.get("prompt") is not None else [None] * len(fields)
         vocabulary = PromptVocabulary.of(text for text in prompts if text is not None)
         codes, numbers = vocabulary.encode(prompts, self.longest, who())
-        code = self._autoencoder(fields, units, run)
+        autoencoder = MeshAutoencoder(
+            fields[0].values.shape[-1], space=fields[0].points.shape[1], nodes=self.nodes, times=self.times_nodes,
+            width=self.width, latent=self.latent, radius=self.radius, stretch=self.stretch, rule=self.rule,
+            by_area=self.by_area, seed=self.seed,
+        )  # fmt: skip
+        clouds = CloudBatches(fields, units, self.code_batch, self.queries)
+        settings = self.training(steps=self.code_steps, batch_size=self.code_batch, lr=self.code_lr)
+        result = run.train("autoencoder", autoencoder, CloudLoss(self.kl_weight), clouds, settings)
+        code = finished(autoencoder, result, prefix="")
         latents, seen = run.once("latents", lambda source: encoded(code, units, fields, self.frames))
         frame = Standard().fit(latents)
         scaled, shape = frame.encode(latents), tuple(latents.shape[1:])
-        reader = self._reader(codes, numbers, scaled, len(vocabulary), run)
+        reader = PromptReader(len(vocabulary), shape, width=self.text_width, heads=self.heads, seed=self.seed)
+        if bool(codes.any()):
+            told = PromptBatches(codes, numbers, scaled, self.read_batch)
+            settings = self.training(steps=self.read_steps, batch_size=self.read_batch)
+            reader = finished(reader, run.train("reader", reader, reader_loss, told, settings), prefix="")
+        else:  # no row has a prompt
+            reader.eval().requires_grad_(False)
         words, guesses = read_prompts(reader, codes, numbers)
         look = frame_units(seen)
         rows = LatentRows(
@@ -234,29 +248,6 @@ class TextToSimulation(Trained):
             "mesh": fields[0].first(0),
             "times": fields[0].times,
         }
-
-    def _autoencoder(self, fields: Sequence[MeshField], units: SimulationUnits, run: Run) -> MeshAutoencoder:
-        code = MeshAutoencoder(
-            fields[0].values.shape[-1], space=fields[0].points.shape[1], nodes=self.nodes, times=self.times_nodes,
-            width=self.width, latent=self.latent, radius=self.radius, stretch=self.stretch, rule=self.rule,
-            by_area=self.by_area, seed=self.seed,
-        )  # fmt: skip
-        batches = CloudBatches(fields, units, self.code_batch, self.queries)
-        settings = self.training(steps=self.code_steps, batch_size=self.code_batch, lr=self.code_lr)
-        result = run.train("autoencoder", code, CloudLoss(self.kl_weight), batches, settings)
-        return finished(code, result, prefix="")
-
-    def _reader(
-        self, codes: Tensor, numbers: Tensor, latents: Tensor, vocabulary: int, run: Run
-    ) -> PromptReader:
-        """The reader, trained where there are prompts."""
-        shape = tuple(latents.shape[1:])
-        reader = PromptReader(vocabulary, shape, width=self.text_width, heads=self.heads, seed=self.seed)
-        if not bool(codes.any()):
-            return reader.eval().requires_grad_(False)
-        batches = PromptBatches(codes, numbers, latents, self.read_batch)
-        settings = self.training(steps=self.read_steps, batch_size=self.read_batch)
-        return finished(reader, run.train("reader", reader, reader_loss, batches, settings), prefix="")
 
     # --- capabilities
 

@@ -41,13 +41,13 @@ class _Spectral(Method):
         raise NotImplementedError
 
     def _heard(self, observed: list[Recording]) -> Heard:
-        return Heard([self._restored(one) for one in observed])
-
-    def _restored(self, one: Recording) -> Recording:
-        n_fft = 2 * round(self.window * (one.rate or self.rate) / 2)
-        spectra = CompressedSpectra(n_fft=n_fft, hop=n_fft // 4, exponent=1.0, scale=1.0)
-        found = [spectra.samples(self.changed(spectra.of(x)), len(x)) for x in one.channels]
-        return one.with_samples(torch.stack(found))
+        found = []
+        for one in observed:
+            n_fft = 2 * round(self.window * (one.rate or self.rate) / 2)
+            spectra = CompressedSpectra(n_fft=n_fft, hop=n_fft // 4, exponent=1.0, scale=1.0)
+            channels = [spectra.samples(self.changed(spectra.of(x)), len(x)) for x in one.channels]
+            found.append(one.with_samples(torch.stack(channels)))
+        return Heard(found)
 
 
 class SpectralSubtraction(_Spectral):

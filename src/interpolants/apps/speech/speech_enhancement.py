@@ -164,30 +164,22 @@ class SpeechEnhancement(Trained):
         of_difference, of_degraded = crops.sizes(self.seed)
         if self.learns != "mean":
             warn_of_size(who(), of_difference, check_preconditioned(self.path, ())[1])
-        net = self._network(of_difference, of_degraded)
+        asked = _SMALL if isinstance(self.net, str) and self.net == "auto" else self.net
+        if not isinstance(asked, nn.Module):
+            asked = {**({"kind": asked} if isinstance(asked, str) else asked), "cond_channels": 2}
+        shape = (2, self.transform.bins, self.frames)
+        inner = named_net(asked, shape, who=who(), seed=self.seed).float()
+        if not isinstance(inner, UNet):
+            remedy = "Take a U-Net, whose width follows the recording."
+            raise invalid("net must take images of any width", type(inner).__name__, remedy)
+        told = ScaledCondition(inner, (0.0, 0.0), (of_degraded, of_degraded))
+        net = self.flow.wrap(told, of_difference)
         loss = partial(self._loss, net)
         return {"net": self.flow.learnt(run, "spectra", net, crops.rows, self.training(), loss=loss)}
 
     def _loss(self, net: nn.Module, times: TimeSampler) -> Loss:
         """The error of a regressor, without a state; or the loss of the flow."""
         return _regression if self.learns == "mean" else self.flow.loss(net, times)
-
-    def _network(self, of_difference: float, of_degraded: float) -> nn.Module:
-        """The network in wrappers that give it units."""
-        shape = (2, self.transform.bins, self.frames)
-        inner = named_net(self._asked_net(), shape, who=who(), seed=self.seed).float()
-        if not isinstance(inner, UNet):
-            remedy = "Take a U-Net, whose width follows the recording."
-            raise invalid("net must take images of any width", type(inner).__name__, remedy)
-        told = ScaledCondition(inner, (0.0, 0.0), (of_degraded, of_degraded))
-        return self.flow.wrap(told, of_difference)
-
-    def _asked_net(self) -> Any:
-        """The network that was asked for, told the degraded spectrum."""
-        asked = _SMALL if isinstance(self.net, str) and self.net == "auto" else self.net
-        if isinstance(asked, nn.Module):
-            return asked
-        return {**({"kind": asked} if isinstance(asked, str) else asked), "cond_channels": 2}
 
     # --- capabilities
 
@@ -210,7 +202,14 @@ class SpeechEnhancement(Trained):
         self._check_lengths(observed)  # before work that a late refusal would lose
         self._warn_of_bands(observed)
         warn_of_unusual(who(), observed, self.rate, self.normalise)
-        return Heard([self._restored(one, seed) for one in observed])
+        found = []
+        for one in observed:
+            rate = one.rate or self.rate
+            channels = [
+                self._of_channel(y, rate, key(seed, "channel", k)) for k, y in enumerate(one.channels)
+            ]
+            found.append(one.with_samples(torch.stack(channels)))
+        return Heard(found)
 
     def _warn_of_bands(self, observed: Sequence[Recording]) -> None:
         """Tell of what a lower rate of the model leaves out."""
@@ -228,28 +227,19 @@ class SpeechEnhancement(Trained):
                 lasts = f"{1000 * len(one) / (one.rate or self.rate):.3g} ms"
                 raise invalid(rule, lasts, "Leave it out.")
 
-    def _restored(self, one: Recording, seed: int) -> Recording:
-        found = [
-            self._of_channel(y, one.rate or self.rate, key(seed, "channel", k))
-            for k, y in enumerate(one.channels)
-        ]
-        return one.with_samples(torch.stack(found))
-
     def _of_channel(self, y: Tensor, rate: int, seed: int) -> Tensor:
         """Clean samples ``(T,)`` for degraded ones at any rate: the model's rate, and back; silence stays."""
         if is_silent(y):
             return y
         y = y - offset_of(y, rate)
-        back = at_rate(self._cleaned(at_rate(y, rate, self.rate), seed), self.rate, rate)[: len(y)]
-        return torch.nn.functional.pad(back, (0, len(y) - len(back)))
-
-    def _cleaned(self, y: Tensor, seed: int) -> Tensor:
-        """Clean samples ``(T,)`` for degraded ones."""
-        unit = unit_of(y, self.normalise)
-        spectrum = self.transform.of(y / unit)
+        own = at_rate(y, rate, self.rate)
+        unit = unit_of(own, self.normalise)
+        spectrum = self.transform.of(own / unit)
         count = 1 if self.learns == "mean" else self.draws
         drawn = [self._drawn(spectrum, key(seed, "draw", k)) for k in range(count)]
-        return torch.stack([self.transform.samples(x, len(y)) for x in drawn]).mean(0) * unit
+        clean = torch.stack([self.transform.samples(x, len(own)) for x in drawn]).mean(0) * unit
+        back = at_rate(clean, self.rate, rate)[: len(y)]
+        return torch.nn.functional.pad(back, (0, len(y) - len(back)))
 
     def _drawn(self, spectrum: Tensor, seed: int) -> Tensor:
         """A clean spectrum for a degraded one, ``(2, F, N)``, piece by piece."""
@@ -262,7 +252,12 @@ class SpeechEnhancement(Trained):
 
     def _difference(self, y: Tensor, seed: int) -> Tensor:
         """A difference ``(2, F, N)`` for a degraded spectrum."""
-        net = with_inner_net(self.state["net"], partial(_as_wide, size=(y.shape[1], y.shape[2])))
+
+        def as_wide(inner: nn.Module) -> nn.Module:
+            assert isinstance(inner, UNet)
+            return inner.on_grid(y.shape[1], y.shape[2])
+
+        net = with_inner_net(self.state["net"], as_wide)
         if self.learns == "mean":
             with torch.no_grad():
                 found: Tensor = net(torch.zeros_like(y)[None], torch.zeros(()), y[None])[0]
@@ -271,6 +266,8 @@ class SpeechEnhancement(Trained):
         start = base.color(BlockNoise.like(y[None], seed, "first spectrum").normal())
         steps = self.corrections
         corrector = Langevin(snr=self.snr, steps=steps, before=True) if steps else None
+        # The last step is as long as what is left.
+        even = torch.linspace(0, 1 - self.least, self.n_steps, dtype=torch.float64)
         euler = self.predictor == "euler_maruyama"
         noise: dict[str, Any] = {"eps": ReverseNoise(), "cap_noise": False} if euler else {}
         return sample(
@@ -278,18 +275,13 @@ class SpeechEnhancement(Trained):
             start,
             cond=y[None],
             method=self.predictor,
-            time_grid=self._grid(self.n_steps),
+            time_grid=torch.cat([even, torch.ones(1, dtype=torch.float64)]),
             corrector=corrector,
             finish="mean",
             seed=seed,
             invariant=False,
             **noise,
         ).x[0]
-
-    def _grid(self, n_steps: int) -> Tensor:
-        """Even times up to ``1 - least``, and the end: the last step is as long as what is left."""
-        even = torch.linspace(0, 1 - self.least, n_steps, dtype=torch.float64)
-        return torch.cat([even, torch.ones(1, dtype=torch.float64)])
 
 
 def _regression(net: Any, batch: Mapping[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
@@ -298,11 +290,6 @@ def _regression(net: Any, batch: Mapping[str, Any], generator: torch.Generator) 
     gap = net(zero, start, batch["cond"]) - batch["x1"]
     weight = net.net.weight(zero, start)["denoised"]
     return {"denoised": gap.square().flatten(1).sum(1) * weight}
-
-
-def _as_wide(net: nn.Module, size: tuple[int, int]) -> nn.Module:
-    assert isinstance(net, UNet)
-    return net.on_grid(*size)
 
 
 def _check_pairs(clean: list[Recording], degraded: list[Recording]) -> None:

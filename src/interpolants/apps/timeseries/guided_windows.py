@@ -109,10 +109,15 @@ class GuidedWindows:
         return self._decoded(x, *self.units.drawn(torch.arange(n) + first))
 
     def _sampled(self, rows: int, cond: Any, seed: int, first: int, block: int) -> Tensor:
-        guided = bool(self.strength) and cond is not None
+        guided, fields = bool(self.strength) and cond is not None, self.fields
+        if guided:
+            strength: Any = self.strength
+            if self.method == "ancestral":
+                strength = AncestralStrength(self.flow.path, self.n_steps, self.strength)
+            fields = EnergyGuided(fields, GUIDES[self.guidance], strength, at=self.at)
         try:
             done = self.flow.drawn(
-                self._guided() if guided else self.fields,
+                fields,
                 self.shape,
                 rows,
                 seed=key(seed, "windows", block) >> 33,
@@ -126,12 +131,6 @@ class GuidedWindows:
         except DivergedError as error:
             raise self._diverged(error, guided) from error
         return done.x
-
-    def _guided(self) -> Fields:
-        strength: Any = self.strength
-        if self.method == "ancestral":
-            strength = AncestralStrength(self.flow.path, self.n_steps, self.strength)
-        return EnergyGuided(self.fields, GUIDES[self.guidance], strength, at=self.at)
 
     def _diverged(self, error: DivergedError, guided: bool) -> DivergedError:
         told = f"{who()}: samples left the scale of the data. {error}."

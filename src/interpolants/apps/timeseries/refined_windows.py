@@ -78,26 +78,21 @@ class Refinement(Checked):
         start = ((values - shift) / scale).float()
         y = start
         for _ in range(self.rounds):
-            y = self._step(windows, y, start, seen, source)
+            with torch.enable_grad():
+                free = y.detach().requires_grad_()
+                energy = self._energy(windows, torch.where(seen, start, free), source)
+                (slope,) = torch.autograd.grad(energy + self.weight * self._distance(free, start), free)
+            y = y - self.rate * slope
+            if self.method == "langevin":
+                noise = torch.randn(y.shape, generator=source, dtype=y.dtype)
+                y = y + math.sqrt(2 * self.rate) * self.spread * noise
+            y = torch.where(seen, start, y)
             if not bool((y.abs() < windows.room).all()):
                 told = (
                     f"refine: windows left the scale of the data with rate={self.rate:g}, time={self.time:g}"
                 )
                 raise DivergedError(f"{told}. Take a smaller rate, or a smaller time.")
         return windows.units.decode(y[:, -length:], shift, scale)
-
-    def _step(
-        self, windows: GuidedWindows, y: Tensor, start: Tensor, seen: Tensor, source: Generator
-    ) -> Tensor:
-        with torch.enable_grad():
-            free = y.detach().requires_grad_()
-            energy = self._energy(windows, torch.where(seen, start, free), source)
-            (slope,) = torch.autograd.grad(energy + self.weight * self._distance(free, start), free)
-        moved = y - self.rate * slope
-        if self.method == "langevin":
-            noise = torch.randn(y.shape, generator=source, dtype=y.dtype)
-            moved = moved + math.sqrt(2 * self.rate) * self.spread * noise
-        return torch.where(seen, start, moved)
 
     def _energy(self, windows: GuidedWindows, y: Tensor, source: Generator) -> Tensor:
         """``sum |z - eps|^2`` over the columns of the series; their lagged copies only tell the network more."""

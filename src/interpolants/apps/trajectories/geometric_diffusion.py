@@ -133,29 +133,6 @@ class GeometricDiffusion(Trained):
         tracks: Tracks = data["tracks"]
         windows = self._windows_of(tracks)
         units = TrackUnits.fit(windows, self.context)
-        net = self._net(tracks, windows, units)
-        times = choose_times(who(), self.times, self.path)
-        loss, even, held = TrackLoss(self.path), StratifiedTimes(), run.held
-
-        def drawn(size: int) -> FlowBatches:
-            return FlowBatches(TrackRows(self._windows_of(held["tracks"]), units), size, even)
-
-        settings, options = followed(run, self.training(), loss, drawn if held else None)
-        batches = FlowBatches(TrackRows(windows, units), self.batch_size, times)
-        result = run.train("tracks", net, loss, batches, settings, **options)
-        return {
-            "net": finished(net, result, prefix=""),
-            "units": units,
-            "types": tracks.types[:_TYPES],
-            "dim": tracks.x.shape[3],
-            "columns": list(tracks.columns),
-        }
-
-    def _windows_of(self, tracks: Tracks) -> Windows:
-        return all_windows(tracks, self.context, self.horizon)
-
-    def _net(self, tracks: Tracks, windows: Windows, units: TrackUnits) -> TrackVelocity:
-        """The network, its anchor at the best fixed weights, with the covariance about it."""
         table = least_squares(windows) if self.context and self.anchor == "learnt" else None
 
         def made(mixing: Tensor) -> TrackVelocity:
@@ -177,12 +154,30 @@ class GeometricDiffusion(Trained):
                 net.anchor.start_at(table)
             return net
 
-        first = made(torch.eye(self.horizon))
-        if not self.context:
-            return first
-        pick = torch.linspace(0, len(windows) - 1, min(len(windows), _WINDOWS)).round().long()
-        some = Windows(*(part[pick] for part in vars(windows).values()))
-        return made(covariance_root(first, some, units, _LEAST, _WHITE))
+        net = made(torch.eye(self.horizon))
+        if self.context:  # the same, with the covariance about its anchors as they are before any step
+            pick = torch.linspace(0, len(windows) - 1, min(len(windows), _WINDOWS)).round().long()
+            some = Windows(*(part[pick] for part in vars(windows).values()))
+            net = made(covariance_root(net, some, units, _LEAST, _WHITE))
+        times = choose_times(who(), self.times, self.path)
+        loss, even, held = TrackLoss(self.path), StratifiedTimes(), run.held
+
+        def drawn(size: int) -> FlowBatches:
+            return FlowBatches(TrackRows(self._windows_of(held["tracks"]), units), size, even)
+
+        settings, options = followed(run, self.training(), loss, drawn if held else None)
+        batches = FlowBatches(TrackRows(windows, units), self.batch_size, times)
+        result = run.train("tracks", net, loss, batches, settings, **options)
+        return {
+            "net": finished(net, result, prefix=""),
+            "units": units,
+            "types": tracks.types[:_TYPES],
+            "dim": tracks.x.shape[3],
+            "columns": list(tracks.columns),
+        }
+
+    def _windows_of(self, tracks: Tracks) -> Windows:
+        return all_windows(tracks, self.context, self.horizon)
 
     # --- capabilities
 
@@ -236,7 +231,15 @@ class GeometricDiffusion(Trained):
         cond = told(given, tracks.seen, tracks.types, centre, self.state["units"], precise)
         with torch.no_grad():
             cond["anchor"] = net.anchored(cond)
-        start = net.base_noise(self._starts(given, tracks.seen, members, seed, first_index).to(precise))
+        # Noise (B M, S, N, D) along the axes of the given frames, so that each member turns with them; cases first.
+        shape = (self.horizon, *given.shape[2:])
+        parts = [
+            draw_base(self.path.base, shape, len(given), key(seed, "track member", m) >> 33, first_index)
+            for m in range(members)
+        ]
+        axes = principal_axes(given, tracks.seen)
+        along = (torch.stack(parts, 1).double() @ axes.transpose(1, 2)[:, None, None]).flatten(0, 1)
+        start = net.base_noise(along.to(precise))
         many = {name: part.repeat_interleave(members, 0) for name, part in cond.items()}
         done = self._sampled(net, start, many, method)
         places = net.positions(done, many["anchor"])
@@ -268,17 +271,6 @@ class GeometricDiffusion(Trained):
     def _net_in(self, dtype: torch.dtype) -> TrackVelocity:
         net: TrackVelocity = self.state["net"]
         return net if dtype == torch.float32 else copy.deepcopy(net).to(dtype)
-
-    def _starts(self, given: Tensor, present: Tensor, members: int, seed: int, first: int) -> Tensor:
-        """Noise ``(B M, S, N, D)`` along the axes of the given frames, cases first."""
-        shape = (self.horizon, *given.shape[2:])
-        parts = [
-            draw_base(self.path.base, shape, len(given), key(seed, "track member", m) >> 33, first)
-            for m in range(members)
-        ]
-        noise = torch.stack(parts, 1).double()
-        axes = principal_axes(given, present)
-        return (noise @ axes.transpose(1, 2)[:, None, None]).flatten(0, 1)
 
     def _sampled(self, net: TrackVelocity, start: Tensor, cond: dict[str, Tensor], method: str) -> Tensor:
         fields = LearnedFields(self.path, velocity=net)

@@ -57,21 +57,18 @@ def all_windows(tracks: Tracks, context: int, horizon: int) -> Windows:
     x = tracks.x.unfold(1, length, 1).flatten(0, 1).permute(0, 3, 1, 2)  # (windows, L, N, D)
     seen = tracks.seen.unfold(1, length, 1).flatten(0, 1).transpose(1, 2)
     types = tracks.types.repeat_interleave(tracks.x.shape[1] - length + 1, 0)
-    found = _parted(x, seen, types, context)
-    some = found.seen.flatten(1)
-    kept = some.any(1) if context else some.all(1)
-    if context:  # the last given frame is there: a window begins where its track is
-        kept &= found.present[:, -1].any(1)
-    if not bool(kept.any()):
-        raise invalid(f"there must be windows of {length} frames in which something was seen", "none")
-    return Windows(*(part[kept] for part in vars(found).values()))
-
-
-def _parted(x: Tensor, seen: Tensor, types: Tensor, context: int) -> Windows:
     given, present = x[:, :context], seen[:, :context]
     known = present.any(1, keepdim=True) if context else torch.ones_like(seen[:, :1])
     after = seen[:, context:] & known
-    return Windows(filled_frames(given, present), present, x[:, context:] * after[..., None], after, types)
+    some = after.flatten(1)
+    kept = some.any(1) if context else some.all(1)
+    if context:  # the last given frame is there: a window begins where its track is
+        kept &= present[:, -1].any(1)
+    if not bool(kept.any()):
+        raise invalid(f"there must be windows of {length} frames in which something was seen", "none")
+    future = x[:, context:] * after[..., None]
+    parts = (filled_frames(given, present), present, future, after, types)
+    return Windows(*(part[kept] for part in parts))
 
 
 def last_frames(tracks: Tracks, context: int) -> Tracks:

@@ -10,7 +10,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from annotated_types import Interval
-from torch import Tensor
 
 from interpolants.apps.weather.data.climatology import GridClimatology
 from interpolants.apps.weather.ensembles import analysis_role, checked_seeds, ensemble_role, of_same_cases
@@ -190,14 +189,13 @@ class EnsembleEmulator(Trained):
         units: TargetUnits = self.state["units"]
         told = self.state["net"].told(units.told(v), None if season is None else season.float())
         shape, fields = seeds.grid.shape, self.flow.fields(self.state["net"].net)
-
-        def member(m: int) -> Tensor:
-            return self.flow.drawn(
+        drawn = [
+            self.flow.drawn(
                 fields, shape, len(told), seed=key(seed, "emulated member", m) >> 33, first=first_index, cond=told,
                 method=method, n_steps=self.n_steps, chunk=max(1, _BUDGET // math.prod(shape)),
-            ).x  # fmt: skip
-
-        drawn = [member(m) for m in range(members)]
+            ).x
+            for m in range(members)
+        ]  # fmt: skip
         x = climate.decode(torch.stack([units.decode(one, v) for one in drawn], 1), seeds, who=who())
         return gridded_ensemble(x, seeds)
 

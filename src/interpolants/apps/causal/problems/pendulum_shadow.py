@@ -59,17 +59,14 @@ class PendulumShadow(Checked):
             n: Rows.
             generator: Source of the scenes.
         """
-        scene = self._scenes(n, generator)
+        low = torch.tensor([-_STEEPEST, _LAMPS[0], 0, 0, _BLUR[0], 0, 0.0, -0.1, -0.1, 0.7, 0.75])
+        high = torch.tensor([_STEEPEST, _LAMPS[1], 0, 0, _BLUR[1], 0, 0.15, 0.1, 0.1, 1.3, 1.0])
+        drawn = low + (high - low) * torch.rand(n, 11, generator=generator, dtype=torch.float64)
+        drawn[:, _SHIFT] = _LIE * torch.randn(n, generator=generator, dtype=torch.float64)
+        scene = self._with_shadow(drawn.float())
         told = torch.rand(n, 1, generator=generator, dtype=torch.float64) < self.known
         factors = torch.where(told, self.factors(scene), float("nan"))
         return {"x": self.images(scene), "factors": factors.float(), "scene": scene.float()}
-
-    def _scenes(self, n: int, generator: Generator | None) -> Tensor:
-        low = torch.tensor([-_STEEPEST, _LAMPS[0], 0, 0, _BLUR[0], 0, 0.0, -0.1, -0.1, 0.7, 0.75])
-        high = torch.tensor([_STEEPEST, _LAMPS[1], 0, 0, _BLUR[1], 0, 0.15, 0.1, 0.1, 1.3, 1.0])
-        scene = low + (high - low) * torch.rand(n, 11, generator=generator, dtype=torch.float64)
-        scene[:, _SHIFT] = _LIE * torch.randn(n, generator=generator, dtype=torch.float64)
-        return self._with_shadow(scene.float())
 
     def projected(self, angle: Tensor, light: Tensor) -> tuple[Tensor, Tensor]:
         """Length and middle of the shadow of a thin rod, by similar triangles.

@@ -106,16 +106,12 @@ class GaussianPlume(Checked):
             MeshField(mesh, times, self.solution(plume, mesh, times).float())
             for plume, mesh in zip(plumes, meshes, strict=True)
         ]
-        kinds = self._phrasings(n, generator)
-        told = [sentence(kind, plume[:5].tolist()) for kind, plume in zip(kinds, plumes, strict=True)]
-        return {"fields": [*fields], "prompt": [*told], "phrasing": [NAMES[kind] for kind in kinds]}
-
-    def _phrasings(self, n: int, generator: Generator | None) -> list[int]:
         held = torch.rand(n, generator=generator, dtype=torch.float32) < self.held_out
         known = torch.randint(len(PHRASINGS), (n,), generator=generator)
         other = len(PHRASINGS) + torch.randint(len(HELD_OUT), (n,), generator=generator)
-        found: list[int] = torch.where(held, other, known).tolist()
-        return found
+        kinds: list[int] = torch.where(held, other, known).tolist()
+        told = [sentence(kind, plume[:5].tolist()) for kind, plume in zip(kinds, plumes, strict=True)]
+        return {"fields": [*fields], "prompt": [*told], "phrasing": [NAMES[kind] for kind in kinds]}
 
     def fit(self, field: MeshField) -> FittedPlume:
         """The plume nearest to a field in squares, over all its frames (two at least), with D as it is known here.

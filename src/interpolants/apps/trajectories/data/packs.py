@@ -37,9 +37,10 @@ class Pack:
 
     def mean(self) -> Tensor:
         """Mean over what is there of each item, ``(B, *D)``; zero for an item of which nothing is."""
-        mask = _widened(self.present, self.values)
-        axes = tuple(range(1, self.present.ndim))
-        return (self.values * mask).sum(axes) / mask.sum(axes).clamp_min(1)
+        present, values = self.present, self.values
+        mask = present.reshape(*present.shape, *(1,) * (values.ndim - present.ndim)).to(values)
+        axes = tuple(range(1, present.ndim))
+        return (values * mask).sum(axes) / mask.sum(axes).clamp_min(1)
 
 
 def packed(parts: Sequence[Tensor], *, axes: int = 1, fill: float = 0.0) -> Pack:
@@ -74,7 +75,3 @@ def _box(there: Tensor) -> tuple[slice, ...]:
     places = there.nonzero()
     ends = places.amax(0) + 1 if len(places) else torch.zeros(there.ndim, dtype=torch.long)
     return tuple(slice(int(end)) for end in ends)
-
-
-def _widened(mask: Tensor, like: Tensor) -> Tensor:
-    return mask.reshape(*mask.shape, *(1,) * (like.ndim - mask.ndim)).to(like)

@@ -109,7 +109,14 @@ def equal_area(
     phi, lam = np.radians(lat), np.radians(lon - east_0)
     origin = np.radians(north_0)
     toward = np.sin(origin) * np.sin(phi) + np.cos(origin) * np.cos(phi) * np.cos(lam)
-    _refuse_far(lat, lon, EARTH * np.arccos(np.clip(toward, -1, 1)), (north_0, east_0))
+    distance = EARTH * np.arccos(np.clip(toward, -1, 1))
+    if bool((distance > _FARTHEST).any()):
+        row = int(np.nanargmax(distance))
+        rule = f"points must lie within {_FARTHEST:,.0f} km of centre, {_named((north_0, east_0))}"
+        found = f"{distance[row]:,.0f} km for {_named((float(lat[row]), float(lon[row])))}"
+        raise invalid(
+            "equal_area", rule, found, "Pass centre=(degrees north, degrees east), a point amid the data."
+        )
     scale = EARTH * np.sqrt(2 / (1 + toward))
     east = np.cos(phi) * np.sin(lam)
     north = np.cos(origin) * np.sin(phi) - np.sin(origin) * np.cos(phi) * np.cos(lam)
@@ -123,23 +130,6 @@ def _checked_centre(centre: Any) -> tuple[float, float]:
     return (
         number("equal_area", "latitude of centre", centre[0], at_least=-90, at_most=90),
         number("equal_area", "longitude of centre", centre[1], at_least=-360, at_most=360),
-    )
-
-
-def _refuse_far(
-    lat: NDArray[np.float64],
-    lon: NDArray[np.float64],
-    distance: NDArray[np.float64],
-    centre: tuple[float, float],
-) -> None:
-    """Raise an error if a point lies too far from the centre of the map."""
-    if not bool((distance > _FARTHEST).any()):
-        return
-    row = int(np.nanargmax(distance))
-    rule = f"points must lie within {_FARTHEST:,.0f} km of centre, {_named(centre)}"
-    found = f"{distance[row]:,.0f} km for {_named((float(lat[row]), float(lon[row])))}"
-    raise invalid(
-        "equal_area", rule, found, "Pass centre=(degrees north, degrees east), a point amid the data."
     )
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
 from interpolants.data.gridded import Gridded
@@ -115,17 +114,12 @@ def by_month(data: Any) -> Any:
     one = data.t2m.transpose("time", "step", "number", "latitude", "longitude")
     x = one.values
     there = np.isfinite(x).all((-1, -2))
-    packed = np.stack(
-        [_packed(x[start], there[start]) for start in range(len(x))]
-    )  # (start, month, member, ...)
+    kept = [own[seen.any(1)][:, seen.any(0)] for own, seen in zip(x, there, strict=True)]
+    packed = np.stack(kept)  # (start, month, member, ...)
     axes = ("time", "number", "latitude", "longitude")
     coords = {name: one.coords[name].values for name in ("time", "latitude", "longitude")}
     months = {f"month{k + 1}": (axes, packed[:, k], {"units": "K"}) for k in range(packed.shape[1])}
     return xarray.Dataset(months, coords)
-
-
-def _packed(x: NDArray[np.floating], there: NDArray[np.bool_]) -> NDArray[np.floating]:
-    return x[there.any(1)][:, there.any(0)]
 
 
 def _opened(who: str, path: str, file: BundledFile) -> Any:
