@@ -273,10 +273,6 @@ class _Unrolled(torch.autograd.Function):
         return carried, all_a, None, of_mix, flat_u.sum(0), of_into, None, None, None
 
 
-def _layer_of(sizes: Sequence[int]) -> Tensor:
-    return torch.arange(len(sizes)).repeat_interleave(torch.tensor(list(sizes)))
-
-
 def _drawn(mask: Tensor, source: Generator) -> Tensor:
     """Uniform within one over the root of how many units a row sees."""
     reach = mask.sum(1, keepdim=True).rsqrt()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from annotated_types import Ge, Interval
-from torch import Tensor
+from torch import Generator, Tensor
 
 from interpolants.data.equation_tokens import EquationTokens, InvalidEquationError
 from interpolants.data.equation_trees import Ends, read_system, shown_system
@@ -135,7 +135,7 @@ class SymbolicOperatorTransformer(Trained):
         families = checked_families(data["problem"])
         tokens = EquationTokens(families.states, self.longest) if self.symbols else None
 
-        def draw(source: Any) -> dict[str, Tensor]:
+        def draw(source: Generator) -> dict[str, Tensor]:
             drawn = families.draw(self.equations_drawn, self.starts, seed=self.seed, name="training")
             return {**examples(drawn, tokens, self.hint, source), "rejected": torch.tensor(drawn.rejected)}
 

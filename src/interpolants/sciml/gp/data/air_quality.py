@@ -114,8 +114,3 @@ def _objects(node: Any) -> Mapping[str, Any]:
         found[bytes(symbol.value.value).decode("utf-8")] = node.value[0]
         node = node.value[1]
     return found
-
-
-def _name(tag: Any) -> str:
-    symbol = tag if tag.value is not None else tag.referenced_object
-    return bytes(symbol.value.value).decode("utf-8")
