@@ -114,8 +114,11 @@ class FewShotClassifier(Trained):
         if self.learn_by == "nothing":
             return {"features": None, "units": units, "outputs": x.flatten(1).shape[1]}
         module = Learner(self._net(x), self._outputs(x))
-        batches = ClassBatches(in_units(units, x), groups, (self.batch_size, self.ways, self.rows))
-        batches.symmetries = self._symmetries(x)
+        sizes = (self.batch_size, self.ways, self.rows)
+        batches = ClassBatches(in_units(units, x), groups, sizes, symmetries=self.symmetries)
+        if self.symmetries and (x.ndim != 4 or x.shape[2] != x.shape[3]):
+            rule = "symmetries are for square images (N, C, H, H)"
+            raise invalid(rule, tuple(x.shape), "Take symmetries=False.")
         loss = self._bound if self.learn_by == "bayes" else self._after_descent
         settings = self.training(groups={"log_s": {"lr": _SPREAD_LR}})
         run.train("features", module, loss, batches, settings, group_of=_group_of)
@@ -126,12 +129,6 @@ class FewShotClassifier(Trained):
             "log_s": module.log_s.detach(),
             "outputs": self._outputs(x),
         }
-
-    def _symmetries(self, x: Tensor) -> bool:
-        if self.symmetries and (x.ndim != 4 or x.shape[2] != x.shape[3]):
-            rule = "symmetries are for square images (N, C, H, H)"
-            raise invalid(rule, tuple(x.shape), "Take symmetries=False.")
-        return self.symmetries
 
     def _outputs(self, x: Tensor) -> int:
         return self.features if self.hidden else x.flatten(1).shape[1]
@@ -213,11 +210,13 @@ class Learner(nn.Module):
 class ClassBatches:
     """Rows of some classes for each step."""
 
-    def __init__(self, x: Tensor, groups: Groups, sizes: tuple[int, int, int]) -> None:
+    def __init__(
+        self, x: Tensor, groups: Groups, sizes: tuple[int, int, int], symmetries: bool = False
+    ) -> None:
         self.x, self.groups = x, groups
         self.episodes, self.ways, rows = sizes
         self.rows = min(rows, groups.fewest)
-        self.symmetries = False
+        self.symmetries = symmetries
 
     def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Tensor]:
         """``x (E, ways * rows, *D)`` and ``labels (E, ways * rows)``, class by class."""
@@ -234,11 +233,7 @@ class ClassBatches:
 
 def _turned(x: Tensor, which: Tensor) -> Tensor:
     """Images ``(E, ways, rows, C, H, H)`` of each class in one of the eight positions of a square ``(E, ways)``."""
-    every = torch.stack([_position(x, k) for k in range(8)])
+    turns = [torch.rot90(x, k, (-2, -1)) for k in range(4)]
+    every = torch.stack([*turns, *(one.flip(-1) for one in turns)])
     place = which[None, :, :, None, None, None, None].expand(1, *x.shape)
     return every.gather(0, place)[0]
-
-
-def _position(x: Tensor, k: int) -> Tensor:
-    turned = torch.rot90(x, k % 4, (-2, -1))
-    return turned.flip(-1) if k >= 4 else turned

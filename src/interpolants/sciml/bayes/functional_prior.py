@@ -152,17 +152,18 @@ class FunctionalPrior(Method):
             log=lambda state: {"noise_std": float(state["variance"].mean().sqrt())},
             log_every=1,
         )
-        kept = found["kept"].flatten(0, 1), found["noises"].flatten()
         told = posterior.diagnosed(found)
         source = generator(self.seed, "prior gap")
         compared = Places(x, _COMPARED).draw(source)
         told["prior_gap"] = covariance_gap(net, prior, self._target(x.shape[1]), compared, source)
-        if self.samples >= _TELLING:  # of fewer draws R-hat says little
-            _warn(told["r_hat"])
+        if self.samples >= _TELLING and not told["r_hat"] <= MOST_R_HAT:  # of fewer draws it says little
+            words = f"{who()}: the chains do not agree, R-hat {told['r_hat']:.3g} > {MOST_R_HAT}; their error bars are "
+            words += "not to be trusted. Take a longer burn_in, or a larger thin."
+            tell(FitWarning, words)
         return {
             **units,
-            "weights": kept[0],
-            "noise": kept[1],
+            "weights": found["kept"].flatten(0, 1),
+            "noise": found["noises"].flatten(),
             "spreads": prior.spreads().detach(),
             "family": self.prior if taken is None else taken.fitted_state("fit")["family"],
             "prior": {name: value.detach() for name, value in prior.state_dict().items()},
@@ -373,13 +374,6 @@ class _Posterior:
 def _scale(x: Tensor) -> Tensor:
     scale = x.std(0)
     return torch.where(scale > 0, scale, 1.0)
-
-
-def _warn(r_hat: float) -> None:
-    if not r_hat <= MOST_R_HAT:
-        told = f"{who()}: the chains do not agree, R-hat {r_hat:.3g} > {MOST_R_HAT}; their error bars are "
-        told += "not to be trusted. Take a longer burn_in, or a larger thin."
-        tell(FitWarning, told)
 
 
 __all__ = ["MOST_R_HAT", "FunctionalPrior"]

@@ -106,13 +106,9 @@ class Descent:
         )
         if self.noise:
             return mean, (1 / variance.clamp_min(1e-30)).clamp(_LEAST_CURVATURE, _MOST_CURVATURE)
-        return mean, self._curvature(net, mean, x, noise)
-
-    @staticmethod
-    def _curvature(net: WeightVectors, w: Tensor, x: Tensor, noise: Tensor) -> Tensor:
-        """Diagonal of the Gauss-Newton matrix at each task's weights."""
-        rows = [jacobian(net, one, at).square().sum(0) for one, at in zip(w, x, strict=True)]
-        return torch.stack(rows) / noise
+        # The diagonal of the Gauss-Newton matrix at each task's weights.
+        rows = [jacobian(net, one, at).square().sum(0) for one, at in zip(mean, x, strict=True)]
+        return mean, torch.stack(rows) / noise
 
     def posterior(
         self, net: WeightVectors, prior: Prior, x: Tensor, y: Tensor, generator: Generator | None

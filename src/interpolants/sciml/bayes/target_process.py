@@ -97,7 +97,12 @@ class TargetProcess(Method):
         total = values.clamp_min(0)[:, None, None] + _NOISES
         losses = (along[..., None].square() / total + total.log()).sum(0)
         noise = _NOISES[losses.argmin(1)]
-        self._check_digits(values, noise)
+        # Beside the rounding of a large amplitude the noise is lost, and with it the weights.
+        lost = len(values) * torch.finfo(values.dtype).eps * float(values[-1])
+        share = lost / (0.1 * float(noise.min()))
+        if share > 1:
+            remedy = f"Take one below {self.amplitude / math.sqrt(share):.1e}, in standard deviations of the values."
+            raise invalid("amplitude must leave digits to the noise", self.amplitude, remedy)
         alpha = vectors @ (along / (values.clamp_min(0)[:, None] + noise))
         return {
             **units,
@@ -107,14 +112,6 @@ class TargetProcess(Method):
             "values": values,
             "vectors": vectors.contiguous(),
         }
-
-    def _check_digits(self, values: Tensor, noise: Tensor) -> None:
-        """Refuse an amplitude beside whose rounding the noise is lost, and with it the weights."""
-        lost = len(values) * torch.finfo(values.dtype).eps * float(values[-1])
-        share = lost / (0.1 * float(noise.min()))
-        if share > 1:
-            remedy = f"Take one below {self.amplitude / math.sqrt(share):.1e}, in standard deviations of the values."
-            raise invalid("amplitude must leave digits to the noise", self.amplitude, remedy)
 
     def _kernel(self, x: Tensor, y: Tensor) -> Tensor:
         lengthscale = lengthscale_of(self.lengthscale, x.shape[1])

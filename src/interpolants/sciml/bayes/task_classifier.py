@@ -57,7 +57,11 @@ class TaskClassifier(Method):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The head, or all weights."""
         x, labels, names = in_full(data["x"]), data["y"].codes, list(data["y"].names)
-        prior = _plain_prior(x) if self.prior is None else dict(self.prior)
+        if self.prior is None:  # the columns themselves are the features
+            log_s = torch.full((x.flatten(1).shape[1] + 1,), _FIRST_SPREAD, dtype=torch.float64).log()
+            prior: dict[str, Any] = {"features": None, "units": units_of_rows(x), "log_s": log_s}
+        else:
+            prior = dict(self.prior)
         if self.local == "descent" and prior["features"] is None:
             remedy = "Adapt a FewShotClassifier(learn_by='maml'), or take local='bayes'."
             raise invalid("local='descent' moves a network of a prior", "none", remedy)
@@ -65,7 +69,14 @@ class TaskClassifier(Method):
         if self.local == "centroid":
             return {**found, "head": _centroids(features_of(found, x), labels, len(names))}
         if self.local == "descent":
-            return {**found, **self._descended(prior, x, labels, len(names))}
+            module = copy.deepcopy(prior["features"])
+            start = start_of(module, prior["outputs"], len(names))
+            one = {name: w[None] for name, w in start.items()}  # the only task
+            z = in_units(prior["units"], x)[None]
+            moved = descend(module, one, z, labels[None], self.inner_steps, self.inner_lr)
+            head = moved.pop("head")[0].double()
+            module.load_state_dict({name: w[0] for name, w in moved.items()})
+            return {**found, "features": module.requires_grad_(False), "head": head}
         z, s = _with_ones(found, x), prior["log_s"].exp()
         theta, precision = linear_heads.posterior(
             z[None], labels[None], s, len(names), self._noise(len(names))
@@ -77,25 +88,6 @@ class TaskClassifier(Method):
         """Normal numbers of all averages over the posterior."""
         source = generator(self.seed, "class probabilities")
         return torch.randn(self.draws, classes, dtype=torch.float64, generator=source)
-
-    def _descended(self, prior: Mapping[str, Any], x: Tensor, labels: Tensor, classes: int) -> dict[str, Any]:
-        module = copy.deepcopy(prior["features"])
-        start = start_of(module, prior["outputs"], classes)
-        x = in_units(prior["units"], x)
-        found = {
-            name: w[0]
-            for name, w in descend(
-                module,
-                {n: w[None] for n, w in start.items()},
-                x[None],
-                labels[None],
-                self.inner_steps,
-                self.inner_lr,
-            ).items()
-        }
-        head = found.pop("head")
-        module.load_state_dict(found)
-        return {"features": module.requires_grad_(False), "head": head.double()}
 
     @property
     def classes(self) -> list[Any]:
@@ -206,9 +198,3 @@ def _nearest(z: Tensor, head: Tensor) -> Tensor:
     """Probabilities of spherical Gaussians about the centroids, of one variance."""
     apart = torch.cdist(z, head[:, :-1], compute_mode="donot_use_mm_for_euclid_dist").square()
     return torch.softmax(-0.5 * apart / head[:, -1], -1)
-
-
-def _plain_prior(x: Tensor) -> dict[str, Any]:
-    width = x.flatten(1).shape[1]
-    log_s = torch.full((width + 1,), _FIRST_SPREAD, dtype=torch.float64).log()
-    return {"features": None, "units": units_of_rows(x), "log_s": log_s, "outputs": width}

@@ -102,7 +102,9 @@ class ChaoticForecasts(Question):
         cut = self._cut
         forecast, truth = torch.stack(found), torch.stack([path[cut:] for path in paths])
         scale = torch.stack([path[:cut].std() for path in paths])
-        exponent = torch.tensor([self._exponent(name) for name in self.names], dtype=torch.float64)
+        known = known_invariants()
+        per_period = [known[name].exponents[0] * ChaoticSystem(name).period for name in self.names]
+        exponent = torch.tensor(per_period, dtype=torch.float64)
         errors = smape(forecast, truth)
         times = valid_time(forecast, truth, scale) / self.per_period * exponent.clamp_min(0)
         distances = torch.stack([_distance(*one) for one in zip(forecast, truth, scale, strict=True)])
@@ -121,7 +123,12 @@ class ChaoticForecasts(Question):
             "forecast": forecast[:_SHOWN],
             "truth": truth[:_SHOWN],
         }
-        return Measured(values, arrays, findings=self._findings(failed))
+        why = [(name, text) for name, text in zip(self.names, failed, strict=True) if text]
+        findings = []
+        if why:
+            told = f"{len(why)} of {len(self.names)} systems have no forecast; {why[0][0]}: {why[0][1]}"
+            findings.append(Finding(told))
+        return Measured(values, arrays, findings=findings)
 
     @property
     def _cut(self) -> int:
@@ -134,10 +141,6 @@ class ChaoticForecasts(Question):
             noise=self.noise, seed=self.seed, coordinates=self.coordinate + 1,
         )  # fmt: skip
         return found.x[:, self.coordinate]
-
-    def _exponent(self, name: str) -> float:
-        """The largest exponent per dominant period."""
-        return known_invariants()[name].exponents[0] * ChaoticSystem(name).period
 
     def _forecast(self, method: Method, path: Tensor) -> tuple[Tensor, str]:
         """What follows the training part, ``(S,)``, and why there is none."""
@@ -165,14 +168,6 @@ class ChaoticForecasts(Question):
         kept = redrawn[redrawn.isfinite()]
         error = float(kept.std()) if len(kept) > 1 else float("nan")
         return Estimate(float(statistic(*sets)), error, count, "over systems")
-
-    def _findings(self, failed: Sequence[str]) -> list[Finding]:
-        why = [(name, text) for name, text in zip(self.names, failed, strict=True) if text]
-        if not why:
-            return []
-        return [
-            Finding(f"{len(why)} of {len(self.names)} systems have no forecast; {why[0][0]}: {why[0][1]}")
-        ]
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """Errors of the methods over the systems, errors beside exponents, and some forecasts."""

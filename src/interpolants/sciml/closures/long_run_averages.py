@@ -75,7 +75,8 @@ class LongRunAverages(Question):
             values[f"{name}_error"] = _mean_error(mine, theirs)
             values[name] = Estimate(float(mine.mean()), _error_of(mine), len(mine), "mean")
         spectra = torch.stack([one.spectrum[:, late].mean((0, 1)) for one in (own, kinetic)])
-        values["spectrum_error"] = _spectral_gap(spectra)
+        seen = spectra[1] > 1e-4 * spectra[1].sum()
+        values["spectrum_error"] = float((spectra[0, seen] / spectra[1, seen]).log().abs().mean())
         arrays = {"own": own.series, "kinetic": kinetic.series, "spectra": spectra}
         arrays["length"] = torch.tensor(method.length)
         arrays["times"] = method.interval * torch.arange(fields.shape[1], dtype=torch.float64)
@@ -146,11 +147,6 @@ def _mean_error(mine: Tensor, theirs: Tensor) -> Estimate:
 
 def _error_of(values: Tensor) -> float:
     return float(values.std() / len(values) ** 0.5) if len(values) > 1 else float("nan")
-
-
-def _spectral_gap(spectra: Tensor) -> float:
-    seen = spectra[1] > 1e-4 * spectra[1].sum()
-    return float((spectra[0, seen] / spectra[1, seen]).log().abs().mean())
 
 
 def _spectra(everyone: Mapping[str, Measured]) -> Panel:

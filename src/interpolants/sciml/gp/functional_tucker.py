@@ -173,7 +173,12 @@ class FunctionalTucker(Method):
         found = [
             ModeSettings.of(k, form, *row) for k, (form, row) in enumerate(zip(forms, rows, strict=True))
         ]
-        _check_core([mode.rank for mode in found], self.core)
+        size = math.prod(mode.rank for mode in found)
+        if self.core == "full" and size > LARGEST_CORE:
+            rule = f"a full core must have at most {LARGEST_CORE} entries"
+            ranks, memory = " x ".join(str(mode.rank) for mode in found), 8 * size**2 / 2**30
+            got = f"{ranks} = {size}, whose second moments take {memory:.1f} GiB"
+            raise invalid(rule, got, "Lower the ranks, or take core='diagonal'.")
         return found
 
     # --- what was found
@@ -323,16 +328,6 @@ def _random(mode: ModeSettings, known: Tensor, source: Generator) -> LatentMode:
     kernel = None if mode.discrete else Matern(mode.smoothness)
     fixed = mode.lengthscale is not None or len(known) == 1
     return start_mode(known, 0.5 + 0.5 * noise, kernel, scale, fixed=fixed)
-
-
-def _check_core(ranks: Sequence[int], core: str) -> None:
-    size = math.prod(ranks)
-    if core == "full" and size > LARGEST_CORE:
-        rule = f"a full core must have at most {LARGEST_CORE} entries"
-        got = (
-            f"{' x '.join(map(str, ranks))} = {size}, whose second moments take {8 * size**2 / 2**30:.1f} GiB"
-        )
-        raise invalid(rule, got, "Lower the ranks, or take core='diagonal'.")
 
 
 def _standardised(q: TuckerPosterior, x: Tensor, *, noise: bool) -> tuple[Tensor, Tensor]:

@@ -129,8 +129,18 @@ class GPSolver(Method):
         adam = torch.optim.Adam(groups, lr=self.lr)
 
         def step(k: int, source: Generator) -> dict[str, float]:
+            # Adam on the joint density, at the best values for the kernel so far.
             adam.param_groups[0]["lr"] = self._rate(k, len(grid.x))
-            return self._step(grid, unknowns, adam, self.precision_lr * k)
+            adam.zero_grad()
+            system = self._system(grid, unknowns)
+            with torch.no_grad():
+                v = system.improved(unknowns.u, *_LEARNING)
+                unknowns.u.copy_(product([f.factor for f in system.factors], v))
+            loss = -system.log_joint(v, unknowns.log_precision, self.boundary_weight) / v.numel()
+            loss.backward()  # type: ignore[no-untyped-call]
+            adam.step()
+            unknowns.clamp([nyquist(x) for x in grid.x], self.precision_lr * k)
+            return {"negative_log_joint": float(loss.detach())}
 
         parts = {"unknowns": unknowns, "adam": adam}
         run.live("spectrum", parts, step, self.steps, every=self.checkpoint_every)
@@ -146,21 +156,6 @@ class GPSolver(Method):
             return self.lr
         share = max(0.0, (k / self.steps - _HOLD) / (1 - _HOLD))
         return self.lr * (_LAST + (1 - _LAST) * (1 + math.cos(math.pi * share)) / 2)
-
-    def _step(
-        self, grid: ProductGrid, unknowns: "_Unknowns", adam: torch.optim.Optimizer, edge: float
-    ) -> dict[str, float]:
-        """One step of Adam on the joint density, at the best values for the kernel so far."""
-        adam.zero_grad()
-        system = self._system(grid, unknowns)
-        with torch.no_grad():
-            v = system.improved(unknowns.u, *_LEARNING)
-            unknowns.u.copy_(product([f.factor for f in system.factors], v))
-        loss = -system.log_joint(v, unknowns.log_precision, self.boundary_weight) / v.numel()
-        loss.backward()  # type: ignore[no-untyped-call]
-        adam.step()
-        unknowns.clamp([nyquist(x) for x in grid.x], edge)
-        return {"negative_log_joint": float(loss.detach())}
 
     def _system(self, grid: ProductGrid, unknowns: "_Unknowns") -> System:
         kernel, axes = SpectralMixture(self.envelope), grid.problem.axes
@@ -369,17 +364,14 @@ def _residual_of(state: Mapping[str, Any], kernel: SpectralMixture) -> Any:
 def _middles(grid: ProductGrid, residual: Any) -> float:
     """Root mean square of the residual midway between points of the grid, on a line through the box for each axis."""
     d, found = len(grid.x), []
+    sides = torch.stack([x[-1] - x[0] for x in grid.x])
     for j, x in enumerate(grid.x):
         at = torch.stack([known.mean().expand(len(x) - 1) for known in grid.x], 1)
         at[:, j] = (x[1:] + x[:-1]) / 2
         if d > 1:  # off the lines of symmetry, where much is zero
-            at = at + torch.tensor([0.0 if i == j else 0.137 for i in range(d)]) * _sides(grid)
+            at = at + torch.tensor([0.0 if i == j else 0.137 for i in range(d)]) * sides
         found.append(residual(at))
     return _rms(torch.cat(found))
-
-
-def _sides(grid: ProductGrid) -> Tensor:
-    return torch.stack([x[-1] - x[0] for x in grid.x])
 
 
 def _rms(values: Tensor) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.checks import number
@@ -105,18 +105,21 @@ class ScaleMixtureGP(Method):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Hyperparameters by L-BFGS, then the factors of all groups."""
         x, values = data["points"], data["values"]
-        known, codes = _groups_of(data.get("group"), x, values)
+        if x.ndim != 2 or values.shape[1:] != (1,) or not len(x):
+            shapes = f"points {tuple(x.shape)}, values {tuple(values.shape)}"
+            rule = "points must have shape (N, D), values (N,) or (N, 1), N >= 1"
+            raise invalid(rule, shapes)
+        number(who(), "values", float(values.abs().max()))
+        group = data.get("group")
+        labels = torch.zeros(len(x), dtype=torch.long) if group is None else group
+        known, codes = torch.unique(labels, return_inverse=True)
         frame = _Frame.of(x, values[:, 0], plain=not self.standardize)
         groups = Groups.of(frame.inputs(x), (values[:, 0] - frame.centre) / frame.scale, codes)
         if groups.seen.numel() * groups.seen.shape[1] > _MOST:
             gib = groups.seen.numel() * groups.seen.shape[1] * 8 / 2**30
             rule = "covariances of all groups, each as large as the largest, must fit in memory"
             raise invalid(rule, f"{gib:.1f} GiB", "Take fewer rows, or equal groups.")
-
-        def search(source: Generator) -> dict[str, Tensor]:
-            return self._maximised(groups, frame)
-
-        found = run.once("hyperparameters", search)
+        found = run.once("hyperparameters", lambda source: self._maximised(groups, frame))
         one = self._factored(groups, found)
         parts = {"factor": one.factor.contiguous(), "alpha": one.alpha, "energy": one.energy}
         about = {"known": known, "counts": groups.counts, "x": groups.x, "seen": groups.seen}
@@ -346,15 +349,3 @@ class _Frame:
 
 def _is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == "auto"
-
-
-def _groups_of(group: Tensor | None, x: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels of the groups, and the place of each row's among them."""
-    if x.ndim != 2 or values.shape[1:] != (1,) or not len(x):
-        shapes = f"points {tuple(x.shape)}, values {tuple(values.shape)}"
-        rule = "points must have shape (N, D), values (N,) or (N, 1), N >= 1"
-        raise invalid(rule, shapes)
-    number(who(), "values", float(values.abs().max()))
-    codes = torch.zeros(len(x), dtype=torch.long) if group is None else group
-    known, place = torch.unique(codes, return_inverse=True)
-    return known, place

@@ -141,9 +141,14 @@ class CausalPINN(Trained):
         problem = data["problem"]
         highest = check_evolution(who(), problem, slopes=True)
         self._check_same_code(run, problem, highest)
+        count = 1 if self.window is None else math.ceil(problem.end / self.window - 1e-9)
+        length = problem.end / count
         nets: list[SolutionNet] = []
         found = []
-        for k, window in enumerate(self._windows(problem, highest, nets)):
+        for k in range(count):
+            begin = k * length
+            start = problem.initial_at if k == 0 else _end_of(nets[k - 1], begin)
+            window = Window(problem, highest, begin, length, start, TYPES[self.dtype])
             nets.append(self._new_net(window, k))
             found.append(self._train(run, window, nets[k], k))
             if self.polish and not found[k]["w_min"] <= self.delta:
@@ -154,15 +159,6 @@ class CausalPINN(Trained):
         return {"problem": problem, "highest": highest, "nets": nets, "windows": found, **about}
 
     # --- a window
-
-    def _windows(self, problem: Evolution, highest: Mapping[str, int], nets: list[SolutionNet]) -> Any:
-        """The windows; each is made when the networks before it are trained."""
-        count = 1 if self.window is None else math.ceil(problem.end / self.window - 1e-9)
-        length = problem.end / count
-        for k in range(count):
-            begin = k * length
-            start = problem.initial_at if k == 0 else _end_of(nets[k - 1], begin)
-            yield Window(problem, highest, begin, length, start, TYPES[self.dtype])
 
     def _new_net(self, window: Window, k: int) -> SolutionNet:
         problem = window.problem

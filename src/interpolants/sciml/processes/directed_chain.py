@@ -117,22 +117,21 @@ class DirectedChainGenerator(Trained):
         units = PathUnits.of(windows.values, self.standardise, relative=self.relative)
         paths = units.encode(windows.values)
         target = None if self.loss == "energy" else ExpectedSignature.of(paths, self.depth, self.weights)
-        nets = self._nets(paths.shape[2])
+        columns = paths.shape[2]
+        inputs = 1 + 2 * _HARMONICS + columns * (1 + self.neighbour)
+        outputs = {"drift": columns, "strength": columns * self.noise}
+        seeds = torch.randint(2**31, (2,), generator=generator(self.seed, "networks of a chain")).tolist()
+        nets = nn.ModuleDict(
+            {
+                name: Perceptron(inputs, outputs[name], self.hidden, activation="silu", seed=seed)
+                for name, seed in zip(outputs, seeds, strict=True)
+            }
+        )
         chain = Chain(nets, units.roughness.float(), self.neighbour)
         batches = PathBatches(paths, windows.apart, self.batch_size)
         result = run.train("chain", nets, _Loss(chain, target, self), batches, self.training())
         kept = {name: finished(net, result, prefix=f"{name}.") for name, net in nets.items()}
         return {**kept, "units": units.parts(), "paths": paths, "apart": windows.apart}
-
-    def _nets(self, columns: int) -> nn.ModuleDict:
-        inputs = 1 + 2 * _HARMONICS + columns * (1 + self.neighbour)
-        outputs = {"drift": columns, "strength": columns * self.noise}
-        seeds = torch.randint(2**31, (2,), generator=generator(self.seed, "networks of a chain")).tolist()
-        nets = {
-            name: Perceptron(inputs, outputs[name], self.hidden, activation="silu", seed=seed)
-            for name, seed in zip(outputs, seeds, strict=True)
-        }
-        return nn.ModuleDict(nets)
 
     # --- answers
 

@@ -62,7 +62,7 @@ class FractionalNoise(Question):
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Numbers, and the sizes of increments by lag."""
-        many = self._series(task)
+        many = part_series_of("fractional_noise", task, self.role)
         answer: Any = method
         counts = torch.stack([one.seen.sum() for one in many])
         evidence = answer.log_prob(many)
@@ -86,9 +86,6 @@ class FractionalNoise(Question):
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
         """The truth is 0 away from itself."""
         return {"hurst_off": 0.0, "gap": 0.0}
-
-    def _series(self, task: Task) -> list[Series]:
-        return part_series_of("fractional_noise", task, self.role)
 
     def _gap(self, method: FractionalSDE, many: Sequence[Series]) -> Tensor | None:
         """By series; None where there is no exact evidence."""

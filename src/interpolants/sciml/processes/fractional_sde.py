@@ -138,7 +138,11 @@ class FractionalSDE(Trained):
         values, seen = windows_of(many, length)
         values = (values - units.shift) / units.unit
         y, mask = on_steps(values, seen, grid.every, increments=self._increments)
-        settings = self._settings(units, grid)
+        fixed = {} if self.hurst == "auto" else {"hurst": float(self.hurst)}
+        if self.noise != "auto":
+            fixed["noise"] = max(float(self.noise) / units.unit, 2 * LEAST_NOISE)
+        horizon, finest = float(grid.ends[-1]), float(grid.lengths.min()) * grid.every
+        settings = self._model_settings(fixed, horizon, finest, max(3.0, 2 * units.spread))
         model = FractionalModel(settings)
         first = run.once("linear model", lambda source: best_linear(settings, grid, y, mask, self.iterations))
         model.load_state_dict(first, strict=False)
@@ -153,7 +157,10 @@ class FractionalSDE(Trained):
             )
         if self.control == "network":
             warn_of_poor_control(model, grid, y, mask, self.paths, self.seed)
-        _warn_at_edge(model, self.values)
+        if "hurst" in model.free:
+            with torch.no_grad():
+                h, share = float(model.value("hurst")), float(model.value("scale") / model.value("noise"))
+            warn_at_edge(h, share, self.values)
         found = {name: value.detach() for name, value in model.state_dict().items()}
         spread = run.once("errors", lambda source: hurst_error(settings, found, grid, y, mask))
         state = {"weights": found, "spread": spread, "horizon": settings.horizon, "finest": settings.finest}
@@ -171,14 +178,6 @@ class FractionalSDE(Trained):
         """Steps between values, whose first increment begins a step before it."""
         regular = torch.arange(length + self._increments, dtype=torch.float64)
         return Grid.of(regular if times is None else times, self.substeps)
-
-    def _settings(self, units: Units, grid: Grid) -> ModelSettings:
-        fixed = {} if self.hurst == "auto" else {"hurst": float(self.hurst)}
-        if self.noise != "auto":
-            fixed["noise"] = max(float(self.noise) / units.unit, 2 * LEAST_NOISE)
-        return self._model_settings(
-            fixed, float(grid.ends[-1]), float(grid.lengths.min()) * grid.every, max(3.0, 2 * units.spread)
-        )
 
     def _model_settings(
         self, fixed: Mapping[str, float], horizon: float, finest: float, start: float
@@ -419,11 +418,3 @@ class _Loss:
         return {
             "bound": -module.bound(self.grid, batch["y"], batch["seen"], self.paths, generator) / self.values
         }
-
-
-def _warn_at_edge(model: FractionalModel, values: str) -> None:
-    """Tell that a Hurst index is none of the series: it stopped near 0 or 1, or there is next to nothing but noise."""
-    with torch.no_grad():
-        h, share = float(model.value("hurst")), float(model.value("scale") / model.value("noise"))
-    if "hurst" in model.free:
-        warn_at_edge(h, share, values)

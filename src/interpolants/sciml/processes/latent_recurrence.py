@@ -94,7 +94,10 @@ class LatentRecurrence(nn.Module):
         self.free, self.own = posterior == "free", posterior == "hidden" and not shared
         taus = torch.tensor([tau for one in layers for tau in one.taus], dtype=torch.float64)
         self.register_buffer("rates", 1 / taus)
-        of_unit, of_latent = (_layer_of(sizes) for sizes in (self.units, self.latent))
+        of_unit, of_latent = (
+            torch.arange(len(layers)).repeat_interleave(torch.tensor(sizes))
+            for sizes in (self.units, self.latent)
+        )
         heads = of_latent.repeat(4 if self.own else 2)
         near = (of_unit[:, None] - of_unit).abs() <= 1
         self.register_buffer("mix_mask", torch.cat([near, heads[:, None] == of_unit]).double())
@@ -268,10 +271,6 @@ class _Unrolled(torch.autograd.Function):
         of_mix = flat_u.T @ before.flatten(0, 1)
         of_into = all_in.flatten(0, 1).T @ drawn.flatten(0, 1)
         return carried, all_a, None, of_mix, flat_u.sum(0), of_into, None, None, None
-
-
-def _layer_of(sizes: Sequence[int]) -> Tensor:
-    return torch.arange(len(sizes)).repeat_interleave(torch.tensor(list(sizes)))
 
 
 def _drawn(mask: Tensor, source: Generator) -> Tensor:

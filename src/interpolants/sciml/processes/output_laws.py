@@ -144,17 +144,14 @@ class OutputLaw:
             loss = torch.nn.functional.binary_cross_entropy_with_logits
             found: Tensor = -loss(out, y.expand_as(out), reduction="none")
             return found
-        weight = (1 - (y[..., None] - self._centres(out)).abs() / self._gap).clamp_min(0)
+        gap = 2 / (self.bins - 1)
+        weight = (1 - (y[..., None] - self._centres(out)).abs() / gap).clamp_min(0)
         return (weight * self._chances(out)).sum(-1)
 
     @property
     def log_volume(self) -> Tensor:
         """Log of a data unit over one of the network, ``(C,)``; what densities lose in data units."""
         return self.scale.log() if self.kind in ("linear", "tanh") else torch.zeros_like(self.scale)
-
-    @property
-    def _gap(self) -> float:
-        return 2 / (self.bins - 1)
 
     def _centres(self, like: Tensor) -> Tensor:
         return torch.linspace(-1, 1, self.bins, dtype=like.dtype)

@@ -94,7 +94,10 @@ class Session:
         series = Series(values=values[None], seen=seen[None], times=torch.zeros(1, dtype=torch.float64))
         self._law.check(series)
         y = torch.where(seen, self._law.encoded(values), 0.0)
-        expected, surprise = self._law.mean(self._next[:, 0]).mean(0), self._surprise(y, seen)
+        expected = self._law.mean(self._next[:, 0]).mean(0)
+        # Of a mixture over the members; what was not seen surprises nobody.
+        each = torch.where(seen, self._law.log_prob(self._next[:, 0], y) - self._law.log_volume, 0.0)
+        surprise = float(math.log(self._members) - each.sum(1).logsumexp(0))
         self.regression.add(y[None, None], seen[None, None])
         self.regression.improve()
         inside, ahead = self.regression.members(self._members, self._steps)
@@ -115,8 +118,3 @@ class Session:
         if missing := [name for name in names if name not in here]:
             raise invalid(f"a frame must have {', '.join(names)}", f"no {missing[0]!r}")
         return [here[name] for name in names]
-
-    def _surprise(self, y: Tensor, seen: Tensor) -> float:
-        """Of encoded values, of a mixture over the members."""
-        each = torch.where(seen, self._law.log_prob(self._next[:, 0], y) - self._law.log_volume, 0.0)
-        return float(math.log(self._members) - each.sum(1).logsumexp(0))

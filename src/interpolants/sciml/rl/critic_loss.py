@@ -68,13 +68,10 @@ class CriticLoss(Checked):
         if self.agreement > 0 and error.shape[1] > 1:
             kurtosis = None if self.head == "generalized" and error.shape[1] > 3 else 0.0
             u = inverse_error_variance_weights(error, effective=self.effective, kurtosis=kurtosis)
-            size = error.abs() if self._robust else error.square()
+            robust = self.head == "generalized" and self.centre == "likelihood"
+            size = error.abs() if robust else error.square()
             total = total + self.agreement * _average(u[:, None] * counts, size)
         return total
-
-    @property
-    def _robust(self) -> bool:
-        return self.head == "generalized" and self.centre == "likelihood"
 
     def _likelihood(self, heads: Heads, error: Tensor, counts: Tensor) -> Tensor:
         if self.head == "squared":

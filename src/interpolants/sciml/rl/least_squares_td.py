@@ -48,11 +48,7 @@ class LeastSquaresTD(Method):
         after = self._features(units, torch.where(done == 1, rows["state"], rows["next_state"]))
         matrix = x.T @ (x - self.gamma * (1 - done) * after) / len(x)
         matrix += self.penalty * torch.eye(len(matrix), dtype=matrix.dtype)
-        self._check_determined(matrix)
-        return {"units": units, "w": torch.linalg.solve(matrix, x.T @ rows["reward"] / len(x))}
-
-    def _check_determined(self, matrix: Tensor) -> None:
-        """Refuse a system whose solution is rounding: columns that tell the same, or a sum without discount or end."""
+        # Columns that tell the same, or a sum without discount or end: the solution would be rounding.
         sizes = torch.linalg.svdvals(matrix)
         lost = len(matrix) * torch.finfo(matrix.dtype).eps * float(sizes[0])
         if float(sizes[-1]) <= 10 * lost:
@@ -60,6 +56,7 @@ class LeastSquaresTD(Method):
                 "the rows must determine the values: all states seen, no two columns alike, gamma < 1 or ends"
             )
             raise invalid(rule, f"penalty = {self.penalty:g}", "Take a penalty above 0.")
+        return {"units": units, "w": torch.linalg.solve(matrix, x.T @ rows["reward"] / len(x))}
 
     def _features(self, units: dict[str, Any], state: Tensor) -> Tensor:
         found = features(units, state)

@@ -109,12 +109,26 @@ class TDAgent(Method):
         with global_generators(seed):
             model = make_ppo(factory, self._unit, self.environments, self._ppo())
         source = generator(self.seed, "critics of an agent")
-        critics = Critics(spaces["observations"], self.hidden, self.members, source, **self._law)
+        critics = Critics(
+            spaces["observations"], self.hidden, self.members, source,
+            fixed_scale=self.fixed_scale, least_power=self.least_power,
+        )  # fmt: skip
         Hook(model, critics, self._loss)
         returns = Returns()
 
         def step(k: int, source: Generator) -> dict[str, float]:
-            return self._rollout(model, returns, k)
+            # A rollout from fresh starts, and the update after it.
+            seed, before = key(self.seed, "rollout", k), len(returns.rows)
+            model.env.seed(seed % 2**31)
+            with global_generators(seed):
+                model.learn(self.environments * self.rollout, callback=returns.collect(model))
+            if not all(bool(torch.isfinite(p).all()) for p in model.policy.parameters()):
+                raise DivergedError("TDAgent.fit: the weights left the finite numbers. Take a smaller lr.")
+            ended = [found for _, found in returns.rows[before:]]
+            if not ended:
+                words = f"no episode ended within a rollout of {self.rollout} steps; take a longer rollout"
+                tell(DataWarning, f"TDAgent.fit: {words}")
+            return {"episodes": float(len(ended)), **({"return": sum(ended) / len(ended)} if ended else {})}
 
         parts = {"policy": model.policy, "optimizer": model.policy.optimizer, "returns": returns}
         rollouts = -(-self.steps // (self.environments * self.rollout))
@@ -126,10 +140,6 @@ class TDAgent(Method):
             "spaces": spaces,
             "returns": returns.table(),
         }
-
-    @property
-    def _law(self) -> dict[str, Any]:
-        return {"fixed_scale": self.fixed_scale, "least_power": self.least_power}
 
     @property
     def _unit(self) -> float:
@@ -149,20 +159,6 @@ class TDAgent(Method):
             "ent_coef": self.entropy,
             "policy_kwargs": {"net_arch": {"pi": list(self.hidden), "vf": [1]}},
         }
-
-    def _rollout(self, model: Any, returns: Returns, k: int) -> dict[str, float]:
-        """One rollout from fresh starts, and the update after it."""
-        seed, before = key(self.seed, "rollout", k), len(returns.rows)
-        model.env.seed(seed % 2**31)
-        with global_generators(seed):
-            model.learn(self.environments * self.rollout, callback=returns.collect(model))
-        if not all(bool(torch.isfinite(p).all()) for p in model.policy.parameters()):
-            raise DivergedError("TDAgent.fit: the weights left the finite numbers. Take a smaller lr.")
-        ended = [found for _, found in returns.rows[before:]]
-        if not ended:
-            words = f"TDAgent.fit: no episode ended within a rollout of {self.rollout} steps; take a longer rollout"
-            tell(DataWarning, words)
-        return {"episodes": float(len(ended)), **({"return": sum(ended) / len(ended)} if ended else {})}
 
     # --- answers
 

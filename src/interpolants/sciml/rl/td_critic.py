@@ -104,7 +104,10 @@ class TDCritic(Method):
         unit = self._unit(rows)
         source = generator(self.seed, "critics of transitions")
         batches = _Batches(self, units, rows, unit, source)
-        critics = Critics(batches.x.shape[1], self._hidden, self.members, source, **self._law)
+        critics = Critics(
+            batches.x.shape[1], self._hidden, self.members, source,
+            fixed_scale=self.fixed_scale, least_power=self.least_power,
+        )  # fmt: skip
         copies = copy.deepcopy(critics).requires_grad_(False)
         optimizer = torch.optim.Adam(critics.parameters(), lr=self.lr)
 
@@ -157,10 +160,6 @@ class TDCritic(Method):
             told += f": by these errors they would still move by {unit * moved:.2g}"
             remedy = "take more steps, or a larger lr or follow; long horizons take many"
             tell(FitWarning, f"{told}; {remedy}")
-
-    @property
-    def _law(self) -> dict[str, Any]:
-        return {"fixed_scale": self.fixed_scale, "least_power": self.least_power}
 
     @property
     def _hidden(self) -> tuple[int, ...]:

@@ -216,19 +216,18 @@ def _by_pysindy(method: FittedEquations, window: Tensor) -> Ends:
     names = [f"u{k + 1}" for k in range(u.shape[1])]
     waves = ps.FourierLibrary(1, include_cos=False)
     kinds = (ps.PolynomialLibrary(1), ps.PolynomialLibrary(2), ps.PolynomialLibrary(1) + waves)
-    return _best([_of_library(ps, kind, method.threshold, u, t, names) for kind in kinds], window)
-
-
-def _of_library(ps: Any, kind: Any, threshold: float, u: Any, t: Any, names: list[str]) -> Ends:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = ps.SINDy(
-            optimizer=ps.STLSQ(threshold=threshold), feature_library=kind,
-            differentiation_method=ps.SmoothedFiniteDifference(),
-        )  # fmt: skip
-        model.fit(u, t=t, feature_names=names)
-    told = [_term(name) for name in model.get_feature_names()]
-    return tuple(combination(row.tolist(), told) for row in np.asarray(model.coefficients()))
+    found = []
+    for kind in kinds:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = ps.SINDy(
+                optimizer=ps.STLSQ(threshold=method.threshold), feature_library=kind,
+                differentiation_method=ps.SmoothedFiniteDifference(),
+            )  # fmt: skip
+            model.fit(u, t=t, feature_names=names)
+        terms = [_term(name) for name in model.get_feature_names()]
+        found.append(tuple(combination(row.tolist(), terms) for row in np.asarray(model.coefficients())))
+    return _best(found, window)
 
 
 def _term(name: str) -> Tree:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from annotated_types import Ge, Interval
-from torch import Tensor
+from torch import Generator, Tensor
 
 from interpolants.data.equation_tokens import EquationTokens, InvalidEquationError
 from interpolants.data.equation_trees import Ends, read_system, shown_system
@@ -134,7 +134,12 @@ class SymbolicOperatorTransformer(Trained):
         """Draw equations and trajectories, then train."""
         families = checked_families(data["problem"])
         tokens = EquationTokens(families.states, self.longest) if self.symbols else None
-        drawn = run.once("equations", lambda source: self._examples(families, tokens, source))
+
+        def draw(source: Generator) -> dict[str, Tensor]:
+            drawn = families.draw(self.equations_drawn, self.starts, seed=self.seed, name="training")
+            return {**examples(drawn, tokens, self.hint, source), "rejected": torch.tensor(drawn.rejected)}
+
+        drawn = run.once("equations", draw)
         net = SymbolicOperatorNet(
             families.states, len(tokens) if tokens else 0, patch=self.patch, width=self.width, heads=self.heads,
             depths=self.depths, seed=self.seed,
@@ -144,12 +149,6 @@ class SymbolicOperatorTransformer(Trained):
         state = {"net": finished(net, result, prefix=""), "states": families.states, "window": families.window,
                  "end": families.end, "names": tuple(one.name for one in families.systems)}  # fmt: skip
         return {**state, "usual": self._usual(state, drawn)}
-
-    def _examples(
-        self, families: EquationFamilies, tokens: EquationTokens | None, source: Any
-    ) -> dict[str, Tensor]:
-        drawn = families.draw(self.equations_drawn, self.starts, seed=self.seed, name="training")
-        return {**examples(drawn, tokens, self.hint, source), "rejected": torch.tensor(drawn.rejected)}
 
     def _usual(self, state: dict[str, Any], drawn: dict[str, Tensor]) -> float:
         """Error of the window's own reproduction that 95 of 100 training rows stay below."""
@@ -202,11 +201,18 @@ class SymbolicOperatorTransformer(Trained):
         own = times_by_window(who(), times, len(x))
         asked = [self._asked_times(one, end, steps, at) for one, at in zip(x, own, strict=True)]
         if by == "equation":
-            found = self._refined(x, hint, beams)
+            refined = self._refined(x, hint, beams)
             return Paths(
-                [_integrated(one, window, at) for one, window, at in zip(found, x, asked, strict=True)]
+                [_integrated(one, window, at) for one, window, at in zip(refined, x, asked, strict=True)]
             )
-        return Paths(self._operated(x, hint, asked))
+        found: dict[int, Tensor] = {}
+        for rows, windows, tokens in self._blocks(x, hint, asked):
+            since = torch.stack([asked[k] - x[k][0, 0] for k in _filled(rows)]) / self.state["end"]
+            values = self.state["net"].at(since.float(), tokens).double() * windows.scale[:, None, None]
+            self._warn_if_unlike(rows, windows, tokens)
+            for k, states in zip(rows, values, strict=False):
+                found[k] = torch.cat([asked[k][:, None], states[:, : x[k].shape[1] - 1]], 1)
+        return Paths([found[k] for k in range(len(x))])
 
     @capability(reads={"x": X, "hint": HINT})
     def identify(
@@ -262,18 +268,6 @@ class SymbolicOperatorTransformer(Trained):
             rule = f"times must lie in [{first:g}, {latest:g}]"
             raise invalid(rule, f"{float(outside[0]):g}", _within(first, latest))
         return times
-
-    def _operated(
-        self, x: Sequence[Tensor], hint: Sequence[Ends] | None, asked: Sequence[Tensor]
-    ) -> list[Tensor]:
-        found: dict[int, Tensor] = {}
-        for rows, windows, tokens in self._blocks(x, hint, asked):
-            times = torch.stack([asked[k] - x[k][0, 0] for k in _filled(rows)]) / self.state["end"]
-            values = self.state["net"].at(times.float(), tokens).double() * windows.scale[:, None, None]
-            self._warn_if_unlike(rows, windows, tokens)
-            for k, states in zip(rows, values, strict=False):
-                found[k] = torch.cat([asked[k][:, None], states[:, : x[k].shape[1] - 1]], 1)
-        return [found[k] for k in range(len(x))]
 
     def _written(
         self, x: Sequence[Tensor], hint: Sequence[Ends] | None, *, free: bool, beams: int

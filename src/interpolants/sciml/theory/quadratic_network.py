@@ -84,7 +84,11 @@ class QuadraticNetwork(Method):
             raise invalid("there must be two rows or more, not all with the value 0", len(x))
         units = _units(x, y[:, 0], standardise=self.standardise)
         rows = _Rows(_inputs(units, x), (y[:, 0] - units["shift"]) / units["scale"])
-        held = _held(units, run)
+        held = None
+        if run.held:
+            watched = run.held["y"].reshape(len(run.held["y"]), -1)[:, 0]
+            watched = (watched - units["shift"]) / units["scale"]
+            held = _Rows(_inputs(units, run.held["x"].flatten(1)), watched)
         source = generator(self.seed, "quadratic neurons")
         mean, second = QuadraticModel.start(rows.x.shape[1], self.neurons, source)
         first = {"mean": mean, "second": second}
@@ -243,11 +247,3 @@ def _inputs(units: dict[str, Any], x: Tensor) -> Tensor:
         return found
     with_ones = torch.cat([found, found.new_ones(len(found), 1)], 1)
     return with_ones / float(with_ones.shape[1] ** 0.5)
-
-
-def _held(units: dict[str, Any], run: Run) -> _Rows | None:
-    """Watched rows in the same units; None where there are none."""
-    if not run.held:
-        return None
-    y = run.held["y"].reshape(len(run.held["y"]), -1)[:, 0]
-    return _Rows(_inputs(units, run.held["x"].flatten(1)), (y - units["shift"]) / units["scale"])

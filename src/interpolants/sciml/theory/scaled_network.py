@@ -98,10 +98,17 @@ class ScaledNetwork(Method):
         # Mean square errors over that of the answer 0, and shares of wrong classes, are noted on the way.
         grid, recorder = recorded_steps(self.steps, _GROWTH), _Recorder(rows, classes)
         recorder.note(net, 0)
+        weights = list(net.module.parameters())
 
         def step(k: int, source: Generator) -> dict[str, float]:
             for _ in range(grid[k] - grid[k - 1]):
-                self._step(net, rows[0][0], recorder.targets[0])
+                loss = (net(rows[0][0]) - recorder.targets[0]).square().sum(1).mean() / self.alpha**2
+                if not bool(loss.isfinite()):
+                    told = f"the loss is {float(loss.detach())}: lr = {self.lr:g} is too large."
+                    raise DivergedError(f"{who()}: {told}")
+                with torch.no_grad():
+                    for weight, slope in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+                        weight.sub_(slope, alpha=self.lr * self.width)
             recorder.note(net, grid[k], last=grid[k] == self.steps)
             return recorder.logged()
 
@@ -109,17 +116,6 @@ class ScaledNetwork(Method):
         losses, errors = recorder.curves()
         found = {"units": units, "net": dict(net.module.state_dict()), "first": net.first, "classes": classes}
         return {**found, "curves": losses, "errors": errors}
-
-    def _step(self, net: LazyRichScaling, x: Tensor, targets: Tensor) -> None:
-        weights = list(net.module.parameters())
-        loss = (net(x) - targets).square().sum(1).mean() / self.alpha**2
-        if not bool(loss.isfinite()):
-            raise DivergedError(
-                f"{who()}: the loss is {float(loss.detach())}: lr = {self.lr:g} is too large."
-            )
-        with torch.no_grad():
-            for weight, slope in zip(weights, torch.autograd.grad(loss, weights), strict=True):
-                weight.sub_(slope, alpha=self.lr * self.width)
 
     # --- answers
 

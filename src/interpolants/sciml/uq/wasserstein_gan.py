@@ -124,17 +124,13 @@ class _Game:
         made = self._made(source)
         mean = self.critic(made).mean()
         self._move(0, -mean)
-        self._average(k)
-        with torch.no_grad():
-            picked = torch.randint(len(self.rows), (len(made),), generator=source)
-            return {"distance": float(self.critic(self.rows[picked]).mean() - mean)}
-
-    def _average(self, k: int) -> None:
-        """Move the average; at first it is the mean of all weights so far, which forgets the start."""
+        # At first the average is the mean of all weights so far, which forgets the start.
         decay = min(self.method.ema, (k - 1) / k)
         with torch.no_grad():
             for kept, new in zip(self.averaged.parameters(), self.maker.parameters(), strict=True):
                 kept.lerp_(new, 1 - decay)
+            picked = torch.randint(len(self.rows), (len(made),), generator=source)
+            return {"distance": float(self.critic(self.rows[picked]).mean() - mean)}
 
     def _made(self, source: Generator) -> Tensor:
         z = torch.randn(self.method.batch_size, self.method.noise, dtype=torch.float32, generator=source)

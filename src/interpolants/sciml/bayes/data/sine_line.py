@@ -3,7 +3,6 @@
 import math
 
 import torch
-from torch import Tensor
 
 from interpolants.data.bundled import DataInfo, Dataset, Split, check_split
 from interpolants.foundations.checks import number, whole
@@ -40,7 +39,14 @@ def load_sine_line(
     whole(who, "tasks", tasks, at_least=_TEST_SHARE)
     whole(who, "rows", rows, at_least=1)
     number(who, "noise", noise, at_least=0)
-    table = _table(tasks, rows, noise, seed)
+    source = generator(seed, "sine line")
+    unit = torch.rand(tasks, 5, 1, dtype=torch.float64, generator=source)
+    at = 10 * torch.rand(tasks, rows, dtype=torch.float64, generator=source) - 5
+    wave = (0.1 + 4.9 * unit[:, 1]) * torch.sin(at + math.pi * unit[:, 2])
+    line = (6 * unit[:, 3] - 3) * at + 6 * unit[:, 4] - 3
+    truth = torch.where(unit[:, 0] < 0.5, wave, line)
+    y = truth + noise * torch.randn(tasks, rows, dtype=torch.float64, generator=source)
+    table = torch.stack([at, y, truth], -1)
     task = torch.arange(tasks)
     test = task % _TEST_SHARE == 0
     kept = {"all": task >= 0, "test": test, "train": ~test}[split]
@@ -55,14 +61,3 @@ def load_sine_line(
         columns=("x", "y", "truth"),
     )
     return Dataset(x, labels, info)
-
-
-def _table(tasks: int, rows: int, noise: float, seed: int) -> Tensor:
-    source = generator(seed, "sine line")
-    unit = torch.rand(tasks, 5, 1, dtype=torch.float64, generator=source)
-    x = 10 * torch.rand(tasks, rows, dtype=torch.float64, generator=source) - 5
-    wave = (0.1 + 4.9 * unit[:, 1]) * torch.sin(x + math.pi * unit[:, 2])
-    line = (6 * unit[:, 3] - 3) * x + 6 * unit[:, 4] - 3
-    truth = torch.where(unit[:, 0] < 0.5, wave, line)
-    y = truth + noise * torch.randn(tasks, rows, dtype=torch.float64, generator=source)
-    return torch.stack([x, y, truth], -1)

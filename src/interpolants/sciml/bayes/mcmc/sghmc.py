@@ -104,7 +104,10 @@ class SGHMC(Checked):
         eta = self.step**2 / found["square"].clamp_min(_LEAST).sqrt()
         variance = 2 * self.friction * eta - eta.square() * found["noise"]
         if not adapt and bool((variance < 0).any()):
-            raise _too_noisy(variance, self.step, self.friction)
+            share = float((variance < 0).double().mean())
+            rule = "the noise to inject must not have a negative variance, 2 a eta >= eta^2 B"
+            got = f"step {self.step:g} and friction {self.friction:g}, negative for {share:.1%} of the coordinates"
+            raise invalid("SGHMC", rule, got, "Take a smaller step, more friction, or larger batches.")
         xi = torch.randn(slope.mean.shape, dtype=eta.dtype, generator=generator, device="cpu").to(eta.device)
         v = (1 - self.friction) * state["v"] - eta * slope.mean + variance.clamp_min(0).sqrt() * xi
         w = state["w"] + v
@@ -131,10 +134,3 @@ def negative_noise(state: Mapping[str, Any], sampler: SGHMC) -> float:
     """Share of coordinates whose injected noise would have a negative variance; they need more friction."""
     eta = sampler.step**2 / state["square"].clamp_min(_LEAST).sqrt()
     return float((2 * sampler.friction < eta * state["noise"]).double().mean())
-
-
-def _too_noisy(variance: Tensor, step: float, friction: float) -> Exception:
-    share = float((variance < 0).double().mean())
-    rule = "the noise to inject must not have a negative variance, 2 a eta >= eta^2 B"
-    got = f"step {step:g} and friction {friction:g}, negative for {share:.1%} of the coordinates"
-    return invalid("SGHMC", rule, got, "Take a smaller step, more friction, or larger batches.")

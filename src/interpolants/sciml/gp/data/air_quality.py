@@ -97,7 +97,7 @@ def _from_r(file: Opened) -> NDArray[np.float64]:
         found = _objects(rdata.parser.parse_data(data, altrep_constructor_dict=told).object)
     values = np.asarray(found["air"].value, dtype=np.float64)
     days = np.asarray(found["dates"].value, dtype=np.float64)
-    places = np.asarray(_attributes(found["stations"])["coords"].value, dtype=np.float64)
+    places = np.asarray(_objects(found["stations"].attributes)["coords"].value, dtype=np.float64)
     places = places.reshape(2, -1)
     values = values.reshape(len(days), places.shape[1])  # R's order: stations fastest
     day, station = np.nonzero(np.isfinite(values))
@@ -110,15 +110,7 @@ def _objects(node: Any) -> Mapping[str, Any]:
     """Objects of a workspace by name: R keeps them in a linked list."""
     found = {}
     while node is not None and node.info.type.name == "LIST":
-        found[_name(node.tag)] = node.value[0]
+        symbol = node.tag if node.tag.value is not None else node.tag.referenced_object
+        found[bytes(symbol.value.value).decode("utf-8")] = node.value[0]
         node = node.value[1]
     return found
-
-
-def _attributes(node: Any) -> Mapping[str, Any]:
-    return _objects(node.attributes)
-
-
-def _name(tag: Any) -> str:
-    symbol = tag if tag.value is not None else tag.referenced_object
-    return bytes(symbol.value.value).decode("utf-8")

@@ -93,9 +93,12 @@ class ChainPosterior:
     def _filtered(self, kernel: Matern, x: Tensor) -> tuple[Tensor, Tensor]:
         """States at x given the messages up to there."""
         left = torch.searchsorted(self.places, x.contiguous(), right=True) - 1
-        known = left.clamp_min(0)
-        mean, covariance = self._before(kernel, left, known)
-        gaps = torch.where(left >= 0, x - self.places[known], 0.0) / self.lengthscale
+        none, known = left < 0, left.clamp_min(0)
+        # Before the first place the state is a stationary one.
+        stationary = _blocks(kernel.stationary, self.processes).to(self.mean)
+        mean = torch.where(none[:, None], 0.0, self.filtered_mean[known])
+        covariance = torch.where(none[:, None, None], stationary, self.filtered_covariance[known])
+        gaps = torch.where(none, 0.0, x - self.places[known]) / self.lengthscale
         return _moved(_wide(kernel, gaps, self.processes), mean, covariance)
 
     def _states(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,20 +109,14 @@ class ChainPosterior:
         mean, covariance = self._filtered(kernel, x)
         ahead = _wide(kernel, (self.places[right] - x).clamp_min(0) / self.lengthscale, r)
         there, spread = _moved(ahead, mean, covariance)
-        gain = torch.linalg.solve(spread + _jitter(left == last, spread), ahead[0] @ covariance).mT
-        gain = torch.where(
-            (left == last)[:, None, None], 0.0, gain
-        )  # beyond the last place nothing comes back
+        # Beyond the last place nothing comes back; the identity is there so that its systems can be solved.
+        beyond = (left == last)[:, None, None]
+        eye = torch.eye(spread.shape[-1], dtype=spread.dtype)
+        gain = torch.linalg.solve(spread + torch.where(beyond, eye, 0.0), ahead[0] @ covariance).mT
+        gain = torch.where(beyond, 0.0, gain)
         mean = mean + (gain @ (self.mean[right] - there)[..., None])[..., 0]
         covariance = covariance + gain @ (self.covariance[right] - spread) @ gain.mT
         return mean, 0.5 * (covariance + covariance.mT)
-
-    def _before(self, kernel: Matern, left: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Filtered states at the last place before x; the stationary ones where there is none."""
-        none = left < 0
-        stationary = _blocks(kernel.stationary, self.processes).to(self.mean)
-        mean = torch.where(none[:, None], 0.0, self.filtered_mean[known])
-        return mean, torch.where(none[:, None, None], stationary, self.filtered_covariance[known])
 
 
 def infer_chain(
@@ -186,12 +183,6 @@ def _wide(kernel: Matern, gaps: Tensor, r: int) -> tuple[Tensor, Tensor]:
 def _moved(step: tuple[Tensor, Tensor], mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
     a, q = step
     return (a @ mean[..., None])[..., 0], a @ covariance @ a.mT + q
-
-
-def _jitter(rows: Tensor, like: Tensor) -> Tensor:
-    """The identity in rows whose result is not used, so that their systems can be solved."""
-    eye = torch.eye(like.shape[-1], dtype=like.dtype)
-    return torch.where(rows[:, None, None], eye, 0.0)
 
 
 # --- the two passes, in NumPy: matrices are small, and its calls cost least -----------------------------------

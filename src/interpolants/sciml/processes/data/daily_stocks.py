@@ -46,7 +46,10 @@ def load_daily_stocks(
     Source: bokeh-sampledata. The log range: Parkinson (1980), Journal of Business 53, 61-65.
     """
     one_of(file.who, "quantity", quantity, QUANTITIES)
-    days = _by_day(file)
+    days: dict[str, dict[np.datetime64, Day]] = {}
+    for row in file.rows("Ticker", "Date", "High", "Low", "Adj Close"):
+        day = (float(row["High"]), float(row["Low"]), float(row["Adj Close"]))
+        days.setdefault(row["Ticker"], {})[np.datetime64(row["Date"], "D")] = day
     for symbol in symbols:
         if symbol not in days:
             raise invalid(file.who, "symbols must be of the file", repr(symbol), nearest(symbol, days))
@@ -64,15 +67,6 @@ def load_daily_stocks(
 
 
 Day = tuple[float, float, float]
-
-
-def _by_day(file: Opened) -> dict[str, dict[np.datetime64, Day]]:
-    """High, low and adjusted close by symbol and day."""
-    found: dict[str, dict[np.datetime64, Day]] = {}
-    for row in file.rows("Ticker", "Date", "High", "Low", "Adj Close"):
-        day = (float(row["High"]), float(row["Low"]), float(row["Adj Close"]))
-        found.setdefault(row["Ticker"], {})[np.datetime64(row["Date"], "D")] = day
-    return found
 
 
 def _column(

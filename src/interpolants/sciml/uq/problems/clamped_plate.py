@@ -130,18 +130,10 @@ class _Plate:
         self.middle = self.mesh.p[:, self.mesh.t].mean(1)
         clamped = self.basis.get_dofs(lambda x: np.isclose(x[0], 0)).flatten()
         self.free = np.setdiff1d(np.arange(self.basis.N), clamped)
-        self.pull = self._traction()
-        self._take_part()
-
-    def _basis(self, mesh: Any) -> Any:
-        return self.fem.Basis(mesh, self.fem.ElementVector(self.fem.ElementQuad1()))
-
-    def _traction(self) -> NDArray[np.float64]:
-        """Loads of a unit traction at the right edge along x and y, ``(2, dofs)``."""
+        # Loads of a unit traction at the right edge along x and y, (2, dofs).
         edge = self.basis.boundary(self.mesh.facets_satisfying(lambda x: np.isclose(x[0], _LENGTH)))
-        return np.stack([self.fem.LinearForm(lambda v, w, k=k: v[k]).assemble(edge) for k in range(2)])
-
-    def _take_part(self) -> None:
+        self.pull = np.stack([fem.LinearForm(lambda v, w, k=k: v[k]).assemble(edge) for k in range(2)])
+        # The part, a submodel of its own.
         inside = (self.middle[0] > _PART[0]) & (self.middle[0] < _PART[1])
         mesh = self.mesh.restrict(np.nonzero(inside)[0])
         basis = self._basis(mesh)
@@ -151,10 +143,13 @@ class _Plate:
         self.of_part = np.empty(basis.N, np.int64)
         self.of_part[basis.nodal_dofs] = self.basis.nodal_dofs[:, nodes]
         sides = basis.get_dofs(lambda x: np.isclose(x[0], _PART[0]) | np.isclose(x[0], _PART[1])).flatten()
-        mass = self.fem.BilinearForm(lambda u, v, w: u[0] * v[0] + u[1] * v[1])
+        mass = fem.BilinearForm(lambda u, v, w: u[0] * v[0] + u[1] * v[1])
         self.submodel = Submodel(self.form.assemble(basis), np.sort(sides), mass=mass.assemble(basis))
         centre = np.isclose(mesh.p[0], sum(_PART) / 2) & np.isclose(mesh.p[1], _HEIGHT / 2)
         self.centre = int(basis.nodal_dofs[1, np.nonzero(centre)[0][0]])
+
+    def _basis(self, mesh: Any) -> Any:
+        return self.fem.Basis(mesh, self.fem.ElementVector(self.fem.ElementQuad1()))
 
     def solved(self, row: NDArray[np.float64]) -> NDArray[np.float64]:
         """Displacements for one row of inputs."""
