@@ -5,7 +5,9 @@ with the reason, and a test prints them.
 """
 
 import pytest
+import torch
 
+from interpolants.foundations.shared_memory import arrays_in
 from interpolants.framework import stored
 from interpolants.testing.method_laws import (
     METHOD_CHECKS,
@@ -63,6 +65,14 @@ def test_a_process_that_has_seen_nothing_of_the_library_loads_it(member, newcome
         assert said.startswith("InvalidInputError")
     else:
         assert said == type(method).__name__
+
+
+@pytest.mark.parametrize("card", METHODS, ids=lambda card: card.id)
+def test_what_was_learnt_lies_in_memory_as_files_hold_it(card):
+    """Else a stored model can give other last bits than the fitted one: products of matrices round by layout."""
+    learnt = fitted(card)[0].learnt()
+    dense = [x for x in arrays_in((learnt,)) if isinstance(x, torch.Tensor) and x.layout == torch.strided]
+    assert [tuple(x.stride()) for x in dense if not x.is_contiguous()] == []
 
 
 def test_exemptions_are_few_and_shown(capsys):

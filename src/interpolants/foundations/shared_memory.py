@@ -60,6 +60,20 @@ def apart(value: Any, memory: Memory) -> Any:
     return copy.deepcopy(value, copies)
 
 
+def lay_out_rows_first(value: Any) -> None:
+    """Give each dense tensor in a value the memory layout that it has when it is read from a file.
+
+    Products of matrices can round differently by layout, so that a stored model would give other last bits than the
+    fitted one.
+
+    Args:
+        value: Containers, records, networks and methods with tensors; changed in place.
+    """
+    for array in arrays_in((value,)):
+        if isinstance(array, Tensor) and array.layout == torch.strided and not array.is_contiguous():
+            array.data = array.detach().contiguous()
+
+
 def arrays_in(values: Iterable[Any]) -> Iterator[Array]:
     """Yield each tensor and NumPy array in the values once, in containers and attributes of objects.
 

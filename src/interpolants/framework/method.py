@@ -40,7 +40,7 @@ from interpolants.foundations.kinds import Check, is_answer
 from interpolants.foundations.links import refuse_link
 from interpolants.foundations.randomness import checked_seed, generator
 from interpolants.foundations.row_access import LazyRows
-from interpolants.foundations.shared_memory import apart
+from interpolants.foundations.shared_memory import apart, lay_out_rows_first
 from interpolants.foundations.size_guard import SmallTensors
 from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.version import __version__
@@ -299,6 +299,7 @@ class Method(Settings):
             with working_on(self.place):
                 state = learner.learn(on_device(data, self.place), run)
         state = apart(state, memory_of(roles, data, run.held))
+        lay_out_rows_first(state)
         training = _Training.of(data, run.can_go_on())
         about = {"history": thinned(run.history), "settings": changed, "parents": _parents(data)}
         if run.validation:

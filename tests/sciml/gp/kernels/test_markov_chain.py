@@ -82,8 +82,9 @@ def test_a_query_does_not_depend_on_the_others():
     whole = found.at(torch.linspace(-0.5, 1.5, 101, dtype=torch.float64))
     for i in (0, 37, 100):
         alone = found.at(torch.linspace(-0.5, 1.5, 101, dtype=torch.float64)[i : i + 1])
-        assert torch.equal(alone[0][0], whole[0][i])
-        assert torch.equal(alone[1][0], whole[1][i])
+        # Not to the bit: on some processors products of another number of matrices round otherwise.
+        for one, among in zip(alone, whole, strict=True):
+            assert_close(one[0], among[i], rtol=1e-13, atol=1e-14)
 
 
 def test_normalisers_of_several_lengthscales_at_once():
