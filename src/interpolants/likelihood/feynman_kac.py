@@ -211,11 +211,9 @@ class _Walk:
 
     def go(self, x: Tensor, cond: Condition, first: int) -> _Walked:
         """Carry paths from the points ``x (B, *D)``."""
-        probes = (
-            self._noise(("path weight probe",), first, x)
-            if self.settings.divergence == "hutchinson"
-            else None
-        )
+        probes = None
+        if self.settings.divergence == "hutchinson":
+            probes = BlockNoise.like(x, self.settings.seed, "path weight probe", first=first)
         first_node, last_node = self.quiet[0], len(self.grid) - 1 - self.quiet[1]
         before = self._flow(x, self.grid[: first_node + 1], cond, probes)
         walked = self._noisy(before.x, slice(first_node, last_node + 1), cond, probes, first)
@@ -306,9 +304,6 @@ class _Walk:
         signs = [probes.rademacher() for _ in range(self.settings.probes)]
         velocity, columns = probed_divergence(function, x, signs)
         return velocity, columns.mean(1)
-
-    def _noise(self, stream: tuple[int | str, ...], first: int, x: Tensor) -> BlockNoise:
-        return BlockNoise.like(x, self.settings.seed, *stream, first=first)
 
     def _check_chain(self) -> None:
         for n, (g0, g1) in enumerate(pairwise(self.strength)):

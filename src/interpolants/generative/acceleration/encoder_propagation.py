@@ -168,6 +168,7 @@ class _Propagating(Work):
     def network(self, net: nn.Module, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
         slot = id(net), self.calls[id(net)]
         self.calls[id(net)] += 1
+        split: SplitNet
         split, told = bare(net, x, t)  # told the time in the shape that it takes
         self.counts["decoder_calls"] += 1
         held = self.held.get(slot)
@@ -177,6 +178,7 @@ class _Propagating(Work):
             if slot not in self.unpredictable:
                 self._decode_ahead(split, held, t)
         elif levels := self.settings.refresh_levels:
+            assert isinstance(split, RefreshingNet)
             self.counts["refreshes"] += 1
             return split.decode(split.refresh(held.features, x, told, cond, levels=levels), told, cond)
         if self.step in held.ahead:

@@ -41,7 +41,7 @@ def pairs_by_data(bridge: BridgeSettings, path: Path, ends: Ends) -> tuple[Path,
     told = ends.x0 is None or ends.cond is not None or ends.cond0 is not None
     suits = is_open and not own and not told and _are_many_vectors(ends.x0) and _are_many_vectors(ends.x1)
     # Sorting pairs numbers; vectors need SciPy's assignment.
-    if not suits or (ends.x1.shape[1] > 1 and importlib.util.find_spec("scipy") is None):
+    if not suits or (ends.x1.shape[1] != 1 and importlib.util.find_spec("scipy") is None):
         return path, bridge.coupling
     return Linear(envelope=BrownianEnvelope(scale=SCALE)), MinibatchOT(sub_batch=BLOCK)
 

@@ -81,7 +81,7 @@ class ForecastQuality(Question):
             "rank_p": ranks.p,
         }
         told = f"The ensembles are not reliable: their ranks are uneven (p = {float(ranks.p):.2g})."
-        findings = [Finding(told, grave=False)] if float(ranks.p) < 0.01 else []
+        findings = [] if float(ranks.p) >= 0.01 else [Finding(told, grave=False)]
         return Measured(values, {"ranks": ranks.counts.sum(0)}, findings=findings)
 
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
