@@ -251,6 +251,11 @@ def flow_solver(method: str | None) -> str:
     return find_method(name, noisy=False)
 
 
+def _near_the_ends(fields: Fields, x: Tensor, method: str, rtol: float) -> Fields:
+    """Fields that do not limit the tolerance: clipping at the ends costs some ten times the margin in nats."""
+    return fields.closer(max(rtol / 10, 10 * torch.finfo(x.dtype).eps)) if method in ADAPTIVE else fields
+
+
 class _Travelled(NamedTuple):
     """Arrival points, volume changes, their standard errors, evaluations, status."""
 
@@ -266,9 +271,7 @@ class _Travel:
 
     def __init__(self, fields: Fields, x: Tensor, how: Scoring, *, reverse: bool, stop: float = 1.0) -> None:
         self.how, self.method = how, flow_solver(how.method)
-        self.fields, self.x = fields, x
-        if self.method in ADAPTIVE:  # clipping at the ends would cost some ten times the margin in nats
-            self.fields = fields.closer(max(how.rtol / 10, 10 * torch.finfo(x.dtype).eps))
+        self.fields, self.x = _near_the_ends(fields, x, self.method, how.rtol), x
         one_of("log_prob", "divergence", how.divergence, DIVERGENCES)
         self.probes = how.probes if how.divergence == "hutchinson" else 0
         name = choose_method(self.fields, x, self.method, noisy=False)
