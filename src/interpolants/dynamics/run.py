@@ -66,7 +66,9 @@ class Run:
             now, end = torch.tensor([sampler.grid[-1], self.last], dtype=time_dtype(x)).to(x.device)
             quantity = "denoised" if self.last else "endpoint0"
             mean = sampler.fields.evaluate(done.x, now, (quantity,), cond)[quantity]
-            done = _ended(done, _all_after(works, after.result(end, mean), end, sampler.fields))
+            x = _all_after(works, after.result(end, mean), end, sampler.fields)
+            path = None if done.path is None else torch.cat([done.path, x[:, None]], 1)
+            done = done._replace(x=x, nfe=done.nfe + 1, status=arrival_status(x), path=path)
         return done._replace(reports=tuple(work.report() for work in works))
 
 
@@ -132,9 +134,3 @@ def _all_after(works: Sequence[Work], x: Tensor, t: Tensor, fields: Fields) -> T
     for work in works:
         x = work.after(x, t, fields)
     return x
-
-
-def _ended(done: Arrival, x: Tensor) -> Arrival:
-    """The arrival with one more step, of one evaluation."""
-    path = None if done.path is None else torch.cat([done.path, x[:, None]], 1)
-    return done._replace(x=x, nfe=done.nfe + 1, status=arrival_status(x), path=path)

@@ -285,19 +285,20 @@ class LearnedFields(Fields):
     def _learnt(self, x: Tensor, t: Tensor, needed: set[str], cond: Condition) -> dict[str, Tensor]:
         values = {name: f(x, t, cond) for name, f in self._sources.items() if name in needed}
         if self._joint is not None and not needed.isdisjoint(self._heads):
-            values |= self._of_joint(x, self._joint(x, t, cond))
+            out = self._joint(x, t, cond)
+            shape = (
+                x.shape[0],
+                len(self._heads),
+                *x.shape[1:],
+            )  # len() would fix the rows of a traced program
+            if out.shape != shape:
+                rule = f"the output must have shape {shape}, one entry for each of {', '.join(self._heads)}"
+                remedy = f"Make the network with heads={len(self._heads)}, or name what it returns in heads=."
+                raise invalid("LearnedFields.joint", rule, tuple(out.shape), remedy)
+            values |= dict(zip(self._heads, out.unbind(1), strict=True))
         for name, value in values.items():
             _check_shape(name, value, x)
         return values
-
-    def _of_joint(self, x: Tensor, out: Tensor) -> dict[str, Tensor]:
-        """What the heads of one network hold, by quantity."""
-        shape = (x.shape[0], len(self._heads), *x.shape[1:])  # len() would fix the rows of a traced program
-        if out.shape != shape:
-            rule = f"the output must have shape {shape}, one entry for each of {', '.join(self._heads)}"
-            remedy = f"Make the network with heads={len(self._heads)}, or name what it returns in heads=."
-            raise invalid("LearnedFields.joint", rule, tuple(out.shape), remedy)
-        return dict(zip(self._heads, out.unbind(1), strict=True))
 
     def _route(self, want: tuple[str, ...]) -> tuple[list[Rule], set[str]]:
         """Rules to apply and quantities to compute; found once per request, this is the samplers' inner loop."""

@@ -301,7 +301,9 @@ class Method(Settings):
         state = apart(state, memory_of(roles, data, run.held))
         lay_out_rows_first(state)
         training = _Training.of(data, run.can_go_on())
-        about = {"history": thinned(run.history), "settings": changed, "parents": _parents(data)}
+        models = {name: value for name, value in data.items() if isinstance(value, Method)}
+        parents = {name: trees.fingerprint(model.learnt()) for name, model in models.items()}
+        about = {"history": thinned(run.history), "settings": changed, "parents": parents}
         if run.validation:
             about["validation"] = run.validation
         if copied:
@@ -531,9 +533,3 @@ def _are_rows(value: Any) -> bool:
     return isinstance(value, LazyRows | EndlessRows) or (
         isinstance(value, Tensor) and value.is_floating_point()
     )
-
-
-def _parents(data: Mapping[str, Any]) -> dict[str, str]:
-    """Hashes of the fitted methods among the roles."""
-    models = {name: value for name, value in data.items() if isinstance(value, Method)}
-    return {name: trees.fingerprint(model.learnt()) for name, model in models.items()}

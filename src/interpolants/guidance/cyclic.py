@@ -209,7 +209,8 @@ class Track:
                 return x
             state = coordinates.of_state(known["states"][:, nearest])
         else:
-            noise = None if z is None else coordinates.of_state(_colored(path, z))
+            assert isinstance(path.base, Gaussian)
+            noise = None if z is None else coordinates.of_state(path.base.color(z))
             state = _noised(path, known["clean"], t, noise)
         return coordinates.put(x, state, known["mask"])
 
@@ -219,11 +220,6 @@ def _noised(path: Path, clean: Tensor, t: Tensor, noise: Tensor | None) -> Tenso
     assert isinstance(path, SpatiallyLinearPath)
     signal = path.beta(t).to(clean) * clean
     return signal if noise is None else signal + path.alpha(t).to(clean) * noise
-
-
-def _colored(path: Path, z: Tensor) -> Tensor:
-    assert isinstance(path.base, Gaussian)
-    return path.base.color(z)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,13 +311,15 @@ class CyclicOneWay(Checked):
         ).path  # fmt: skip
         assert inverted is not None
         states = inverted.flip(0).transpose(0, 1)  # from back on, (B, n, *D)
-        track = self._track(job, grid[back:], states)
+        noised = self.track == "noised"
+        track = Track(job) if noised else Track(job, tuple(grid[back:].tolist()), states)
+        steps: dict[str, Any] = {"method": "ancestral"} if self.eps_cycle is None else {"eps": self.eps_cycle}
         x, changes = states[:, turn - back], []
         for cycle in range(self.cycles):
             seed, path = job.seed_of("back", cycle), job.fields.path
             before = x
             x = renoise(path, x, grid[turn], grid[back], seed=seed, first_index=job.first_index)
-            x = job.run(x, grid[back : turn + 1], track, "forth", cycle, **self._steps)
+            x = job.run(x, grid[back : turn + 1], track, "forth", cycle, **steps)
             changes.append(_change(before, x))
         x = self._last_way(job, x, grid, turn, late, track)
         return Completed(job.pasted(x) if self.paste else x, torch.tensor(changes))
@@ -335,13 +333,6 @@ class CyclicOneWay(Checked):
             remedy = "Pass a value that every column takes, or None for the mean."
             raise invalid("CyclicOneWay", "fill must be a value that the transform takes", self.fill, remedy)
         return found
-
-    @property
-    def _steps(self) -> dict[str, Any]:
-        return {"method": "ancestral"} if self.eps_cycle is None else {"eps": self.eps_cycle}
-
-    def _track(self, job: Job, times: Any, states: Tensor) -> Track:
-        return Track(job) if self.track == "noised" else Track(job, tuple(times.tolist()), states)
 
     def _last_way(
         self, job: Job, x: Tensor, grid: Any, turn: int, late: Sequence[int], track: Track

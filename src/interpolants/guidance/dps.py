@@ -79,7 +79,17 @@ class DPS:
         table = NoiseTable(ReverseNoise(), self.path, self.grid, cap=True)
 
         def drift(x: Tensor, t: Tensor) -> Tensor:
-            return self._drift(x, t, y, table)
+            quantity = self.fields.bounded_quantity
+            values = self.fields.evaluate(x, t, ("velocity", quantity))
+            push = gradient(lambda point: self._misfit(point, t, y), x)
+            free = values["velocity"] + table.eps_score(self.fields, values[quantity], t)
+            # The push is that of a whole step, divided by the length of the step that holds t.
+            nodes = self.grid.astype(
+                np.float64 if t.dtype == torch.float64 else np.float32
+            )  # as the times are rounded
+            step = int(np.searchsorted(nodes[1:-1], number_of(t), side="right"))
+            drifted: Tensor = free - (self.zeta / float(self.grid[step + 1] - self.grid[step])) * push
+            return drifted
 
         with torch.no_grad():
             z = noise.draws((START_STREAM,), shape, y.dtype, y.device).normal()
@@ -91,19 +101,6 @@ class DPS:
         if not bool(torch.isfinite(x).all()):
             raise DivergedError(f"{who}: states left the finite numbers. Take a smaller zeta or more steps.")
         return x
-
-    def _drift(self, x: Tensor, t: Tensor, y: Tensor, table: NoiseTable) -> Tensor:
-        """Drift of the SDE with the push, divided by the length of the step that holds ``t``."""
-        quantity = self.fields.bounded_quantity
-        values = self.fields.evaluate(x, t, ("velocity", quantity))
-        push = gradient(lambda point: self._misfit(point, t, y), x)
-        free = values["velocity"] + table.eps_score(self.fields, values[quantity], t)
-        nodes = self.grid.astype(
-            np.float64 if t.dtype == torch.float64 else np.float32
-        )  # as the times are rounded
-        step = int(np.searchsorted(nodes[1:-1], number_of(t), side="right"))
-        drifted: Tensor = free - (self.zeta / float(self.grid[step + 1] - self.grid[step])) * push
-        return drifted
 
     def _misfit(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         mean = self.fields.evaluate(x, t, ("denoised",))["denoised"]

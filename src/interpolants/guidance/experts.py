@@ -53,7 +53,7 @@ def annealed(fields: Fields, beta: Schedule, cond: Condition = None) -> list[Exp
 
 def guided(fields: Fields, cond: Condition, strength: Schedule) -> list[Expert]:
     """The target ``q(x)^(1 - w) q(x | cond)^w`` of classifier-free guidance, from fields that know a null condition."""
-    rest: Schedule = _less(strength) if callable(strength) else 1 - strength
+    rest: Schedule = (lambda t: 1 - strength(t)) if callable(strength) else 1 - strength
     return [Expert(fields, rest, null_condition(cond)), Expert(fields, strength, cond)]
 
 
@@ -118,10 +118,6 @@ def _expert(who: str, one: Any) -> Expert:
         return Expert(*one)
     found = f"{len(one)} parts" if isinstance(one, tuple | list) else type(one).__name__
     raise invalid(who, "an expert must be (fields, beta) or (fields, beta, cond)", found)
-
-
-def _less(strength: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    return lambda t: 1 - strength(t)
 
 
 def _check_path(who: str, path: Path, other: Path | None, number: int) -> None:

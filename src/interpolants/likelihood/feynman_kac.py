@@ -211,11 +211,9 @@ class _Walk:
 
     def go(self, x: Tensor, cond: Condition, first: int) -> _Walked:
         """Carry paths from the points ``x (B, *D)``."""
-        probes = (
-            self._noise(("path weight probe",), first, x)
-            if self.settings.divergence == "hutchinson"
-            else None
-        )
+        probes = None
+        if self.settings.divergence == "hutchinson":
+            probes = BlockNoise.like(x, self.settings.seed, "path weight probe", first=first)
         first_node, last_node = self.quiet[0], len(self.grid) - 1 - self.quiet[1]
         before = self._flow(x, self.grid[: first_node + 1], cond, probes)
         walked = self._noisy(before.x, slice(first_node, last_node + 1), cond, probes, first)
@@ -267,29 +265,20 @@ class _Walk:
         return first > _SINGULAR, last > _SINGULAR
 
     def _node(self, x: Tensor, t: Tensor, cond: Condition, probes: BlockNoise | None) -> _Node:
-        if self.chain:
-            return self._chain_node(x, t, cond)
+        quantity = self.fields.bounded_quantity
+        if self.chain:  # both drifts from one evaluation of the fields
+            values = self.fields.evaluate(x, t, ("velocity", quantity), cond)
+            shift = self._times_eps(values[quantity], t)
+            velocity = values["velocity"]
+            return _Node(x, velocity - self.sign * shift, model_drift=velocity + self.sign * shift)
         reverse = self.settings.proposal == "reverse"
         function = self.fields.velocity_of(cond) if reverse else self._proposal(cond)
         velocity, divergence = self._divergence(lambda y: function(y, t), x, probes)
         if not reverse:
             return _Node(x, velocity, divergence)
-        shift, score = self._noise_terms(x, t, cond)
-        return _Node(x, velocity - self.sign * shift, divergence + sum_event(velocity * score), score)
-
-    def _chain_node(self, x: Tensor, t: Tensor, cond: Condition) -> _Node:
-        """Both drifts from one evaluation of the fields."""
-        quantity = self.fields.bounded_quantity
-        values = self.fields.evaluate(x, t, ("velocity", quantity), cond)
-        shift = self._times_eps(values[quantity], t)
-        velocity = values["velocity"]
-        return _Node(x, velocity - self.sign * shift, model_drift=velocity + self.sign * shift)
-
-    def _noise_terms(self, x: Tensor, t: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
-        """``eps s`` and ``s``."""
-        quantity = self.fields.bounded_quantity
         values = self.fields.evaluate(x, t, ("score", quantity), cond)
-        return self._times_eps(values[quantity], t), values["score"]
+        shift, score = self._times_eps(values[quantity], t), values["score"]
+        return _Node(x, velocity - self.sign * shift, divergence + sum_event(velocity * score), score)
 
     def _times_eps(self, value: Tensor, t: Tensor) -> Tensor:
         """``eps s`` from the score or the noise, whichever stays finite at the ends."""
@@ -315,9 +304,6 @@ class _Walk:
         signs = [probes.rademacher() for _ in range(self.settings.probes)]
         velocity, columns = probed_divergence(function, x, signs)
         return velocity, columns.mean(1)
-
-    def _noise(self, stream: tuple[int | str, ...], first: int, x: Tensor) -> BlockNoise:
-        return BlockNoise.like(x, self.settings.seed, *stream, first=first)
 
     def _check_chain(self) -> None:
         for n, (g0, g1) in enumerate(pairwise(self.strength)):

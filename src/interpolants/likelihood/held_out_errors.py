@@ -113,20 +113,17 @@ class _Rows:
         return min(len(x) for x in (self.x0, self.x1) if x is not None) // _PER_DIRECTION
 
     def folds(self, t: float) -> Iterator[_Fold]:
-        for k in range(_FOLDS):
-            yield self._fold(k, t)
-
-    def _fold(self, k: int, t: float) -> _Fold:
-        ends = torch.arange(k, len(self.x1), _FOLDS).repeat(self.repeats)
-        start = None if self.x0 is None else self.x0[ends if self.paired else self._starts(k, len(ends))]
-        at = self.path.sample(x0=start, x1=self.x1[ends], t=t, generator=self.generator)
-        time = torch.as_tensor(t, dtype=at.x_t.dtype)
-        values = self.fields.evaluate(at.x_t, time, ("velocity", "score"), take_rows(self.cond, ends))
         sigma = float(self.path.noise_scale(torch.tensor(t, dtype=torch.float64)))
-        velocity, score = values["velocity"], sigma * values["score"]
-        missed = score - sigma * self.path.kernel_score(at)
-        parts = [part.flatten(1) for part in (at.x_t, velocity, score, at.x_dot - velocity, missed)]
-        return _Fold((parts[0], parts[1], parts[2]), (parts[3], parts[4]))
+        for k in range(_FOLDS):
+            ends = torch.arange(k, len(self.x1), _FOLDS).repeat(self.repeats)
+            start = None if self.x0 is None else self.x0[ends if self.paired else self._starts(k, len(ends))]
+            at = self.path.sample(x0=start, x1=self.x1[ends], t=t, generator=self.generator)
+            time = torch.as_tensor(t, dtype=at.x_t.dtype)
+            values = self.fields.evaluate(at.x_t, time, ("velocity", "score"), take_rows(self.cond, ends))
+            velocity, score = values["velocity"], sigma * values["score"]
+            missed = score - sigma * self.path.kernel_score(at)
+            parts = [part.flatten(1) for part in (at.x_t, velocity, score, at.x_dot - velocity, missed)]
+            yield _Fold((parts[0], parts[1], parts[2]), (parts[3], parts[4]))
 
     def _starts(self, k: int, count: int) -> Tensor:
         assert self.x0 is not None

@@ -195,33 +195,40 @@ class Forecaster(Trained):
         Returns:
             Members ``(B, M, *D)``, or ``(B, M, S, *D)`` for more than one step, in data units.
         """
-        solver = {
-            "n_steps": n_steps,
-            "method": method,
-            "time_grid": time_grid,
-            "first": first,
-            "chunk": chunk,
-        }
-        job = _Job(
-            self.fields,
-            _as_float32(cond),
-            seed,
-            first_index,
-            {**solver, "eps": eps, "on_failure": on_failure},
-        )
+        fields, known = self.fields, _as_float32(cond)
         frame: Standard = self.state["frame"]
-        states = _encoded(frame, context)[:, None].expand(-1, members, *context.shape[1:])
+        rows, *shape = context.shape
+        states = _encoded(frame, context)[:, None].expand(-1, members, *shape)
         status = torch.zeros(states.shape[:2], dtype=torch.long)
         lags = []
         for lag in range(steps):
-            states, failed = job.advance(states, lag)
-            status = torch.where(status > 0, status, failed)
+            moved, failed = [], []
+            for number, (begin, size) in enumerate(_groups(members)):
+                group = states[:, begin : begin + size]
+                count = group.shape[1]
+                if count < size:  # the last group is filled up, for its rows to keep their places
+                    group = torch.cat([group, group[:, :1].expand(-1, size - count, *shape)], 1)
+                done = sample_from_point(
+                    fields,
+                    group.reshape(-1, *shape),
+                    eps=eps,
+                    n_steps=n_steps,
+                    method=method,
+                    time_grid=time_grid,
+                    first=first,
+                    on_failure=on_failure,
+                    chunk=chunk,
+                    seed=key(seed, "forecast member", lag, number),
+                    cond=None if known is None else known.repeat_interleave(size, 0),
+                    first_index=first_index * size,
+                )
+                moved.append(done.x.reshape(rows, size, *shape)[:, :count])
+                failed.append(done.status.reshape(rows, size)[:, :count])
+            states = torch.cat(moved, 1)
+            status = torch.where(status > 0, status, torch.cat(failed, 1))
             lags.append(frame.decode(states.double()).to(context.dtype))
-        return ensemble_of(lags, status=status, columns=self._columns())
-
-    def _columns(self) -> tuple[Any, ...]:
         later = self.given["later"]
-        return later.columns if later.container == "pandas" else ()
+        return ensemble_of(lags, status=status, columns=later.columns if later.container == "pandas" else ())
 
 
 class StartNet(Remembered, id="start_net"):
@@ -259,43 +266,6 @@ class StartNet(Remembered, id="start_net"):
         told = self.form.join(cond["cond"], **{self.place: cond["x0"]})
         output: Tensor = ask(self.net, x, t, told)
         return output
-
-
-class _Job:
-    """One forecast: the fields, and everything that is the same for all lags and members."""
-
-    def __init__(
-        self,
-        fields: PointSourceFields,
-        cond: Tensor | None,
-        seed: int,
-        first: int,
-        options: dict[str, Any],
-    ) -> None:
-        self.fields, self.cond, self.seed, self.first, self.options = fields, cond, seed, first, options
-
-    def advance(self, states: Tensor, lag: int) -> tuple[Tensor, Tensor]:
-        """One lag: ``(B, M, *D)`` -> ``(B, M, *D)`` and the status ``(B, M)``, group of members by group."""
-        groups = list(_groups(states.shape[1]))
-        done = [
-            self._group(states[:, begin : begin + size], size, lag, number)
-            for number, (begin, size) in enumerate(groups)
-        ]
-        return torch.cat([x for x, _ in done], 1), torch.cat([status for _, status in done], 1)
-
-    def _group(self, group: Tensor, size: int, lag: int, number: int) -> tuple[Tensor, Tensor]:
-        rows, count, *shape = group.shape
-        if count < size:  # the last group is filled up, for its rows to keep their places
-            group = torch.cat([group, group[:, :1].expand(-1, size - count, *shape)], 1)
-        done = sample_from_point(
-            self.fields,
-            group.reshape(-1, *shape),
-            seed=key(self.seed, "forecast member", lag, number),
-            cond=None if self.cond is None else self.cond.repeat_interleave(size, 0),
-            first_index=self.first * size,
-            **self.options,
-        )
-        return done.x.reshape(rows, size, *shape)[:, :count], done.status.reshape(rows, size)[:, :count]
 
 
 def _groups(members: int) -> Iterator[tuple[int, int]]:

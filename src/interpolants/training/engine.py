@@ -190,7 +190,13 @@ class _Loop:
             self._log(done)
         if validates:
             self._validate()
-        called_off = bool(self.callbacks) and self._call_back(done)
+        called_off = False
+        if self.callbacks:
+            losses = {name: values.detach() for name, values in done.losses.items()}
+            moment = Moment(step, self.run.modules, losses, done.lr)
+            # All are called: one that stops the run must not hide the step from the others.
+            answers = [callback(moment) for callback in self.callbacks]
+            called_off = any(answers)
         if last:
             return None, saves
         if stop:
@@ -200,31 +206,21 @@ class _Loop:
     def _given_up(self) -> Literal["patience"] | None:
         return "patience" if self.run.best and self.run.best.gives_up else None
 
-    def _call_back(self, done: Done) -> bool:
-        losses = {name: values.detach() for name, values in done.losses.items()}
-        moment = Moment(self.run.step, self.run.modules, losses, done.lr)
-        # All are called: one that stops the run must not hide the step from the others.
-        answers = [callback(moment) for callback in self.callbacks]
-        return any(answers)
-
     def _save(self) -> None:
         self.stepper.check_weights(self.folder.checkpoint)
         self.folder.note_time(self.seconds)
         self.folder.save()
 
     def _log(self, done: Done) -> None:
-        row = self._row(done)
-        self.folder.log.add(row)
-        self.folder.note_time(self.seconds)
-        self.bar.show(row)
-
-    def _row(self, done: Done) -> Row:
         means = {name: values.detach().mean().item() for name, values in done.losses.items()}
         row: Row = {"step": self.run.step, "lr": done.lr, "loss": done.total.item()}
         clash = means.keys() & {"step", "lr", "loss", "grad_norm", "skipped"}
         row |= {f"loss_{name}" if name in clash else name: mean for name, mean in means.items()}
         row |= {name: value for name, value in self.run.aggregation.numbers().items() if name not in row}
-        return row | {"grad_norm": done.norm.item(), "skipped": self.run.guard.skipped}
+        row |= {"grad_norm": done.norm.item(), "skipped": self.run.guard.skipped}
+        self.folder.log.add(row)
+        self.folder.note_time(self.seconds)
+        self.bar.show(row)
 
     def _validate(self) -> None:
         assert self.validate is not None

@@ -179,19 +179,11 @@ class EarlyExit(Trained):
         encoded: dict[str, Tensor] = {
             name: frame.encode(rows[name]).float() for name in ("x0", "x1") if name in rows
         }
-        if fields.path is not None and fields.path.base is None and "x0" not in encoded:
-            raise invalid(f"{_WHO}.fit", "x0 must be given on a path without a base", "none")
-        path = fields.path
+        path, cond = fields.path, rows.get("cond")
         assert path is not None
-        parts = self._train(fields, encoded, rows.get("cond"), run)
-        starts = StartPoints.of(
-            path.base, encoded.get("x0"), seed=self.seed, shape=tuple(encoded["x1"].shape[1:])
-        )
-        return {"model": model, "starts": starts, **parts}
+        if path.base is None and "x0" not in encoded:
+            raise invalid(f"{_WHO}.fit", "x0 must be given on a path without a base", "none")
 
-    def _train(
-        self, fields: LearnedFields, ends: Mapping[str, Tensor], cond: Condition, run: Run
-    ) -> dict[str, Any]:
         problem = self._problem(fields)
         inner: Any = layered(f"{_WHO}.fit", problem.inner)
         exits = ExitHeads(inner.n_layers, inner.width, inner.per_token, head=self.head, seed=self.seed)
@@ -199,25 +191,26 @@ class EarlyExit(Trained):
         parts = nn.ModuleDict({"exits": exits})
         if self.tune:
             parts["net"] = copy.deepcopy(problem.inner).requires_grad_(True).train()
-        away, kept = _apart(ends["x1"], cond, self.calibrate, self.seed)
-        times = StratifiedTimes()
-        x1, known = ends["x1"][kept], take_rows(cond, kept)
-        batches = PairBatches(
-            ends.get("x0"), x1, self.batch_size, self.coupling, times, cond=known, who=f"{_WHO}.fit"
-        )
+        away, kept = _apart(encoded["x1"], cond, self.calibrate, self.seed)
+        ends = encoded.get("x0"), encoded["x1"][kept]
+        times, known = StratifiedTimes(), take_rows(cond, kept)
+        batches = PairBatches(*ends, self.batch_size, self.coupling, times, cond=known, who=f"{_WHO}.fit")
         drop = self.drop_condition if cond is not None else 0.0
         loss = ExitLoss(problem, self.tune, self.uncertainty, self.layers, self.plain, self.weighting, drop)
         done: Any = finished(parts, run.train("exits", parts, loss, batches, self.training()), prefix="")
+
         net = done["net"] if self.tune else None
         tuned = self._problem(_through(fields, net))
-        table = calibrated(
-            tuned,
-            done["exits"],
-            _drawing(tuned, ends, cond, away),
-            _calibration_times(tuned),
-            generator(self.seed, "calibration"),
+        draw, source = _drawing(tuned, encoded, cond, away), generator(self.seed, "calibration")
+        # Over the whole path; where its rate is infinite at the start, from where samplers ask.
+        steep = isinstance(path, SpatiallyLinearPath) and path.is_steep_at_0
+        clock = torch.linspace(tuned.fields.margin if steep else 0.0, 1.0, _TIMES)
+        table = calibrated(tuned, done["exits"], draw, clock, source)
+        starts = StartPoints.of(
+            path.base, encoded.get("x0"), seed=self.seed, shape=tuple(encoded["x1"].shape[1:])
         )
-        return {"exits": done["exits"], "net": net, "table": table, "hash": weights_hash(tuned.inner)}
+        learnt = {"exits": done["exits"], "net": net, "table": table, "hash": weights_hash(tuned.inner)}
+        return {"model": model, "starts": starts, **learnt}
 
     def _problem(self, fields: LearnedFields) -> ExitProblem:
         return ExitProblem(fields, {"error": self.space, "gap": self.gap_space})
@@ -385,13 +378,6 @@ def _apart(x1: Tensor, cond: Condition, share: float, seed: int) -> tuple[Tensor
     order = together(torch.randperm(rows, generator=generator(seed, "calibration rows")), first)
     count = uncut(order, first, min(max(2, round(share * rows)), rows - 2))
     return order[:count].sort().values, order[count:].sort().values
-
-
-def _calibration_times(problem: ExitProblem) -> Tensor:
-    """Times over the whole path; where its rate is infinite at the start, from where samplers ask."""
-    path = problem.path
-    steep = isinstance(path, SpatiallyLinearPath) and path.is_steep_at_0
-    return torch.linspace(problem.fields.margin if steep else 0.0, 1.0, _TIMES)
 
 
 def _drawing(problem: ExitProblem, ends: Mapping[str, Tensor], cond: Condition, away: Tensor) -> Any:

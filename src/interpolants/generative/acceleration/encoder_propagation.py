@@ -168,41 +168,35 @@ class _Propagating(Work):
     def network(self, net: nn.Module, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
         slot = id(net), self.calls[id(net)]
         self.calls[id(net)] += 1
-        return self._answer(slot, *bare(net, x, t), x, t, cond)
-
-    def _answer(
-        self, slot: tuple[int, int], net: SplitNet, told: Tensor, x: Tensor, t: Tensor, cond: Condition
-    ) -> Tensor:
-        """The answer of a call; the network is ``told`` the time t in the shape that it takes."""
+        split: SplitNet
+        split, told = bare(net, x, t)  # told the time in the shape that it takes
         self.counts["decoder_calls"] += 1
         held = self.held.get(slot)
         if held is None or self.step in self.keys or not held.fits(x, cond):
             self.counts["encoder_calls"] += 1
-            self.held[slot] = held = _Held(x.shape, cond, net.encode(x, told, cond), {})
+            self.held[slot] = held = _Held(x.shape, cond, split.encode(x, told, cond), {})
             if slot not in self.unpredictable:
-                self._decode_ahead(net, held, t)
-        elif self.settings.refresh_levels:
-            return self._refreshed(net, held, x, told, cond)
+                self._decode_ahead(split, held, t)
+        elif levels := self.settings.refresh_levels:
+            assert isinstance(split, RefreshingNet)
+            self.counts["refreshes"] += 1
+            return split.decode(split.refresh(held.features, x, told, cond, levels=levels), told, cond)
         if self.step in held.ahead:
             expected, answer = held.ahead.pop(self.step)
             if t.ndim == 0 and abs(float(t) - expected) <= ROUNDING:
                 return answer
             held.ahead.clear()
             self.unpredictable.add(slot)
-        return net.decode(held.features, told, cond)
-
-    def _refreshed(self, net: SplitNet, held: _Held, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
-        assert isinstance(net, RefreshingNet)
-        self.counts["refreshes"] += 1
-        levels = self.settings.refresh_levels
-        return net.decode(net.refresh(held.features, x, t, cond, levels=levels), t, cond)
+        return split.decode(held.features, told, cond)
 
     def _decode_ahead(self, net: SplitNet, held: _Held, t: Tensor) -> None:
         """Decode the steps until the next key at once, where the network's time is a known function of the step's."""
         asked = self.settings.parallel
         if self.settings.refresh_levels or not (not t.is_cpu if asked == "auto" else asked):
             return
-        steps, part = self._segment(), self._part_of_step(t)
+        end = next((k for k in range(self.step + 1, len(self.times) - 1) if k in self.keys), None)
+        steps = list(range(self.step, len(self.times) - 1 if end is None else end))
+        part = self._part_of_step(t)
         if len(steps) < 2 or part is None:
             return
         times = [self._time(step, part) for step in steps]
@@ -215,11 +209,6 @@ class _Propagating(Work):
             cut = slice(first, first + at_once)
             answers = _decoded(net, held, times[cut], t)
             held.ahead |= zip(steps[cut], zip(times[cut], answers, strict=True), strict=True)
-
-    def _segment(self) -> list[int]:
-        """The step at hand and those until the next key."""
-        last = next((k for k in range(self.step + 1, len(self.times) - 1) if k in self.keys), None)
-        return list(range(self.step, len(self.times) - 1 if last is None else last))
 
     def _part_of_step(self, t: Tensor) -> float | None:
         """Where in the step a time lies, 0 at its begin and 1 at its end; None outside, or for a time per row."""

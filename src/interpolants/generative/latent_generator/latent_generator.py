@@ -149,7 +149,16 @@ class LatentGenerator(Trained):
                 "LatentGenerator: without noise on the data and with a free s the likelihood of a distribution on a "
                 "thin set is unbounded. Give perturb > 0, or fix noise.",
             )
-        parts, objective = self._new_parts(rows), self.objective()
+        size, gain = rows.shape[1], _GAINS[self.estimator]
+        parts = nn.ModuleDict(
+            {"decoder": Perceptron(self.latent, size, self.hidden, gain=gain, seed=self.seed)}
+        )
+        if self.estimator == "iwae":
+            widths = tuple(self.hidden)[::-1]
+            parts["encoder"] = Perceptron(size, 2 * self.latent, widths, gain=gain, seed=self.seed + 1)
+        first = _FIRST_NOISE[self.estimator] if self.first_noise is None else self.first_noise
+        parts["noise"] = _Noise(self.noise, first)
+        parts, objective = parts.to(rows), self.objective()
         held = self.perturb.prepare(rows)
 
         def batches(step: int, generator: Generator, rank: int, world: int) -> Tensor:
@@ -166,35 +175,20 @@ class LatentGenerator(Trained):
             parts, run.train("likelihood", parts, loss, batches, self.training()), prefix=""
         )
         log_s = parts_done["noise"]().detach().clone()
-        self._warn_of_collapse(float(log_s.exp()))
+        if self.noise is None and float(log_s.exp()) > _COLLAPSED * math.hypot(1, self.perturb.std):
+            # The decoder gives the mean of the noisy data, and the latents say nothing.
+            tell(
+                SettingWarning,
+                f"LatentGenerator: the noise s = {float(log_s.exp()):.3g} is the whole spread of the data, so that "
+                "samples are hardly more than their mean. Train longer, take more points in the bound, or a smaller "
+                "first_noise.",
+            )
         return {
             "decoder": parts_done["decoder"],
             "encoder": _encoder(parts_done),
             "log_s": log_s,
             "frame": frame,
         }
-
-    def _warn_of_collapse(self, s: float) -> None:
-        """Where s is the spread of the noisy data, the decoder gives their mean, and the latents say nothing."""
-        if self.noise is None and s > _COLLAPSED * math.hypot(1, self.perturb.std):
-            tell(
-                SettingWarning,
-                f"LatentGenerator: the noise s = {s:.3g} is the whole spread of the data, so that samples are "
-                "hardly more than their mean. Train longer, take more points in the bound, or a smaller first_noise.",
-            )
-
-    def _new_parts(self, rows: Tensor) -> nn.ModuleDict:
-        """The networks and the noise for rows ``(N, D)``, with their initial weights."""
-        size, gain = rows.shape[1], _GAINS[self.estimator]
-        parts = nn.ModuleDict(
-            {"decoder": Perceptron(self.latent, size, self.hidden, gain=gain, seed=self.seed)}
-        )
-        if self.estimator == "iwae":
-            widths = tuple(self.hidden)[::-1]
-            parts["encoder"] = Perceptron(size, 2 * self.latent, widths, gain=gain, seed=self.seed + 1)
-        first = _FIRST_NOISE[self.estimator] if self.first_noise is None else self.first_noise
-        parts["noise"] = _Noise(self.noise, first)
-        return parts.to(rows)
 
     def _frame(self, x: Tensor) -> Standard:
         """Units in which the samples have mean zero and spread one, overall or per column."""

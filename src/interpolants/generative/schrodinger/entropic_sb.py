@@ -70,37 +70,18 @@ class EntropicSB(LearntBridge):
         """Pairs from plans between blocks and then the drifts, or one plan alone."""
         x0, x1 = self.ends(data)
         if self.solver == "plan":
-            return self._from_plan(x0, x1, run)
-        drawn = self._draw_pairs(x0, x1, run)
-        frame, drifts = EndsFrame.of(x0, x1), nn.ModuleDict({"drifts": self.new_drifts(x0)})
-        times = StratifiedTimes(margin=MARGIN)
-        batches = PairBatches(*frame.encode(*drawn), self.batch_size, Paired(), times, who="EntropicSB.fit")
-        result = run.train("drifts", drifts, _Matching(self.eps / frame.scale**2), batches, self.training())
-        net = finished(drifts["drifts"], result, prefix="drifts.")
-        numbers = self._judge(FramedDrifts(net, frame), *drawn)
-        return self.solved(x0, numbers, drifts=net, frame=frame)
 
-    def _from_plan(self, x0: Tensor, x1: Tensor, run: Run) -> dict[str, Any]:
-        def solve(source: Generator) -> dict[str, Any]:
-            left, right = (x[torch.randperm(len(x), generator=source)[: self.block]] for x in (x0, x1))
-            plan = self._plan(left, right)
-            ends = right[draw_columns(plan.plan, source)]
-            return {"x0": left, "x1": right, "f": plan.f, "g": plan.g, "reg": plan.reg, "ends": ends}
+            def solve(source: Generator) -> dict[str, Any]:
+                left, right = (x[torch.randperm(len(x), generator=source)[: self.block]] for x in (x0, x1))
+                plan = self._plan(left, right)
+                ends = right[draw_columns(plan.plan, source)]
+                return {"x0": left, "x1": right, "f": plan.f, "g": plan.g, "reg": plan.reg, "ends": ends}
 
-        plan = run.once("plan", solve)
-        ends = plan.pop("ends")
-        return self.solved(x0, self._judge(PlanDrifts(**plan), plan["x0"], ends), plan=plan)
+            plan = run.once("plan", solve)
+            ends = plan.pop("ends")
+            return self.solved(x0, self._judge(PlanDrifts(**plan), plan["x0"], ends), plan=plan)
 
-    @property
-    def fields(self) -> DriftFields:
-        """Velocity, score and the rest, in data units."""
-        state = self.fitted_state("fields")
-        if "plan" in state:
-            return DriftFields(PlanDrifts(**state["plan"]), self.eps)
-        return DriftFields(FramedDrifts(state["drifts"], state["frame"]), self.eps)
-
-    def _draw_pairs(self, x0: Tensor, x1: Tensor, run: Run) -> tuple[Tensor, Tensor]:
-        """Pairs from plans between random blocks, several partners for each point."""
+        # Plans between random blocks, and several partners for each point; one plan where a block holds all.
         size0, size1 = min(self.block, len(x0)), min(self.block, len(x1))
         blocks, partners = max(1, round(self.pairs / (PARTNERS * size0))), PARTNERS
         if size0 == len(x0) and size1 == len(x1):
@@ -114,9 +95,25 @@ class EntropicSB(LearntBridge):
             starts = left.repeat(partners, *(1,) * (left.ndim - 1))
             return {"x0": torch.cat([drawn["x0"], starts]), "x1": torch.cat([drawn["x1"], *ends])}
 
-        drawn = run.loop("plans", lambda source: {"x0": x0[:0], "x1": x1[:0]}, block, blocks, every=10)
-        order = torch.randperm(len(drawn["x0"]), generator=run.generator("order of pairs"))
-        return drawn["x0"][order], drawn["x1"][order]
+        pairs = run.loop("plans", lambda source: {"x0": x0[:0], "x1": x1[:0]}, block, blocks, every=10)
+        order = torch.randperm(len(pairs["x0"]), generator=run.generator("order of pairs"))
+        drawn = pairs["x0"][order], pairs["x1"][order]
+
+        frame, drifts = EndsFrame.of(x0, x1), nn.ModuleDict({"drifts": self.new_drifts(x0)})
+        times = StratifiedTimes(margin=MARGIN)
+        batches = PairBatches(*frame.encode(*drawn), self.batch_size, Paired(), times, who="EntropicSB.fit")
+        result = run.train("drifts", drifts, _Matching(self.eps / frame.scale**2), batches, self.training())
+        net = finished(drifts["drifts"], result, prefix="drifts.")
+        numbers = self._judge(FramedDrifts(net, frame), *drawn)
+        return self.solved(x0, numbers, drifts=net, frame=frame)
+
+    @property
+    def fields(self) -> DriftFields:
+        """Velocity, score and the rest, in data units."""
+        state = self.fitted_state("fields")
+        if "plan" in state:
+            return DriftFields(PlanDrifts(**state["plan"]), self.eps)
+        return DriftFields(FramedDrifts(state["drifts"], state["frame"]), self.eps)
 
     def _plan(self, left: Tensor, right: Tensor) -> EntropicPlan:
         plan = entropic_plan(left, right, self.eps)

@@ -196,9 +196,6 @@ class _Probe:
         )
         self.t, self.ends = batch["t"], (batch["x0"], batch["x1"])
 
-    def fields(self, parts: Any) -> DriftFields:
-        return DriftFields(FramedDrifts(parts["drifts"], self.frame), self.eps)
-
     def __call__(self, parts: Any, step: int) -> dict[str, float]:
         frame, source = self.frame, generator(self.seed, "probe noise")
         shift, spread = frame.mean1 - frame.mean0, {}
@@ -210,5 +207,6 @@ class _Probe:
                 spread[f"std_{t}"] = variance**0.5
         x = frame.mean0 + expand_like(self.t, i).to(i) * shift + frame.scale * i
         rate = shift + frame.scale * i_dot
-        energy, residual = energy_and_residual(self.fields(parts), x, rate, self.t, source)
+        fields = DriftFields(FramedDrifts(parts["drifts"], frame), self.eps)
+        energy, residual = energy_and_residual(fields, x, rate, self.t, source)
         return {"kinetic_energy": energy, "residual": residual, **spread}

@@ -84,9 +84,6 @@ class LightSB(SchrodingerBridge, LightTraining):
 
     eps = 0.05
 
-    def _settings(self) -> LightTraining:
-        return LightTraining(**{f.name: getattr(self, f.name) for f in dataclasses.fields(LightTraining)})
-
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The potentials forwards and backwards."""
         _check_columns_vary(x0=data["x0"], x1=data["x1"])
@@ -99,8 +96,10 @@ class LightSB(SchrodingerBridge, LightTraining):
         return self.solved(x0, numbers, **parts, heldout=heldout)
 
     def _potential(self, run: Run, stage: str, x0: Tensor, x1: Tensor) -> dict[str, Any]:
+        own = LightTraining(**{f.name: getattr(self, f.name) for f in dataclasses.fields(LightTraining)})
+
         def solve(source: Generator) -> dict[str, Any]:
-            found = fit_light_plan(x0, x1, eps=self.eps, settings=self._settings())
+            found = fit_light_plan(x0, x1, eps=self.eps, settings=own)
             rows = [{name: float(value) for name, value in row.items()} for row in found.history]
             return {"plan": found.plan.parts(), "heldout": found.heldout, "rows": rows}
 

@@ -163,8 +163,12 @@ def auto_eps(
     predicted = optimal_eps(errors)
     levels = _levels(errors, predicted, constants, schedules)
     levels, scores, used = _scores(fields, x0, x1, base, cond, criterion, levels, n, n_steps, paths, seed)
-    tried = _compared(levels, scores)
-    return _choice(tried, _constant(levels, scores, predicted), errors, predicted, used)
+    tried = []
+    for (name, kind, eps), values in zip(levels, scores, strict=True):
+        apart, root = values - scores[0], math.sqrt(len(values))
+        numbers = (values.mean(), values.std() / root, apart.mean(), apart.std() / root)
+        tried.append(Candidate(name, kind, eps, *(float(number) for number in numbers)))
+    return _choice(tuple(tried), _constant(levels, scores, predicted), errors, predicted, used)
 
 
 Level = tuple[str, str, float | NoiseLevel]
@@ -255,17 +259,6 @@ def _distances(
     spread = float((x1.double() - x1.double().mean(0)).flatten(1).square().sum(1).mean().sqrt())
     groups = zip(made.chunk(_GROUPS), x1.chunk(_GROUPS), strict=True)
     return torch.tensor([energy_distance(a, b).value / spread for a, b in groups], dtype=torch.float64)
-
-
-def _compared(levels: list[Level], scores: list[Tensor]) -> tuple[Candidate, ...]:
-    reference = scores[0]
-    found = []
-    for (name, kind, eps), values in zip(levels, scores, strict=True):
-        apart = values - reference
-        root = math.sqrt(len(values))
-        numbers = (values.mean(), values.std() / root, apart.mean(), apart.std() / root)
-        found.append(Candidate(name, kind, eps, *(float(number) for number in numbers)))
-    return tuple(found)
 
 
 def _constant(levels: list[Level], scores: list[Tensor], predicted: float) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 from interpolants.couplings.condition_cost import tells_conditions_on_the_way
 from interpolants.couplings.pairs import labels_within
 from interpolants.data.arrays import restore
-from interpolants.dynamics.modifiers import Modifier, check_modifiers
+from interpolants.dynamics.modifiers import check_modifiers
 from interpolants.dynamics.sample import Samples, Sampling
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.fields.error_growth import growing_errors
@@ -40,7 +40,6 @@ from interpolants.methods.bridge.drawing import Drawing, Guided
 from interpolants.methods.bridge.examples import Examples, examples_of
 from interpolants.methods.bridge.fitted import FittedBridge
 from interpolants.methods.bridge.fitting import as_float32
-from interpolants.methods.bridge.held_out import Ends
 from interpolants.methods.bridge.held_out_checks import held_out_checks
 from interpolants.methods.bridge.noise_level import choose_level, known_choice, own_choice
 from interpolants.methods.bridge.scored import check_scored, scored
@@ -200,13 +199,22 @@ class Bridge(FittedBridge):
         return self._in_data_units(done) if details else self.decoded(done.x)
 
     def _how(self, drawing: Drawing, options: dict[str, Any], fields: Fields, cond: Condition) -> Sampling:
-        """The way of a run along some fields."""
+        """The way of a run along some fields, with modifiers that fit how the bridge has learnt."""
         if drawing.reverse or not is_among(drawing.eps, (0,)):
             _warn_of_errors_at_data(
                 self, "sample", "SDEs and reverse runs can be wrong by many standard deviations"
             )
-        level = self._level(drawing.eps)
-        modifiers = self._checked_modifiers(options.get("modifiers", ()), fields, cond)
+        level, rows = self._level(drawing.eps), self.state["pool1"].x
+        given = check_modifiers("Bridge", options.get("modifiers", ()), fields)
+        modifiers = tuple(one.measured_on(rows) for one in given)
+        whitened = isinstance(in_two(self.frame)[2], Whitened)
+        for modifier in modifiers:
+            if modifier.asks_without_condition:
+                self._check_knows_both(cond)
+            if modifier.acts_by_entry and whitened:
+                rule = f"{type(modifier).__name__} needs states whose entries are those of the data"
+                remedy = "Fit Bridge(standardize=True, ...): every column then has a unit of its own."
+                raise invalid("Bridge", rule, "whitened units, which mix columns", remedy)
         return Sampling(**{**options, "eps": level, "reverse": drawing.reverse, "modifiers": modifiers})
 
     def _in_data_units(self, done: Samples) -> Samples:
@@ -222,20 +230,6 @@ class Bridge(FittedBridge):
         assert cond is not None
         strength = _strength(guided.guidance, len(cond))
         return guide(self.fields, cond, strength, guided.guidance_interval)
-
-    def _checked_modifiers(self, given: Any, fields: Fields, cond: Condition) -> tuple[Modifier, ...]:
-        """The modifiers of a run, if they fit how the bridge has learnt."""
-        rows = self.state["pool1"].x
-        modifiers = tuple(one.measured_on(rows) for one in check_modifiers("Bridge", given, fields))
-        whitened = isinstance(in_two(self.frame)[2], Whitened)
-        for modifier in modifiers:
-            if modifier.asks_without_condition:
-                self._check_knows_both(cond)
-            if modifier.acts_by_entry and whitened:
-                rule = f"{type(modifier).__name__} needs states whose entries are those of the data"
-                remedy = "Fit Bridge(standardize=True, ...): every column then has a unit of its own."
-                raise invalid("Bridge", rule, "whitened units, which mix columns", remedy)
-        return modifiers
 
     def _check_knows_both(self, cond: Condition) -> None:
         """Refuse guidance of a network that has never been without its condition: what it answers then is arbitrary."""
@@ -308,19 +302,15 @@ class Bridge(FittedBridge):
         _warn_of_errors_at_data(self, "log_prob", "the log densities can be wrong by thousands of nats")
         known = {"cond": as_float32(cond), "seed": seed, "first_index": first_index, **options}
         off = self.frame.outside(x)
-        inside = self._inside(x, off)
+        inside = x
+        if bool(off.any()):  # some row of the model stands for each of these, whose answer is -inf
+            row = self.frame.decode(torch.zeros(1, *self.field_shape, dtype=torch.float64)).to(x)
+            inside = torch.where(off.reshape(-1, *(1,) * (x.ndim - 1)), row, x)
         done = flow_log_prob(self.fields, self.encoded(inside), self.density0(), **known)
         result = replace(done.shifted(self.frame.log_volume(inside.double())), x=self.decoded(done.x))
         if bool(off.any()):
             result = replace(result, log_prob=result.log_prob.masked_fill(off, -math.inf))
         return result if details else result.log_prob
-
-    def _inside(self, x: Tensor, off: Tensor) -> Tensor:
-        """Rows, with some row of the model in place of those that are outside of it."""
-        if not bool(off.any()):
-            return x
-        row = self.frame.decode(torch.zeros(1, *self.field_shape, dtype=torch.float64)).to(x)
-        return torch.where(off.reshape(-1, *(1,) * (x.ndim - 1)), row, x)
 
     # --- gaps and classes
 
@@ -475,8 +465,9 @@ class Bridge(FittedBridge):
         """
         pools = self.fitted_state("check")["pool0"], self.state["pool1"]
         known: dict[str, Any] = {"coupling": self.pairing, "batch_size": self.batch_size}
-        if self.held_out_rows is not None:
-            known["held"] = _pools(self.held_out_rows)
+        if (held := self.held_out_rows) is not None:
+            starts = None if held.x0 is None else Pool(held.x0, held.cond0)
+            known["held"] = starts, Pool(held.x1, held.cond)
         found = check_bridge(self.fields, *pools, self.field_shape, n=n, seed=seed, eps=eps, **known)
         return CheckReport((*held_out_checks(self, seed), *found.checks))
 
@@ -515,8 +506,3 @@ def _warn_of_errors_at_data(bridge: FittedBridge, verb: str, harm: str) -> None:
         f"vanishes at t=1; {harm}. Fit with precondition=True, or heads=['denoised', 'noise']."
     )
     tell(SettingWarning, told)
-
-
-def _pools(rows: Ends) -> tuple[Pool | None, Pool]:
-    """Rows of both ends, each with what is known of it."""
-    return None if rows.x0 is None else Pool(rows.x0, rows.cond0), Pool(rows.x1, rows.cond)

@@ -20,7 +20,6 @@ Regression Trees, section 3.4.3; the rest is ours.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -124,13 +123,16 @@ def few_rows_eps(
     if not fields.has_score:
         raise invalid("few_rows_eps", "the fields must have a score", type(fields).__name__)
     moved = [_moved(fields, x0, x1, eps, cond, n, n_steps, seed, paired=paired) for eps in LEVELS]
-    tried = tuple(_candidate(eps, one, moved[0]) for eps, one in zip(LEVELS, moved, strict=True))
+    tried = []
+    for eps, one in zip(LEVELS, moved, strict=True):
+        gap, name, kind = one.less(moved[0]), f"{eps:g}" if eps else "flow (0)", "constant" if eps else "flow"
+        tried.append(Candidate(name, kind, eps, one.value, one.error, gap.value, gap.error))
     best = _best(moved)
     apart, agreeing = _left_out(moved, best, seed)
     chosen = tried[best if apart < 0 else 0]
     reason = _reason(chosen, tried[best], apart, agreeing)
     eps = LEVELS[best if apart < 0 else 0]
-    return EpsChoice(eps, chosen.name, eps, None, None, tried, "cross-validated samples", None, reason)
+    return EpsChoice(eps, chosen.name, eps, None, None, tuple(tried), "cross-validated samples", None, reason)
 
 
 def _moved(
@@ -157,11 +159,6 @@ def _moved(
     return _Moved(across / spread, within / spread, paired)
 
 
-def _candidate(eps: float, one: _Moved, flow: _Moved) -> Candidate:
-    gap, name, kind = one.less(flow), f"{eps:g}" if eps else "flow (0)", "constant" if eps else "flow"
-    return Candidate(name, kind, eps, one.value, one.error, gap.value, gap.error)
-
-
 def _best(moved: list[_Moved]) -> int:
     """The least level than which the best is not better by more than one standard error."""
     best = min(moved, key=lambda one: one.value)
@@ -172,21 +169,18 @@ def _best(moved: list[_Moved]) -> int:
 def _left_out(moved: list[_Moved], best: int, seed: int) -> tuple[float, float]:
     """Mean gap to the flow, on a fold, of what the others choose; and the share of folds that choose ``best``."""
     source = generator(seed, "noise level folds")
-    found = [pair for _ in range(_PARTITIONS) for pair in _by_fold(moved, best, source)]
-    gaps, agreeing = zip(*found, strict=True)
-    return sum(gaps) / len(gaps), sum(agreeing) / len(gaps)
-
-
-def _by_fold(moved: list[_Moved], best: int, source: torch.Generator) -> Iterator[tuple[float, bool]]:
-    """For each fold of a partition: the gap of the others' choice, and whether it is ``best``."""
     s, m = moved[0].across.shape
     folds = min(_FOLDS, s // 2, m // 2)
-    ends = torch.randperm(m, generator=source) % folds
-    starts = ends if moved[0].paired else torch.randperm(s, generator=source) % folds
-    for fold in range(folds):
-        chosen = _best([one.at(starts != fold, ends != fold) for one in moved])
-        gap = moved[chosen].less(moved[0])
-        yield gap.at(starts == fold, ends == fold).value, chosen == best
+    gaps, agreeing = [], []
+    for _ in range(_PARTITIONS):
+        ends = torch.randperm(m, generator=source) % folds
+        starts = ends if moved[0].paired else torch.randperm(s, generator=source) % folds
+        for fold in range(folds):
+            chosen = _best([one.at(starts != fold, ends != fold) for one in moved])
+            gap = moved[chosen].less(moved[0])
+            gaps.append(gap.at(starts == fold, ends == fold).value)
+            agreeing.append(chosen == best)
+    return sum(gaps) / len(gaps), sum(agreeing) / len(gaps)
 
 
 def _reason(chosen: Candidate, best: Candidate, apart: float, agreeing: float) -> str:

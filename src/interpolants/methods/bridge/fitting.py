@@ -3,7 +3,7 @@
 The page "how a fit runs" (``docs/design/how-a-fit-runs.md``) follows ``x1`` through it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -90,7 +90,6 @@ def _check(bridge: BridgeSettings, data: Mapping[str, Any]) -> None:
     """Refuse conditions that single precision rounds away, and tell of what has no effect."""
     choices.warn_about_loss_of_detail("Bridge", data["x1"], "x1")
     if bridge.first_path.base is not None and not isinstance(bridge.coupling, Independent):
-        # x0 is drawn with each x1
         words = f"Bridge.fit: {type(bridge.coupling).__name__} has nothing to pair on a one-sided path"
         remedy = "Leave coupling out, or pass x0=torch.randn_like(x1) with path='linear'"
         tell(SettingWarning, f"{words}, where x0 is drawn with each x1. {remedy}.")
@@ -99,7 +98,17 @@ def _check(bridge: BridgeSettings, data: Mapping[str, Any]) -> None:
             "Bridge.fit: cond0 has no effect, for the coupling is independent: rows are paired across labels"
         )
         tell(SettingWarning, f"{words}. Take coupling='minibatch_ot' to pair within them.")
-    _check_single("Bridge.fit", data.get("cond"))
+    cond = data.get("cond")
+    if cond is None or cond.dtype != torch.float64:
+        return
+    columns = cond.movedim(1, -1).flatten(0, -2)
+    # such as times since 1970 in seconds
+    lost = (columns.float().double() - columns).abs().amax(0) > _ROUNDED * columns.std(0)
+    if bool((lost & ~constant_columns(columns)).any()):
+        at = (lost & ~constant_columns(columns)).nonzero().flatten().tolist()
+        rule = "cond must vary by more than the rounding of single precision"
+        remedy = "Subtract an offset of your own here and in every request, e.g. the first time."
+        raise invalid("Bridge.fit", rule, f"less in columns {at}", remedy)
 
 
 def split(bridge: BridgeSettings, data: Mapping[str, Any], run: Run) -> tuple[Ends, Ends | None]:
@@ -176,18 +185,22 @@ def _new_net(bridge: BridgeSettings, path: Path, ends: Ends) -> tuple[nn.Module,
     own = isinstance(bridge.net, nn.Module)
     if own:
         check_takes_condition("Bridge", bridge.net)
+    cond = ends.cond
     if bridge.heads == ("log_density",):
         known = read_whole(ends)
         net: nn.Module = LogDensity.fitted(
             path, known.x0, known.x1, net=bridge.net, cond=known.cond, seed=bridge.seed
         )
     else:
-        net = choose_net(bridge.net, tuple(ends.x1.shape[1:]), len(bridge.heads), ends.cond, bridge.seed)
-        net = net if own else _told_in_units(bridge, net, ends.cond)
+        net = choose_net(bridge.net, tuple(ends.x1.shape[1:]), len(bridge.heads), cond, bridge.seed)
+        if not own and cond is not None and cond.is_floating_point() and bridge.standardize is not False:
+            net = ScaledCondition(net, *units_of(cond))
     net = net if own else net.float()  # the ends are float32 here, whatever torch's default type
     if not preconditions(bridge, path, ends.x1):
-        instead = _stable_instead(path, bridge.heads)
-        warn_of_growing_errors("Bridge.fit", path, bridge.heads, instead=instead)
+        # What is learnt by default is stable, and the other quantities follow from it.
+        instead = f"heads={list(choices.choose_heads('Bridge', 'auto', path))}"
+        instead = f"precondition=True or {instead}" if can_precondition(path, bridge.heads) else instead
+        warn_of_growing_errors("Bridge.fit", path, bridge.heads, instead=f"Use {instead}.")
         return net, joint_loss(bridge.heads, path)
     size = root_mean_square(ends.x1)
     if size == 0:
@@ -195,19 +208,6 @@ def _new_net(bridge: BridgeSettings, path: Path, ends: Ends) -> tuple[nn.Module,
         raise invalid("Bridge.fit", "rows of x1 must differ", "the same row everywhere", remedy)
     wrapped = Preconditioned(net, path, bridge.heads, size)
     return wrapped, joint_loss(bridge.heads, path, wrapped.weight)
-
-
-def _told_in_units(bridge: BridgeSettings, net: nn.Module, cond: Tensor | None) -> nn.Module:
-    """The network as it takes vectors and fields of a condition in data units."""
-    if cond is None or not cond.is_floating_point() or bridge.standardize is False:
-        return net
-    return ScaledCondition(net, *units_of(cond))
-
-
-def _stable_instead(path: Path, heads: Sequence[str]) -> str:
-    """Remedy for quantities whose errors grow: those that are learnt by default, from which the others follow."""
-    take = f"heads={list(choices.choose_heads('Bridge', 'auto', path))}"
-    return f"Use precondition=True or {take}." if can_precondition(path, heads) else f"Use {take}."
 
 
 def leg_of(bridge: BridgeSettings, pool0: Pool | None, frame: Frame, run: Run) -> Any:
@@ -220,16 +220,3 @@ def leg_of(bridge: BridgeSettings, pool0: Pool | None, frame: Frame, run: Run) -
 def as_float32(cond: Tensor | None) -> Tensor | None:
     """A condition in the network's precision; labels as they are."""
     return cond.float() if cond is not None and cond.is_floating_point() else cond
-
-
-def _check_single(who: str, cond: Tensor | None) -> None:
-    """Refuse conditions whose differences single precision rounds away, such as times since 1970 in seconds."""
-    if cond is None or cond.dtype != torch.float64:
-        return
-    columns = cond.movedim(1, -1).flatten(0, -2)
-    lost = (columns.float().double() - columns).abs().amax(0) > _ROUNDED * columns.std(0)
-    if bool((lost & ~constant_columns(columns)).any()):
-        at = (lost & ~constant_columns(columns)).nonzero().flatten().tolist()
-        rule = "cond must vary by more than the rounding of single precision"
-        remedy = "Subtract an offset of your own here and in every request, e.g. the first time."
-        raise invalid(who, rule, f"less in columns {at}", remedy)

@@ -11,7 +11,6 @@ from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.likelihood.held_out_errors import held_out_errors
-from interpolants.likelihood.kl_bound import SquaredErrors
 from interpolants.methods.bridge.auto_eps import EpsChoice, auto_eps
 from interpolants.methods.bridge.few_rows_eps import LEAST, few_rows_eps
 from interpolants.methods.bridge.fitted import FittedBridge
@@ -62,7 +61,11 @@ def choose_level(bridge: FittedBridge, rows: Ends | None, options: dict[str, Any
     paired = isinstance(bridge.pairing, Paired)
     known: dict[str, Any] = {"base": bridge.density0(), "paired": paired, "cond": rows.cond, "seed": seed}
     if rows.x0 is not None and not isinstance(bridge.pairing, Independent | Paired):
-        known["errors"] = _errors_over_pairs(bridge, rows, seed)
+        # The fields are means over pairs as the coupling makes them: so are their errors.
+        source, size = generator(seed, "held-out pairs"), bridge.batch_size
+        apart: dict[str, Any] = {"cond": rows.cond, "cond0": rows.cond0, "who": "Bridge.choose_eps"}
+        x0, x1, cond = draw_pairs(rows.x0, rows.x1, len(rows.x1), bridge.pairing, size, source, **apart)
+        known["errors"] = held_out_errors(bridge.fields, x0, x1, paired=True, cond=cond, generator=source)
     return auto_eps(bridge.fields, _starts(bridge, rows, len(rows.x1), seed), rows.x1, **{**known, **options})
 
 
@@ -94,13 +97,3 @@ def _starts(bridge: FittedBridge, rows: Ends, n: int, seed: int) -> Tensor:
         return draw_base(base, bridge.field_shape, n, seed, 0)
     found: Tensor = rows.x1 if rows.x0 is None else rows.x0
     return found
-
-
-def _errors_over_pairs(bridge: FittedBridge, rows: Ends, seed: int) -> SquaredErrors:
-    """The fields are means over pairs as the coupling makes them: so are their errors."""
-    assert rows.x0 is not None
-    source = generator(seed, "held-out pairs")
-    known: dict[str, Any] = {"cond": rows.cond, "cond0": rows.cond0, "who": "Bridge.choose_eps"}
-    size = bridge.batch_size
-    x0, x1, cond = draw_pairs(rows.x0, rows.x1, len(rows.x1), bridge.pairing, size, source, **known)
-    return held_out_errors(bridge.fields, x0, x1, paired=True, cond=cond, generator=source)

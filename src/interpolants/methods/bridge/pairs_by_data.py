@@ -36,23 +36,15 @@ def pairs_by_data(bridge: BridgeSettings, path: Path, ends: Ends) -> tuple[Path,
     """
     asked = bridge.params()
     is_open = all(is_among(asked[name], (AUTO,)) for name in ("path", "coupling", "heads"))
-    if not is_open or not _suits(bridge, ends):
+    # Two sets without conditions, in units of their spread, of many rows a column.
+    own = bridge.standardize is False or bridge.penalties or bridge.perturb != InstanceNoise(0.0)
+    told = ends.x0 is None or ends.cond is not None or ends.cond0 is not None
+    suits = is_open and not own and not told and _are_many_vectors(ends.x0) and _are_many_vectors(ends.x1)
+    # Sorting pairs numbers; vectors need SciPy's assignment.
+    if not suits or (ends.x1.shape[1] != 1 and importlib.util.find_spec("scipy") is None):
         return path, bridge.coupling
     return Linear(envelope=BrownianEnvelope(scale=SCALE)), MinibatchOT(sub_batch=BLOCK)
 
 
-def _suits(bridge: BridgeSettings, ends: Ends) -> bool:
-    """Unrelated sets of vectors without conditions, in units of their spread, with many rows a column."""
-    known = ends.x0 is None or ends.cond is not None or ends.cond0 is not None
-    if known or bridge.standardize is False or bridge.penalties or bridge.perturb != InstanceNoise(0.0):
-        return False
-    return _are_many_vectors(ends.x0) and _are_many_vectors(ends.x1) and _has_solver(ends.x1)
-
-
 def _are_many_vectors(x: Rows) -> bool:
     return bool(x.ndim == 2 and x.shape[1] <= _COLUMNS and len(x) >= _ROWS * x.shape[1])
-
-
-def _has_solver(x: Rows) -> bool:
-    """Sorting pairs numbers; vectors need SciPy's assignment."""
-    return bool(x.shape[1] == 1) or importlib.util.find_spec("scipy") is not None

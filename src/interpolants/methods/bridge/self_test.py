@@ -118,22 +118,18 @@ class _Draws:
                 who="Bridge.check",
             )
         else:
-            self._draw_apart(source)
+            rows = torch.randint(len(pool1.x), (n,), generator=source)
+            self.x1, self.cond = pool1.x[rows], take_rows(pool1.cond, rows)
+            if self.path.base is not None:
+                self.x0 = draw_base(self.path.base, shape, n, seed + 1, 0)
+            elif pool0 is not None:
+                self.x0 = pool0.x[torch.randint(len(pool0.x), (n,), generator=source)]
+            else:
+                self.x0 = self.x1
         draw = torch.randn if self.path.base is None else self.path.base.noise
         self.z: Tensor = draw(self.x1.shape, generator=source, dtype=self.x1.dtype)
         drawn = (self.x1,) if pool0 is None else (self.x1, self.x0)
         self.rows = [torch.unique(x.flatten(1), dim=0, return_inverse=True)[1] for x in drawn]
-
-    def _draw_apart(self, source: torch.Generator) -> None:
-        pool0, pool1, n = self.pool0, self.pool1, self.n
-        rows = torch.randint(len(pool1.x), (n,), generator=source)
-        self.x1, self.cond = pool1.x[rows], take_rows(pool1.cond, rows)
-        if self.path.base is not None:
-            self.x0 = draw_base(self.path.base, self.shape, n, self.seed + 1, 0)
-        elif pool0 is not None:
-            self.x0 = pool0.x[torch.randint(len(pool0.x), (n,), generator=source)]
-        else:
-            self.x0 = self.x1
 
     @property
     def times(self) -> Sequence[float]:

@@ -150,18 +150,10 @@ def _whitens(bridge: BridgeSettings, rows: Rows, out: Tensor | None) -> bool:
 
 def _by_default(bridge: BridgeSettings, rows: Rows) -> bool:
     """Whether the choice is ours: a network of ours for vectors, and nothing that was made for other units."""
-    known = all(head in QUANTITIES for head in bridge.heads)
-    return (
-        known
-        and not bridge.penalties
-        and not isinstance(bridge.path, UnfittedPath)
-        and _for_vectors(bridge, rows)
-    )
-
-
-def _for_vectors(bridge: BridgeSettings, rows: Rows) -> bool:
     net = bridge.net
-    if isinstance(net, nn.Module):
+    made_for_others = bridge.penalties or isinstance(bridge.path, UnfittedPath)
+    known = all(head in QUANTITIES for head in bridge.heads)
+    if isinstance(net, nn.Module) or made_for_others or not known:
         return False
     kind = net.get("kind", AUTO) if isinstance(net, Mapping) else net
     return bool(kind == "mlp" or (kind == AUTO and rows.ndim == 2))

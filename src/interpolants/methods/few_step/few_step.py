@@ -147,21 +147,18 @@ class FewStep(Trained):
         ends = Ends(self, fields, rows[kept], None if cond is None else cond[kept])
         judge = Judge(self, fields, rows[kept], rows[away], None if cond is None else cond[away])
         start = judge(nets, 0)
-        self._say(start)
-        settings = self.training(validate_every=max(1, self.steps // 10), keep_best="held_out_mmd")
-        result = run.train("few steps", nets, ends.loss, ends.batches, settings, validate=judge)
-        best = result.best.value if result.best is not None else start["held_out_mmd"]
-        nets.eval().requires_grad_(False)
-        numbers = {"before": start["held_out_mmd"], "error": start["held_out_error"], "after": best}
-        return {"model": model, "shape": tuple(rows.shape[1:]), "held_out_mmd": numbers}
-
-    def _say(self, start: Mapping[str, float]) -> None:
         if start["held_out_mmd"] < 2 * start["held_out_error"]:
             found = (
                 f"squared MMD {start['held_out_mmd']:.2g} ± {start['held_out_error']:.1g} on held-out rows"
             )
             remedy = "Take fewer steps, or a judge that sees more."
             tell(FitWarning, f"FewStep.fit: {found}: there is nothing left to gain. {remedy}")
+        settings = self.training(validate_every=max(1, self.steps // 10), keep_best="held_out_mmd")
+        result = run.train("few steps", nets, ends.loss, ends.batches, settings, validate=judge)
+        best = result.best.value if result.best is not None else start["held_out_mmd"]
+        nets.eval().requires_grad_(False)
+        numbers = {"before": start["held_out_mmd"], "error": start["held_out_error"], "after": best}
+        return {"model": model, "shape": tuple(rows.shape[1:]), "held_out_mmd": numbers}
 
     @capability(like="x1")
     def sample(self, n: int, *, seed: int = 0, cond: Tensor | None = None, first_index: int = 0) -> Any:

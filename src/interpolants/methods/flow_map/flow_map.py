@@ -3,7 +3,7 @@
 Letters: ``X_{s,t}(x)`` the state at time t of the flow that is at x at time s; ``v`` its average velocity.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -40,11 +40,6 @@ from interpolants.training.pairs import PairBatches, finished
 
 _SAME_TIME = 1e-6  # grids are float64, times of a solver may be float32
 verb("jump", "x", "s", "t")
-
-
-def _encoding(frame: Frame, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """The units of a frame, in one precision."""
-    return lambda x: frame.encode(x.to(dtype))
 
 
 class FlowMap(TwoEnds):
@@ -102,14 +97,21 @@ class FlowMap(TwoEnds):
         rows = joined(data["x0"], data["x1"]) if "x0" in data else data["x1"]
         frame = self._units(rows, data["x1"])
         x0, x1 = (each(data[name], frame.encode) if name in data else None for name in ("x0", "x1"))
-        fresh = {name: rows.in_units(_encoding(frame, data["x1"].dtype)) for name, rows in endless.items()}
+        dtype, shape = data["x1"].dtype, tuple(data["x1"].shape[1:])
+        fresh = {name: rows.in_units(lambda x: frame.encode(x.to(dtype))) for name, rows in endless.items()}
         ends, cond = (fresh.get("x0", x0), fresh.get("x1", x1)), data.get("cond")
-        net = self._new_net(data["x1"], cond)
+        own = isinstance(self.net, nn.Module)
+        form = ConditionForm.of(cond, units=self.standardize and not own)
+        net = TwoTimeNet(self.net, shape, form, seed=self.seed)
+        net = net if own else net.to(dtype)
         times = StratifiedTimes()
         batches = PairBatches(*ends, self.batch_size, self.coupling, times, cond=cond, who="FlowMap.fit")
-        loss = _MapLoss(self.path, RULES[self.rule], self.diagonal, self._power(), self.directions == "both")
+        power = (
+            (0.0 if self.rule == "mean_velocity" else 0.5) if self.robust == "auto" else float(self.robust)
+        )
+        loss = _MapLoss(self.path, RULES[self.rule], self.diagonal, power, self.directions == "both")
         result = run.train("match", net, loss, batches, self.training())
-        starts = StartPoints.of(self.path.base, x0, seed=self.seed, shape=tuple(data["x1"].shape[1:]))
+        starts = StartPoints.of(self.path.base, x0, seed=self.seed, shape=shape)
         return {"net": finished(net, result, prefix=""), "frame": frame, "starts": starts}
 
     def _units(self, rows: Rows, x1: Rows) -> Frame:
@@ -123,14 +125,6 @@ class FlowMap(TwoEnds):
         rows = rows if change is None else each(rows, change)
         inner = Standard().fit(rows) if self.standardize else Standard()
         return inner if bent is None else replace(bent, inner=inner)
-
-    def _new_net(self, x1: Rows, cond: Tensor | None) -> TwoTimeNet:
-        form = ConditionForm.of(cond, units=self.standardize and not isinstance(self.net, nn.Module))
-        net = TwoTimeNet(self.net, tuple(x1.shape[1:]), form, seed=self.seed)
-        return net if isinstance(self.net, nn.Module) else net.to(x1.dtype)
-
-    def _power(self) -> float:
-        return (0.0 if self.rule == "mean_velocity" else 0.5) if self.robust == "auto" else float(self.robust)
 
     @property
     def fields(self) -> LearnedFields:

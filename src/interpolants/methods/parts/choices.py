@@ -69,7 +69,10 @@ def flow_path(who: str, path: Any) -> Path:
     Raises:
         InvalidInputError: If the path is unknown, static, or its velocity is infinite at an end.
     """
-    found = path if isinstance(path, Path) else member(who, "path", _without_noise(path))
+    table = {"kind": path} if isinstance(path, str) else path
+    if isinstance(table, Mapping) and "envelope" not in table and _takes_envelope(table.get("kind")):
+        table = {**table, "envelope": ZeroEnvelope()}
+    found = path if isinstance(path, Path) else member(who, "path", table)
     if found.is_static:
         raise invalid(who, "the path must move (it is static)", type(found).__name__, "E.g. path='linear'.")
     if has_singular_rate(found):
@@ -77,13 +80,6 @@ def flow_path(who: str, path: Any) -> Path:
         raise invalid(who, "the velocity must be finite at both ends", type(found).__name__, remedy)
     assert isinstance(found, Path)
     return found
-
-
-def _without_noise(path: Any) -> Any:
-    table = {"kind": path} if isinstance(path, str) else path
-    if isinstance(table, Mapping) and "envelope" not in table and _takes_envelope(table.get("kind")):
-        return {**table, "envelope": ZeroEnvelope()}
-    return table
 
 
 def _takes_envelope(id: Any) -> bool:

@@ -70,7 +70,10 @@ class Delayed(Method):
             column = int((std <= 1e-12 * (1 + mean.abs())).nonzero()[0])
             raise invalid(who, "every column must vary", f"column {column} is constant", "Leave it out.")
         scaled = [(one - mean) / std for one in values]
-        lags = self._chosen(scaled, run)
+        lags = self.lags
+        if not isinstance(lags, int):  # those that forecast the last parts best, taught by the parts before
+            errors = [self._backtest(scaled, some, run) for some in lags] if len(lags) > 1 else [0.0]
+            lags = int(lags[errors.index(min(errors))])
         taught = self.taught(scaled, lags, run, "")
         return {"series": many[-1][-lags:], "mean": mean, "std": std, "lags": lags, "taught": taught}
 
@@ -96,14 +99,6 @@ class Delayed(Method):
         raise NotImplementedError
 
     # --- how many lags
-
-    def _chosen(self, many: Sequence[Tensor], run: Run) -> int:
-        """The number of lags whose forecasts of the last parts of the series are best, taught by the parts before."""
-        given = self.lags
-        if isinstance(given, int):
-            return given
-        errors = [self._backtest(many, lags, run) for lags in given] if len(given) > 1 else [0.0]
-        return int(given[errors.index(min(errors))])
 
     def _backtest(self, many: Sequence[Tensor], lags: int, run: Run) -> float:
         """Median over origins of the mean square error of a forecast."""

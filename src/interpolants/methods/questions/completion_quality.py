@@ -58,7 +58,12 @@ class CompletionQuality(Question):
         every = all_series_of("completion_quality", task, self.role)
         pieces = [piece for one in every for piece in self._pieces(one, task)]
         hidden = [self._hidden(piece, k) for k, piece in enumerate(pieces)]
-        pieces, hidden = self._with_something_hidden(pieces, hidden)
+        # Stretches in which nothing was seen that is hidden cannot be judged.
+        kept = [k for k, one in enumerate(hidden) if bool(one.any())]
+        if not kept:
+            rule = "some stretch must have values where they are hidden"
+            raise invalid("completion_quality", rule, f"gaps in all {len(pieces)}", "Take longer stretches.")
+        pieces, hidden = [pieces[k] for k in kept], [hidden[k] for k in kept]
         members = torch.stack(
             [self._completed(method, p, h, k) for k, (p, h) in enumerate(zip(pieces, hidden, strict=True))]
         )
@@ -84,16 +89,6 @@ class CompletionQuality(Question):
             raise invalid("completion_quality", rule, len(rows), "Take a smaller length.")
         starts = [first + round(k * (last - first) / max(self.pieces - 1, 1)) for k in range(self.pieces)]
         return [series[start : start + self.length] for start in starts]
-
-    def _with_something_hidden(
-        self, pieces: list[Series], hidden: list[Tensor]
-    ) -> tuple[list[Series], list[Tensor]]:
-        """The stretches in which something was seen that is hidden; others cannot be judged."""
-        kept = [k for k, one in enumerate(hidden) if bool(one.any())]
-        if not kept:
-            rule = "some stretch must have values where they are hidden"
-            raise invalid("completion_quality", rule, f"gaps in all {len(pieces)}", "Take longer stretches.")
-        return [pieces[k] for k in kept], [hidden[k] for k in kept]
 
     def _hidden(self, piece: Series, k: int) -> Tensor:
         """Which entries are hidden: of those seen, ``(T, C)`` bool."""

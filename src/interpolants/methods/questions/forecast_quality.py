@@ -80,7 +80,9 @@ class ForecastQuality(Question):
             "spread_skill": spread_skill(drawn, truth),
             "rank_p": ranks.p,
         }
-        return Measured(values, {"ranks": ranks.counts.sum(0)}, findings=_uneven(float(ranks.p)))
+        told = f"The ensembles are not reliable: their ranks are uneven (p = {float(ranks.p):.2g})."
+        findings = [] if float(ranks.p) >= 0.01 else [Finding(told, grave=False)]
+        return Measured(values, {"ranks": ranks.counts.sum(0)}, findings=findings)
 
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
         """Scores of as many members of the true distribution, where the process behind the states is known."""
@@ -104,12 +106,6 @@ class ForecastQuality(Question):
             "Rank of what came among the members of its ensemble; even (dashed) for a reliable ensemble."
         )
         return [Figure(name="ranks", panels=panels, caption=caption, width=260 * len(panels), height=230)]
-
-
-def _uneven(p: float) -> list[Finding]:
-    if p >= 0.01:
-        return []
-    return [Finding(f"The ensembles are not reliable: their ranks are uneven (p = {p:.2g}).", grave=False)]
 
 
 def _cases(members: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

@@ -90,7 +90,7 @@ class LabelAccuracy(Question):
         judge, asked = self._judge(task)
         if self.target:
             return Measured({"accuracy": judge.hits(made.x, tuple(asked.tolist()))})
-        asked = _in_turn(asked, len(made.x))
+        asked = asked[torch.arange(len(made.x)) % len(asked)]
         values["accuracy"] = judge.accuracy(made.x, asked)
         values["commonest_label"] = float(torch.bincount(asked).max()) / len(asked)
         return Measured(values)
@@ -109,7 +109,3 @@ class LabelAccuracy(Question):
         if known.is_floating_point() or len(set(known.tolist())) < 2:
             raise invalid("label_accuracy", "there must be labels of at least two classes", f"{labels!r}")
         return LabelClassifier(as_tensor(task.train[rows]), known.long()), asked.long()
-
-
-def _in_turn(values: Tensor, n: int) -> Tensor:
-    return values[torch.arange(n) % len(values)]

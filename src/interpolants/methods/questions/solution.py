@@ -59,7 +59,8 @@ class SolutionAndResidual(Question):
         problem: Evolution = task.values[self.problem]
         points = self._points(problem)
         values: dict[str, Number] = {}
-        arrays: dict[str, Tensor] = {"times": points[:: self._per_time(problem), 0]}
+        per_time = 1 if problem.period is None else self.places
+        arrays: dict[str, Tensor] = {"times": points[::per_time, 0]}
         if (truth := problem.truth_at(points)) is not None:
             error = _answer(method, "solve", points) - truth
             values |= _errors(error, truth)
@@ -80,9 +81,6 @@ class SolutionAndResidual(Question):
     def _told(self, problem: Evolution) -> str:
         n = f"{self.times} times over {problem.end:g}"
         return f"Weights exp(-steepness int L dt) with steepness = eps n / T = {self.steepness:g}, on {n}."
-
-    def _per_time(self, problem: Evolution) -> int:
-        return 1 if problem.period is None else self.places
 
     def _by_time(self, values: Tensor, problem: Evolution) -> Tensor:
         """Mean square at each time, over places and components."""

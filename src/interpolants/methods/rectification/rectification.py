@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -33,7 +34,6 @@ from interpolants.methods.rectification.straightness import straightness
 from interpolants.nets.potential import Potential
 from interpolants.nets.scaled_condition import ScaledCondition
 from interpolants.nets.scaled_velocity import ScaledVelocity
-from interpolants.paths.path import Path
 
 
 def _named_net(who: str, net: Any) -> Any:
@@ -124,17 +124,28 @@ class Rectification(TwoEnds):
         x0, x1 = (frame.encode(data[name]) if name in data else None for name in ("x0", "x1"))
         assert x1 is not None
         form = ConditionForm.of(cond, units=True)
+        learn = partial(learn_net, run, heads=("velocity",), settings=self.training())
         nets: list[nn.Module] = []
         if self.first is None:
-            nets.append(
-                self._learn(run, "first flow", self.path, x0, x1, self.coupling, cond, self._new(x1, form))
-            )
+            net = self._new(x1, form)
+            nets.append(learn("first flow", self.path, x0, x1, net=net, coupling=self.coupling, cond=cond))
         starts = self._starts(x0, x1) if self.start != "backward" else None
+        ends = x1 if self.start != "forward" else None
+
+        def made(flow: Fields, source: Generator) -> dict[str, Any]:
+            # A start has no condition of its own: it gets that of a row of the data.
+            asked = None
+            if starts is not None and cond is not None:
+                asked = take_rows(cond, torch.randint(len(cond), (len(starts),), generator=source))
+            pairs = rectified_pairs(flow, starts, ends, cond0=asked, cond1=cond, n_steps=self.n_steps)
+            return {"x0": pairs.x0, "x1": pairs.x1, "cond": pairs.cond1}
+
         for k in range(1, self.rounds + 1):
-            pairs = self._pairs(run, k, self._flows(nets)[-1], starts, x1, cond)
+            pairs = run.once(f"pairs {k}", partial(made, self._flows(nets)[-1]))
             net = copy.deepcopy(nets[-1]).requires_grad_(True).train() if nets else self._new(x1, form)
-            ends = pairs["x0"], pairs["x1"], Paired(), pairs["cond"]
-            nets.append(self._learn(run, f"round {k}", plain_path(self.path), *ends, net))
+            path, known = plain_path(self.path), pairs["cond"]
+            rows = pairs["x0"], pairs["x1"]
+            nets.append(learn(f"round {k}", path, *rows, net=net, coupling=Paired(), cond=known))
         return {"nets": nets, "starts": points, "frame": frame}
 
     def _units(self, data: Mapping[str, Any]) -> Standard:
@@ -150,28 +161,6 @@ class Rectification(TwoEnds):
             frame = Standard(found.shift if weights_add_up(self.path) else torch.zeros_like(scale), one)
         warn_about_units("Rectification.fit", "the samples", frame.encode(rows))
         return frame
-
-    def _learn(
-        self, run: Run, stage: str, path: Path, x0: Any, x1: Any, coupling: Any, cond: Any, net: Any
-    ) -> nn.Module:
-        more = {"coupling": coupling, "cond": cond, "settings": self.training()}
-        return learn_net(run, stage, path, x0, x1, net=net, heads=("velocity",), **more)
-
-    def _pairs(
-        self, run: Run, k: int, flow: Fields, starts: Tensor | None, x1: Tensor, cond: Tensor | None
-    ) -> dict[str, Any]:
-        ends = x1 if self.start != "forward" else None
-
-        def make(source: Generator) -> dict[str, Any]:
-            # A start has no condition of its own: it gets that of a row of the data.
-            asked = None
-            if starts is not None and cond is not None:
-                asked = take_rows(cond, torch.randint(len(cond), (len(starts),), generator=source))
-            pairs = rectified_pairs(flow, starts, ends, cond0=asked, cond1=cond, n_steps=self.n_steps)
-            return {"x0": pairs.x0, "x1": pairs.x1, "cond": pairs.cond1}
-
-        made: dict[str, Any] = run.once(f"pairs {k}", make)
-        return made
 
     def _new(self, like: Tensor, form: ConditionForm) -> nn.Module:
         if not self.gradient:

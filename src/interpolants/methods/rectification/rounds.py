@@ -57,10 +57,9 @@ def rectified_pairs(
     made = [pairs(x, cond, reverse) for x, cond, reverse in given if x is not None]
     if not made:
         raise invalid("rectified_pairs", "start points must be given", "None", "Pass x0=, x1= or both.")
-    return made[0] if len(made) == 1 else _joined(*made)
-
-
-def _joined(first: Pairs, second: Pairs) -> Pairs:
+    if len(made) == 1:
+        return made[0]
+    first, second = made
     names = ("x0", "x1", "index0", "index1")
     parts = {name: torch.cat([getattr(first, name), getattr(second, name)]) for name in names}
     return Pairs(cond0=None, cond1=join_rows([first.cond1, second.cond1]), **parts)

@@ -215,11 +215,17 @@ class PriorRestoration(Trained):
         check_measurement("PriorRestoration.restore", chosen, frame.decode(centre[:1]), y)
         straight = chosen.has_pinv and not isinstance(frame, Transformed)
         start = frame.encode(chosen.pinv(y)).to(centre) if straight else centre
+        solver: Solver = self.solver
         if self.solver == RED_DIFF:
             self._check_start(frame.decode(start))
-        by_point = PointByREDDiff(self._in_data_units())
-        solver: Solver = by_point if self.solver == RED_DIFF else self.solver
-        job = Job(self.fields, frame, chosen, _encoded(chosen, frame), y, start, cond)
+            own = dict(self.red_diff)
+            if (units := self.state.get("frame")) is not None:
+                # A misfit in data units beside a distance in the frame's: divided by the square of the scale.
+                own["noise"] = (own.get("noise") or 1.0) * float(units.scale)
+            solver = PointByREDDiff(own)
+        linear = chosen.is_linear and not isinstance(frame, Transformed)
+        encoded = Measurement(lambda x: chosen(frame.decode(x)), is_linear=linear)
+        job = Job(self.fields, frame, chosen, encoded, y, start, cond)
         seeds = (key(seed, "RED-diff draw", k) >> 32 for k in range(draws))
         found = [solver.restored(job, own) for own in seeds]
         return Ensemble(x=torch.stack([frame.decode(x) for x in found], 1))
@@ -276,15 +282,6 @@ class PriorRestoration(Trained):
             )
             raise invalid("PriorRestoration.restore", rule, f"{away:.3g}", remedy)
 
-    def _in_data_units(self) -> dict[str, Any]:
-        """Settings of RED-diff. With a prior that was learnt here both of its terms count in data units."""
-        own = dict(self.red_diff)
-        frame = self.state.get("frame")
-        if frame is None:
-            return own
-        # A misfit in data units beside a distance in the frame's: divided by the square of the scale.
-        return {**own, "noise": (own.get("noise") or 1.0) * float(frame.scale)}
-
     def _prior_path(self, shape: tuple[int, ...]) -> Path:
         """The path, with a Gaussian base of the samples' shape where it is given by name."""
         if isinstance(self.path, Path):
@@ -312,9 +309,3 @@ def _moments(method: Any) -> tuple[Tensor, float] | None:
 
 def _nothing(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
     return torch.zeros_like(x)
-
-
-def _encoded(operator: Operator, frame: Frame) -> Measurement:
-    """H of states in the units of a frame; linear where both are."""
-    linear = operator.is_linear and not isinstance(frame, Transformed)
-    return Measurement(lambda x: operator(frame.decode(x)), is_linear=linear)

@@ -165,7 +165,10 @@ class Restoration(Trained):
         starts = [self._starts(observed, told, seed, k) for k in range(draws)]
         every = Start(torch.cat([s.x0 for s in starts]), torch.cat([s.field for s in starts]))
         known_of = None if cond is None else cond.repeat(draws, *(1,) * (cond.ndim - 1))
-        made = self._carry(every, known_of, n_steps, method)
+        known_of = condition(self.coupling, self.state["form"], every, known_of)
+        made = sample(self.fields, every.x0, cond=known_of, n_steps=n_steps, method=method).x
+        if isinstance(self.coupling, InPainting):
+            made = torch.where(every.field.bool(), every.x0, made)
         return Ensemble(x=made.reshape(draws, -1, *made.shape[1:]).transpose(0, 1))
 
     def degrade(self, x: Tensor, *, seed: int = 0) -> Start:
@@ -208,12 +211,6 @@ class Restoration(Trained):
             parts.append(self.coupling.start(*given, generator=source))
         n = len(observed)
         return Start(torch.cat([p.x0 for p in parts])[:n], torch.cat([p.field for p in parts])[:n])
-
-    def _carry(self, start: Start, cond: Tensor | None, n_steps: int, method: str | None) -> Tensor:
-        told = condition(self.coupling, self.state["form"], start, cond)
-        made = sample(self.fields, start.x0, cond=told, n_steps=n_steps, method=method).x
-        kept = isinstance(self.coupling, InPainting)
-        return torch.where(start.field.bool(), start.x0, made) if kept else made
 
 
 @dataclass(frozen=True)

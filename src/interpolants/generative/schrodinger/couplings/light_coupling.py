@@ -109,11 +109,9 @@ class LightCoupling(Checked):
         """
         kept, made = (x1, x0) if self.reverse else (x0, x1)
         _check_columns_vary(made.flatten(1))
-        found = fit_light_plan(kept.flatten(1), made.flatten(1), eps=self.eps, settings=self._training())
+        how = LightTraining(n_components=self.n_components, covariance=self.covariance, seed=self.seed)
+        found = fit_light_plan(kept.flatten(1), made.flatten(1), eps=self.eps, settings=how)
         return PlanCoupling(found.plan, self.reverse)
-
-    def _training(self) -> LightTraining:
-        return LightTraining(n_components=self.n_components, covariance=self.covariance, seed=self.seed)
 
 
 def _check_columns_vary(x: Tensor) -> None:

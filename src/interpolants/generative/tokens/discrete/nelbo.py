@@ -5,7 +5,6 @@ sequence in that order; with the exact posterior it is ``-log p(x)`` itself.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -92,10 +91,20 @@ def nelbo(
     whole("nelbo", "draws", draws, at_least=1)
     check_rows("nelbo", cond, len(x1), "sequence")
     rows, length = x1.shape
-    uniform = _uniforms(rows, length, generator, seed, first_index)
+    noise = None
+    if seed is not None:
+        shape = (length + 1,)
+        noise = BlockNoise(
+            seed, ("token bound",), first=first_index, count=rows, shape=shape, dtype=torch.float64
+        )
     total = torch.zeros(rows, dtype=torch.float64)
     for draw in range(draws):
-        place, levels = uniform()
+        if noise is None:
+            place = torch.rand(rows, dtype=torch.float64, generator=generator)
+            levels = torch.rand(rows, length, dtype=torch.float64, generator=generator)
+        else:
+            drawn = noise.uniform()
+            place, levels = drawn[:, 0], drawn[:, 1:]
         u = (draw + place) / draws
         if form == "time_free":
             hidden = hide(1 + (u * length).long().clamp(max=length - 1), length, levels=levels)
@@ -107,28 +116,6 @@ def nelbo(
     values = total / draws
     error = float(values.std() / math.sqrt(rows)) if rows > 1 else math.nan
     return Nelbo(float(values.mean()), error, values, length)
-
-
-def _uniforms(
-    rows: int, length: int, generator: Generator | None, seed: int | None, first: int
-) -> Callable[[], tuple[Tensor, Tensor]]:
-    """Uniforms of a draw, ``(B,)`` and ``(B, L)``: from one stream for all, or of each sequence by itself."""
-
-    def together() -> tuple[Tensor, Tensor]:
-        place = torch.rand(rows, dtype=torch.float64, generator=generator)
-        return place, torch.rand(rows, length, dtype=torch.float64, generator=generator)
-
-    if seed is None:
-        return together
-    noise = BlockNoise(
-        seed, ("token bound",), first=first, count=rows, shape=(length + 1,), dtype=torch.float64
-    )
-
-    def apart() -> tuple[Tensor, Tensor]:
-        drawn = noise.uniform()
-        return drawn[:, 0], drawn[:, 1:]
-
-    return apart
 
 
 @torch.no_grad()

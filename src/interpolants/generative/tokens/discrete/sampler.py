@@ -158,13 +158,14 @@ class TokenSampler(Checked, ABC):
             first_index=first_index,
             invariant=invariant,
         )
-        walked = chunks.map(lambda part: self._walk(posterior, part, seed), progress)
-        return TokenSamples(walked.x, walked.nfe, float(walked.draws.mean()), walked.hit_times, seed)
 
-    def _walk(self, posterior: Posterior, part: Chunk, seed: int) -> "_Walked":
-        done = self.run(Walk(posterior, part.x.clone(), part.cond, part.first, seed, part.own))
-        draws = torch.full((len(part.x),), done.draws, dtype=torch.float64)
-        return _Walked(done.x, done.nfe, draws, done.hit_times)
+        def walk(part: Chunk) -> _Walked:
+            done = self.run(Walk(posterior, part.x.clone(), part.cond, part.first, seed, part.own))
+            draws = torch.full((len(part.x),), done.draws, dtype=torch.float64)
+            return _Walked(done.x, done.nfe, draws, done.hit_times)
+
+        walked = chunks.map(walk, progress)
+        return TokenSamples(walked.x, walked.nfe, float(walked.draws.mean()), walked.hit_times, seed)
 
     def sharpen(self, mu: Tensor) -> Tensor:
         """The distributions that tokens are drawn from: mu, unless a temperature or a nucleus was asked for."""
