@@ -35,7 +35,7 @@ def nowcaster(run: str) -> Figure:
     u = model.uncertainty(x[:, :PAST], members=2, seed=7).x[:, :, :, 0].mean((0, 1))
     cases = {
         "last frame seen": x[0, PAST - 1], "three frames later": x[0, PAST + 2], "one member": drawn[0, 0, 2],
-        "mean of eight": drawn[0, :, 2].mean(0), "optical flow": flow[2],
+        "mean of eight": drawn[0, :, 2].mean(0), "optical flow": flow[2]
     }  # fmt: skip
     maps = {
         "true variance": problem.birth_variance(AHEAD),

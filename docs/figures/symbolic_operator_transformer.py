@@ -43,11 +43,7 @@ def trajectories(run: str) -> Figure:
             curve(later[k, :, 0], later[k, :, 1], "network", size=1.4),
             curve(again[k, :, 0], inside, "its equation", 1, dash="--", size=1.4),
             Series(
-                mark="text",
-                arrays={"x": float(times[0]), "y": -1.5 * size},
-                name=told,
-                hue="muted",
-                size=6.5,
+                mark="text", arrays={"x": float(times[0]), "y": -1.5 * size}, name=told, hue="muted", size=6.5
             ),
         )
         y = Axis(label="u1", low=-1.9 * size, high=size)
