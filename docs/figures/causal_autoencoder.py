@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 import interpolants
 from interpolants.apps.causal.problems.pendulum_shadow import PendulumShadow
 from interpolants.apps.causal.problems.thick_digits import ThickDigits
+from interpolants.framework.figures import Figure, Panel, strips
+from interpolants.framework.method import Method
+from interpolants.reports.draw import save
 from interpolants.runs.models import find_model
 
 IMAGES = Path(__file__).parents[1] / "images"
@@ -25,35 +26,32 @@ IMAGES = Path(__file__).parents[1] / "images"
 def causal(run: str) -> Figure:
     """A pendulum whose lamp and rod are moved, and digits that are made thicker; each beside the truth."""
     pendulum, digits = (interpolants.load(find_model(Path(run), name, 0)) for name in ("pendulum", "digits"))
-    figure = Figure(figsize=(11.5, 4.6), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1.0))
-    of_pendulum(left, pendulum)
-    of_digits(right, digits)
-    return figure
+    panels = (*of_pendulum(pendulum), of_digits(digits))
+    return Figure(name="causal_autoencoder", panels=panels, width=1150, height=330)
 
 
-def of_pendulum(figure: SubFigure, model: interpolants.framework.method.Method) -> None:
+def of_pendulum(model: Method) -> list[Panel]:
     """New scenes: as they are, with the lamp at six places, true and by the model, and with fresh noise."""
-    figure.suptitle("One scene with its lamp, then its rod, elsewhere", fontsize=10)
     problem = PendulumShadow()
     scene = problem.sample(6, generator=torch.Generator().manual_seed(11))["scene"][2].expand(6, -1)
     fresh = model.clone().take_over(model.learnt()).set_params(abduction="fresh")
     x = problem.images(scene)
     asked = {"light": torch.linspace(3, 17, 6), "angle": torch.linspace(-35, 35, 6)}
-    for axes, (name, value) in zip(figure.subplots(2, 1), asked.items(), strict=True):
+    panels = []
+    for name, value in asked.items():
         rows = {
             "as it is": x,
             "truth": problem.images(problem.act(scene, name, value)),
             "model": model.counterfactual(x, do={name: value}),
             "fresh noise": fresh.counterfactual(x, do={name: value}),
         }
-        tiles(axes, rows, 24)
-        axes.set_title(f"{name} set to {', '.join(f'{v:.3g}' for v in value.tolist())}", fontsize=8)
+        title = f"{name} set to {', '.join(f'{v:.3g}' for v in value.tolist())}"
+        panels.append(tiles(rows, title))
+    return panels
 
 
-def of_digits(figure: SubFigure, model: interpolants.framework.method.Method) -> None:
+def of_digits(model: Method) -> Panel:
     """Digits as they are, then thin and thick, true and by the model; below, made dark."""
-    figure.suptitle("Digits made thin, thick (and brighter), and dark (as thick as before)", fontsize=10)
     problem = ThickDigits()
     drawn = problem.sample(1797, generator=torch.Generator().manual_seed(5))
     pick = torch.stack([(drawn["label"][:, 0] == k).nonzero()[0, 0] for k in range(10)])
@@ -69,19 +67,14 @@ def of_digits(figure: SubFigure, model: interpolants.framework.method.Method) ->
     for word, (name, value) in asked.items():
         rows[f"{word}, truth"] = problem.images(problem.act(scene, name, value))
         rows[f"{word}, model"] = model.counterfactual(x, do={name: value})
-    tiles(figure.subplots(1, 1), rows, 16)
+    return tiles(rows, "Digits made thin, thick (and brighter), dark (as thick)", 1.3)
 
 
-def tiles(axes: Axes, rows: dict[str, Tensor], size: int) -> None:
-    """Rows of images ``(N, 1, H, W)`` with their names, a pixel between them."""
-    wide = [torch.nn.functional.pad(x.float(), (0, 1, 0, 1), value=float("nan")) for x in rows.values()]
-    picture = torch.cat([torch.cat(list(row[:, 0]), 1) for row in wide])[:-1, :-1]
-    axes.imshow(picture.numpy(), cmap="gray", vmin=0, vmax=1.1)
-    axes.set(xticks=[])
-    axes.set_yticks([(size + 1) * k + size / 2 for k in range(len(rows))], list(rows), fontsize=8)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+def tiles(rows: dict[str, Tensor], title: str, width: float = 1.0) -> Panel:
+    """Rows of images ``(N, 1, H, W)`` with their names."""
+    images = [x[:, 0] for x in rows.values()]
+    return strips(images, low=0.0, high=1.1, names=tuple(rows), title=title, width=width)
 
 
 if __name__ == "__main__":
-    causal(sys.argv[1]).savefig(IMAGES / "causal_autoencoder.png", dpi=110)
+    save([causal(sys.argv[1])], IMAGES, dpi=120)

@@ -3,17 +3,17 @@
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.framework.figures import Axis, Figure, Panel, Series, curve
 from interpolants.guidance.cyclic import Coordinates, CyclicOneWay, Job, RePaint
 from interpolants.paths import VP
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
+from interpolants.reports.draw import save
 
 IMAGES = Path(__file__).parents[1] / "images"
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#9aa3ad"
 N, SEED, ROWS = 48, slice(18, 30), 2000
 RULES: dict[str, RePaint | CyclicOneWay] = {
     "RePaint, once": RePaint(resamples=1),
@@ -25,6 +25,7 @@ RULES: dict[str, RePaint | CyclicOneWay] = {
     "one-way, 20 cycles": CyclicOneWay(cycles=20, paste=False),
     "one-way, 10 cycles, noised": CyclicOneWay(cycles=10, track="noised", paste=False),
 }
+SHOWN = ("RePaint, once", "RePaint, 20 times", "one-way, 0 cycles", "one-way, 10 cycles")
 
 _HEAD = (
     "| rule | rough: mean error | spread | seed | smooth: mean error | spread | seed |\n" + "| --- " * 7 + "|"
@@ -99,32 +100,24 @@ def main() -> None:
         for p in problems.values()
     ]
     print(f"| RePaint, once, whitened units | {' | '.join(cells)} |")
-    _draw(problems["rough"], {name: drawn["rough", name] for name in RULES}).savefig(
-        IMAGES / "completion.png", dpi=90
+    panels = tuple(_panel(problems["rough"], name, drawn["rough", name]) for name in SHOWN)
+    save(
+        [Figure(name="completion", panels=panels, width=1125, height=320, legend_columns=4)], IMAGES, dpi=100
     )
 
 
-def _draw(problem: Problem, found: dict[str, Tensor]) -> Figure:
-    figure = Figure(figsize=(12.5, 3.4), layout="constrained")
-    shown = ("RePaint, once", "RePaint, 20 times", "one-way, 0 cycles", "one-way, 10 cycles")
-    place, whole = problem.free.tolist(), range(N)
-    for axes, name in zip(figure.subplots(1, 4, sharey=True), shown, strict=True):
-        x = found[name]
-        mean, spread = x.mean(0), x.std(0)
-        for side in (slice(0, SEED.start), slice(SEED.start, None)):
-            low, high = (problem.mean[side] + k * problem.spread[side] for k in (-2, 2))
-            axes.fill_between(
-                place[side], low, high,
-                color=GREY, alpha=0.4, linewidth=0, label="exact, 2 sd" if side.start == 0 else None,
-            )  # fmt: skip
-        axes.plot(whole, mean, color=ORANGE, label="mean")
-        axes.plot(whole, mean + 2 * spread, color=ORANGE, linestyle=":", label="2 sd")
-        axes.plot(whole, mean - 2 * spread, color=ORANGE, linestyle=":")
-        axes.plot(range(SEED.start, SEED.stop), problem.row[SEED], color=BLUE, linewidth=2.5, label="known")
-        axes.set(title=name, xlabel="place")
-    figure.axes[0].set_ylabel("value")
-    figure.axes[0].legend(frameon=False, fontsize=8, loc="lower left")
-    return figure
+def _panel(problem: Problem, name: str, x: Tensor) -> Panel:
+    place, mean, spread = torch.arange(N), x.mean(0), x.std(0)
+    series = []
+    for side in (slice(0, SEED.start), slice(SEED.start, None)):
+        low, high = (problem.mean[side] + k * problem.spread[side] for k in (-2, 2))
+        exact = {"x": problem.free[side], "low": low, "high": high}
+        series.append(Series(mark="band", arrays=exact, name="exact, 2 sd", hue="muted"))
+    series += [curve(place, mean, "mean", 1)]
+    series += [curve(place, mean + k * spread, "2 sd", 1, dash=":") for k in (-2, 2)]
+    series += [curve(place[SEED], problem.row[SEED], "known", size=2.5)]
+    y = Axis(label="value", low=-2.3, high=2.8)
+    return Panel(series=tuple(series), title=name, x=Axis(label="place"), y=y)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,16 @@ trained.
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from interpolants.couplings import InPainting
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
+from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud, curve, trails
 from interpolants.paths import Linear, ZeroEnvelope
+from interpolants.reports.draw import save
 
 IMAGES = Path(__file__).parents[1] / "images"
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 # Two arcs, each of twelve small round modes: for most first coordinates the second has two places to be.
 ANGLES = torch.linspace(0.15, torch.pi - 0.15, 12, dtype=torch.float64)
 MEANS = torch.cat(
@@ -38,7 +38,7 @@ def weights(known: Tensor) -> Tensor:
 
 def velocity(x: Tensor, t: Tensor) -> Tensor:
     """Exact: zero for what is known; for the rest the mixture's flow from N(0, 1), given what is known."""
-    y, mean = x[:, 1:], MEANS[:, 1]
+    y, t, mean = x[:, 1:], t[:, None], MEANS[:, 1]
     variance = (1 - t) ** 2 + t**2 * SPREAD**2
     log = weights(x[:, :1]).log() - 0.5 * (y - t * mean).square() / variance
     each = mean + (t * SPREAD**2 - (1 - t)) / variance * (y - t * mean)
@@ -54,33 +54,37 @@ def figure() -> Figure:
     start = coupling.degrade(x1, generator=generator)
     fields = LearnedFields(Linear(envelope=ZeroEnvelope()), velocity=velocity)
     done = sample(fields, start.x0, n_steps=100, return_path=True)
-    made = Figure(figsize=(11, 3.6), layout="constrained")
-    left, middle, right = made.subplots(1, 3)
-    left.scatter(*x1.T, s=4, color=BLUE, linewidths=0, label="x1, whole samples")
-    left.scatter(*start.x0.T, s=4, color=GREY, linewidths=0, label="x0, second coordinate replaced by noise")
-    left.set(title="The coupling: x0 is made from x1")
-    middle.plot(*done.path[:, :70].permute(2, 0, 1), color=GREY, linewidth=0.5, alpha=0.7)
-    middle.scatter(*done.x.T, s=4, color=ORANGE, linewidths=0, label="restored")
-    middle.set(title="The flow moves what is hidden only")
-    for axes in (left, middle):
-        axes.set(xlabel="known coordinate", ylabel="hidden coordinate", xlim=(-2.7, 2.7), ylim=(-3.2, 3.6))
-        axes.legend(loc="upper center", frameon=False, fontsize=8, markerscale=3)
+    x = Axis(label="known coordinate", low=-2.7, high=2.7)
+    y = Axis(label="hidden coordinate", low=-3.2, high=3.6)
+    plane = {"x": x, "y": y, "legend": "upper center"}
+    whole = (
+        cloud(x1, "x1, whole samples"),
+        cloud(start.x0, "x0, second coordinate replaced by noise", "muted"),
+    )
+    left = Panel(series=whole, title="The coupling: x0 is made from x1", **plane)
+    ways = (trails(done.path[:, :70]), cloud(done.x, "restored", 1))
+    middle = Panel(series=ways, title="The flow moves what is hidden only", **plane)
     one = torch.tensor([[0.5, torch.nan]], dtype=torch.float64).expand(4000, 2)
     answers = sample(fields, coupling.start(one, ~one.isnan(), generator=generator).x0, n_steps=100).x[:, 1]
     grid = torch.linspace(-3, 3, 300, dtype=torch.float64)
     density = weights(torch.full((1, 1), 0.5, dtype=torch.float64)) * torch.exp(
         -0.5 * ((grid[:, None] - MEANS[:, 1]) / SPREAD).square()
     )
-    right.hist(answers, bins=60, density=True, color=ORANGE, alpha=0.5, label="4,000 answers of the bridge")
-    right.plot(
-        grid, density.sum(1) / (SPREAD * (2 * torch.pi) ** 0.5), color=BLUE, label="exact distribution"
+    counts, edges = torch.histogram(answers, 60, density=True)
+    series = (
+        Series(
+            mark="histogram",
+            arrays={"edges": edges, "counts": counts},
+            name="4,000 answers of the bridge",
+            hue=1,
+        ),
+        curve(grid, density.sum(1) / (SPREAD * (2 * torch.pi) ** 0.5), "exact distribution"),
+        Series(mark="rule", arrays={"x": 0.0}, name="what regression says", hue="muted", dash="--"),
     )
-    right.axvline(0.0, color=GREY, linestyle="--", label="what regression says")
-    right.set(title="Answers for a known 0.5", xlabel="hidden coordinate", ylabel="density")
-    right.set_ylim(top=1.9)
-    right.legend(frameon=False, fontsize=8, loc="upper center")
-    return made
+    x, y = Axis(label="hidden coordinate"), Axis(label="density", low=0, high=1.9)
+    right = Panel(series=series, title="Answers for a known 0.5", x=x, y=y, legend="upper center")
+    return Figure(name="couplings_from_data", panels=(left, middle, right), width=1000, height=360)
 
 
 if __name__ == "__main__":
-    figure().savefig(IMAGES / "couplings_from_data.png", dpi=90)
+    save([figure()], IMAGES, dpi=100)

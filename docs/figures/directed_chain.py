@@ -12,7 +12,7 @@ from torch import Tensor
 
 import interpolants
 from interpolants.data import load
-from interpolants.framework.figures import Axis, Figure, Panel, Series
+from interpolants.framework.figures import Axis, Figure, Panel, curve
 from interpolants.reports.draw import save
 from interpolants.sciml.processes.metrics.path_scores import path_dependence
 
@@ -30,8 +30,7 @@ def bundle(paths: Tensor, title: str, hue: int) -> Panel:
     """Forty days of the first sensor; they begin at six in the morning."""
     hours = torch.arange(25.0).expand(40, -1)
     values = torch.nn.functional.pad(paths[:40, :, 0], (0, 1), value=math.nan)
-    arrays = {"x": hours.flatten() + 6, "y": values.flatten()}
-    line = Series(mark="line", arrays=arrays, hue=hue, size=0.7, alpha=0.7)
+    line = curve(hours.flatten() + 6, values.flatten(), hue=hue, size=0.7, alpha=0.7)
     x, y = Axis(label="hour"), Axis(label="pedestrians", low=-200, high=2600)
     return Panel(series=(line,), title=title, x=x, y=y)
 
@@ -45,8 +44,8 @@ if __name__ == "__main__":
     links = torch.arange(1.0, LINKS + 1)
     curves = Panel(
         series=(
-            Series(mark="line", arrays={"x": links, "y": own}, name="the day it began at", symbol="o"),
-            Series(mark="line", arrays={"x": links, "y": chance}, name="other days", hue="muted", symbol="o"),
+            curve(links, own, "the day it began at", symbol="o"),
+            curve(links, chance, "other days", "muted", symbol="o"),
         ),
         title="dependence on real days",
         x=Axis(label="links"),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import interpolants
 from interpolants.data import load
-from interpolants.framework.figures import Axis, Figure, Panel, Series
+from interpolants.framework.figures import Axis, Figure, Panel, Series, curve
 from interpolants.reports.draw import save
 from interpolants.sciml.processes.kernels.fractional_gaussian import sample_increments
 
@@ -31,11 +31,10 @@ def rough() -> Panel:
     series = []
     for hue, hurst in enumerate((0.2, 0.5, 0.8)):
         path = sample_increments(hurst, 1, 256, generator=torch.Generator().manual_seed(3))[0].cumsum(0)
-        arrays = {"x": torch.arange(256.0), "y": path / path.std() + 4 * hue}
-        series.append(Series(mark="line", arrays=arrays, name=f"H = {hurst}", hue=hue))
+        series.append(curve(torch.arange(256.0), path / path.std() + 4 * hue, f"H = {hurst}", hue))
     return Panel(
         series=tuple(series), title="fractional Brownian motion", x=Axis(label="step"), y=Axis(label="scaled"),
-        legend="below", legend_columns=3,
+        legend="below", legend_columns=3
     )  # fmt: skip
 
 
@@ -48,8 +47,8 @@ def nile() -> Panel:
     years, later = torch.arange(1871.0, 1971.0), torch.arange(1971.0, 1991.0)
     series = (
         Series(mark="band", arrays={"x": later, "low": low, "high": high}, name="90 %"),
-        Series(mark="line", arrays={"x": later, "y": middle}, name="median"),
-        Series(mark="line", arrays={"x": years, "y": past}, name="seen", hue="muted"),
+        curve(later, middle, "median"),
+        curve(years, past, "seen", "muted"),
     )
     found = model.parameters
     title = f"Nile, H = {found['hurst']:.2f} ± {found['hurst_error']:.2f}"
@@ -68,7 +67,7 @@ def volatility() -> Panel:
     series = []
     for hue, (name, y) in enumerate(lines.items()):
         first = {"hue": "muted", "dash": "", "symbol": "o"} if not hue else {"hue": hue - 1}
-        series.append(Series(mark="line", arrays={"x": lags.double(), "y": y}, name=name, **first))
+        series.append(curve(lags.double(), y, name, **first))
     found = model.parameters
     title = f"log range of stocks, H = {found['hurst']:.2f} ± {found['hurst_error']:.2f}"
     axes = Axis(label="lag", unit="days", scale="log"), Axis(label="root mean square", scale="log")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from interpolants.framework.figures import Axis, Figure, Panel, Series
+from interpolants.framework.figures import Axis, Figure, Panel, Series, across, curve
 from interpolants.reports.draw import save
 from interpolants.sciml import QuadraticNetwork
 from interpolants.sciml.theory.data.quadratic_teacher import load_quadratic_teacher
@@ -32,17 +32,9 @@ def losses() -> Panel:
         found = curves(140, alpha)
         step = found.column("step")[1:]
         for name, dash in (("train", "--"), ("held", "-")):
-            arrays = {"x": step, "y": found.column(name)[1:]}
-            series.append(
-                Series(
-                    mark="line",
-                    arrays=arrays,
-                    name=f"α = {alpha:g}" if dash == "-" else "",
-                    hue=hue,
-                    dash=dash,
-                )
-            )
-    series.append(Series(mark="rule", arrays={"y": LEVEL}, hue="muted", dash=":"))
+            told = f"α = {alpha:g}" if dash == "-" else ""
+            series.append(curve(step, found.column(name)[1:], told, hue, dash=dash))
+    series.append(across(LEVEL, "", dash=":"))
     x, y = Axis(label="gradient steps", scale="log"), Axis(label="loss", scale="log", low=1e-3)
     return Panel(
         series=tuple(series),

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from interpolants.dynamics import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.types import Condition
+from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud
 from interpolants.guidance import ClassifierFree
 from interpolants.paths import OneSidedLinear
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
+from interpolants.reports.draw import save
 
 IMAGES = Path(__file__).parents[1] / "images"
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 # Two classes of four modes each; they meet in the middle.
 MEANS = torch.tensor(
     [[-2, 1.5], [-2, -1.5], [-0.6, 0.8], [-0.6, -0.8], [2, 1.5], [2, -1.5], [0.6, 0.8], [0.6, -0.8]],
@@ -57,25 +57,25 @@ def figure() -> Figure:
     """What w does, and what an interval keeps."""
     start = torch.randn(1500, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     label = torch.zeros(len(start), dtype=torch.long)
-    panels = {
+    settings = {
         "w = 0: without the label": (0.0, (0.0, 1.0)),
         "w = 1: the class": (1.0, (0.0, 1.0)),
         "w = 4: guided": (4.0, (0.0, 1.0)),
         "w = 4 for t in [0.5, 1]": (4.0, (0.5, 1.0)),
     }
-    made = Figure(figsize=(12, 3.3), layout="constrained")
-    for axes, (name, (w, interval)) in zip(
-        made.subplots(1, 4, sharex=True, sharey=True), panels.items(), strict=True
-    ):
+    own, other = (dict(zip("xy", means.T, strict=True)) for means in (MEANS[:4], MEANS[4:]))
+    modes = (
+        Series(mark="points", arrays=own, name="modes of the class", symbol="x", size=45),
+        Series(mark="points", arrays=other, name="other modes", hue="muted", symbol="+", size=45),
+    )
+    axes = {"x": Axis(label="x", low=-5.2, high=4), "y": Axis(label="y", low=-4, high=4)}
+    panels = []
+    for name, (w, interval) in settings.items():
         end = sample(ClassifierFree(TwoClasses(), w, interval), start, n_steps=100, cond=label).x
-        axes.scatter(*end.T, s=4, color=ORANGE, linewidths=0, alpha=0.6, label="samples")
-        axes.scatter(*MEANS[:4].T, s=45, color=BLUE, marker="x", label="modes of the class")
-        axes.scatter(*MEANS[4:].T, s=45, color=GREY, marker="+", label="other modes")
-        axes.set(title=name, xlabel="x", xlim=(-5.2, 4), ylim=(-4, 4))
-    made.axes[0].set_ylabel("y")
-    made.axes[3].legend(loc="upper right", frameon=False, fontsize=8)
-    return made
+        series = (cloud(end, "samples", 1, size=4, alpha=0.6), *modes)
+        panels.append(Panel(series=series, title=name, **axes))
+    return Figure(name="guidance", panels=tuple(panels), width=1080, height=320, legend_columns=3)
 
 
 if __name__ == "__main__":
-    figure().savefig(IMAGES / "guidance.png", dpi=90)
+    save([figure()], IMAGES, dpi=100)

@@ -7,13 +7,12 @@ divergence of the model and its bound can both be had. About half a minute of a 
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from interpolants.fields import LearnedFields
 from interpolants.foundations.randomness import generator
+from interpolants.framework.figures import Axis, Figure, Panel, Series, across, curve
 from interpolants.likelihood import (
     SquaredErrors,
     cross_entropy,
@@ -24,9 +23,9 @@ from interpolants.likelihood import (
 )
 from interpolants.paths import Linear
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
+from interpolants.reports.draw import save
 
 IMAGES = Path(__file__).parents[1] / "images"
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#007d5c", "#777777"
 LEVELS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 ROWS, POINTS = 8000, 400
 
@@ -54,10 +53,10 @@ def imperfect() -> tuple[LearnedFields, LearnedFields]:
     turn = torch.tensor([1.0, -1.0], dtype=torch.float64)
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
-        return exact.velocity(x, t) + 0.6 * (1.2 - t) * torch.tanh(x.flip(1) * turn)
+        return exact.velocity(x, t) + 0.6 * (1.2 - t[:, None]) * torch.tanh(x.flip(1) * turn)
 
     def score(x: Tensor, t: Tensor) -> Tensor:
-        return exact.score(x, t) + 0.8 * (0.3 + t) * torch.tanh(x)
+        return exact.score(x, t) + 0.8 * (0.3 + t[:, None]) * torch.tanh(x)
 
     return LearnedFields(Linear(), velocity=velocity, score=score), exact
 
@@ -81,41 +80,33 @@ def errors(fields: LearnedFields, exact: LearnedFields) -> tuple[SquaredErrors, 
     return true, held_out_errors(fields, x0, x1, times=20, repeats=4, generator=generator(5))
 
 
-def draw(found: list[tuple[float, float]], true: SquaredErrors, seen: SquaredErrors) -> Figure:
+def figure(found: list[tuple[float, float]], true: SquaredErrors, seen: SquaredErrors) -> Figure:
     """Divergence and bounds against eps; noise level of least bound against time."""
-    figure = Figure(figsize=(10, 3.9), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    grid = np.geomspace(LEVELS[0], LEVELS[-1], 60)
-    for form, style, words in (
-        ("drift", "-", "bound"),
-        ("velocity_score", "--", "bound without the cross term"),
-    ):
-        left.plot(
-            grid,
-            [kl_bound(true, float(eps), form=form).value for eps in grid],
-            style,
-            color=ORANGE,
-            label=words,
-        )
-    values, spread = (np.array(part) for part in zip(*found, strict=True))
-    left.errorbar(
-        LEVELS, values[1:], spread[1:], color=BLUE, marker="o", capsize=2, label="divergence of the SDE"
+    grid = torch.logspace(math.log10(LEVELS[0]), math.log10(LEVELS[-1]), 60, dtype=torch.float64)
+    forms = (("drift", "bound", "-"), ("velocity_score", "bound without the cross term", "--"))
+    series = [
+        curve(grid, [kl_bound(true, eps, form=form).value for eps in grid.tolist()], name, 1, dash=dash)
+        for form, name, dash in forms
+    ]
+    (flow, _), *levels = found
+    value, error = zip(*levels, strict=True)
+    measured = {"x": LEVELS, "y": value, "error": error}
+    series += [
+        Series(mark="line", arrays=measured, name="divergence of the SDE", symbol="o"),
+        across(flow, "divergence of the ODE", 2, ":"),
+        Series(mark="rule", arrays={"x": optimal_eps(true)}, name="eps*", hue="muted"),
+    ]
+    x, y = Axis(label="noise level eps", scale="log", ticks=LEVELS), Axis(label="nats", low=0)
+    below = {"legend": "below", "legend_columns": 2}
+    left = Panel(series=tuple(series), title="KL(rho1 | model)", x=x, y=y, **below)
+    schedules = [(part.velocity / part.score).sqrt() for part in (true, seen)]
+    series = (
+        curve(true.t, schedules[0], "exact fields known", 1),
+        curve(seen.t, schedules[1], "from held-out rows", 1, dash="", symbol="o", size=4),
     )
-    left.axhline(values[0], color=GREEN, linestyle=":", label="divergence of the ODE")
-    left.axvline(optimal_eps(true), color=GREY, linewidth=0.8, label="eps*")
-    left.set(xscale="log", xlabel="noise level eps", ylabel="nats", title="KL(rho1 | model)", ylim=(0, None))
-    left.set_xticks(LEVELS, [f"{eps:g}" for eps in LEVELS])
-    left.minorticks_off()
-    left.legend(framealpha=1, edgecolor="white", fontsize=8)
-    for part, style, words in ((true, "-", "exact fields known"), (seen, "o", "from held-out rows")):
-        right.plot(
-            part.t, (part.velocity / part.score).sqrt(), style, color=ORANGE, markersize=4, label=words
-        )
-    right.set(
-        xlabel="t", ylabel="eps(t)", title="Schedule of least bound", ylim=(0, right.get_ylim()[1] * 1.1)
-    )
-    right.legend(frameon=False, fontsize=8)
-    return figure
+    x, y = Axis(label="t"), Axis(label="eps(t)", low=0)
+    right = Panel(series=series, title="Schedule of least bound", x=x, y=y, **below)
+    return Figure(name="likelihood", panels=(left, right), width=900, height=380)
 
 
 def main() -> None:
@@ -126,8 +117,7 @@ def main() -> None:
         bound = "–" if eps == 0 else f"{kl_bound(true, eps).value:.3f}"
         print(f"| {eps:g} | {value:.3f} ± {error:.3f} | {bound} |")
     print(f"eps*: {optimal_eps(true):.3f} with exact fields, {optimal_eps(seen):.3f} from held-out rows")
-    IMAGES.mkdir(exist_ok=True)
-    draw(found, true, seen).savefig(IMAGES / "likelihood.png", dpi=90)
+    save([figure(found, true, seen)], IMAGES, dpi=100)
 
 
 if __name__ == "__main__":

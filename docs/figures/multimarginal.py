@@ -6,15 +6,15 @@ Three Gaussians with their exact heads, and what three routes make of one of the
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from interpolants.dynamics import sample
+from interpolants.framework.figures import Axis, Figure, Panel, cloud, trails
 from interpolants.generative.multimarginal.route_fields import RouteFields
 from interpolants.generative.multimarginal.routes import choose_route
+from interpolants.reports.draw import save
 
 IMAGES = Path(__file__).parents[1] / "images"
-HUES, GREY = ("#0072b2", "#d55e00", "#007d5c"), "#777777"
 MEANS = torch.tensor([[-3.0, -1.0], [3.0, -1.0], [0.0, 3.2]], dtype=torch.float64)
 COVARIANCES = torch.tensor(
     [[[0.8, 0.5], [0.5, 0.5]], [[0.3, 0.0], [0.0, 0.9]], [[1.2, -0.3], [-0.3, 0.25]]], dtype=torch.float64
@@ -38,21 +38,17 @@ def figure() -> Figure:
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(3, 300, 2, dtype=torch.float64, generator=generator)
     clouds = MEANS[:, None] + z @ torch.linalg.cholesky(COVARIANCES).mT
-    made = Figure(figsize=(12, 3.9), layout="constrained")
-    for axes, (name, points) in zip(
-        made.subplots(1, 3, sharex=True, sharey=True), ROUTES.items(), strict=True
-    ):
+    axes = {"x": Axis(label="x", low=-6.5, high=5.5), "y": Axis(label="y", low=-4.5, high=5)}
+    panels = []
+    for name, points in ROUTES.items():
         fields = RouteFields(heads, choose_route(points, 0, 1, 3))
         done = sample(fields, clouds[0], n_steps=100, return_path=True, invariant=False)
-        axes.plot(*done.path[:, :60].permute(2, 0, 1), color=GREY, linewidth=0.5, alpha=0.6)
-        for k, hue in enumerate(HUES):
-            axes.scatter(*clouds[k].T, s=5, color=hue, linewidths=0, alpha=0.6, label=f"density {k}")
-        axes.scatter(*done.x.T, s=5, color="black", linewidths=0, alpha=0.6, label="density 0, carried to 1")
-        axes.set(title=f"{name}, length {path_length(done.path):.2f}", xlabel="x", aspect="equal")
-        axes.title.set_fontsize(10)
-    made.axes[0].set_ylabel("y")
-    made.axes[0].legend(loc="upper left", frameon=False, fontsize=8, markerscale=2)
-    return made
+        series = [trails(done.path[:, :60])]
+        series += [cloud(clouds[k], f"density {k}", k, size=5, alpha=0.6) for k in range(3)]
+        series += [cloud(done.x, "density 0, carried to 1", "muted", size=5)]
+        title = f"{name}, length {path_length(done.path):.2f}"
+        panels.append(Panel(series=tuple(series), title=title, **axes, equal=True))
+    return Figure(name="multimarginal", panels=tuple(panels), width=960, height=330, legend_columns=4)
 
 
 def path_length(path: Tensor) -> float:
@@ -61,4 +57,4 @@ def path_length(path: Tensor) -> float:
 
 
 if __name__ == "__main__":
-    figure().savefig(IMAGES / "multimarginal.png", dpi=80)
+    save([figure()], IMAGES, dpi=100)

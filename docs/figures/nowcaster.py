@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 import interpolants
 from interpolants.apps.weather import MotionExtrapolation
 from interpolants.apps.weather.problems.advected_blobs import AdvectedBlobs
+from interpolants.framework.figures import Axis, Figure, Panel, Series
+from interpolants.reports.draw import save
 from interpolants.runs.models import find_model
 
 IMAGES = Path(__file__).parents[1] / "images"
@@ -34,19 +35,16 @@ def nowcaster(run: str) -> Figure:
     u = model.uncertainty(x[:, :PAST], members=2, seed=7).x[:, :, :, 0].mean((0, 1))
     cases = {
         "last frame seen": x[0, PAST - 1], "three frames later": x[0, PAST + 2], "one member": drawn[0, 0, 2],
-        "mean of eight": drawn[0, :, 2].mean(0), "optical flow": flow[2],
+        "mean of eight": drawn[0, :, 2].mean(0), "optical flow": flow[2]
     }  # fmt: skip
     maps = {
         "true variance": problem.birth_variance(AHEAD),
         "of members": drawn.var(1).mean(0),
         "uncertainty U": u,
     }
-    figure = Figure(figsize=(11.5, 5.0), layout="constrained")
-    above, below = figure.subfigures(2, 1)
-    row(above, cases, "RdYlBu_r", -2.0, 2.0)
     logs = {f"{name}, {k + 1} ahead": scaled(one, k) for name, one in maps.items() for k in (0, AHEAD - 1)}
-    row(below, logs, "viridis", -2.5, 0.0)
-    return figure
+    panels = (*row(cases, -0.5, 2.0, "value"), *row(logs, -2.5, 0.0, "log10 of share"))
+    return Figure(name="nowcaster", panels=panels, columns=7, width=1050, height=360, photo=True)
 
 
 def scaled(variance: Tensor, k: int) -> Tensor:
@@ -54,14 +52,17 @@ def scaled(variance: Tensor, k: int) -> Tensor:
     return (variance[k] / variance.max()).clamp_min(1e-3).log10()
 
 
-def row(figure: Any, panels: dict[str, Tensor], colours: str, low: float, high: float) -> None:
-    """Maps side by side on one scale."""
-    for axes, (name, values) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        shown = axes.imshow(values.numpy(), origin="lower", cmap=colours, vmin=low, vmax=high)
-        axes.set_title(name, fontsize=9)
-        axes.set(xticks=[], yticks=[])
-    figure.colorbar(shown, ax=axes, shrink=0.8)
+def row(maps: dict[str, Tensor], low: float, high: float, label: str) -> list[Panel]:
+    """Six places for maps on one scale, and the scale."""
+    panels = []
+    for name, values in maps.items():
+        heat = Series(mark="heat", arrays={"values": values}, low=low, high=high)
+        panels.append(Panel(series=(heat,), title=name, bare=True, equal=True))
+    panels += [Panel(series=(), bare=True)] * (6 - len(panels))
+    colours = {"values": torch.linspace(low, high, 256)[:, None], "extent": (0.0, 1.0, low, high)}
+    scale = Series(mark="heat", arrays=colours, low=low, high=high)
+    return [*panels, Panel(series=(scale,), x=Axis(ticks=()), y=Axis(label=label), width=0.1)]
 
 
 if __name__ == "__main__":
-    nowcaster(sys.argv[1]).savefig(IMAGES / "nowcaster.png", dpi=110)
+    save([nowcaster(sys.argv[1])], IMAGES, dpi=120)

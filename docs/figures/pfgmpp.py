@@ -8,14 +8,15 @@ import math
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 
 from interpolants.dynamics import sample
+from interpolants.framework.figures import Axis, Figure, Panel, cloud, curve, trails
 from interpolants.paths import EDM
 from interpolants.problems import EmpiricalBridge, GaussianMixture
+from interpolants.reports.draw import save
 
 IMAGES = Path(__file__).parents[1] / "images"
-HUES = {1: "#d55e00", 4: "#cc79a7", 16: "#007d5c", "inf": "#0072b2"}
+HUES = {1: 1, 4: 3, 16: 2, "inf": 0}
 MEANS = torch.tensor([[-1.0, -0.6], [1.2, -0.4], [0.0, 1.2]], dtype=torch.float64)
 
 
@@ -27,31 +28,28 @@ def points() -> torch.Tensor:
 
 def figure() -> Figure:
     """Tails of the noise, and paths of the flow for three D."""
-    made = Figure(figsize=(13, 3.4), layout="constrained")
-    first, *others = made.subplots(1, 4)
     radius = torch.logspace(-1, 2.3, 200, dtype=torch.float64)
+    names = {df: f"D = {df}".replace("inf", "∞") for df in HUES}
+    tails = []
     for df, hue in HUES.items():
         log_p = EDM(df=df, smax=1.0).base.log_prob(torch.stack([radius, 0 * radius], 1)) / math.log(10)
-        first.plot(radius, log_p, color=hue, label=f"D = {df if df != 'inf' else '∞'}")
-    first.set(title="Density of the noise in the plane", xlabel="|x - y| / sigma", ylabel="log10 density")
-    first.set(xscale="log", ylim=(-12, 0))
-    first.legend(frameon=False, fontsize=8, loc="lower left")
+        tails.append(curve(radius, log_p, names[df], hue))
+    x, y = Axis(label="|x - y| / sigma", scale="log"), Axis(label="log10 density", low=-12, high=0)
+    title = "Density of the noise in the plane"
+    panels = [Panel(series=tuple(tails), title=title, x=x, y=y, legend="lower left", width=1.3)]
+    x, y = (Axis(label=name, low=-9, high=9) for name in "xy")
     data = points()
-    for axes, df in zip(others, (1, 16, "inf"), strict=True):
+    for df in (1, 16, "inf"):
         path = EDM(df=df, smax=5.0, smin=0.02)
         noise = path.base.noise((60, 2), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         fields = EmpiricalBridge(data).fields(path)
         run = sample(fields, path.base.color(noise), n_steps=60, finish="denoise", return_path=True)
-        assert run.path is not None
-        axes.plot(run.path[..., 0], run.path[..., 1], color=HUES[df], linewidth=0.6, alpha=0.7)
-        axes.scatter(*data.T, s=4, color="#777777", linewidths=0, zorder=3, label="data")
-        axes.scatter(*run.x.T, s=14, color="black", linewidths=0, zorder=4, label="arrived")
-        axes.set(title=f"Flow for D = {df if df != 'inf' else '∞'}", xlim=(-9, 9), ylim=(-9, 9), xlabel="x")
-        axes.set_aspect("equal")
-    others[0].set_ylabel("y")
-    others[-1].legend(frameon=False, fontsize=8, loc="upper right")
-    return made
+        ways = trails(run.path, hue=HUES[df])
+        series = (ways, cloud(data, "data", "muted", size=4), cloud(run.x, "arrived", 4, size=14))
+        place = "upper right" if df == "inf" else ""
+        panels.append(Panel(series=series, title=f"Flow for {names[df]}", x=x, y=y, equal=True, legend=place))
+    return Figure(name="pfgmpp", panels=tuple(panels), width=1040, height=280)
 
 
 if __name__ == "__main__":
-    figure().savefig(IMAGES / "pfgmpp.png", dpi=80)
+    save([figure()], IMAGES, dpi=100)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import interpolants
-from interpolants.framework.figures import Axis, Figure, Panel, Series, across
+from interpolants.framework.figures import Axis, Figure, Panel, Series, across, curve
 from interpolants.reports.draw import save
 from interpolants.sciml.processes.problems.symbol_skeletons import hidden_regime
 
@@ -21,7 +21,7 @@ KNOWN, STEPS, EFFORTS = 12, 6, (0, 2, 5, 10, 15, 25, 50, 100)
 def line(y: Tensor, name: str, hue: int, x: Tensor | None = None) -> Series:
     """A line with symbols, over 1, 2, ... or x."""
     x = torch.arange(1.0, len(y) + 1) if x is None else x
-    return Series(mark="line", arrays={"x": x, "y": y}, name=name, hue=hue, symbol="o")
+    return curve(x, y, name, hue, symbol="o")
 
 
 if __name__ == "__main__":
@@ -40,13 +40,7 @@ if __name__ == "__main__":
         series=(
             line(tried[0], "prior alone", 1),
             line(tried[EFFORTS.index(50)], "50 iterations", 0),
-            Series(
-                mark="line",
-                arrays={"x": torch.arange(1.0, STEPS + 1), "y": exact},
-                name="exact forecast",
-                hue="muted",
-                dash="--",
-            ),
+            curve(torch.arange(1.0, STEPS + 1), exact, "exact forecast", "muted", dash="--"),
         ),
         title="next symbols",
         x=Axis(label="steps ahead"),
@@ -74,14 +68,7 @@ if __name__ == "__main__":
     steps = torch.arange(1.0, len(chance) + 1)
     live = Panel(
         series=(
-            Series(
-                mark="line",
-                arrays={"x": steps, "y": one[:, 0]},
-                name="seen",
-                hue="muted",
-                dash="",
-                symbol="o",
-            ),
+            curve(steps, one[:, 0], "seen", "muted", dash="", symbol="o"),
             line(chance, "predicted chance of a one", 0),
         ),
         title="a live session",

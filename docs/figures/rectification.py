@@ -6,18 +6,17 @@ The first flow is exact, from a Gaussian to six Gaussians on a circle; two round
 from pathlib import Path
 
 import torch
-from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from interpolants.dynamics import sample
+from interpolants.framework.figures import Axis, Figure, Panel, cloud, trails
 from interpolants.methods import Rectification, one_step, straightness
 from interpolants.metrics import sliced_wasserstein
 from interpolants.paths import Linear, ZeroEnvelope
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
+from interpolants.reports.draw import save
 
 IMAGES = Path(__file__).parents[1] / "images"
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 TITLES = ("the first flow", "after one round", "after two rounds")
 
 
@@ -65,30 +64,23 @@ def rows(bridge: Rectification) -> list[str]:
     return lines
 
 
-def draw(bridge: Rectification) -> Figure:
+def figure(bridge: Rectification) -> Figure:
     """Trajectories of the same starts under the three flows."""
     x = distributions()[0].sample(60, generator=torch.Generator().manual_seed(3)).float()
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.1)  # type: ignore[union-attr]
-    axes = figure.subplots(1, 3, sharex=True, sharey=True)
-    for axis, title, flow in zip(axes, TITLES, bridge.flows, strict=True):
+    axes = dict(zip("xy", (Axis(label=name, low=-4.2, high=4.2) for name in "xy"), strict=True))
+    panels = []
+    for title, flow in zip(TITLES, bridge.flows, strict=True):
         done = sample(flow, x, n_steps=100, return_path=True)
-        paths = done.path.numpy().transpose(1, 0, 2)
-        axis.add_collection(LineCollection(list(paths), colors=GREY, linewidths=0.7))
-        axis.scatter(*x.T.numpy(), s=9, color=BLUE, linewidths=0, label="start, rho0", zorder=3)
-        axis.scatter(*done.x.T.numpy(), s=9, color=ORANGE, linewidths=0, label="end, rho1", zorder=3)
-        axis.set(title=title, aspect="equal", xlim=(-4.2, 4.2), ylim=(-4.2, 4.2), xlabel="x")
-    axes[0].set_ylabel("y")
-    axes[0].legend(loc="upper left", frameon=False, fontsize=8)
-    return figure
+        dots = (cloud(x, "start, rho0", size=9), cloud(done.x, "end, rho1", 1, size=9))
+        panels.append(Panel(series=(trails(done.path), *dots), title=title, **axes, equal=True))
+    return Figure(name="rectification", panels=tuple(panels), width=990, height=380, legend_columns=2)
 
 
 def main() -> None:
     """Learn, print the rows and write the figure."""
     bridge = learn()
     print("\n".join(rows(bridge)))
-    IMAGES.mkdir(exist_ok=True)
-    draw(bridge).savefig(IMAGES / "rectification.png", dpi=90)
+    save([figure(bridge)], IMAGES, dpi=100)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from interpolants.data import load
-from interpolants.framework.figures import Axis, Figure, Panel, Series
+from interpolants.framework.figures import Axis, Figure, Panel, Series, curve
 from interpolants.reports.draw import save
 from interpolants.sciml import ScaleMixtureGP
 
@@ -27,9 +27,7 @@ def window(k: int, title: str) -> Panel:
     for hue, (name, model) in enumerate(FITTED.items()):
         answer = model.predict(months[:, None], group=torch.full((2,), k))
         for p, told in ((0.05, name), (0.95, "")):
-            arrays = {"x": months, "y": answer.quantile(p).flatten()}
-            dash = "--" if hue else "-"
-            series.append(Series(mark="line", arrays=arrays, name=told, hue=hue, dash=dash))
+            series.append(curve(months, answer.quantile(p).flatten(), told, hue, dash="--" if hue else "-"))
     for data, name, symbol in ((KNOWN, "known", "o"), (TEST, "not known", "x")):
         own = data.x[data.labels == k]
         arrays = {"x": own[:, 0], "y": own[:, 1]}
@@ -53,7 +51,7 @@ def losses() -> Panel:
     dots = Series(
         mark="points", arrays={"x": nats["one scale"], "y": nats["random scale"]}, symbol="o", size=18
     )
-    line = Series(mark="line", arrays={"x": [-1.2, 4.0], "y": [-1.2, 4.0]}, hue="muted", dash="--")
+    line = curve([-1.2, 4.0], [-1.2, 4.0], hue="muted", dash="--")
     axes = (Axis(label="nats, one scale"), Axis(label="nats, random scale"))
     return Panel(series=(line, dots), title="each window", x=axes[0], y=axes[1])
 

@@ -10,54 +10,51 @@ import sys
 from pathlib import Path
 
 import pandas
-from matplotlib.axes import Axes
-from matplotlib.dates import DateFormatter, DayLocator
-from matplotlib.figure import Figure
+import torch
 
 import interpolants
 from interpolants.data import load
+from interpolants.framework.figures import Axis, Figure, Panel, Series, curve
+from interpolants.reports.draw import save
 
 IMAGES = Path(__file__).parents[1] / "images"
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#5a6470"
 
 
 def self_guided_diffusion(run: str) -> Figure:
     """A forecast of two days, and a stretch with a day and single hours missing, beside what was seen."""
     model = interpolants.load(run)
     hours = load("electricity_demand", "all", hourly=True).table() / 1000
-    figure = Figure(figsize=(11.5, 3.9), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
     origin = hours.index.get_indexer([pandas.Timestamp("2000-08-16")])[0]
     ahead = model.forecast(1000 * hours.iloc[:origin], members=64, steps=48, seed=1).summary() / 1000
-    fan(left, ahead, hours.iloc[origin - 96 : origin + 48])
-    left.axvline(hours.index[origin], color=GREY, linewidth=0.8, linestyle=":")
-    left.set(title="Two days ahead", ylabel="demand (GW)")
+    now = Series(mark="rule", arrays={"x": 96.0}, hue="muted", dash=":")
+    left = fan("Two days ahead", ahead, hours.iloc[origin - 96 : origin + 48], "what came", now)
     whole = hours.iloc[origin : origin + 168].copy()
     holes = whole.copy()
     holes.iloc[60:84] = float("nan")
     holes.iloc[100::3] = float("nan")
     filled = model.complete(1000 * holes, members=64, seed=1).summary() / 1000
-    fan(right, filled, holes, "seen")
-    hidden = whole.where(holes.isna())
-    right.plot(hidden, ".", color=ORANGE, markersize=4, label="hidden")
-    right.set(title="A day and single hours missing")
-    right.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
-    left.legend(frameon=False, fontsize=8, loc="upper left", ncols=2)
-    return figure
+    hidden = whole.where(holes.isna()).to_numpy()[:, 0]
+    dots = curve(range(len(hidden)), hidden, "hidden", 1, dash="", symbol=".", size=4)
+    right = fan("A day and single hours missing", filled, holes, "seen", dots)
+    return Figure(name="self_guided_diffusion", panels=(left, right), width=1035, height=350)
 
 
-def fan(axes: Axes, table: pandas.DataFrame, around: pandas.DataFrame, name: str = "what came") -> None:
-    """Median and central intervals over time, and what was seen."""
-    index = table.index
-    for low, high, alpha, label in (("0.05", "0.95", 0.18, "90 %"), ("0.25", "0.75", 0.35, "50 %")):
-        axes.fill_between(index, table[low], table[high], color=BLUE, alpha=alpha, linewidth=0, label=label)
-    axes.plot(index, table["0.5"], color=BLUE, linewidth=1.2, label="median")
-    axes.plot(around, color=GREY, linewidth=1.0, label=name)
-    axes.xaxis.set_major_locator(DayLocator())
-    axes.xaxis.set_major_formatter(DateFormatter("%a"))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_ylim(18, 42)
+def fan(title: str, table: pandas.DataFrame, around: pandas.DataFrame, name: str, more: Series) -> Panel:
+    """Median and central intervals over hours, what was seen, and one series more."""
+    x = torch.as_tensor(around.index.get_indexer(table.index))
+    days = [k for k, hour in enumerate(around.index.hour) if hour == 0]
+    low, lower, middle, upper, high = (table[p].to_numpy() for p in ("0.05", "0.25", "0.5", "0.75", "0.95"))
+    series = (
+        Series(mark="band", arrays={"x": x, "low": low, "high": high}, name="90 %"),
+        Series(mark="band", arrays={"x": x, "low": lower, "high": upper}, name="50 %", alpha=1.75),
+        curve(x, middle, "median"),
+        curve(range(len(around)), around.to_numpy()[:, 0], name, "muted", size=1.0),
+        more,
+    )
+    axis = Axis(ticks=tuple(days), names=tuple(around.index[days].strftime("%a")))
+    y = Axis(label="demand", unit="GW", low=18, high=42)
+    return Panel(series=series, title=title, x=axis, y=y, legend="upper right", legend_columns=5)
 
 
 if __name__ == "__main__":
-    self_guided_diffusion(sys.argv[1]).savefig(IMAGES / "self_guided_diffusion.png", dpi=90)
+    save([self_guided_diffusion(sys.argv[1])], IMAGES, dpi=100)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from interpolants.data import load
-from interpolants.framework.figures import Axis, Figure, Panel, Series
+from interpolants.framework.figures import Axis, Figure, Panel, Series, curve
 from interpolants.framework.questions import ask
 from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
@@ -30,7 +30,7 @@ def signal() -> Panel:
     for hue, variance in enumerate((0.3333, 0.8, 1.0, 1.5)):
         kernel = layer_statistics("tanh", 30, mean_square=0.7, weight_variance=variance).kernel
         name = {0.3333: "1/3 (PyTorch)", 1.0: "1 (critical)"}.get(variance, f"{variance:g}")
-        series.append(Series(mark="line", arrays={"x": layer, "y": kernel}, name=name, hue=hue))
+        series.append(curve(layer, kernel, name, hue))
     y = Axis(label="variance of pre-activations", scale="log")
     return Panel(
         series=tuple(series),

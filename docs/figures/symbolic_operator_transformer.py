@@ -6,19 +6,20 @@
     python docs/figures/symbolic_operator_transformer.py runs/equations
 """
 
+import re
 import sys
 import textwrap
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 
 import interpolants
 from interpolants.data.equation_trees import read_system
+from interpolants.framework.figures import Axis, Figure, Panel, Series, curve
+from interpolants.reports.draw import save
 from interpolants.sciml.symbolic.problems.equation_families import EquationFamilies
 
 IMAGES = Path(__file__).parents[1] / "images"
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#5a6470"
 SEED = 5
 
 
@@ -30,30 +31,31 @@ def trajectories(run: str) -> Figure:
     later = model.predict(drawn.seen, hints)
     again = model.predict(drawn.seen, hints, by="equation")
     found = model.identify(drawn.seen, hints)
-    figure = Figure(figsize=(12.5, 3.6), layout="constrained")
-    for k, axes in enumerate(figure.subplots(1, 4)):
+    panels = []
+    for k in range(len(families.systems)):
         times, seen = drawn.times[k], drawn.window.shape[1]
-        axes.plot(times, drawn.values[k, :, 0], color=GREY, linewidth=2.4, alpha=0.5, label="truth")
-        axes.plot(times[:seen:2], drawn.window[k, ::2, 0], ".", color=GREY, markersize=4, label="seen")
-        axes.plot(later[k, :, 0], later[k, :, 1], color=BLUE, linewidth=1.4, label="network")
         size = 1.4 * float(drawn.values[k, :, 0].abs().max())
         inside = torch.where(again[k, :, 1].abs() < 3 * size, again[k, :, 1], torch.nan)
-        axes.plot(again[k, :, 0], inside, "--", color=ORANGE, linewidth=1.4, label="its equation")
-        axes.set(ylim=(-size, size), xlabel="t", ylabel="u1" if k == 0 else "")
-        axes.set_title(families.systems[k].name, fontsize=11)
-        axes.spines[["top", "right"]].set_visible(False)
         told = "\n".join(textwrap.shorten(_short(tree), 44) for tree in read_system(found[k]))
-        axes.text(0.0, -0.3, told, transform=axes.transAxes, fontsize=7.5, va="top", family="monospace")
-    figure.axes[0].legend(frameon=False, fontsize=8, loc="lower left", ncols=2)
-    return figure
+        series = (
+            curve(times, drawn.values[k, :, 0], "truth", "muted", size=2.4, alpha=0.5),
+            curve(times[:seen:2], drawn.window[k, ::2, 0], "seen", "muted", dash="", symbol=".", size=4),
+            curve(later[k, :, 0], later[k, :, 1], "network", size=1.4),
+            curve(again[k, :, 0], inside, "its equation", 1, dash="--", size=1.4),
+            Series(
+                mark="text", arrays={"x": float(times[0]), "y": -1.5 * size}, name=told, hue="muted", size=6.5
+            ),
+        )
+        y = Axis(label="u1", low=-1.9 * size, high=size)
+        panels.append(Panel(series=series, title=families.systems[k].name, x=Axis(label="t"), y=y))
+    name = "symbolic_operator_transformer"
+    return Figure(name=name, panels=tuple(panels), width=1150, height=370, legend_columns=4)
 
 
 def _short(tree: object) -> str:
     """A right side with three digits."""
-    import re
-
     return re.sub(r"\d+\.\d+", lambda m: f"{float(m[0]):.3g}", str(tree))
 
 
 if __name__ == "__main__":
-    trajectories(sys.argv[1]).savefig(IMAGES / "symbolic_operator_transformer.png", dpi=130)
+    save([trajectories(sys.argv[1])], IMAGES, dpi=130)

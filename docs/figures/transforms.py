@@ -5,15 +5,15 @@ import warnings
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from interpolants import Bridge
 from interpolants.data import load_diamonds
+from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
+from interpolants.reports.draw import save
 
 IMAGES = Path(__file__).parents[1] / "images"
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#9aa3ad"
 TRANSFORMS = {"none": None, "asinh": "asinh", "quantile": "quantile", "log": "log"}
 TRAIN, TEST, SEEDS = 3000, 1000, 3
 TRAINING = {"net": {"kind": "mlp", "width": 64, "depth": 3}, "steps": 500}
@@ -62,42 +62,42 @@ def _mean(x: Tensor) -> float:
 
 def main() -> None:
     """Table and figure."""
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    panels = []
     columns: dict[str, list[dict[str, float]]] = {}
-    for place, (name, draw) in enumerate(DATA.items()):
+    for name, draw in DATA.items():
         found = [scores(draw(seed), seed) for seed in range(SEEDS)]
         columns[name] = [nats for nats, _ in found]
-        _panel(figure.add_subplot(1, 2, place + 1), name, found[0][1])
-    figure.savefig(IMAGES / "transforms.png", dpi=120)
+        panels.append(_panel(name, found[0][1]))
+    save([Figure(name="transforms", panels=tuple(panels), width=900, height=370)], IMAGES, dpi=120)
     print("| held-out nats a row | " + " | ".join(columns) + " |\n" + "| --- " * (len(columns) + 1) + "|")
     for method in columns[next(iter(columns))][0]:
         cells = [[f"{nats[method]:.2f}" for nats in seeds] for seeds in columns.values()]
         print(f"| {method} | " + " | ".join(", ".join(row) for row in cells) + " |")
 
 
-def _panel(axes: object, name: str, made: dict[str, Tensor]) -> None:
+def _panel(name: str, made: dict[str, Tensor]) -> Panel:
     """Histograms of the last column, of which negative sizes show on a symmetric logarithmic axis."""
     data = made["data"][:, -1]
-    unit = float(data.quantile(0.25))
-    edges = (
-        torch.linspace(-2, math.asinh(float(data.max()) / unit) * 1.1, 70, dtype=torch.float64).sinh() * unit
-    )
-    for (label, x), colour in zip(made.items(), (GREY, ORANGE, "#009e73", "#cc79a7", BLUE), strict=True):
-        counts = torch.histogram(x[:, -1].double().contiguous(), edges).hist / len(x)
-        style = {"color": colour, "label": label if label == "data" else f"transform {label}"}
+    unit, far = float(data.quantile(0.25)), float(data.max())
+    edges = torch.linspace(-2, math.asinh(far / unit) * 1.1, 70, dtype=torch.float64).sinh() * unit
+    series = [Series(mark="rule", arrays={"x": 0.0}, hue="muted", alpha=0.5)]
+    for (label, x), hue in zip(made.items(), ("muted", 1, 2, 3, 0), strict=True):
+        arrays = {
+            "edges": edges,
+            "counts": torch.histogram(x[:, -1].double().contiguous(), edges).hist / len(x),
+        }
         if label == "data":
-            axes.fill_between(edges[:-1], counts, step="post", alpha=0.5, **style)  # type: ignore[attr-defined]
+            arrays_of_band = {"x": edges.repeat_interleave(2)[1:-1], "low": torch.zeros(138)}
+            arrays_of_band["high"] = arrays["counts"].repeat_interleave(2)
+            series.append(Series(mark="band", arrays=arrays_of_band, name=label, hue=hue, alpha=2.0))
         else:
-            axes.step(edges[:-1], counts, where="post", lw=1.3, **style)  # type: ignore[attr-defined]
-    axes.set_xscale("symlog", linthresh=unit)  # type: ignore[attr-defined]
-    far = float(data.max())
+            series.append(Series(mark="histogram", arrays=arrays, name=f"transform {label}", hue=hue))
     ticks = [
         tick for k in range(6) for tick in (10.0**k, -(10.0**k)) if -2 * unit < tick < far and 10.0**k > unit
     ]
-    axes.set_xticks([0, *ticks], [f"{tick:g}" for tick in (0, *ticks)])  # type: ignore[attr-defined]
-    axes.axvline(0, color="black", lw=0.5)  # type: ignore[attr-defined]
-    axes.set(title=name, xlabel="last column", ylabel="share of rows")  # type: ignore[attr-defined]
-    axes.legend(frameon=False, fontsize=8)  # type: ignore[attr-defined]
+    x = Axis(label="last column", scale="symlog", near_zero=unit, ticks=(0, *ticks))
+    y = Axis(label="share of rows", low=0)
+    return Panel(series=tuple(series), title=name, x=x, y=y, legend="below", legend_columns=3)
 
 
 if __name__ == "__main__":

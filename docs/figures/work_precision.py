@@ -9,14 +9,15 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from interpolants.dynamics import optimise_grid, sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.framework.figures import Axis, Figure, Panel, across, curve
 from interpolants.paths import Linear, OneSidedTrigonometric
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
+from interpolants.reports.draw import save
 from interpolants.solvers import available, get_solver
 
 IMAGES = Path(__file__).parents[1] / "images"
@@ -33,8 +34,6 @@ FIRST, LAST = ONE_SIDED.time_at_log_snr(torch.tensor([-10.0, 2 * math.log(50)], 
 SOLVERS = [
     name for kind in ("ode", "multistep") for name in available(kind) if name not in ("dopri5", "tsit5")
 ]
-COLOURS = dict(zip(SOLVERS, ("#9aa3ad", "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#f0c040", "#009e73", "#66c2a5",
-                             "#cc79a7", "#000000"), strict=False))  # fmt: skip
 Run = Callable[[str, int], Tensor]
 
 
@@ -52,7 +51,7 @@ def errors(run: Run, right: Tensor, method: str) -> list[float]:
     ]
 
 
-def panels() -> Sequence[tuple[str, Run, Tensor]]:
+def settings() -> Sequence[tuple[str, Run, Tensor]]:
     """Title, runs and exact ends of each panel."""
     x, pilot = normal(200, 0), normal(100, 9)
     inside = {"start": FIRST, "stop": LAST}
@@ -89,21 +88,22 @@ def _between(fields: LearnedFields, x0: Tensor, method: str, n: int) -> Tensor:
 
 def work_precision() -> Figure:
     """Error over evaluations for every solver with fixed steps."""
-    figure = Figure(figsize=(13.5, 4.6), layout="constrained")
-    for axes, (title, run, right) in zip(figure.subplots(1, 3, sharey=True), panels(), strict=True):
+    steps = [name for name in SOLVERS if get_solver(name).kind != "multistep"]
+    x = Axis(label="evaluations", scale="log", ticks=BUDGETS)
+    y = Axis(label="RMS distance from the exact flow", scale="log", low=1e-6, high=5)
+    panels = []
+    for title, run, right in settings():
+        series = [across(1e-4, "", dash="-")]
         for name in SOLVERS:
             found = errors(run, right, name)
             print(f"{title:32s} {name:16s}", *(f"{error:8.1e}" for error in found))
-            style = "-" if get_solver(name).kind == "multistep" else "--"
-            axes.plot(BUDGETS, found, style, color=COLOURS[name], marker="o", markersize=3, label=name)
-        axes.axhline(1e-4, color="#9aa3ad", linewidth=0.8)
-        axes.set(title=title, xlabel="evaluations", xscale="log", yscale="log", ylim=(1e-6, 5))
-        axes.set_xticks(BUDGETS, [str(n) for n in BUDGETS])
-        axes.minorticks_off()
-    figure.axes[0].set_ylabel("RMS distance from the exact flow")
-    figure.axes[0].legend(frameon=False, fontsize=8, ncols=2, loc="lower left")
-    return figure
+            single = name in steps  # two symbols: there are more solvers than hues
+            look = {"dash": "--", "symbol": "s"} if single else {"dash": "-", "symbol": "o"}
+            hue = SOLVERS.index(name) - (0 if single else len(steps))
+            series.append(curve(BUDGETS, found, name, hue, size=4, **look))
+        panels.append(Panel(series=tuple(series), title=title, x=x, y=y))
+    return Figure(name="work_precision", panels=tuple(panels), width=1200, height=440, legend_columns=5)
 
 
 if __name__ == "__main__":
-    work_precision().savefig(IMAGES / "work_precision.png", dpi=90)
+    save([work_precision()], IMAGES, dpi=100)

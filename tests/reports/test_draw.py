@@ -64,6 +64,32 @@ def test_heat_has_its_first_row_at_the_bottom():
     assert drawn[40:60].mean() > drawn[100:120].mean()  # bright above
 
 
+def test_series_are_drawn_from_back_to_front():
+    line = Series(mark="line", arrays={"x": [0, 1], "y": [0, 0]}, hue=0, size=60)
+    dots = Series(mark="points", arrays={"x": [0.5], "y": [0]}, hue=1, size=400)
+    dot, covered = (image(Figure(name="a", panels=(Panel(series=both, bare=True),), height=240))[120, 240]
+                    for both in ((line, dots), (dots, line)))  # fmt: skip
+    assert dot[0] > dot[2]
+    assert covered[0] < covered[2]
+
+
+def test_a_contour_lies_where_a_heat_map_has_its_value():
+    step = np.zeros((4, 4))
+    step[2:] = 1.0
+    drawn = image(one(Series(mark="contour", arrays={"values": step, "levels": [0.5]}, size=4), bare=True))
+    rows, _ = np.nonzero(drawn[..., 0] < 100)
+    assert 70 < rows.mean() < 90
+    assert rows.max() - rows.min() < 20
+
+
+def test_text_is_written_as_it_is_from_its_left_end():
+    places = {"x": Axis(low=0, high=1), "y": Axis(low=0, high=1), "bare": True}
+    words = Series(mark="text", arrays={"x": 0.5, "y": 0.5}, name="a  $b$", size=12)
+    _, columns = np.nonzero((image(one(words, **places)) < 150).any(-1))
+    assert columns.min() > 90
+    assert columns.max() > 130
+
+
 @pytest.mark.parametrize("scale", ["linear", "log", "log2", "symlog"])
 def test_marks_share_axes_of_every_scale_with_ticks_and_legends(scale, tmp_path):
     x = np.array([1.0, 2.0, 4.0])

@@ -29,6 +29,8 @@ MARKS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "phase": ({"x": "n", "y": "n", "u": "n", "v": "n"}, {}),
     "audio": ({"samples": "n", "rate": ""}, {}),
     "table": ({"values": "r c"}, {}),
+    "contour": ({"values": "h w", "levels": "k"}, {"extent": "4"}),
+    "text": ({"x": "", "y": ""}, {}),  # the name of the series, in letters of one width
 }
 
 
@@ -85,7 +87,7 @@ class Series(Checked):
     arrays: Mapping[str, Any]
     """Arrays by the names that the mark knows; converted to tensors."""
     name: str = ""
-    """Entry of the legend; empty for none."""
+    """Entry of the legend; empty for none. Of a ``text``, what is written, from its left end."""
     hue: int | Literal["muted"] = 0
     """Index of a colour that is told apart from the others, or ``"muted"``."""
     dash: str = "-"
@@ -93,7 +95,7 @@ class Series(Checked):
     symbol: str = ""
     """Matplotlib's name of a marker, or empty for none."""
     size: float = 0.0
-    """Size of symbols or width of lines without symbols, in points; 0 for the drawer's own."""
+    """Size of symbols and text or width of lines without symbols, in points; 0 for the drawer's own."""
     alpha: float = 1.0
     """Opacity."""
     low: float | None = None
@@ -194,6 +196,11 @@ class Figure:
             raise invalid("Figure", f"{self.name!r} must have panels", "none")
         if not self.name or not self.name.replace("_", "a").replace("-", "a").isalnum():
             raise invalid("Figure", "name must be of letters, digits, - and _", repr(self.name))
+
+
+def curve(x: Any, y: Any, name: str = "", hue: int | Literal["muted"] = 0, **style: Any) -> Series:
+    """A line through points; ``style`` are other settings of its series."""
+    return Series(mark="line", arrays={"x": x, "y": y}, name=name, hue=hue, **style)
 
 
 def cloud(

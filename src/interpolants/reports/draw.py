@@ -53,8 +53,14 @@ def draw(figure: Figure, *, dpi: int = 110, theme: Theme = LIGHT, clear: bool = 
 
 def _panel(axes: Any, panel: Panel, theme: Theme, width: float) -> None:
     """Draw a panel that is about so many pixels wide."""
-    for series in panel.series:
+    for k, series in enumerate(panel.series):
+        known = set(axes.get_children())
         DRAWERS[series.mark](axes, series, theme)
+        for artist in set(axes.get_children()) - known:
+            if (
+                artist.zorder > 0
+            ):  # else matplotlib has every line before every dot; pictures and bands stay behind
+                artist.set_zorder(1 + k / len(panel.series))
     x, y = _axes_of(panel)
     grid = {(True, True): "both", (True, False): "x", (False, True): "y"}.get((x.grid, y.grid), "")
     dress(axes, theme, title=panel.title, x=x.text, y=y.text, grid=grid)

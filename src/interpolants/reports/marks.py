@@ -86,6 +86,22 @@ def _heat(axes: Any, series: Series, theme: Theme) -> None:
     axes.imshow(_array(series, "values"), extent=extent, vmin=series.low, vmax=series.high, **style)
 
 
+def _contour(axes: Any, series: Series, theme: Theme) -> None:
+    """Lines of equal value over the places of a heat map."""
+    extent = tuple(_array(series, "extent")) if "extent" in series.arrays else None
+    style = {"colors": hue(series, theme), "linewidths": series.size or 0.9, "alpha": series.alpha}
+    levels = np.unique(_array(series, "levels"))
+    axes.contour(_array(series, "values"), levels, extent=extent, origin="lower", **style)
+    if series.name:  # matplotlib's contours have no entry of a legend
+        axes.plot([], [], color=hue(series, theme), lw=series.size or 0.9, label=series.name)
+
+
+def _text(axes: Any, series: Series, theme: Theme) -> None:
+    style = {"family": "monospace", "va": "center", "fontsize": series.size or SMALL, "parse_math": False}
+    x, y = (float(series.arrays[name]) for name in "xy")
+    axes.text(x, y, series.name, color=hue(series, theme), alpha=series.alpha, **style)
+
+
 def _histogram(axes: Any, series: Series, theme: Theme) -> None:
     style = {"color": hue(series, theme), **_label(series), "baseline": None, "ls": series.dash, "lw": 1.2}
     axes.stairs(_array(series, "counts"), _array(series, "edges"), **style)
@@ -223,4 +239,6 @@ DRAWERS: dict[str, Callable[[Any, Series, Theme], None]] = {
     "phase": _phase,
     "audio": _audio,
     "table": _table,
+    "contour": _contour,
+    "text": _text,
 }
