@@ -91,7 +91,12 @@ def graph():
 @pytest.fixture(scope="module")
 def named_outside(cards, graph):
     """Modules that something outside rooms names, by their path or by a member's name."""
-    places = [f for place in OUTSIDE for f in (ROOT / place).rglob("*.py") if not room_of(f.relative_to(ROOT).as_posix())]
+    places = [
+        f
+        for place in OUTSIDE
+        for f in (ROOT / place).rglob("*.py")
+        if not room_of(f.relative_to(ROOT).as_posix())
+    ]
     words = set().union(*(re.findall(r"[\w.]+", file.read_text("utf-8")) for file in places))
     words |= {word.rpartition(".")[2] for word in words}
     entries = {name: {name} for name in graph}

@@ -135,7 +135,9 @@ def test_rows_orders_and_noise():
     y = Y + torch.randn(5, M, dtype=F64, generator=generator(3))
     red = REDDiff(FIELDS, Matrix(H), n_steps=30)
     whole = red.restore(y, seed=1)
-    assert torch.equal(red.restore(y[2:], seed=1, first_index=2).x, whole.x[2:])
+    part = red.restore(y[2:], seed=1, first_index=2)
+    # Not to the bit: on some processors products of another number of rows round otherwise.
+    assert_close(part.x, whole.x[2:], rtol=1e-9, atol=1e-11)
     assert whole.misfit.shape == (31, 5)
     assert bool((whole.times.diff() > 0).all())
     up = REDDiff(FIELDS, Matrix(H), n_steps=30, order="ascending").restore(y, seed=1)

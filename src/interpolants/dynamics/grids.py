@@ -134,11 +134,16 @@ def spacing_for(
     own = None if path is None else path.own_grid(n_steps)
     if own is not None:
         return [start, *(t for t in own if start < t < stop), stop]
-    if path is None or path.is_one_sided or path.envelope.is_zero:
-        from_end_to_end = method in _MEMORY and (start, stop) == (0.0, 1.0)
-        return "cosine" if from_end_to_end and type(path) in _COSINE else "uniform"
-    ends = path.envelope.gamma_gamma_dot(torch.tensor([0.0, 1.0], dtype=torch.float64)).abs()
-    return "cosine" if (noisy or method in _MEMORY) and bool((ends > 0).any()) else "uniform"
+    return "cosine" if path is not None and _takes_cosine(path, method, noisy, (start, stop)) else "uniform"
+
+
+def _takes_cosine(path: Path, method: str | None, noisy: bool, ends: tuple[float, float]) -> bool:
+    """Return True if a run along a path is better with steps that are denser at both ends."""
+    has_memory = method in _MEMORY
+    if path.is_one_sided or path.envelope.is_zero:
+        return has_memory and ends == (0.0, 1.0) and type(path) in _COSINE
+    rates = path.envelope.gamma_gamma_dot(torch.tensor([0.0, 1.0], dtype=torch.float64)).abs()
+    return (noisy or has_memory) and bool((rates > 0).any())
 
 
 def _own_grid(times: Any) -> npt.NDArray[np.float64]:

@@ -3,7 +3,7 @@
 import importlib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import reduce
 from typing import Any
@@ -213,19 +213,29 @@ def _check_keys(
         )
 
 
+def _texts(values: Iterable[object]) -> bool:
+    """Return True if all values are strings that are not empty."""
+    return all(isinstance(text, str) and text for text in values)
+
+
+# Keys whose values are no strings: the test of a value, and its words.
+_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **{
+        name: (lambda value: isinstance(value, list) and _texts(value), words)
+        for name, words in _LISTS.items()
+    },
+    "verb_help": (
+        lambda value: isinstance(value, dict) and _texts(value.values()),
+        "a table of verbs, each with a sentence",
+    ),
+    "stored": (lambda value: value is True, "true, or left out"),
+}
+
+
 def _check_values(table: Mapping[str, object], place: str) -> None:
     for name, value in table.items():
-        if name in _LISTS:
-            good = isinstance(value, list) and all(isinstance(key, str) and key for key in value)
-            kind = _LISTS[name]
-        elif name == "verb_help":
-            good = isinstance(value, dict) and all(isinstance(text, str) and text for text in value.values())
-            kind = "a table of verbs, each with a sentence"
-        elif name == "stored":
-            good, kind = value is True, "true, or left out"
-        else:
-            good, kind = isinstance(value, str), "a string"
-        if not good:
+        holds, kind = _VALUES.get(name, (lambda value: isinstance(value, str), "a string"))
+        if not holds(value):
             raise invalid(place, f"{name} must be {kind}", value)
         if not value and name not in _MAY_BE_EMPTY:
             raise invalid(
