@@ -1,6 +1,11 @@
-"""Bridge two arbitrary distributions with stochastic interpolants."""
+"""Bridge two arbitrary distributions with stochastic interpolants.
 
+``interpolants.Bridge`` and all other methods are here by the names of their classes, subpackages by theirs.
+"""
+
+import pkgutil
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from interpolants.foundations.moved import MovedModules
@@ -17,12 +22,37 @@ sys.meta_path.append(MovedModules())
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: the command line's help should not wait for torch.
-    if name == "Bridge":
-        from interpolants.methods.bridge.bridge import Bridge
-
-        return Bridge
     if name == "load":
         from interpolants.runs.models import load
 
         return load
-    raise AttributeError(f"module 'interpolants' has no attribute {name!r}")
+    if not name.startswith("_"):
+        if name in (methods := _methods()):
+            return methods[name].load_entry()
+        if name in _subpackages():
+            return import_module(f"{__name__}.{name}")
+    hint = "" if name.startswith("_") else _nearest(name)
+    raise AttributeError(
+        f"module 'interpolants' has no attribute {name!r}{hint}", name=name, obj=sys.modules[__name__]
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_methods(), *_subpackages()})
+
+
+def _methods() -> dict[str, Any]:
+    """Cards of the methods by the names of their classes, those of other distributions included."""
+    from interpolants.foundations.cards import load_cards
+
+    return {card.entry.rpartition(":")[2]: card for card in load_cards() if card.kind == "method"}
+
+
+def _subpackages() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
+
+
+def _nearest(name: str) -> str:
+    from interpolants.foundations.errors import suggestion
+
+    return f". {hint}" if (hint := suggestion(name, __dir__())) else ""

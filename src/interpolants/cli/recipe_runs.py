@@ -75,6 +75,7 @@ class Asked:
         return [*named, *self.sets]
 
     def _tables(self) -> tuple[Any, str]:
+        from interpolants.data.files import check_file
         from interpolants.runs.own_files import own_tables
         from interpolants.runs.settings_files import find_config
 
@@ -83,6 +84,11 @@ class Asked:
             return tables_in(file), file.name
         if not self.files.get("x1") and not any(text.startswith("data.x1") for text in self.sets):
             remedy = "Give --config FILE, or data by --x1 FILE (and --x0 FILE)."
+            for role, file in self.files.items():
+                if file:
+                    if Path(file).suffix:
+                        check_file(Path(file), f"data.{role}")
+                    raise invalid("run", "x1 is required: the data to learn", f"{role} = {file} only", remedy)
             raise invalid("run", "there must be settings or data", "none", remedy)
         if self.quick:
             raise invalid("run", "--quick needs a recipe with a [quick] table", "data alone", "Leave it out.")

@@ -89,7 +89,7 @@ def read_array(
         MissingExtraError: If .parquet is read without pandas.
     """
     path = Path(path)
-    _check_path(path, who)
+    check_file(path, who)
     read = _reader(path, who)
     with refusing_content(who, f"{path.name} must be a whole file of its format"):
         array, columns, notes = read(path, who, key)
@@ -107,7 +107,12 @@ def read_array(
 # --- the file --------------------------------------------------------------------------------------
 
 
-def _check_path(path: Path, who: str) -> None:
+def check_file(path: Path, who: str) -> None:
+    """Check that a path is a file with content.
+
+    Raises:
+        InvalidInputError: With the nearest name in its folder.
+    """
     if path.is_dir() and not is_sharded(path):
         raise invalid(who, "the path must be a file", f"the folder {path}", "Name a file inside it.")
     if not path.exists():
