@@ -118,7 +118,7 @@ MEMORY = ("dpmpp_2m", "dpmpp_3m", "exponential_ab2", "exponential_ab3", "unipc2"
 
 
 def targets() -> dict[str, list[GaussianMixture]]:
-    """Four mixtures, and Gaussians with mean and covariance of two sets of pictures in units of standard deviation 1."""
+    """Four mixtures, and Gaussians with mean and covariance of pictures, in units of their standard deviation."""
     settings = ((3, 2, 1.0, 0), (5, 2, 3.0, 1), (5, 8, 0.5, 3), (5, 8, 2.0, 2))
     distributions = {
         "mixtures": [GaussianMixture.random(n, d, width, seed=seed) for n, d, width, seed in settings]
