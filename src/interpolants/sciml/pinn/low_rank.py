@@ -41,12 +41,15 @@ def _inner(std: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
     """
     scaled = factor / std[..., None]
     eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
-    try:
-        return scaled, torch.linalg.cholesky(eye + scaled.mT @ scaled)
-    except RuntimeError as error:  # torch's LinAlgError is one
+    m = eye + scaled.mT @ scaled
+    chol, failed = torch.linalg.cholesky_ex(m)
+    # A pivot as small as the rounding of its diagonal is nothing but rounding, whatever its sign.
+    pivots, diagonal = chol.diagonal(dim1=-2, dim2=-1).square(), m.diagonal(dim1=-2, dim2=-1)
+    if bool(failed.any()) or bool((pivots < 4 * torch.finfo(m.dtype).eps * diagonal).any()):
         told = "a field's covariance has lost its digits: its own noise is tiny beside its factors"
         remedy = "Take units in which u and the residual are of size one, a larger eps, or a smaller lr."
-        raise DivergedError(f"RandomGridProcess.fit: {told}. {remedy}") from error
+        raise DivergedError(f"RandomGridProcess.fit: {told}. {remedy}")
+    return scaled, chol
 
 
 def _log_determinant(std: Tensor, chol: Tensor) -> Tensor:
