@@ -14,8 +14,9 @@ from interpolants.foundations.version import __version__
 if TYPE_CHECKING:
     from interpolants.methods.bridge.bridge import Bridge
     from interpolants.runs.models import load
+    from interpolants.runs.search import find
 
-__all__ = ["Bridge", "__version__", "load"]
+__all__ = ["Bridge", "__version__", "find", "load"]
 
 sys.meta_path.append(MovedModules())
 
@@ -26,6 +27,10 @@ def __getattr__(name: str) -> Any:
         from interpolants.runs.models import load
 
         return load
+    if name == "find":
+        from interpolants.runs.search import find
+
+        return find
     if not name.startswith("_"):
         if name in (methods := _methods()):
             return methods[name].load_entry()

@@ -28,6 +28,7 @@ COMMANDS = [
     "explore",
     "export",
     "follow",
+    "find",
     "methods",
     "recipes",
     "schema",

@@ -8,6 +8,7 @@ import typer
 from interpolants.cli import listing, making
 from interpolants.cli.explore import explore
 from interpolants.cli.export import export
+from interpolants.cli.find import find
 from interpolants.cli.follow import follow
 from interpolants.cli.group import Commands
 from interpolants.cli.methods import methods
@@ -57,6 +58,7 @@ for command in (
     explore,
     export,
     follow,
+    find,
     methods,
     making.recipes,
     making.schema,

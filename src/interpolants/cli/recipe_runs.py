@@ -75,7 +75,6 @@ class Asked:
         return [*named, *self.sets]
 
     def _tables(self) -> tuple[Any, str]:
-        from interpolants.data.files import check_file
         from interpolants.runs.own_files import own_tables
         from interpolants.runs.settings_files import find_config
 
@@ -83,16 +82,22 @@ class Asked:
             file = find_config(Path(self.config))
             return tables_in(file), file.name
         if not self.files.get("x1") and not any(text.startswith("data.x1") for text in self.sets):
-            remedy = "Give --config FILE, or data by --x1 FILE (and --x0 FILE)."
-            for role, file in self.files.items():
-                if file:
-                    if Path(file).suffix:
-                        check_file(Path(file), f"data.{role}")
-                    raise invalid("run", "x1 is required: the data to learn", f"{role} = {file} only", remedy)
-            raise invalid("run", "there must be settings or data", "none", remedy)
+            self._refuse_without_x1()
         if self.quick:
             raise invalid("run", "--quick needs a recipe with a [quick] table", "data alone", "Leave it out.")
         return own_tables(self.files, overrides=self.sets), "command line"
+
+    def _refuse_without_x1(self) -> None:
+        """Name the other file if it does not exist, else the missing x1."""
+        from interpolants.data.files import check_file
+
+        remedy = "Give --config FILE, or data by --x1 FILE (and --x0 FILE)."
+        for role, file in self.files.items():
+            if file:
+                if Path(file).suffix:
+                    check_file(Path(file), f"data.{role}")
+                raise invalid("run", "x1 is required: the data to learn", f"{role} = {file} only", remedy)
+        raise invalid("run", "there must be settings or data", "none", remedy)
 
 
 def tables_in(file: Path) -> Any:

@@ -1,0 +1,181 @@
+"""Search over tasks, members and recipes.
+
+Every entry is a bag of tokens with weights: ids and titles weigh more than the limits on a card. A token of the query
+counts by its rarity over all entries, a synonym of it less. Entries that match all tokens come before entries that
+match some, tasks and methods before data sets and parts. The search imports no member and needs no network.
+"""
+
+import math
+import re
+import tomllib
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from interpolants.foundations.card_file import Card
+from interpolants.foundations.cards import load_cards
+from interpolants.foundations.errors import invalid
+from interpolants.runs import recipes
+
+_TOKEN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_STOP_WORDS = frozenset(
+    ("a", "an", "and", "are", "as", "at", "by", "can", "do", "for", "from", "given", "how", "i", "in", "is", "it",
+     "its", "my", "of", "on", "or", "the", "to", "what", "with")
+)  # fmt: skip
+_SUFFIXES = (("ies", "y"), ("ing", ""), ("ers", ""), ("er", ""), ("ed", ""), ("es", ""), ("s", ""), ("e", ""))
+# Factors of the score for the kinds of entries; _OTHER_KINDS for the remainder.
+_KINDS = {"topic": 1.5, "method": 1.4, "recipe": 0.9, "data": 0.6, "question": 0.6, "problem": 0.6}
+_OTHER_KINDS, _SYNONYM = 0.7, 0.6
+
+
+@dataclass(frozen=True)
+class Result:
+    """Result of a search.
+
+    Attributes:
+        kind: ``"topic"`` for a task, ``"recipe"``, or the kind of a member.
+        id: Id among its kind.
+        title: Title for people.
+        call: Call or command to type.
+        page: Section of the documentation, or the command that prints the member or the recipe.
+        score: Score by which results are ordered.
+    """
+
+    kind: str
+    id: str
+    title: str
+    call: str
+    page: str
+    score: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Entry of the index: a result, the weights of its tokens, and a factor of its score."""
+
+    result: Result
+    weights: dict[str, float]
+    factor: float
+
+
+def find(query: str, *, limit: int = 10) -> list[Result]:
+    """Return the tasks, methods, other members and recipes that match a query, best first.
+
+    Args:
+        query: Question, or words of one, in English.
+        limit: Maximum number of results.
+
+    Raises:
+        InvalidInputError: If the query is empty, or nothing matches.
+    """
+    if not isinstance(query, str) or not query.strip():
+        raise invalid(
+            "find", "query must be a text that is not empty", repr(query), "For example, 'restore image'."
+        )
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise invalid("find", "limit must be an integer >= 1", limit)
+    tokens = [token for token in _tokens(query) if token not in _STOP_WORDS] or _tokens(query)
+    entries = list(_entries())
+    counts = Counter(token for entry in entries for token in entry.weights)
+    rarity = {token: math.log(1 + len(entries) / n) for token, n in counts.items()}
+    scores = []
+    for entry in entries:
+        values = [_value(token, entry.weights, rarity) for token in tokens]
+        matched = sum(value > 0 for value in values) / max(len(values), 1)
+        if matched:
+            scores.append((sum(values) * matched**2 * entry.factor, entry.result))
+    if not scores:
+        remedy = "Use the terms of your field, or list all members with interpolants methods."
+        raise invalid("find", "query must contain a word of a task, a card or a recipe", repr(query), remedy)
+    scores.sort(key=lambda pair: (-pair[0], pair[1].kind, pair[1].id))
+    return [Result(r.kind, r.id, r.title, r.call, r.page, score) for score, r in scores[:limit]]
+
+
+def _value(token: str, weights: dict[str, float], rarity: dict[str, float]) -> float:
+    """Weight times rarity of a token in an entry, or of its best synonym."""
+    direct = weights.get(_stem(token), 0.0) * rarity.get(_stem(token), 0.0)
+    stems = (_stem(synonym) for synonym in _tokens(_table()["synonyms"].get(token, "")))
+    return max([direct, *(_SYNONYM * weights.get(stem, 0.0) * rarity.get(stem, 0.0) for stem in stems)])
+
+
+def _tokens(text: str) -> list[str]:
+    """Tokens of a text in lower case without accents; hyphenated tokens in full and in parts."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold().replace("_", " "))
+    matches = _TOKEN.findall("".join(char for char in decomposed if not unicodedata.combining(char)))
+    return [part for token in matches for part in ([token, *token.split("-")] if "-" in token else [token])]
+
+
+def _stem(token: str) -> str:
+    """Token without its suffix: forecasts, forecasting and forecast have the same stem."""
+    for suffix, replacement in _SUFFIXES:
+        if token.endswith(suffix) and len(token) - len(suffix) >= 4 - bool(replacement):
+            return token.removesuffix(suffix) + replacement
+    return token
+
+
+def _weights(*parts: tuple[float, str]) -> dict[str, float]:
+    """Weights of the tokens of an entry: the largest of its parts, plus a tenth of the sum of the others."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for weight, text in parts:
+        for stem in {_stem(token) for token in _tokens(text)}:
+            values[stem].append(weight)
+    return {stem: 0.9 * max(group) + 0.1 * sum(group) for stem, group in values.items()}
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads((files("interpolants.runs") / "topics.toml").read_text("utf-8"))
+
+
+def topics() -> list[Result]:
+    """Return the tasks of ``topics.toml``."""
+    return [
+        Result("topic", topic["id"], topic["title"], topic["call"], topic["page"])
+        for topic in _table()["topic"]
+    ]
+
+
+def _entries() -> Iterator[_Entry]:
+    """Yield the entries of the index."""
+    for result, topic in zip(topics(), _table()["topic"], strict=True):
+        weights = _weights((3.0, result.title), (2.0, topic["words"]), (2.0, result.id))
+        yield _Entry(result, weights, _KINDS["topic"])
+    for card in load_cards():
+        weights = _weights(
+            (3.0, card.id), (3.0, card.title), (3.0, " ".join(card.also)), (2.0, card.family), (1.0, card.kind),
+            (1.5, " ".join([*card.verbs, *card.verb_help.values()])), (0.5, f"{card.shapes} {card.limits}"),
+        )  # fmt: skip
+        yield _Entry(_member(card), weights, _KINDS.get(card.kind, _OTHER_KINDS) * _standing(card))
+    for name, file in recipes.recipes().items():
+        text = recipes.told(file)
+        call = f"interpolants run --config {name} --out runs/{name}"
+        result = Result(
+            "recipe", name, text.partition(". ")[0].rstrip(".") or name, call, f"interpolants recipes {name}"
+        )
+        yield _Entry(result, _weights((2.0, name), (1.0, text)), _KINDS["recipe"])
+
+
+def _member(card: Card) -> Result:
+    """Result for a member of the library or of another distribution."""
+    module, _, name = card.entry.partition(":")
+    call = (
+        f"interpolants.{name}(...)"
+        if card.kind == "method"
+        else f"from {module} import {name.partition('.')[0]}"
+    )
+    return Result(
+        card.kind, card.id, card.title, call, f"interpolants methods show {card.id} --kind {card.kind}"
+    )
+
+
+def _standing(card: Card) -> float:
+    """Factor of a method: half for baselines, slightly less for methods without another name in the field."""
+    if card.kind != "method":
+        return 1.0
+    if card.family == "rivals" or not card.sources:
+        return 0.5
+    return 1.0 if card.also else 0.9
