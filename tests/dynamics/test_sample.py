@@ -181,21 +181,6 @@ def test_finishing_by_denoising_replaces_the_last_step_by_the_mean_end_point(eps
         assert_close(found.path[-2], stopped.x)
 
 
-def test_one_denoising_step_gives_the_mean_end_point():
-    fields = exact()
-    found = sample(fields, points(), n_steps=1, finish="denoise", time_grid="uniform")
-    assert found.nfe == 1
-    assert_close(found.x, DATA.mean.expand(12, 2))
-
-
-def test_two_denoising_steps_are_a_step_and_the_mean_end_point_after_it():
-    fields, x = exact(), points()
-    found = sample(fields, x, n_steps=2, finish="denoise", time_grid="uniform", method="euler")
-    half = x + 0.5 * fields.velocity(x, torch.zeros(len(x), dtype=x.dtype))
-    assert found.nfe == 2
-    assert_close(found.x, fields.denoised(half, torch.full((len(x),), 0.5, dtype=x.dtype)))
-
-
 # --- grids --------------------------------------------------------------------------------------------------
 
 
