@@ -16,6 +16,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,15 @@ MEMBERS = {"Path": "linear", "Envelope": "zero", "GaussianMixture": "moons", "Ba
 # --- the words of a card ---------------------------------------------------------------------------------------
 
 
+def literal_in(annotation: Any) -> Any:
+    """Return the first value of a Literal at any depth of an annotation, such as inside Annotated, or None."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return typing.get_args(annotation)[0]
+    return next(
+        (value for arg in typing.get_args(annotation) if (value := literal_in(arg)) is not None), None
+    )
+
+
 def value_for(parameter: inspect.Parameter, pipe: str, size: str) -> Any:
     """A value for a setting, from its annotation."""
     told = str(parameter.annotation)
@@ -47,8 +57,8 @@ def value_for(parameter: inspect.Parameter, pipe: str, size: str) -> Any:
     for kind, words in MEMBERS.items():
         if f".{kind}" in told:
             return {"kind": words}
-    if "Literal" in told:
-        return parameter.annotation.__args__[0]
+    if (choice := literal_in(parameter.annotation)) is not None:
+        return choice
     large = size == parameter.name
     if any(word in told for word in ("Sequence", "tuple", "Tensor", "list")):
         return [LARGE, LARGE] if large else [0.5] * LONG if size == "long" else [1.0, 0.5]
