@@ -34,9 +34,9 @@ _BY_NOISE: dict[str, Callable[[Any, float, float], Any]] = {
 SPACINGS = (*_SHAPES, *_BY_NOISE)
 # Solvers with memory take cosine steps on these paths, from end to end, and even steps on all others. On pictures the
 # largest directions settle close to the noise: with learnt fields of 28 x 28 pixels and 5 or 10 steps, cosine steps are
-# two to four times closer in Fréchet distance than even ones, and with exact fields of mixtures up to eight times. On
+# two to four times closer in Fréchet distance than even ones, and with exact fields of mixtures up to seven times. On
 # `vp` and its like the data leave a trace at t = 0, which a learnt noise multiplies by its inverse, 150: there steps
-# that are dense at either end are 2 to 100 times worse (docs/work_precision.md).
+# that are dense at either end can be 5 to 100 times worse (docs/work_precision.md).
 _MEMORY = ("dpmpp_2m", "dpmpp_3m", "exponential_ab2", "exponential_ab3", "unipc2", "unipc3")
 _COSINE = (OneSidedLinear, OneSidedTrigonometric, VariancePreserving)
 _RHO = 7.0  # of Karras et al. (2022), arXiv:2206.00364, equation 5
