@@ -64,13 +64,15 @@ def lay_out_rows_first(value: Any) -> None:
     """Give each dense tensor in a value the memory layout that it has when it is read from a file.
 
     Products of matrices can round differently by layout, so that a stored model would give other last bits than the
-    fitted one.
+    fitted one. Weights of networks keep their layout: it may be a choice, such as ``torch.channels_last``.
 
     Args:
         value: Containers, records, networks and methods with tensors; changed in place.
     """
     for array in arrays_in((value,)):
-        if isinstance(array, Tensor) and array.layout == torch.strided and not array.is_contiguous():
+        if isinstance(array, nn.Parameter) or not isinstance(array, Tensor) or array.layout != torch.strided:
+            continue
+        if not array.is_contiguous():
             array.data = array.detach().contiguous()
 
 
