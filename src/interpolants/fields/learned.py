@@ -286,11 +286,8 @@ class LearnedFields(Fields):
         values = {name: f(x, t, cond) for name, f in self._sources.items() if name in needed}
         if self._joint is not None and not needed.isdisjoint(self._heads):
             out = self._joint(x, t, cond)
-            shape = (
-                x.shape[0],
-                len(self._heads),
-                *x.shape[1:],
-            )  # len() would fix the rows of a traced program
+            # len() would fix the rows of a traced program.
+            shape = (x.shape[0], len(self._heads), *x.shape[1:])
             if out.shape != shape:
                 rule = f"the output must have shape {shape}, one entry for each of {', '.join(self._heads)}"
                 remedy = f"Make the network with heads={len(self._heads)}, or name what it returns in heads=."

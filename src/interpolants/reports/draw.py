@@ -57,9 +57,8 @@ def _panel(axes: Any, panel: Panel, theme: Theme, width: float) -> None:
         known = set(axes.get_children())
         DRAWERS[series.mark](axes, series, theme)
         for artist in set(axes.get_children()) - known:
-            if (
-                artist.zorder > 0
-            ):  # else matplotlib has every line before every dot; pictures and bands stay behind
+            # Else matplotlib has every line before every dot; pictures and bands stay behind.
+            if artist.zorder > 0:
                 artist.set_zorder(1 + k / len(panel.series))
     x, y = _axes_of(panel)
     grid = {(True, True): "both", (True, False): "x", (False, True): "y"}.get((x.grid, y.grid), "")
