@@ -41,6 +41,10 @@ OF_ROOM = $(if $(filter core,$(ROOM)),$(patsubst src/interpolants/%/_defaults.to
 test: $(VENV)/.dev                 ## Run the default tests on two workers
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations=25 $(if $(ROOM),$(OF_ROOM))
 
+# Files that differ from BASE are followed through imports, cards and recipes, see tests/changed.py.
+test-changed: $(VENV)/.dev         ## Run the default tests that your changes can reach, for daily work; BASE=<commit>
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --changed $(or $(BASE),HEAD) || test $$? -eq 5  # 5: none is reached
+
 # make core TESTS=tests runs all of the core's tests there.
 TESTS ?=
 core: $(VENV)/.dev                 ## Delete the rings in a copy; collect the core's tests there, and run those that may feel it
@@ -108,4 +112,4 @@ check: $(VENV)/.dev                ## Lint, prose, types, import contract
 clean:           ## Remove what the other targets made
 	rm -rf $(VENV) $(LOWEST) $(PEERS) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo test core test-slow docs lowest extras wheel bench bench-peers torture mutants check clean
+.PHONY: help setup demo test test-changed core test-slow docs lowest extras wheel bench bench-peers torture mutants check clean

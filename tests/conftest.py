@@ -18,7 +18,9 @@ if ON_WORKER:
 import pytest
 import torch
 
+import changed
 from interpolants.foundations import cards
+from interpolants.foundations.card_file import Card
 from plugins import write_distribution
 
 if ON_WORKER:
@@ -41,10 +43,48 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SECONDS",
         help="start no test later than this; files come in another order for every commit, so that each has its turn",
     )
+    parser.addoption(
+        "--changed", metavar="COMMIT", help="the tests alone that changes since a commit can reach"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With ``--changed``, find what is reached once: xdist gives the options to its workers."""
+    if config.getoption("changed", None) and not hasattr(config.option, "reached"):
+        uses, files = changed.Uses(), changed.since(config.option.changed)
+        package = any(name.startswith(("src/", "recipes/", "docs/")) for name in files)
+        config.option.reached = uses.reached(files)
+        config.option.ranging = uses.ranging if package else set()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``--changed``, import no test file that is not reached."""
+    if not hasattr(config.option, "reached") or collection_path.is_dir():
+        return None
+    name = collection_path.relative_to(config.rootpath).as_posix()
+    return True if name not in config.option.reached | config.option.ranging else None
+
+
+def _reached(item: pytest.Item) -> bool:
+    """Whether a case of a law over all cards is about a member that uses what changed."""
+    if item.nodeid.partition("::")[0] in item.config.option.reached:
+        return True
+    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    homes = [
+        f"src/{one.entry.partition(':')[0].replace('.', '/')}.py" for one in given if isinstance(one, Card)
+    ]
+    return all(home in item.config.option.reached for home in homes)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``--at-most``, put the files into an order that the commit draws, the same in every worker."""
+    """Leave out cases that ``--changed`` does not reach; with ``--at-most``, put the files into an order of the commit.
+
+    The order is the same in every worker.
+    """
+    if hasattr(config.option, "reached"):
+        kept = [item for item in items if _reached(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
     if config.getoption("at_most", None) is not None:
         git = ["git", "-C", str(config.rootpath), "rev-parse", "HEAD"]
         commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout
