@@ -2,7 +2,8 @@
 
 What came of those that were tried stands in `mutants/tried.jsonl`; called again, the others follow, and ``--again``
 tries once more those that no test saw. ``--check`` tries all anew but those that `mutants/survivors.toml` knows, each
-by the test that caught it before, writes nothing, and fails if one survives.
+by the test that caught it before, writes nothing, and fails if one survives. With ``--changed COMMIT`` it tries
+all of the files that differ from a commit too, and only a survivor in one of these fails it.
 """
 
 import argparse
@@ -10,12 +11,13 @@ import json
 import multiprocessing
 import os
 import queue
+import subprocess
 import sys
 import time
 import tomllib
 from pathlib import Path
 
-from mutants.drawing import drawn, share
+from mutants.drawing import PACKAGE, drawn, share
 from mutants.mutant import Mutant
 from mutants.nearest import nearest_tests
 from mutants.report import page
@@ -39,11 +41,17 @@ def main() -> int:
         "--again", action="store_true", help="try those once more that no test saw, with more test files"
     )
     parser.add_argument("--check", action="store_true", help="fail at a survivor that nobody has explained")
+    parser.add_argument("--changed", metavar="COMMIT", help="with --check: what differs from it is judged")
     given = parser.parse_args()
     every = [one for one in drawn(ROOT, given.seed) if one.module.startswith(given.only)]
     explained = tomllib.loads((ROOT / "mutants" / "survivors.toml").read_text())
     known = explained if given.check or given.again else {}
-    chosen = [one for one in share(every, given.scale) if one.name not in known or not given.check]
+    judged = _changed(given.changed) if given.changed else {one.module for one in every}
+    chosen = share(every, given.scale)
+    if given.changed:
+        chosen += [one for one in every if one.module in judged and one not in chosen]
+    if given.check:
+        chosen = [one for one in chosen if one.name not in known]
     if given.list:
         print(*(f"{one.name} {one}" for one in chosen), sep="\n")
         return 0
@@ -54,11 +62,21 @@ def main() -> int:
     _try_all([one for one in chosen if one.name not in seen], given.workers, given.work, most, first)
     kept = _kept(given.work)
     left = [one for one in chosen if kept[one.name]["outcome"] != CAUGHT and one.name not in explained]
-    print(*(f"{kept[one.name]['outcome']} {one.name} {one}" for one in left), sep="\n")
+    for one in left:
+        print(
+            f"{kept[one.name]['outcome']} {one.name} {one}{'' if one.module in judged else ' (file unchanged)'}"
+        )
     if not given.check:
         _record(kept)
         given.out.write_text(page(drawn(ROOT, given.seed), kept, explained))
-    return int(bool(left)) if given.check else 0
+    return int(any(one.module in judged for one in left)) if given.check else 0
+
+
+def _changed(commit: str) -> set[str]:
+    """Modules that differ from a commit."""
+    words = ["git", "diff", "--name-only", "--relative", commit, "--", "."]
+    told = subprocess.run(words, cwd=ROOT / PACKAGE, capture_output=True, check=True, text=True).stdout
+    return set(told.split())
 
 
 def _kept(work: Path) -> dict[str, dict]:
