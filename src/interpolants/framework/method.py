@@ -52,6 +52,7 @@ from interpolants.framework.few_rows import fewest_rows, warn_if_by_heart
 from interpolants.framework.model_card import card_to_keep, model_card
 from interpolants.framework.role import Role, kind_of
 from interpolants.framework.roles import memory_of, named, read, without_index
+from interpolants.framework.scikit_learn import feature_names, mean_log_prob, n_features, tags_of
 from interpolants.framework.settings import Settings, settings_of
 from interpolants.framework.stages import Ended, Run, Watch, best_weights, thinned
 
@@ -228,7 +229,7 @@ class Method(Settings):
         """Learn from the roles, in their order or by name. A fit that is refused or interrupted changes nothing.
 
         Args:
-            args: Values of the roles, in their order.
+            args: Values of the roles, in their order; trailing None are dropped, as in ``fit(X, None)``.
             given: Values of roles by name; settings for this fit alone; and the options of :meth:`fit_roles`:
                 ``held``, ``out``, ``resume``, ``progress``, ...
 
@@ -239,6 +240,8 @@ class Method(Settings):
             InvalidInputError: If a value is missing, unknown, or does not fit.
             InterruptedFitError: If a signal stopped the fit; a ``KeyboardInterrupt`` too.
         """
+        while args and args[-1] is None:
+            args = args[:-1]
         settings = {name: given.pop(name) for name in list(given) if name in self.per_fit}
         options = {name: given.pop(name) for name in list(given) if name in _FIT_OPTIONS}
         who, known = f"{type(self).__name__}.fit", (*_FIT_OPTIONS, *self.per_fit)
@@ -408,6 +411,45 @@ class Method(Settings):
     def can(self, verb: str) -> bool:
         """Whether this instance has a capability."""
         return verb in capabilities_of(type(self)) and not self.cannot(verb)
+
+    # --- scikit-learn
+
+    def score(self, x: Any, y: Any = None, **options: Any) -> float:
+        """Mean log density of rows, in nats per row; higher is better, as ``GaussianMixture.score`` of scikit-learn.
+
+        The density is ``p(x)`` for methods with ``log_prob``, ``p(x | y)`` after a fit with conditions, and
+        ``p(y | x)`` for methods with ``predict``. It is in the units of ``x``: rows that a ``Pipeline`` has scaled have
+        another density, and scores are comparable on one scale only.
+
+        Args:
+            x: Rows ``(N, *D)``, with the columns of the fit.
+            y: Condition or target of each row; None for neither.
+            options: Options of ``log_prob`` or ``predict``.
+
+        Raises:
+            NotAbleError: If the method has no density, with the reason.
+            InvalidInputError: If there are no rows, or ``y`` does not match the fit.
+        """
+        return mean_log_prob(self, x, y, options)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of columns of the fit, if rows are vectors."""
+        return n_features(self)
+
+    @property
+    def feature_names_in_(self) -> Any:
+        """Names of the columns of the fit, if it had a table."""
+        return feature_names(self)
+
+    def __sklearn_tags__(self) -> Any:
+        return tags_of(self)
+
+    def __sklearn_clone__(self) -> Self:
+        return self.clone()
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.is_fitted
 
     # --- storage
 
