@@ -129,7 +129,7 @@ def test_trials_that_diverge_or_are_refused_are_counted_and_lose(tmp_path):
     assert any("finite losses" in reason for reason in reasons), reasons
     assert {row.setting["method.lr"] for row in rows} == {5e-3}
     figure = trials_figure(sweep.finished_trials(tmp_path / "a"), "loss", higher=False)
-    best = figure.panels[0].series[1].arrays["y"].tolist()
+    best = figure.panels[0].series[0].arrays["y"].tolist()
     assert best == sorted(best, reverse=True)
 
 

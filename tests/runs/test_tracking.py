@@ -165,7 +165,10 @@ def test_a_missing_package_is_refused_before_the_folder_is_made(tmp_path, monkey
     ("track", "said"),
     [
         ({"kind": "tensorbord"}, "kind must be one of"),
-        ({"kind": "tensorboard", "project": "x"}, "every key must be a setting of tensorboard, got 'project'"),
+        (
+            {"kind": "tensorboard", "project": "x"},
+            "every key must be a setting of tensorboard, got 'project'",
+        ),
         ({"kind": "wandb", "mode": "on"}, "mode"),
         ({"kind": "mlflow", "interval": 0}, "interval"),
         ({"project": "x"}, "kind must be one of"),

@@ -350,9 +350,16 @@ def trials_figure(trials: Sequence[Trial], title: str, *, higher: bool) -> Figur
     values = [trial.value for trial in complete]
     best = list(itertools.accumulate(values, max if higher else min))
     x = [float(trial.number) for trial in complete]
-    dots = Series(mark="points", arrays={"x": x, "y": values}, name="trial", hue=0, size=4)
-    series = (dots, curve(x, best, "best so far", 1))
-    panel = Panel(series=series, x=Axis(label="trial"), y=Axis(label=title, grid=True), legend="below")
+    # The best value holds until the next trial improves on it: steps, not slopes.
+    steps = [number for number in x for _ in range(2)][1:]
+    levels = [level for level in best for _ in range(2)][:-1]
+    series = (
+        curve(steps, levels, "best so far", 1),
+        Series(mark="points", arrays={"x": x, "y": values}, name="trial", hue=0, size=14),
+    )
+    ticks = tuple(float(number) for number in range(0, len(trials), max(1, len(trials) // 10)))
+    trial_axis = Axis(label="trial", ticks=ticks, names=tuple(f"{tick:.0f}" for tick in ticks))
+    panel = Panel(series=series, x=trial_axis, y=Axis(label=title, grid=True), legend="below")
     pruned = sum(trial.reason == "pruned" for trial in trials)
     caption = f"Validation of {len(complete)} completed trials. {pruned} trials were pruned."
     return Figure(name="sweep", panels=(panel,), caption=caption, width=480, height=330)

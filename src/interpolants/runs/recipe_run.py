@@ -160,8 +160,8 @@ class CellWork:
             place = self.folder / ASKED / self._identity(table)
             if not is_tree(place):
                 write(place, ask(question, self.method, self.task, rivals, out=self.folder / "rivals"))
-            parts.append(_under(name, read(place)))
-        return _joined(parts)
+            parts.append(under(name, read(place)))
+        return joined(parts)
 
     def _identity(self, table: Mapping[str, Any]) -> str:
         """The same for the same question on the same task; its other questions do not matter."""
@@ -209,7 +209,8 @@ def by_question(found: Answered) -> dict[str, Answered]:
     }
 
 
-def _under(name: str, found: Answered) -> Answered:
+def under(name: str, found: Answered) -> Answered:
+    """Return answers with the name of their question before each score, figure, array and text."""
     return Answered(
         scores=tuple(replace(score, name=f"{name}.{score.name}") for score in found.scores),
         figures=tuple(replace(figure, name=f"{name}-{figure.name}") for figure in found.figures),
@@ -233,7 +234,8 @@ def _prefixed(found: Answered, prefix: str) -> Answered:
     )
 
 
-def _joined(parts: list[Answered]) -> Answered:
+def joined(parts: list[Answered]) -> Answered:
+    """Return the answers to several questions as one."""
     return Answered(
         scores=tuple(score for part in parts for score in part.scores),
         figures=tuple(figure for part in parts for figure in part.figures),
