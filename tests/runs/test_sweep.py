@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -188,6 +189,7 @@ REFUSED = [
     (["--over", "method.lr=1e-3", "--set", 'split.by="none"'], "rows that nothing is learnt from"),
     (["--over", "method.lr=1e-3", "--by", "sample_quality.nothing"], "must have this score"),
     (["--over", "method.lr=1e-3", "--halving", "1"], "--halving must be at least 2"),
+    (["--over", "method.lr=1e-6..1e-2"], "ranges require --trials"),
     (["--over", "lr"], "must read key.path=value"),
     (["--over", "lr=1e-3,1e-2"], "one of the method or of its data, got 'lr'"),
     (["--over", "seed=0,1"], "seeds are no setting to choose"),
@@ -196,6 +198,16 @@ REFUSED = [
     (["--over", "method.steps=4,8", "--halving", "2"], "--halving chooses the steps of each rung"),
     (["--over", "method.lr=1e-3", "--by", "copied_rows.closer"], "must say which way is better"),
 ]
+
+
+def test_without_optuna_the_install_line_is_printed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    (tmp_path / "r.json").write_text(json.dumps(recipe(tmp_path / "data")))
+    words = ["sweep", "-c", str(tmp_path / "r.json"), "-o", str(tmp_path / "s"), "-q"]
+    done = CliRunner().invoke(app, [*words, "--over", "method.lr=1e-4..1e-2", "--trials", "2"])
+    assert "pip install 'interpolants[search]'" in done.output
+    assert done.exit_code != 0
+    assert not (tmp_path / "s").exists()
 
 
 @pytest.mark.parametrize(("words", "said"), REFUSED)

@@ -55,6 +55,19 @@ def test_the_rows_of_every_tracker_are_the_losses_of_the_steps(kind):
     assert torch.equal(tracked.sample(3, seed=0), fit().sample(3, seed=0))
 
 
+def test_validations_are_logged_at_their_steps():
+    rows = {}
+    bridge = Bridge("one_sided_linear", net={"kind": "mlp", "width": 8, "depth": 1}, steps=9, held_out=0.2)
+    bridge.set_params(validate_every=3, keep_best="held_out_loss")
+    tracked = Tracked(lambda values, step: rows.setdefault(step, values), every=4)
+    bridge.fit(X, progress=False, callbacks=[tracked])
+    (validation,) = bridge.about["validation"].values()
+    told = {row["step"]: row["held_out_loss"] for row in validation["rows"] if row["step"]}
+    logged = {step: row["train/held_out_loss"] for step, row in rows.items() if "train/held_out_loss" in row}
+    assert logged == told
+    assert [step for step, row in rows.items() if "train/velocity" in row] == [1, 4, 8]
+
+
 def test_a_function_is_a_tracker_and_anything_else_is_refused():
     rows = []
     fit(callbacks=[Tracked(lambda values, step: rows.append((step, values["train/lr"])), every=5)])

@@ -9,7 +9,7 @@ from typing import Any
 
 from interpolants.foundations.errors import InterpolantsError
 
-_TOP = ("title", "seed", "seeds", "budget")
+_TOP = ("title", "seed", "seeds", "budget", "track.kind")
 
 
 def settings(ctx: Any, incomplete: str) -> list[str]:

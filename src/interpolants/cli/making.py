@@ -1,11 +1,13 @@
 """Commands that start a run, write its report, and list the recipes."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from interpolants.cli import complete
+from interpolants.cli.option_groups import grouped
 from interpolants.cli.shared import (
     Address,
     Config,
@@ -17,6 +19,9 @@ from interpolants.cli.shared import (
     screen_for,
 )
 from interpolants.foundations.errors import invalid, nearest
+
+if TYPE_CHECKING:
+    from interpolants.cli.recipe_runs import Asked
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Run folder to make.")]
 X0 = Annotated[
@@ -42,21 +47,53 @@ Device = Annotated[
     typer.Option("--device", help="Where to learn: cpu, cuda, cuda:1, or auto for a GPU if there is one."),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="The recipe's size of seconds.")]
+Track = Annotated[
+    str | None,
+    typer.Option(
+        "--track", metavar="NAME", help="Log losses, scores and figures to tensorboard, mlflow or wandb."
+    ),
+]
 
 
+@dataclass(frozen=True)
+class Learning:
+    """Options of method, data and training."""
+
+    config: Config = None
+    sets: Sets = None
+    x0: X0 = None
+    x1: X1 = None
+    cond: Condition = None
+    steps: Steps = None
+    path: PathName = None
+    quick: Quick = False
+    more: More = None
+    device: Device = None
+    track: Track = None
+
+    def requested(self) -> "Asked":
+        """Return the requested run."""
+        from interpolants.cli.recipe_runs import Asked
+
+        files = {"x0": self.x0, "x1": self.x1, "cond": self.cond}
+        return Asked(
+            self.config,
+            self.sets or [],
+            files,
+            self.steps,
+            self.path,
+            self.quick,
+            self.more,
+            self.device,
+            self.track,
+        )
+
+
+@grouped
 def run(
     out: Out,
-    config: Config = None,
-    sets: Sets = None,
-    x0: X0 = None,
-    x1: X1 = None,
-    cond: Condition = None,
-    steps: Steps = None,
-    path: PathName = None,
+    learning: Learning,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    quick: Quick = False,
-    more: More = None,
-    device: Device = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, max=100_000, help="Processes for tasks and seeds.")
     ] = None,
@@ -73,32 +110,25 @@ def run(
     interpolants run --x0 a.npy --x1 b.csv --out runs/mine --steps 3000
     interpolants run --out runs/mine --resume
     interpolants run --out runs/mine --more 5000
+    interpolants run --config digits_demo --track tensorboard --out runs/tracked
     """
-    from interpolants.cli.recipe_runs import Asked, run_folder
+    from interpolants.cli.recipe_runs import run_folder
 
-    resume = resume or more is not None
-    asked = Asked(config, sets or [], {"x0": x0, "x1": x1, "cond": cond}, steps, path, quick, more, device)
-    folder, chosen = asked.folder(out, stored=resume), executor_for(executor, workers, address)
+    resume = resume or learning.more is not None
+    folder = learning.requested().folder(out, stored=resume)
+    chosen = executor_for(executor, workers, address)
     run_folder(folder, resume=resume, workers=chosen, screen=screen_for(quiet or as_json), as_json=as_json)
 
 
+@grouped
 def train(
-    config: Config = None,
+    learning: Learning,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Run folder to make.")
     ] = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="DIR", help="Go on with this run.")
     ] = None,
-    sets: Sets = None,
-    x0: X0 = None,
-    x1: X1 = None,
-    cond: Condition = None,
-    steps: Steps = None,
-    path: PathName = None,
-    quick: Quick = False,
-    more: More = None,
-    device: Device = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -110,7 +140,7 @@ def train(
     interpolants train --resume runs/a
     interpolants train --resume runs/a --more 5000
     """
-    from interpolants.cli.recipe_runs import Asked, train_folder
+    from interpolants.cli.recipe_runs import train_folder
 
     folder = resume if out is None else out
     if folder is None:
@@ -119,9 +149,8 @@ def train(
         raise invalid(
             "train", "--resume and --out must name one folder", f"{resume} and {out}", "Drop --out."
         )
-    goes_on = resume is not None or more is not None
-    asked = Asked(config, sets or [], {"x0": x0, "x1": x1, "cond": cond}, steps, path, quick, more, device)
-    run = asked.folder(folder, stored=goes_on)
+    goes_on = resume is not None or learning.more is not None
+    run = learning.requested().folder(folder, stored=goes_on)
     train_folder(run, resume=goes_on, screen=screen_for(quiet or as_json), as_json=as_json)
 
 

@@ -31,6 +31,7 @@ class Asked:
         quick: The recipe's size of seconds.
         more: Steps by which a run is trained longer.
         device: Where to learn.
+        track: Kind of tracker.
     """
 
     config: str | None
@@ -41,6 +42,7 @@ class Asked:
     quick: bool = False
     more: int | None = None
     device: str | None = None
+    track: str | None = None
 
     def folder(self, out: Path, *, stored: bool) -> "RecipeFolder":
         """The run folder with its recipe; of a run that goes on, the stored one with the changes.
@@ -72,6 +74,7 @@ class Asked:
         named += [
             f"data.{role}={json.dumps(file)}" for role, file in self.files.items() if file and self.config
         ]
+        named += [f"track.kind={self.track}"] if self.track else []
         return [*named, *self.sets]
 
     def _tables(self) -> tuple[Any, str]:

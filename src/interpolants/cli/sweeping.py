@@ -1,15 +1,21 @@
 """The command ``sweep``: compare settings on validation rows, and choose one."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interpolants.cli.option_groups import grouped
 from interpolants.cli.shared import Address, Config, ExecutorName, Json, Quiet, Sets, executor_for, screen_for
 
 if TYPE_CHECKING:
     from interpolants.cli.show import Screen
+    from interpolants.executors.executor import Executor
+    from interpolants.framework.experiment import Progress
+    from interpolants.framework.figures import Figure
     from interpolants.reports.sweep_page import SweepFacts
+    from interpolants.runs.optuna_sweep import OptunaSweep
     from interpolants.runs.sweep_run import Row, SweepRun
 
 
@@ -19,31 +25,55 @@ _OF_LOSSES = (
 )
 
 
-def sweep(
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the sweep.")],
+@dataclass(frozen=True)
+class Search:
+    """Options of the compared settings and of the comparison."""
+
     over: Annotated[
         list[str],
         typer.Option(
-            "--over", metavar="KEY=A,B,...", help="A setting and its values. Repeatable: all combinations."
+            "--over",
+            metavar="KEY=A,B,...",
+            help="A setting and its values. Repeatable: all combinations. With --trials also LOW..HIGH[:log].",
         ),
-    ],
-    config: Config = None,
-    sets: Sets = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Fits of each setting.")] = 1,
+    ]
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Fits of each setting.")] = 1
     by: Annotated[
         str,
         typer.Option(
             "--by", metavar="QUESTION.SCORE", help="What decides, on validation rows; left out: the loss."
         ),
-    ] = "",
+    ] = ""
     halving: Annotated[
         int,
         typer.Option(
             "--halving",
             min=0,
-            help="Stop settings early: each rung keeps one in so many, for so many times the steps.",
+            help="Factor by which each rung has fewer settings and more steps; 0 for no early stop.",
         ),
-    ] = 0,
+    ] = 0
+    trials: Annotated[
+        int,
+        typer.Option(
+            "--trials",
+            min=0,
+            help="Number of settings that Optuna proposes, instead of all combinations.",
+        ),
+    ] = 0
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune/--no-prune", help="Stop trials whose loss on held-out rows is worse than the median."
+        ),
+    ] = True
+
+
+@grouped
+def sweep(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the sweep.")],
+    search: Search,
+    config: Config = None,
+    sets: Sets = None,
     quick: Annotated[bool, typer.Option("--quick", help="The recipe's size of seconds.")] = False,
     workers: Annotated[int | None, typer.Option("--workers", min=1, max=100_000, help="Processes.")] = None,
     executor: ExecutorName = "local",
@@ -59,6 +89,7 @@ def sweep(
     Example:
     interpolants sweep -c checkerboard --over method.lr=1e-3,3e-3 --over method.batch_size=128,512 --seeds 3 -o runs/s
     interpolants sweep -c mine.toml --over method.lr=1e-4,1e-3,1e-2 --halving 3 --workers 4 -o runs/s
+    interpolants sweep -c mine.toml --over method.lr=1e-4..1e-2:log --over method.ema=none,0.99 --trials 30 -o runs/s
     interpolants run --config runs/s/best.json --out runs/best
     """
     from tqdm import tqdm
@@ -70,10 +101,13 @@ def sweep(
     if config is None:
         raise invalid("sweep", "there must be settings", "none", "Give --config FILE.")
     screen, chosen = screen_for(quiet or as_json), executor_for(executor, workers, address)
-    run = _sweep_run(config, sets or [], over, seeds, by, halving, quick=quick)
+    if search.trials and getattr(chosen, "workers", None) != 1:
+        remedy = "Remove --workers and --executor: each proposal depends on the trials before it."
+        raise invalid("sweep", "--trials runs one fit at a time", f"--executor {executor}", remedy)
+    run = _sweep_run(config, sets or [], search, quick=quick)
     with locked("sweep", out):
         with tqdm(total=_most(run), unit="fit", desc="sweep", disable=screen.quiet) as bar:
-            rows = run.run(out, chosen, progress=lambda name, seconds: bar.update())
+            rows = _rows(run, out, chosen, lambda name, seconds: bar.update())
         facts = _facts(run, rows, out)
         report = _report(out, facts, screen)
     header, cells = table_rows(rows)
@@ -90,25 +124,49 @@ def sweep(
     screen.following(facts.following, "learns it again and judges it on the test part")
 
 
-def _sweep_run(
-    config: str, sets: list[str], over: list[str], seeds: int, by: str, halving: int, *, quick: bool
-) -> "SweepRun":
-    """The sweep that a command line asks for; every setting is tried as far as is possible without data."""
+def _sweep_run(config: str, sets: list[str], search: Search, *, quick: bool) -> "SweepRun | OptunaSweep":
+    """Return the sweep that a command line requests, with as many settings checked as possible without data."""
+    from interpolants.foundations.errors import invalid
+    from interpolants.foundations.extras import require
     from interpolants.runs.recipe_files import changed_recipe, tables_of
+    from interpolants.runs.search_space import has_range, read_space
     from interpolants.runs.settings_files import find_config, read_settings
     from interpolants.runs.sweep import Sweep, read_grid, settings_of_grid
     from interpolants.runs.sweep_run import SweepRun
 
     file = find_config(Path(config))
     recipe = changed_recipe(read_settings(file), sets, place=file.name, quick=quick)
-    chosen = settings_of_grid(read_grid(over))
-    made = Sweep(tables_of(recipe), chosen, recipe.seed, seeds, by, place=file.name)
-    made.cells()
-    return SweepRun(made, halving)
+    template = Sweep(tables_of(recipe), (), recipe.seed, search.seeds, search.by, place=file.name)
+    if search.trials:
+        if search.halving:
+            remedy = "Remove --halving: trials are pruned by --prune."
+            raise invalid("sweep", "--trials and --halving exclude each other", "both", remedy)
+        require("optuna", by="sweep --trials")
+        from interpolants.runs.optuna_sweep import OptunaSweep
+
+        return OptunaSweep(template, read_space(search.over), search.trials, search.prune)
+    if has_range(search.over):
+        remedy = "Add --trials 30, or list values: --over KEY=A,B."
+        raise invalid("sweep", "ranges require --trials", ", ".join(search.over), remedy)
+    grid = replace(template, chosen=settings_of_grid(read_grid(search.over)))
+    grid.cells()
+    return SweepRun(grid, search.halving)
 
 
-def _most(run: "SweepRun") -> int:
-    """Fits of all rungs."""
+def _rows(run: "SweepRun | OptunaSweep", out: Path, chosen: "Executor", progress: "Progress") -> "list[Row]":
+    from interpolants.runs.sweep_run import SweepRun
+
+    if isinstance(run, SweepRun):
+        return run.run(out, chosen, progress=progress)
+    return run.run(out, progress=progress)
+
+
+def _most(run: "SweepRun | OptunaSweep") -> int:
+    """Return the largest number of fits: those of all rungs, or of all trials."""
+    from interpolants.runs.sweep_run import SweepRun
+
+    if not isinstance(run, SweepRun):
+        return run.trials * run.sweep.seeds
     settings, total = len(run.sweep.chosen), 0
     for _ in run.rungs:
         total += settings * run.sweep.seeds
@@ -116,17 +174,35 @@ def _most(run: "SweepRun") -> int:
     return total
 
 
-def _facts(run: "SweepRun", rows: "list[Row]", out: Path) -> "SweepFacts":
+def _figure(
+    run: "SweepRun | OptunaSweep", rows: "list[Row]", by: str, out: Path
+) -> "tuple[Figure, list[str]]":
+    """Return the figure of a sweep, and notes on its trials."""
+    from interpolants.runs.sweep_run import SweepRun, figure_of
+
+    if isinstance(run, SweepRun):
+        return figure_of(rows, by), []
+    from interpolants.runs.optuna_sweep import trials_figure
+
+    trials = run.finished_trials(out)
+    lost = [trial for trial in trials if trial.reason]
+    notes = [f"{len(trials)} trials, of which {len(trials) - len(lost)} were completed; see trials.csv."]
+    return trials_figure(trials, by, higher=rows[0].better == "higher"), notes
+
+
+def _facts(run: "SweepRun | OptunaSweep", rows: "list[Row]", out: Path) -> "SweepFacts":
     from interpolants.reports import words
     from interpolants.reports.sweep_page import SweepFacts
     from interpolants.runs.sweep import VALIDATION
-    from interpolants.runs.sweep_run import as_good, best_of, figure_of, table_rows, told
+    from interpolants.runs.sweep_run import as_good, best_of, table_rows, told
 
     best, by = best_of(rows), run.sweep.by or "loss on held-out rows"
     header, cells = table_rows(rows)
     notes = [f"Settings were compared on {VALIDATION} rows; the test rows took no part in the choice."]
     notes += ["With one seed a setting may win by chance: add --seeds 3."] if run.sweep.seeds == 1 else []
     notes += [] if run.sweep.by else [_OF_LOSSES]
+    figure, of_trials = _figure(run, rows, by, out)
+    notes += of_trials
     return SweepFacts(
         title=run.sweep.recipe(best.setting).title or "A sweep",
         chosen=told(best.setting),
@@ -138,7 +214,7 @@ def _facts(run: "SweepRun", rows: "list[Row]", out: Path) -> "SweepFacts":
         header=header,
         rows=cells,
         settings=len(best.setting),
-        figure=figure_of(rows, by),
+        figure=figure,
         following=f"interpolants run --config {out / 'best.json'} --out {out}-best",
     )
 

@@ -291,6 +291,8 @@ def _convert(
         x = _draw(data, who, name, samples, generator)
         return x, Kind("distribution", x.dtype, x.device)
     remedy = "Pass an array, a DataFrame, a torch dataset or an object with .sample(n)."
+    if hasattr(data, "toarray"):
+        remedy = "Sparse data are not read: pass x.toarray()."
     raise invalid(who, f"{name} must hold samples", type(data).__name__, remedy)
 
 

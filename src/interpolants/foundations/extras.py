@@ -42,6 +42,7 @@ _PACKAGES = {
     "pydicom": ("pydicom", "medical"),
     "nilearn": ("nilearn", "medical"),
     "ray": ("ray", "distributed"),
+    "optuna": ("optuna", "search"),
     "onnx": ("onnx", "export"),
     "onnxscript": ("onnxscript", "export"),
     "onnxruntime": ("onnxruntime", "export"),

@@ -148,7 +148,7 @@ class Conditions:
             raise _not_single(parts or {}, role, reading)
         if reading.before is not None and any(form[1] == "labels" for form in reading.before.forms):
             return _checked_whole(value, role, reading), reading.before
-        named = _is_named(value)
+        named = is_named(value)
         if reading.before is not None:
             return self._asked(value, role, reading, named=named)
         if named:
@@ -197,7 +197,7 @@ def _parts(value: Any) -> dict[str, Any] | None:
         # What tables count is measured, such as an age: words alone are labels.
         columns = {name: value[name] for name in value.columns}
         return {
-            str(n): part if _is_named(part) else part.to_numpy(dtype="float64", na_value=np.nan)
+            str(n): part if is_named(part) else part.to_numpy(dtype="float64", na_value=np.nan)
             for n, part in columns.items()
         }
     return None
@@ -366,7 +366,7 @@ def _whole_numbers(tensor: Tensor, role: Role, reading: Reading) -> Tensor:
     return whole
 
 
-def _is_named(value: Any) -> bool:
+def is_named(value: Any) -> bool:
     """Whether a value holds words rather than numbers."""
     if isinstance(value, str):
         return True

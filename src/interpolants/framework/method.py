@@ -21,6 +21,7 @@ runs on a clone: a fit that is refused or interrupted changes nothing.
 """
 
 import dataclasses
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from interpolants.foundations.errors import InterpolantsError, InvalidInputError
 from interpolants.foundations.kinds import Check, is_answer
 from interpolants.foundations.links import refuse_link
 from interpolants.foundations.randomness import checked_seed, generator
+from interpolants.foundations.registry import find_card
 from interpolants.foundations.row_access import LazyRows
 from interpolants.foundations.shared_memory import apart, lay_out_rows_first
 from interpolants.foundations.size_guard import SmallTensors
@@ -51,7 +53,8 @@ from interpolants.framework.far_values import Measured, spread_of
 from interpolants.framework.few_rows import fewest_rows, warn_if_by_heart
 from interpolants.framework.model_card import card_to_keep, model_card
 from interpolants.framework.role import Role, kind_of
-from interpolants.framework.roles import memory_of, named, read, without_index
+from interpolants.framework.roles import count, memory_of, named, read, without_index
+from interpolants.framework.scikit_learn import feature_names, mean_log_prob, n_features, tags_of
 from interpolants.framework.settings import Settings, settings_of
 from interpolants.framework.stages import Ended, Run, Watch, best_weights, thinned
 
@@ -85,8 +88,9 @@ class Method(Settings):
         state: What was learnt, a tree as :mod:`interpolants.foundations.trees` takes it; None before ``fit``.
         given: How each role came to ``fit``.
         shapes: Event shape of each role of rows.
-        about: History of the fit by stage, settings for that fit alone, the hashes of fitted methods that it read,
-            what was validated, and by axis how many held-out rows are copies of rows that were learnt from.
+        about: History of the fit by stage, settings for that fit alone, number of rows by role, the hashes of fitted
+            methods that it read, what was validated, and by axis how many held-out rows are copies of rows that were
+            learnt from.
     """
 
     seed: Annotated[int, Check(checked_seed, "whole number >= 0", {"type": "integer", "minimum": 0})] = 0
@@ -228,7 +232,7 @@ class Method(Settings):
         """Learn from the roles, in their order or by name. A fit that is refused or interrupted changes nothing.
 
         Args:
-            args: Values of the roles, in their order.
+            args: Values of the roles, in their order; trailing None are dropped, as in ``fit(X, None)``.
             given: Values of roles by name; settings for this fit alone; and the options of :meth:`fit_roles`:
                 ``held``, ``out``, ``resume``, ``progress``, ...
 
@@ -239,6 +243,8 @@ class Method(Settings):
             InvalidInputError: If a value is missing, unknown, or does not fit.
             InterruptedFitError: If a signal stopped the fit; a ``KeyboardInterrupt`` too.
         """
+        while args and args[-1] is None:
+            args = args[:-1]
         settings = {name: given.pop(name) for name in list(given) if name in self.per_fit}
         options = {name: given.pop(name) for name in list(given) if name in _FIT_OPTIONS}
         who, known = f"{type(self).__name__}.fit", (*_FIT_OPTIONS, *self.per_fit)
@@ -304,6 +310,7 @@ class Method(Settings):
         models = {name: value for name, value in data.items() if isinstance(value, Method)}
         parents = {name: trees.fingerprint(model.learnt()) for name, model in models.items()}
         about = {"history": thinned(run.history), "settings": changed, "parents": parents}
+        about["rows"] = _row_counts(roles, data)
         if run.validation:
             about["validation"] = run.validation
         if copied:
@@ -409,6 +416,107 @@ class Method(Settings):
         """Whether this instance has a capability."""
         return verb in capabilities_of(type(self)) and not self.cannot(verb)
 
+    # --- views for people
+
+    def report(
+        self,
+        folder: str | Path,
+        task: Any = None,
+        *,
+        questions: Sequence[str | Mapping[str, Any]] | None = None,
+    ) -> Path:
+        """Write ``report.html`` to a folder: the method, its data, its training, samples, and what a task measures.
+
+        ::
+
+            task = Task.of(method.roles(), {"x1": x1})
+            task.fit(method)
+            method.report("reports/mine", task, questions=[{"question": "sample_quality", "rivals": ["gaussian_fit"]}])
+
+        Args:
+            folder: The folder, which is created. An older report in it is replaced.
+            task: The task of the fit (:class:`interpolants.framework.task.Task`), whose test rows are used. Without a
+                task nothing is measured.
+            questions: Names or tables of questions, as ``[[ask]]`` of a recipe. By default, one question per verb.
+
+        Returns:
+            The file.
+
+        Raises:
+            InvalidInputError: If the method is not fitted, or questions are passed without a task.
+            MissingExtraError: If matplotlib is not installed.
+        """
+        page: Path = self._view().report(folder, task, questions)
+        return page
+
+    def plot(self, context: Any = None, **options: Any) -> Any:
+        """Draw samples, or forecasts as fan charts. Notebooks show the figure; ``plot().save("x.png")`` writes it.
+
+        Samples of tables are a scatter plot of the first two columns or a histogram, samples of images a grid. Methods
+        that draw no samples show the losses of their fit.
+
+        Args:
+            context: Context of a forecast; None for samples.
+            options: Options of ``forecast`` or ``sample``, such as ``n``, ``cond``, ``steps`` and ``seed`` (default 0).
+
+        Raises:
+            InvalidInputError: If the method is not fitted, or an option does not match.
+            NotAbleError: If there is nothing to draw.
+            MissingExtraError: If matplotlib is not installed.
+        """
+        return self._view().plot(context, **options)
+
+    def _repr_html_(self) -> str:
+        try:
+            text: str = self._view().html()
+        except Exception:  # noqa: BLE001 - a notebook must show a method whose code or card is missing
+            return f"<pre>{html.escape(repr(self))}</pre>"
+        return text
+
+    def _view(self) -> Any:
+        # Views lie above methods: the card names them.
+        view: Any = find_card("method_view", "function", "view").load_entry()
+        return view(self)
+
+    # --- scikit-learn
+
+    def score(self, x: Any, y: Any = None, **options: Any) -> float:
+        """Mean log density of rows, in nats per row; higher is better, as ``GaussianMixture.score`` of scikit-learn.
+
+        The density is ``p(x)`` for methods with ``log_prob``, ``p(x | y)`` after a fit with conditions, and
+        ``p(y | x)`` for methods with ``predict``. It is in the units of ``x``: rows that a ``Pipeline`` has scaled have
+        another density, and scores are comparable on one scale only.
+
+        Args:
+            x: Rows ``(N, *D)``, with the columns of the fit.
+            y: Condition or target of each row; None for neither.
+            options: Options of ``log_prob`` or ``predict``.
+
+        Raises:
+            NotAbleError: If the method has no density, with the reason.
+            InvalidInputError: If there are no rows, or ``y`` does not match the fit.
+        """
+        return mean_log_prob(self, x, y, options)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of columns of the fit, if rows are vectors."""
+        return n_features(self)
+
+    @property
+    def feature_names_in_(self) -> Any:
+        """Names of the columns of the fit, if it had a table."""
+        return feature_names(self)
+
+    def __sklearn_tags__(self) -> Any:
+        return tags_of(self)
+
+    def __sklearn_clone__(self) -> Self:
+        return self.clone()
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.is_fitted
+
     # --- storage
 
     def to_parts(self) -> dict[str, Any]:
@@ -508,6 +616,14 @@ def _check_probe(method: Method, then: Tensor | None) -> None:
 def _shapes(data: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Event shape of each role of rows."""
     return {name: tuple(value.shape[1:]) for name, value in data.items() if _are_rows(value)}
+
+
+def _row_counts(roles: Sequence[Role], data: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of rows by role, for roles that have rows of a finite number."""
+    counted = [role for role in roles if role.name in data and kind_of(role).has_rows]
+    return {
+        role.name: count(data[role.name]) for role in counted if not isinstance(data[role.name], EndlessRows)
+    }
 
 
 def _with_spreads(

@@ -1,1 +1,8 @@
 """Runs of recipes: from a file of settings to a folder with models, answers and a report."""
+
+from typing import TYPE_CHECKING
+
+from interpolants.foundations.cards import carded
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here

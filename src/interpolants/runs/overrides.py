@@ -8,7 +8,7 @@ from typing import Any
 from interpolants.foundations.errors import invalid, nearest
 
 _DEEPEST, _MOST = 24, 100_000
-_OWN = ("title", "seed", "seeds", "budget", "tasks")
+_OWN = ("title", "seed", "seeds", "budget", "track", "tasks")
 _NOTHING = ("none", "null")
 _TRUTHS = {"True": True, "False": False}  # as Python writes them
 

@@ -23,6 +23,9 @@
     [[claim]]                     # see `framework.claims`
     says = "sample_quality.energy_distance < gaussian_fit"
 
+    [track]                       # an experiment tracker, see `interpolants.runs.trackers`
+    kind = "tensorboard"
+
     [quick]                       # what is other in a run of seconds
     data.x1.n = 500
     method.steps = 30
@@ -43,6 +46,7 @@ from interpolants.framework.questions import Question, check_able
 from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 from interpolants.runs.overrides import merged
+from interpolants.runs.trackers import make_tracker
 from interpolants.runs.values import Place, Value, aligned, read_values
 
 TASK_PARTS = ("name", "title", "data", "split", "method", "ask", "claim", "probe")
@@ -54,7 +58,7 @@ _FORMER = {
 }
 BUDGETS = ("ci", "study", "quick")
 _MOST_SEEDS = 10_000
-_TOP = ("title", "seed", "seeds", "budget", "quick", "tasks", *TASK_PARTS)
+_TOP = ("title", "seed", "seeds", "budget", "track", "quick", "tasks", *TASK_PARTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,7 @@ class Recipe:
         seeds: Fits of each task.
         budget: ``"ci"`` or ``"study"``; claims of another are not judged. ``"quick"`` judges none.
         tasks: The tasks, in an order in which they can be run.
+        track: Tracker of the run, ``kind`` and settings; empty for none. Results do not depend on it.
     """
 
     title: str = ""
@@ -99,6 +104,7 @@ class Recipe:
     seeds: int = 1
     budget: str = "ci"
     tasks: tuple[TaskTables, ...] = ()
+    track: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def make_recipe(tables: Mapping[str, Any], place: str = "recipe", *, quick: bool = False) -> Recipe:
@@ -124,7 +130,7 @@ def make_recipe(tables: Mapping[str, Any], place: str = "recipe", *, quick: bool
     listed = own.get("tasks") or [{name: own[name] for name in TASK_PARTS if name in own and name != "title"}]
     tasks = tuple(_task(f"{place}: task {number}", table) for number, table in enumerate(listed, start=1))
     _check_names(place, [task.name for task in tasks])
-    head = {name: own[name] for name in ("title", "seed", "seeds", "budget") if name in own}
+    head = {name: own[name] for name in ("title", "seed", "seeds", "budget", "track") if name in own}
     if quick:
         head["budget"] = "quick"
     recipe = Recipe(tasks=tasks, **head)
@@ -144,6 +150,8 @@ def _check_head(place: str, recipe: Recipe) -> None:
     whole(place, "seed", recipe.seed, at_least=0)
     whole(place, "seeds", recipe.seeds, at_least=1, at_most=_MOST_SEEDS)
     one_of(place, "budget", recipe.budget, BUDGETS)
+    if recipe.track != {}:
+        make_tracker(recipe.track, f"{place}: [track]")
 
 
 def _check_form(place: str, tables: Any) -> None:

@@ -24,6 +24,7 @@ from interpolants.runs.overrides import apply, plain
 from interpolants.runs.recipe import TASK_PARTS, Recipe, TaskTables, make_method, make_recipe, quickened
 from interpolants.runs.recipe_run import TRAIN, run_recipe, train_recipe
 from interpolants.runs.settings_files import find_config, read_settings
+from interpolants.runs.trackers import make_tracker
 
 # What a longer training changes of the settings of a method.
 _LONGER = ("steps", "restarts")
@@ -194,13 +195,20 @@ class RecipeFolder:
 
     def run(self, *, resume: bool = False, workers: int | Executor = 1, progress: bool = False) -> Answered:
         """Open the folder, run what is missing, gather."""
+        self._check_tracker()
         with self._locked(), self._undone_if_refused(self.open(resume=resume)):
             return run_recipe(self.recipe, self.out, workers=workers, progress=progress)
 
     def train(self, *, resume: bool = False, progress: bool = False) -> list[Path]:
         """Fit and store what is missing, and ask nothing; folders of the models."""
+        self._check_tracker()
         with self._locked(), self._undone_if_refused(self.open(resume=resume)):
             return train_recipe(self.recipe, self.out, progress=progress)
+
+    def _check_tracker(self) -> None:
+        """Raise MissingExtraError before the folder is made if the package of the tracker is missing."""
+        if self.recipe.track:
+            make_tracker(self.recipe.track).check_installed()
 
     def _locked(self) -> AbstractContextManager[None]:
         if self.out.is_file():
@@ -226,7 +234,7 @@ class RecipeFolder:
 def tables_of(recipe: Recipe) -> dict[str, Any]:
     """A recipe as plain tables, from which an equal one is made."""
     tables = json.loads(json.dumps(asdict(recipe)))
-    return {name: value for name, value in tables.items() if value not in ("", [])}
+    return {name: value for name, value in tables.items() if value not in ("", [], {})}
 
 
 def _without(value: Any) -> Any:

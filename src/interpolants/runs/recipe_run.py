@@ -27,6 +27,8 @@ from interpolants.runs.recipe import (
     roles_of,
 )
 from interpolants.runs.result_cards import data_names, keep_results
+from interpolants.runs.trackers import Tracker, make_tracker
+from interpolants.runs.tracking import FitTracking, tracked
 from interpolants.runs.values import Place, Value
 
 TRAIN, ASKED = "train", "asked"
@@ -43,6 +45,11 @@ class RecipeRun:
 
     recipe: Recipe
     progress: bool = field(default=False, compare=False)
+
+    @property
+    def tracker(self) -> Tracker | None:
+        """Tracker of the cells, if the recipe has one."""
+        return make_tracker(self.recipe.track) if self.recipe.track else None
 
     @property
     def name(self) -> str:
@@ -66,9 +73,8 @@ class RecipeRun:
     def run(self, cell: Mapping[str, Any], folder: Path) -> Answered:
         """Fit, store, ask."""
         work = CellWork(TaskTables(**cell["task"]), cell["seed"], self.recipe.seeds, folder, self.progress)
-        found = work.answers
-        keep_results(folder, work.method, found)
-        return found
+        with tracked(self.tracker, folder, {**cell, "budget": self.recipe.budget}) as tracking:
+            return _answered(work, tracking)
 
     def gather(self, answers: Mapping[str, Answered]) -> Answered:
         """All scores and pictures by cell, and the verdicts on the claims."""
@@ -100,6 +106,7 @@ class CellWork:
         seeds: Number of seeds of the recipe.
         folder: Folder of the cell.
         progress: Show progress bars.
+        fit_options: Further options of the fit, such as ``callbacks``. Results must not depend on them.
     """
 
     tables: TaskTables
@@ -107,6 +114,7 @@ class CellWork:
     seeds: int
     folder: Path
     progress: bool = False
+    fit_options: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def unfitted(self) -> Method:
@@ -134,7 +142,8 @@ class CellWork:
         if is_tree(place):
             found: Method = load(place)
             return found
-        fitted = self.task.fit(self.unfitted, out=self.folder / TRAIN, resume=True, progress=self.progress)
+        options = {"out": self.folder / TRAIN, "resume": True, "progress": self.progress, **self.fit_options}
+        fitted = self.task.fit(self.unfitted, **options)
         fitted.save(place, datasets=data_names(self.data[1]))
         keep_data(self.folder, *self.data, roles_of(self.tables, fitted), self.tables.split, fitted)
         return fitted
@@ -151,8 +160,8 @@ class CellWork:
             place = self.folder / ASKED / self._identity(table)
             if not is_tree(place):
                 write(place, ask(question, self.method, self.task, rivals, out=self.folder / "rivals"))
-            parts.append(_under(name, read(place)))
-        return _joined(parts)
+            parts.append(under(name, read(place)))
+        return joined(parts)
 
     def _identity(self, table: Mapping[str, Any]) -> str:
         """The same for the same question on the same task; its other questions do not matter."""
@@ -162,6 +171,27 @@ class CellWork:
             if name not in ("title", "ask", "claim")
         }
         return settings_hash({"task": as_lists(task), "seed": self.seed, "ask": as_lists(table)})
+
+
+def _fitted(cell: CellWork, tracking: FitTracking | None) -> CellWork:
+    """Fit the method of a cell, or read it, and log its training."""
+    if tracking is None:
+        assert cell.method.is_fitted
+        return cell
+    logged = replace(cell, fit_options=tracking.fit_options)
+    assert logged.method.is_fitted
+    tracking.log_stages(logged.folder / TRAIN)
+    return logged
+
+
+def _answered(cell: CellWork, tracking: FitTracking | None) -> Answered:
+    """Fit and evaluate the method of a cell, and log both."""
+    fitted = _fitted(cell, tracking)
+    answers = fitted.answers
+    keep_results(fitted.folder, fitted.method, answers)
+    if tracking is not None:
+        tracking.log_answers(answers)
+    return answers
 
 
 def by_question(found: Answered) -> dict[str, Answered]:
@@ -179,7 +209,8 @@ def by_question(found: Answered) -> dict[str, Answered]:
     }
 
 
-def _under(name: str, found: Answered) -> Answered:
+def under(name: str, found: Answered) -> Answered:
+    """Return answers with the name of their question before each score, figure, array and text."""
     return Answered(
         scores=tuple(replace(score, name=f"{name}.{score.name}") for score in found.scores),
         figures=tuple(replace(figure, name=f"{name}-{figure.name}") for figure in found.figures),
@@ -203,7 +234,8 @@ def _prefixed(found: Answered, prefix: str) -> Answered:
     )
 
 
-def _joined(parts: list[Answered]) -> Answered:
+def joined(parts: list[Answered]) -> Answered:
+    """Return the answers to several questions as one."""
     return Answered(
         scores=tuple(score for part in parts for score in part.scores),
         figures=tuple(figure for part in parts for figure in part.figures),
@@ -230,6 +262,7 @@ def train_recipe(recipe: Recipe, out: Path, *, progress: bool = False) -> list[P
     run, models = RecipeRun(recipe, progress), []
     for name, cell in run.cells().items():
         work = CellWork(TaskTables(**cell["task"]), cell["seed"], recipe.seeds, out / "work" / name, progress)
-        assert work.method.is_fitted
+        with tracked(run.tracker, work.folder, {**cell, "budget": recipe.budget}) as tracking:
+            _fitted(work, tracking)
         models.append(work.folder / MODEL)
     return models

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from interpolants.foundations.bibliography import read_works
+from interpolants.foundations.card_file import Card
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.records import record_of
 from interpolants.foundations.registry import find_card
@@ -99,7 +100,8 @@ def _cell(work: CellWork, answered: Answered) -> CellFacts:
     tables, missing = work.tables, []
     data: Mapping[str, Any] = {"roles": (), "split": "", "in_sample": False}
     try:
-        model = _model(work.method, tables)
+        card = find_card(tables.method["kind"], "method", "report")
+        model = model_facts(work.method, card, _chosen(work.method, tables.method))
     except InterpolantsError as error:  # it holds code of a user
         model = _unread_model(tables)
         missing.append(f"The model could not be read for this report: {error}")
@@ -135,16 +137,24 @@ def _data(work: CellWork) -> Mapping[str, Any]:
 # --- models --------------------------------------------------------------------------------------------------
 
 
-def _model(method: Method, tables: TaskTables) -> ModelFacts:
-    card, works = find_card(tables.method["kind"], "method", "report"), read_works()
+def model_facts(method: Method, card: Card | None, settings: Mapping[str, Any]) -> ModelFacts:
+    """Return the facts of a method.
+
+    Args:
+        method: The method.
+        card: Card of its class; None for a class without a card.
+        settings: Settings that differ from the defaults.
+    """
+    works = read_works()
+    sources = card.sources if card is not None else ()
     return ModelFacts(
-        title=card.title,
+        title=card.title if card is not None else type(method).__name__,
         opening=_opening(method),
         formulas=list(formulas_of(method)),
-        settings=_chosen(method, tables.method),
+        settings=settings,
         parameters=sum(p.numel() for p in {id(p): p for p in parameters_of(method.state)}.values()),
-        limits=card.limits,
-        sources=[(str(works[key]), works[key].link) for key in card.sources if key in works],
+        limits=card.limits if card is not None else "",
+        sources=[(str(works[key]), works[key].link) for key in sources if key in works],
     )
 
 

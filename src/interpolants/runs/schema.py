@@ -21,6 +21,7 @@ from interpolants.foundations.said import arguments_of
 from interpolants.framework.claims import Claim
 from interpolants.framework.task import Split
 from interpolants.runs.recipe import BUDGETS, Recipe, TaskTables
+from interpolants.runs.trackers import TRACKERS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # Kind of member -> the key that names one in a table. Tables of other kinds do not say their kind, and are not checked.
@@ -50,6 +51,7 @@ def recipe_schema() -> dict[str, Any]:
         "seed": {"type": "integer", "minimum": 0},
         "seeds": {"type": "integer", "minimum": 1},
         "budget": {"enum": list(BUDGETS)},
+        "track": {"type": "object", "properties": {"kind": {"enum": list(TRACKERS)}}, "required": ["kind"]},
         "quick": {"type": "object", "description": "What is other in a run of seconds."},
     }
     said = arguments_of(Recipe)

@@ -88,6 +88,7 @@ class Sweep:
         by: ``"question.score"`` on the validation rows; the loss on held-out rows if empty.
         steps: Steps of training instead of the recipe's; 0 for those.
         place: Where the recipe comes from, for errors.
+        fit_options: Further options of each fit, such as ``callbacks``. Results must not depend on them.
     """
 
     tables: Mapping[str, Any]
@@ -97,6 +98,7 @@ class Sweep:
     by: str = ""
     steps: int = 0
     place: str = field(default="recipe", compare=False)
+    fit_options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         for key in dict.fromkeys(key for setting in self.chosen for key in setting):
@@ -158,7 +160,7 @@ class Sweep:
 
     def run(self, cell: Mapping[str, Any], folder: Path) -> Answered:
         """Fit, and measure on the validation rows."""
-        work = CellWork(TaskTables(**cell["task"]), cell["seed"], 1, folder)
+        work = CellWork(TaskTables(**cell["task"]), cell["seed"], 1, folder, fit_options=self.fit_options)
         return Answered(scores=(self._asked(work) if self.by else _held_out_loss(work),))
 
     def _asked(self, work: CellWork) -> Score:

@@ -188,12 +188,11 @@ class _Loop:
             self.stepper.check(self.folder.checkpoint)
         if logs:
             self._log(done)
-        if validates:
-            self._validate()
+        validation = self._validate() if validates else None
         called_off = False
         if self.callbacks:
             losses = {name: values.detach() for name, values in done.losses.items()}
-            moment = Moment(step, self.run.modules, losses, done.lr)
+            moment = Moment(step, self.run.modules, losses, done.lr, validation)
             # All are called: one that stops the run must not hide the step from the others.
             answers = [callback(moment) for callback in self.callbacks]
             called_off = any(answers)
@@ -222,7 +221,7 @@ class _Loop:
         self.folder.note_time(self.seconds)
         self.bar.show(row)
 
-    def _validate(self) -> None:
+    def _validate(self) -> dict[str, float]:
         assert self.validate is not None
         run, was = self.run, self.run.modules.training
         run.modules.eval()
@@ -234,9 +233,9 @@ class _Loop:
                 value = run.world.agree_value(run.best.value(numbers))
                 run.best.look(run.step, value, run.copy_of_model)
         run.modules.train(was)
-        self.folder.validation.add(
-            {"step": run.step} | {name: float(value) for name, value in numbers.items()}
-        )
+        row = {name: float(value) for name, value in numbers.items()}
+        self.folder.validation.add({"step": run.step} | row)
+        return row
 
     def _result(self, stopped: Ending) -> FitResult:
         run = self.run

@@ -1,7 +1,7 @@
 """What a run of the training loop hands out: the moment after a step, and how the run ended."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,12 +24,14 @@ class Moment:
         modules: What is trained.
         losses: Losses of this step, detached: ``(B,)`` per sample, or ``()`` for one of the whole batch.
         lr: Learning rate of this step.
+        validation: Numbers of the validation after this step, or None if there was no validation.
     """
 
     step: int
     modules: nn.Module
     losses: Losses
     lr: float
+    validation: Mapping[str, float] | None = None
 
 
 Callback = Callable[[Moment], bool | None]

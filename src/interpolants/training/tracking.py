@@ -33,15 +33,15 @@ class RunLogger(Protocol):
 
 
 class Tracked:
-    """A callback for ``fit(..., callbacks=[Tracked(writer)])`` that hands losses and learning rate to a tracker.
+    """A callback for ``fit(..., callbacks=[Tracked(writer)])`` that logs losses, learning rate and held-out loss.
 
     ::
 
         from torch.utils.tensorboard import SummaryWriter
-        Bridge().fit(x1=x, callbacks=[Tracked(SummaryWriter("runs/tb"))])
-        Bridge().fit(x1=x, callbacks=[Tracked(mlflow)])                      # within mlflow.start_run()
-        Bridge().fit(x1=x, callbacks=[Tracked(wandb.init(project="..."))])
-        Bridge().fit(x1=x, callbacks=[Tracked(lambda values, step: print(step, values))])
+        Bridge("one_sided_linear").fit(x, callbacks=[Tracked(SummaryWriter("runs/tb"))])
+        Bridge("one_sided_linear").fit(x, callbacks=[Tracked(mlflow)])                      # within mlflow.start_run()
+        Bridge("one_sided_linear").fit(x, callbacks=[Tracked(wandb.init(project="..."))])
+        Bridge("one_sided_linear").fit(x, callbacks=[Tracked(lambda values, step: print(step, values))])
 
     Only the leading process writes. A method that trains several networks one after the other begins its steps anew
     for each: give each a ``prefix`` by a fit of its own, or read the logs in the run's folder. The tracker is neither
@@ -61,12 +61,14 @@ class Tracked:
         self._write = _writing(tracker)
 
     def __call__(self, moment: Moment) -> None:
-        """Write a row, if one is due."""
-        if (moment.step % self.every and moment.step != 1) or not leads():
+        """Write the losses if a row is due, and the numbers of a validation at each."""
+        if not leads():
             return
-        values = {name: float(loss.mean()) for name, loss in moment.losses.items()}
-        named = {**values, "lr": moment.lr}
-        self._write({self.prefix + name: value for name, value in named.items()}, moment.step)
+        row = dict(moment.validation or {})
+        if moment.step % self.every == 0 or moment.step == 1:
+            row = {name: float(loss.mean()) for name, loss in moment.losses.items()} | {"lr": moment.lr} | row
+        if row:
+            self._write({self.prefix + name: value for name, value in row.items()}, moment.step)
 
 
 def _writing(tracker: Any) -> Write:

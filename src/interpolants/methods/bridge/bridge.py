@@ -1,10 +1,11 @@
 """The bridge between two distributions: two sample sets in, transport, generation and likelihood out."""
 
+import functools
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ from interpolants.framework.answers import Scored
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Whitened
 from interpolants.framework.role import Role
+from interpolants.framework.scikit_learn import are_labels
 from interpolants.framework.self_checks import CheckReport
 from interpolants.framework.transformed import in_two
 from interpolants.guidance.classifier_free import guide
@@ -54,6 +56,29 @@ _HOW_SURELY = Role(
 # Noise at t = 1, in standardised units, below which the denoised state determines nothing else.
 _LITTLE_NOISE = 1e-2
 
+Fit = TypeVar("Fit", bound=Callable[..., Any])
+
+
+def _positional_x1(fit: Fit) -> Fit:
+    """Read ``fit(x)`` and ``fit(x, labels)`` as x1 and its condition on one-sided paths.
+
+    ``fit(x0=x)`` stays a request for samples of x0, which these paths refuse.
+    """
+
+    @functools.wraps(fit)
+    def fit_by_position(self: Any, *args: Any, **options: Any) -> Any:
+        x, y = (*args, None, None)[:2]
+        named = len(args) > 2 or options.get("x1") is not None
+        if x is None or named or not self.first_path.is_one_sided:
+            return fit(self, *args, **options)
+        if y is None:
+            return fit(self, **{**options, "x1": x})
+        if options.get("cond") is None and are_labels(y, x):
+            return fit(self, **{**options, "x1": x, "cond": y})
+        return fit(self, *args, **options)
+
+    return fit_by_position  # type: ignore[return-value]
+
 
 class Bridge(FittedBridge):
     """A learnt bridge between two distributions: transport, generate and score, by ODE or SDE, in both directions.
@@ -74,10 +99,14 @@ class Bridge(FittedBridge):
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797.
     """
 
+    @_positional_x1
     def fit(
         self, x0: Any = None, x1: Any = None, *, cond: Any = None, cond0: Any = None, **options: Any
     ) -> Self:
         """Learn the bridge from samples of the two distributions.
+
+        On one-sided paths ``fit(x)`` is ``fit(x1=x)``. With one word or integer per row, ``fit(x, labels)`` is
+        ``fit(x1=x, cond=labels)``. scikit-learn passes both by position.
 
         Args:
             x0: Samples of rho0; left out where the path has a Gaussian base (or is a mirror).
@@ -95,13 +124,14 @@ class Bridge(FittedBridge):
                 :meth:`interpolants.framework.method.Method.fit_roles`.
         """
         if x0 is not None and self.first_path.is_one_sided:
-            rule, remedy = (
-                "a one-sided path draws x0 from its own Gaussian base",
-                "Leave x0 out, or take path='linear'.",
-            )
+            rule = "a one-sided path draws x0 from its own Gaussian base"
+            remedy = "Leave x0 out, or take path='linear'. Conditions go by name: fit(x1=x, cond=y)."
             raise invalid(
                 "Bridge.fit", rule, f"samples, on the path {type(self.first_path).__name__}", remedy
             )
+        if x1 is None and x0 is not None and not self.first_path.is_static:
+            remedy = "To generate from noise: Bridge('one_sided_linear').fit(x)."
+            raise invalid("Bridge.fit", "x1 is needed, samples at t = 1", "None", remedy)
         given = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0}
         options = {"progress": True, **options}
         return super().fit(**{name: value for name, value in given.items() if value is not None}, **options)
