@@ -7,6 +7,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 DEMO_OUT ?= runs/demo
 # Settings that replace those of the recipe, e.g. make demo DEMO_SET='--set key=value'
 DEMO_SET ?=
+# Package index for PyTorch alone. Its CPU build has a tenth of the size of the one with CUDA that PyPI has for Linux:
+# make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 help:            ## Show the targets
 	@grep -E '^[a-z-]+: *[^#]*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
@@ -14,28 +18,42 @@ help:            ## Show the targets
 $(BIN)/activate:
 	@test -n "$(PYTHON)" || { echo "interpolants needs Python 3.11, 3.12 or 3.13 on PATH (or make PYTHON=/path/to/python)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --upgrade pip
+
+USER_EXTRAS := data,plots,web
+USER_SIZE := 55 packages, 0.3 GB to download with PyTorch's CPU build and 1.3 GB with the one for CUDA
+TEST_SIZE := 82 packages, about 1.8 GB on the disk with PyTorch's CPU build
+DEV_SIZE := 210 packages, about 2.7 GB with PyTorch for CUDA
+# $(call install,EXTRAS,SIZE): says what is downloaded, then shows pip's progress. Ctrl-C there names the way on.
+define install
+	@echo "Installing into $(VENV): $(2)"
+	@echo "$(if $(TORCH_INDEX),PyTorch comes from $(TORCH_INDEX).,Most of it is PyTorch with CUDA on Linux. For its CPU build: make $(or $(MAKECMDGOALS),setup) TORCH_INDEX=$(TORCH_CPU))"
+	@trap 'echo; echo "Stopped while installing. Go on with: make $(strip $(or $(MAKECMDGOALS),setup) $(MAKEOVERRIDES))"; exit 130' INT; \
+	$(if $(TORCH_INDEX),$(BIN)/python -m pip install torch --index-url $(TORCH_INDEX) && )$(BIN)/python -m pip install --editable '.[$(1)]'
+endef
 
 # One stamp per dependency set: the demo needs no test tools.
 $(VENV)/.user: pyproject.toml | $(BIN)/activate
-	$(BIN)/python -m pip install --quiet --editable '.[data,plots]'
+	$(call install,$(USER_EXTRAS),$(USER_SIZE))
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/activate
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(call install,dev,$(DEV_SIZE))
 	@touch $@ $(VENV)/.user $(VENV)/.test
 
 # What the core's tests need, without the rooms' packages.
 $(VENV)/.test: pyproject.toml | $(BIN)/activate
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(call install,test,$(TEST_SIZE))
 	@touch $@ $(VENV)/.user
 
 setup: $(VENV)/.dev                ## Make .venv with everything a developer needs
 
-demo: $(VENV)/.user                ## Learn bridges between real images and write an HTML report
-	@echo "The demo takes about 2 minutes of one core. The program is $(abspath $(BIN))/interpolants."
-	$(BIN)/interpolants run --config recipes/digits_demo.toml $(DEMO_SET) --out $(DEMO_OUT) --resume
-	@echo "Open $(DEMO_OUT)/report.html in a browser. All commands: $(BIN)/interpolants --help"
+demo: $(VENV)/.user                ## Give one photograph the colours of another, draw digits, write an HTML report
+	@echo "The demo takes about 1:40 minutes of one core; $(DEMO_OUT)/report.html is there after the first task."
+	@trap 'echo; echo "Stopped. Go on with: make $(strip demo $(MAKEOVERRIDES))"; exit 130' INT; \
+	$(BIN)/interpolants run --config recipes/demo.toml $(DEMO_SET) --out $(DEMO_OUT) --resume
+	@echo "Open $(DEMO_OUT)/report.html in a browser, or look at the run in the explorer: $(BIN)/interpolants explore $(DEMO_OUT)"
+	@echo "The same with two pictures of yours: $(BIN)/interpolants run --x0 a.jpg --x1 b.jpg --out runs/mine"
 
 # make test ROOM=weather runs the tests of one room, ROOM=core those of no room, for which fewer packages are installed.
 ROOM ?=

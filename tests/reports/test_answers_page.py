@@ -22,6 +22,7 @@ from interpolants.reports.answers_page import write_answers
 from interpolants.reports.embedded import Embedded, described, panels_of, wav
 from interpolants.reports.facts import CellFacts, ModelFacts, QuestionFacts, RoleFacts, RunFacts, StageFacts
 from interpolants.reports.findings import QUICK, findings_of
+from interpolants.reports.front import main_score
 from interpolants.reports.front import told as front_of
 from interpolants.reports.losses import loss_figure
 from interpolants.reports.words import times
@@ -183,13 +184,15 @@ def test_the_parts_stand_in_the_order_of_a_reader(tmp_path):
     order = [
         "A method, fitted to digits (1,437 training rows) in 12 s of training.",
         "Distance to held-out data is 0.200 ± 0.010 data units (two sets of real data 0.100; gaussian fit 0.500): "
-        "2.5× smaller than gaussian fit.", "no rival is better.", "Use it: interpolants sample b",
-        "What went wrong", "Results", "2.0× that of two sets of real data. 2.5× smaller than gaussian fit.", "Two.",
-        "closeness.distance < ", "Appendix", "Data", "Held out", "Model", "It learns.", "1,234",
+        "2.5× smaller than gaussian fit.", "It is worse than no rival.", "Use it: interpolants sample b",
+        "Results", "2.0× that of two sets of real data. 2.5× smaller than gaussian fit.",
+        "What went wrong", "no rival is better.", "closeness.distance < ",
+        "Appendix", "Data", "Held out", "Model", "It learns.", "1,234",
         "Training took 300 steps and 12 s (40 ms a step).", "How close",
         "interpolants run --config a", "torch 2.10", "CC BY 4.0", "Gaussian fit", "One standard error.",
     ]  # fmt: skip
     cut = page.text[page.text.index("A method, fitted") :]
+    assert page.text.index("A processor") < page.text.index("Two.") < page.text.index("What was learnt")
     at = -1
     for word in order:
         found = cut.find(word, at + 1)
@@ -281,7 +284,11 @@ def test_failed_checks_claims_and_rivals_that_win_are_named_before_the_numbers(t
         ),
     ]
     page = page_of(tmp_path, facts)
-    assert page.text.index(f"The worst finding{found[0][0]}") < page.text.index("What went wrong")
+    place(
+        page,
+        f"What failed{found[1][0]}",
+        "Its worst lossDistance to held-out data is 0.900 ± 0.010 data units, and",
+    )
     first = max(place(page, *[text for text, grave in found if grave]))
     assert first < page.text.index("Distance to held-out data (data units)")
     assert len([a for a in page.all("li") if a.get("class") == "fail"]) == 3
@@ -319,26 +326,79 @@ def test_the_worst_five_are_shown_and_the_others_folded(tmp_path):
     assert page.text.index("Broken 7.") < page.text.index("7 more") < page.text.index("Broken 8.")
 
 
-def test_the_first_screen_tells_the_worst_finding_and_its_remedy(tmp_path):
+def test_the_first_screen_tells_what_failed_the_worst_loss_by_name_and_a_remedy(tmp_path):
     grave = Finding("Copies: many.", remedy="Learn from more rows.")
     facts = run(cell(findings=(Finding("A slight thing.", grave=False, remedy="Wait."), grave)))
-    assert [text for _, text in front_of(facts)[2:]] == ["Copies: many.", "Learn from more rows."]
+    assert [text for _, text in front_of(facts)[2:]] == [
+        "It is worse than no rival. Also found: Copies: many.",
+        "Learn from more rows.",
+    ]
+    checked = run(cell(findings=(Finding("Check 'a': off."), grave)))
+    assert [text for _, text in front_of(checked)[2:3]] == ["Check 'a': off."]
     even = question(scores=(score(value=0.5, floor=0.49, floor_error=0.1, rivals={"gaussian_fit": 0.51}),))
     good, worst, then = (text for _, text in front_of(run(cell(questions=(even,))))[1:])
     assert good.endswith("no better than gaussian fit, though as good as the best that is possible.")
-    assert worst.startswith("How close: within two standard errors of gaussian fit")
+    assert worst == "It is worse than no rival, and no better in 1 of 1 comparisons."
     assert (
         then
         == "Compare with gaussian fit on more held-out rows: here it is as good, as far as these can tell."
-    )
-    lost = question(scores=(score(value=0.5, rivals={"gaussian_fit": 0.2}),))
-    assert front_of(run(cell(questions=(lost,))))[3][1].startswith(
-        "Take gaussian fit, or learn from more rows"
     )
     assert [text for _, text in front_of(run(budget="quick"))[2:]] == [
         QUICK,
         "Run the recipe without --quick.",
     ]
+
+
+def test_the_worst_loss_is_the_one_of_most_standard_errors_wherever_it_stands():
+    slight = score(
+        name="a.x", title="First", value=0.5, error=0.01, rivals={"gaussian_fit": 0.2}
+    )  # 30 errors
+    heavy = score(name="b.y", title="Second", value=7.9, error=0.1, rivals={"unchanged": 3.0, "r": 2.0})  # 59
+    cells = [
+        cell(task="a", title="A", questions=(question(scores=(slight,)),)),
+        cell(task="b", title="B", questions=(question(scores=(heavy,)),)),
+    ]
+    told = dict(front_of(run(*cells)))
+    assert told["Its worst loss"].startswith("B: Second is 7.90 ± 0.10 data units, and r has 2 data units.")
+    assert told["Its worst loss"].endswith("So are 2 more of the comparisons.")
+    assert told["What to do next"].startswith("Take r, or learn from more rows")
+
+
+def test_the_score_that_is_told_has_the_most_room_wherever_the_method_lies():
+    narrow = score(name="a.x", title="Narrow", floor=0.1, floor_error=0.0, rivals={"r": 0.3})  # 20 errors
+    wide = score(name="a.y", title="Wide", floor=0.1, floor_error=0.0, rivals={"r": 0.9, "s": 0.6})  # 50
+    for value in (0.1, 0.5, 3.0):
+        asked = question(scores=(replace(narrow, value=0.1), replace(wide, value=value)))
+        assert main_score([asked]).title == "Wide"
+    asked = question(scores=(narrow, replace(wide, floor="unknown: nobody said")), expected=())
+    assert main_score([asked]).title == "Narrow"
+    assert (
+        main_score([question(scores=(narrow, wide), expected=("s", "r"))]).title == "Narrow"
+    )  # none has room
+    higher = replace(wide, better="higher", floor=0.98, rivals={"r": 0.1})
+    assert main_score([question(scores=(narrow, higher))]).title == "Wide"
+    assert main_score([question(scores=())]) is None
+
+
+def test_what_went_wrong_stands_after_the_results_unless_a_check_failed(tmp_path):
+    lost = score(value=0.9, rivals={"gaussian_fit": 0.5})
+    cells = {
+        "after": cell(questions=(question(scores=(lost,)),)),
+        "before": cell(findings=(Finding("Check 'there and back': off by 3."),)),
+        "not finite": cell(questions=(question(scores=(score(value=math.nan),)),)),
+    }
+    for name, one in cells.items():
+        headings = [a.get("id") for a in page_of(tmp_path, run(one)).all("h2")]
+        assert (headings.index("results") < headings.index("findings")) == (name == "after"), name
+
+
+def test_a_run_that_goes_on_says_what_is_missing(tmp_path):
+    page = page_of(tmp_path, run(waiting=("Any digit from noise",)))
+    place(
+        page,
+        "The run is not finished: Any digit from noise is missing. This page is rewritten after each of them.",
+    )
+    assert "not finished" not in page_of(tmp_path, run()).text
 
 
 def test_what_questions_put_first_stands_before_the_appendix_and_once(tmp_path):

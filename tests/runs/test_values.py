@@ -214,3 +214,38 @@ def test_what_a_problem_draws_together_stays_together(install):
     single = {"days": {"problem": "moons", "n": 5}, "word": {"beside": "days"}}
     with pytest.raises(InvalidInputError, match="'word' must be drawn by moons, got a single thing"):
         read_values(single, Place())
+
+
+def test_a_picture_is_its_pixels_with_itself_and_a_limit_draws_some_of_them(folder):
+    pytest.importorskip("PIL")
+    from interpolants.data.picture_pixels import levels_of, write_picture
+
+    levels = np.arange(10 * 12 * 3, dtype=np.uint8).reshape(10, 12, 3)
+    write_picture(levels, folder / "a.png", "test")
+    np.save("b.npy", np.random.default_rng(0).random((50, 3), dtype=np.float32))
+    task, values = read(x0="a.png", x1="b.npy")
+    assert values["x0"].beside["picture"].tolist() == levels.tolist()
+    assert "was taken as a set of 120 pixels" in values["x0"].source.notes[0]
+    back, _ = levels_of(rows_of(values["x0"].value).numpy())
+    assert sorted(map(tuple, back.tolist())) == sorted(map(tuple, levels.reshape(-1, 3).tolist()))
+    assert task.copied == 0
+    _, few = read(x0={"file": "a.png", "limit": 40}, x1="b.npy")
+    kept, _ = levels_of(rows_of(few["x0"].value).numpy())
+    assert len(kept) == 40
+    assert kept.tolist() != levels.reshape(-1, 3)[:40].tolist()  # not the top of the picture
+    with pytest.raises(
+        InvalidInputError, match=r"data.x0: a picture takes limit alone, got 'columns'\. Omit it"
+    ):
+        read(x0={"file": "a.png", "columns": ["red"]}, x1="b.npy")
+    with pytest.raises(InvalidInputError, match=r"Did you mean 'a\.png'"):
+        read(x0="a.jpg", x1="b.npy")
+
+
+def test_the_photograph_comes_with_its_pixels(folder):
+    pytest.importorskip("sklearn.datasets")
+    pytest.importorskip("PIL")
+    photo = {"dataset": "photo_pixels", "options": {"photo": "flower"}, "limit": 300}
+    _, values = read(x1=photo)
+    assert values["x1"].beside["picture"].shape == (427, 640, 3)
+    assert values["x1"].source.name == "photo_pixels of flower"
+    assert "vultilion" in values["x1"].source.licence

@@ -9,6 +9,7 @@ from studies.common import run
 ONLY = {
     "auto_eps": ("five modes",),
     "completion": ("unaware", "one-way, 1 cycle", "RePaint, once"),
+    "few_rows": ("threes to eights, 20 rows", "even to odd, 20 rows"),
     "hallucinations": ("line", "grid, recursive"),
     "negative_transfer": ("plain", "Nash", "affinity"),
     "flow_maps": ("checkerboard: ode", "checkerboard: semigroup"),

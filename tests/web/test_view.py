@@ -350,6 +350,21 @@ def test_a_verb_is_a_command_to_copy(page):
     page.wait("document.querySelector('#verbs button').textContent === 'Copied'")
 
 
+def test_a_run_opens_with_its_first_figure_its_main_score_and_its_worst_loss(page):
+    page.open({"run": FIRST})
+    assert (
+        page.run("return [...document.querySelectorAll('#told dt')].map((e) => e.textContent)")[0]
+        == "How good it is"
+    )
+    assert page.run("return document.querySelectorAll('#picture img').length") == 1
+    first = page.run("return document.querySelector('#picture img').src")
+    others = page.run("return [...document.querySelectorAll('#figures img')].map((e) => e.src)")
+    assert first not in others
+    assert page.run("return document.getElementById('told-box').getBoundingClientRect().bottom") <= page.run(
+        "return document.getElementById('stage').getBoundingClientRect().top"
+    )
+
+
 def test_what_went_wrong_stands_first(page):
     page.open({"run": SEEDS})
     found = page.run("return [...document.querySelectorAll('#findings li')].map((e) => e.textContent)")

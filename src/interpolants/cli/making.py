@@ -106,7 +106,8 @@ def run(
 
     \b
     Example:
-    interpolants run --config digits_demo --out runs/demo
+    interpolants run --config demo --out runs/demo
+    interpolants run --x0 a.jpg --x1 b.jpg --out runs/colours
     interpolants run --x0 a.npy --x1 b.csv --out runs/mine --steps 3000
     interpolants run --out runs/mine --resume
     interpolants run --out runs/mine --more 5000

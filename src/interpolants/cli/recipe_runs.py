@@ -1,9 +1,11 @@
 """Running a recipe of a method from the command line: scores and verdicts as tables, then the report."""
 
 import json
+import shlex
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,11 +120,15 @@ def run_folder(
     Raises:
         InterruptedFitError: If a signal stopped a fit or a question; it says how to go on.
     """
-    from interpolants.cli.shared import typed
+    from interpolants.cli.shared import as_typed_here, typed
     from interpolants.runs.run_facts import keep_command, run_facts
 
+    _say_pictures(folder, screen)
     with _told_how_to_go_on(folder):
-        found = folder.run(resume=resume, workers=workers, progress=not screen.quiet)
+        pages = Pages(folder, screen)
+        found = folder.run(
+            resume=resume, workers=workers, progress=not screen.quiet, after_cell=pages.after_cell
+        )
     keep_command(folder.out, typed())
     facts = run_facts(folder, found)
     report = _report(folder, facts, screen)
@@ -137,7 +143,64 @@ def run_folder(
     if report is not None:
         screen.say(f"report: {report}")
     if facts.use:
-        screen.following(facts.use)
+        screen.following(as_typed_here(facts.use))
+    screen.following(as_typed_here(_explore(folder)), "shows the run in the browser")
+
+
+def _explore(folder: "RecipeFolder") -> str:
+    """The command that opens a run in the explorer, with the files that its data name outside of its folder."""
+    from interpolants.runs.file_hashes import named_files
+
+    files = dict.fromkeys(file for task in folder.recipe.tasks for file in named_files(task.data).values())
+    inside = folder.out.resolve()
+    outside = [str(file) for file in files if not file.resolve().is_relative_to(inside)]
+    options = [part for file in outside for part in ("--data", file)]
+    return shlex.join(["interpolants", "explore", str(folder.out), *options])
+
+
+def _say_pictures(folder: "RecipeFolder", screen: "Screen") -> None:
+    """Print a line for each picture file among the data: its pixels are the rows."""
+    from interpolants.data.picture_pixels import is_picture, read_picture, told_of
+    from interpolants.runs.file_hashes import named_files
+
+    for task in folder.recipe.tasks:
+        for role, file in named_files(task.data).items():
+            if is_picture(file):
+                screen.say(f"{role} = {told_of(file, read_picture(file, f'data.{role}'))}")
+
+
+@dataclass
+class Pages:
+    """The report of an unfinished run, written after each cell as long as that takes little of the time.
+
+    Attributes:
+        folder: The run.
+        screen: Screen that prints the path of the first page.
+        spent: Seconds that pages took.
+    """
+
+    folder: "RecipeFolder"
+    screen: "Screen"
+    spent: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+
+    def after_cell(self, name: str, seconds: float) -> None:
+        """Write the page with what is finished; the last one is written when all is gathered."""
+        from interpolants.cli.shared import typed
+        from interpolants.framework.experiment import stored_answers
+        from interpolants.runs.recipe_run import RecipeRun
+        from interpolants.runs.run_facts import keep_command, run_facts
+
+        started, run = time.monotonic(), RecipeRun(self.folder.recipe)
+        answers = stored_answers(run, self.folder.out)
+        if len(answers) == len(run.cells()) or self.spent > _PAGES * (started - self.began):
+            return
+        keep_command(self.folder.out, typed())
+        page = _report(self.folder, run_facts(self.folder, run.gather(answers)), self.screen)
+        if page is not None and not self.spent:
+            note = f"{len(answers)} of {len(run.cells())} parts are done; it is written again after each"
+            self.screen.say(f"report: {page}   ({note})")
+        self.spent += time.monotonic() - started
 
 
 def train_folder(folder: "RecipeFolder", *, resume: bool, screen: "Screen", as_json: bool) -> None:
@@ -210,12 +273,14 @@ def _told_how_to_go_on(folder: "RecipeFolder") -> Iterator[None]:
     """Say after a signal how the run goes on; between fits it is Ctrl-C that stops a question."""
     import signal
 
+    from interpolants.cli.shared import as_typed_here
     from interpolants.framework.stages import InterruptedFitError
 
     try:
         yield
     except KeyboardInterrupt as stopped:
-        told = f"Stopped; what is done is saved. Go on with: interpolants run --out {folder.out} --resume"
+        command = as_typed_here(f"interpolants run --out {folder.out} --resume")
+        told = f"Stopped; what is done is saved. Go on with: {command}"
         raise InterruptedFitError(told, getattr(stopped, "signal", signal.SIGINT)) from stopped
 
 
@@ -233,6 +298,8 @@ def show_answers(found: "Answered", screen: "Screen") -> None:
         screen.numbers("claims", ("", "beside", "seeds", "gap", "verdict"), rows)
 
 
+# Most of the time of a run that may go into pages before the last one.
+_PAGES = 0.1
 # Most findings that are told on the terminal.
 _FINDINGS = 5
 # Most rivals that are columns; more are rows below the score.

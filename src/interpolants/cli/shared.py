@@ -1,8 +1,10 @@
 """Options that several commands share, and their consoles."""
 
 import shlex
+import shutil
 import sys
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -92,6 +94,19 @@ def installed_cards(screen: "Screen") -> "Catalogue":
     for fault in catalogue().faults:
         screen.say(f"note: cards left out, {fault}")
     return catalogue()
+
+
+def as_typed_here(command: str) -> str:
+    """A command with the path of this program, if the shell finds no or a different program by its name."""
+    program = Path(sys.argv[0])
+    on_path = shutil.which("interpolants")
+    if (
+        program.name != "interpolants"
+        or not program.is_file()
+        or (on_path is not None and Path(on_path).samefile(program))
+    ):
+        return command
+    return shlex.quote(str(program)) + command.removeprefix("interpolants")
 
 
 def typed() -> str:

@@ -18,10 +18,12 @@ from interpolants.cli.verb_options import PARTED, command_options, is_literal, s
 from interpolants.foundations.errors import invalid
 
 if TYPE_CHECKING:
+    from interpolants.cli.show import Screen
     from interpolants.foundations.card_file import Card
     from interpolants.framework.capabilities import Capability
     from interpolants.framework.method import Method
     from interpolants.framework.role import Role
+    from interpolants.runs.picture_answers import AskedPicture
     from interpolants.runs.shards import Request
 
 _FREE = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -181,27 +183,39 @@ class VerbCommand:
 
     def ask(self, given: dict[str, Any]) -> None:
         """Read the files, ask, write and tell."""
-        from interpolants.framework.self_checks import CheckReport
         from interpolants.runs.answers import as_json, check_writable, tell, write_answer
+        from interpolants.runs.picture_answers import AskedPicture, picture_endings
 
         out, force, quiet, as_words = (given.pop(name) for name in ("out", "force", "quiet", "as_json"))
         if (device := given.pop("device")) != "cpu":
             self._move(device, given)
-        check_writable(out, force=force, also=self._formats, several=self._has_folder(given))
+        files = {name: given.get(name) for name in self.options[1]}
+        endings = (*self._formats, *picture_endings(files))
+        check_writable(out, force=force, also=endings, several=self._has_folder(given))
+        picture = AskedPicture.of(files, out, eps=given.get("eps"))
         asked, shards = given.get("cond"), given.get("shards")
-        answer = self._answer(given, shown=not (quiet or as_words), joins=out is not None)
+        answer = self._answer(given, shown=not (quiet or as_words), joins=out is not None, picture=picture)
         if answer is None:  # of another process, or only in shards
             if shards is not None and not quiet:
                 screen_for(quiet).say(f"shards: {shards}")
             return
+        screen = screen_for(quiet or as_words)
+        if picture is not None and out is not None:
+            _deliver_picture(picture, self.one.verb, answer, out, screen, force=force, as_json=as_words)
+            return
         if out is not None:
             write_answer(answer, out, self.one.verb, columns=self._columns, force=force)
-        screen = screen_for(quiet or as_words)
         if as_words:
             screen.json(as_json(answer, out, self.one.verb))
         elif not quiet:
             typer.echo(tell(answer, out, self.one.verb))
-        if out is not None and (following := self._following(answer, out, asked)):
+        self._hint(answer, out, asked, screen)
+
+    def _hint(self, answer: Any, out: Path | None, condition: str | None, screen: "Screen") -> None:
+        """Print the command that makes sense next; exit with 1 if checks failed."""
+        from interpolants.framework.self_checks import CheckReport
+
+        if out is not None and (following := self._following(answer, out, condition)):
             screen.following(following)
         if isinstance(answer, CheckReport) and not answer.ok:
             screen.following(f"interpolants report {self.named}", "train longer, and read what failed")
@@ -246,15 +260,19 @@ class VerbCommand:
         words = f"interpolants log-prob {self.named} {out}" + (f" --cond {asked}" if asked else "")
         return words if able and not self.method.cannot("log_prob") else ""
 
-    def _answer(self, given: dict[str, Any], *, shown: bool, joins: bool) -> Any:
+    def _answer(
+        self, given: dict[str, Any], *, shown: bool, joins: bool, picture: "AskedPicture | None" = None
+    ) -> Any:
         from interpolants.framework.capabilities import leading_arguments
         from interpolants.framework.roles import count
+        from interpolants.runs.picture_answers import distinct_rows
         from interpolants.runs.shards import Request, can_be_cut
 
         _, roles = self.options
         key = given.pop("key")
         how: dict[str, Any] = {name: given.pop(name) for name in PARTED if name in given}
         data = {n: self._rows(v, roles[n], key) for n, v in given.items() if n in roles and v is not None}
+        data |= distinct_rows(picture, others=len(data) - 1)
         asked = {
             n: v for n, v in given.items() if n not in roles and v is not None and not self._is_default(n, v)
         }
@@ -314,6 +332,24 @@ class VerbCommand:
             return value
         flat = value.is_floating_point() and len(value) and value[0].numel() == value.new_empty(shape).numel()
         return value.reshape(-1, *shape) if flat else value
+
+
+def _deliver_picture(
+    picture: "AskedPicture",
+    verb: str,
+    answer: Any,
+    out: Path,
+    screen: "Screen",
+    *,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write an answer as a picture, and print what was written."""
+    line = picture.write(verb, answer, out, force=force)
+    if as_json:
+        screen.json({"out": str(out), "what": line})
+    else:
+        screen.say(line)
 
 
 def read_role(text: str, role: "Role", key: str | None = None, before: Any = None) -> Any:

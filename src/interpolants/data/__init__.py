@@ -17,6 +17,7 @@ from interpolants.data.sets.measured_tables import (
     load_diabetes,
     load_leaves,
 )
+from interpolants.data.sets.photo_pixels import load_photo_pixels
 from interpolants.data.sets.photographs import load_photographs
 from interpolants.data.sets.tables import (
     load_breast_cancer,
@@ -58,6 +59,7 @@ __all__ = [
     "load_krumsiek11",
     "load_letter",
     "load_pbmc68k",
+    "load_photo_pixels",
     "load_photographs",
     "load_shuttle",
     "load_wine",

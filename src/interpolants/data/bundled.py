@@ -43,6 +43,7 @@ class DataInfo:
         start: Time of the first row of a series; empty where rows have no times.
         frequency: Pandas' word for the distance of two times of a series.
         gridded: Grid and dates of fields, a :class:`~interpolants.data.gridded.Gridded` whose values are ``x``.
+        picture: The whole picture whose pixels are the rows, ``(H, W, 3)`` uint8; None if rows are not pixels.
     """
 
     name: str
@@ -58,6 +59,7 @@ class DataInfo:
     start: str = ""
     frequency: str = ""
     gridded: Any = None
+    picture: Any = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpolants.data.medical_images import read_volume
+from interpolants.data.picture_pixels import COLOURS, PICTURES, colours_of, read_picture, told_of
 from interpolants.data.shards import is_sharded, open_shards
 from interpolants.data.table_files import parquet_frame
 from interpolants.foundations.errors import invalid, nearest
@@ -64,7 +65,7 @@ def read_array(
     exact: bool = False,
 ) -> FileArray:
     """Read samples, one per row, from .npy, .npz, .csv, .tsv, .parquet or .safetensors; slices from NIfTI and DICOM;
-    shards from a .tar, or a folder of .npy or .tar.
+    pixels from one .jpg or .png; shards from a .tar, or a folder of .npy or .tar.
 
     Nothing is unpickled, and nothing is rounded: numbers of single precision and integers of up to 16 bits become
     float32, everything else (text, too) float64. A one-dimensional array of N numbers is N samples in one dimension.
@@ -408,6 +409,13 @@ def _read_scan(path: Path, who: str, key: str | None) -> _Read:
     )
 
 
+def _read_pixels(path: Path, caller: str, key: str | None) -> _Read:
+    """Pixels of one picture, row by row from the upper left."""
+    picture = read_picture(path, caller)
+    note = f"{told_of(path, picture)}, red, green and blue in [0, 1]."
+    return colours_of(picture.levels).reshape(-1, len(COLOURS)), COLOURS, (note, *picture.notes)
+
+
 def _read_shards(path: Path, who: str, key: str | None) -> _Read:
     whole = open_shards(path, who)
     return np.asarray(whole), (), ()
@@ -424,4 +432,5 @@ _READERS: dict[str, Callable[[Path, str, str | None], _Read]] = {
     ".gz": _read_scan,
     ".dcm": _read_scan,
     ".tar": _read_shards,
+    **dict.fromkeys(PICTURES, _read_pixels),
 }

@@ -56,6 +56,7 @@ class Found:
     symbols: tuple[str, ...] = ()
     scaling: str = "none"
     gridded: Any = None
+    picture: Any = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,7 @@ def packaged(
                 start="" if times is None else str(times[0]),
                 frequency=found.frequency,
                 gridded=found.gridded,
+                picture=found.picture,
             )
             codes = None if labels is None else torch.from_numpy(labels.astype(np.int64))
             return Dataset(torch.from_numpy(np.ascontiguousarray(x)), codes, info)

@@ -52,6 +52,7 @@ role_kind("known", Known())
 role_kind("model", Model())
 role_kind("problem", Thing())
 role_kind("environment", Thing())
+role_kind("picture", Thing())
 
 
 # Kinds whose xarray objects are matched by position.

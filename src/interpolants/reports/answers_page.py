@@ -1,4 +1,4 @@
-"""Report of a run on one page: what went wrong, what was learnt from what, how well, and how to repeat it.
+"""Report of a run on one page: a picture, what was learnt from what and how well, what went wrong, how to repeat it.
 
 It knows no method: what is shown is what questions found, models and cards say, and data are called.
 """
@@ -17,8 +17,8 @@ from interpolants.reports import words
 from interpolants.reports.cell_sections import PILLS, absent, task_section
 from interpolants.reports.embedded import Embedded
 from interpolants.reports.facts import CellFacts, RunFacts
-from interpolants.reports.findings import QUICK, findings_of
-from interpolants.reports.front import front_matter, nothing_wrong, prefix, told
+from interpolants.reports.findings import QUICK, findings_of, grave_findings
+from interpolants.reports.front import first_picture, front_matter, nothing_wrong, prefix, told
 from interpolants.reports.page import Child, Markup, document, el, facts, join, link, table
 from interpolants.reports.seeds import tasks_of
 from interpolants.reports.terms import terms_in
@@ -58,8 +58,11 @@ def write_answers(folder: str | os.PathLike[str], run: RunFacts) -> Path:
 def render(run: RunFacts, drawn: Embedded) -> str:
     """The page as text."""
     tasks = tasks_of(run)
-    main, shown = front_matter(run, drawn)
-    front = [_findings(run), _section("Results", "results", main), _claims(run, drawn)]
+    picture, above = first_picture(run, drawn)
+    main, shown = front_matter(run, drawn, above)
+    results, findings = _section("Results", "results", main), _findings(run)
+    checked = not grave_findings(run)[0] or run.budget == "quick"  # a failed check comes before any result
+    front = [*([results, findings] if checked else [findings, results]), _claims(run, drawn)]
     sections = [
         _section(
             cells[0].title,
@@ -73,20 +76,22 @@ def render(run: RunFacts, drawn: Embedded) -> str:
     body = join([body, _reproduce(run), _licences(run)])
     terms = _terms(re.sub(r"<[^>]*?>", " ", body))
     footer = el("p", "This page is complete in one file and loads nothing.")
-    return document(run.title, _header(run, tasks, bool(terms)), [body, terms], footer)
+    return document(run.title, _header(run, tasks, picture, has_terms=bool(terms)), [body, terms], footer)
 
 
 # --- the head: title, four sentences, findings ---------------------------------------------------------------
 
 
-def _header(run: RunFacts, tasks: Sequence[Sequence[CellFacts]], has_terms: bool) -> list[Child]:
+def _header(
+    run: RunFacts, tasks: Sequence[Sequence[CellFacts]], picture: Child, *, has_terms: bool
+) -> list[Child]:
     seeds = list(dict.fromkeys(cell.seed for cell in run.cells)) or [run.seed]
     meta = [
         run.created[:10],
         run.machine.partition(",")[0],
         f"seed{'s' if len(seeds) > 1 else ''} {words.listing(list(map(str, seeds)), 6)}",
     ]
-    anchors = [("findings", "What went wrong"), ("results", "Results")]
+    anchors = [("results", "Results"), ("findings", "What went wrong")]
     anchors += [("claims", "Claims")] if run.verdicts else []
     anchors += [("appendix", "Appendix")]
     anchors += [(f"task-{k}", cells[0].title) for k, cells in enumerate(tasks, start=1)]
@@ -97,13 +102,20 @@ def _header(run: RunFacts, tasks: Sequence[Sequence[CellFacts]], has_terms: bool
         el("p", "Report of a run", cls="kicker"),
         el("h1", run.title),
         el("p", " · ".join(part for part in meta if part), cls="meta"),
+        el("p", _waiting(run), cls="note-box") if run.waiting else None,
+        picture,
         el("dl", [[el("dt", name), el("dd", text)] for name, text in told(run)], cls="told"),
         el("nav", el("ul", items), aria_label="Contents"),
     ]
 
 
+def _waiting(run: RunFacts) -> str:
+    missing = f"{words.listing(list(run.waiting), 3)} {'is' if len(run.waiting) == 1 else 'are'} missing"
+    return f"The run is not finished: {missing}. This page is rewritten after each of them."
+
+
 def _findings(run: RunFacts) -> Markup:
-    """The worst first: a report that hides these is worth nothing."""
+    """The worst first. If a check failed, the section precedes the results."""
     found = findings_of(run)
     items = [el("li", one.text, cls="fail" if one.grave else "warn") for one in found]
     quick = [el("li", QUICK, cls="note-box")] if run.budget == "quick" else []

@@ -115,14 +115,16 @@ def panels_of(figure: Figure) -> Iterator[Figure]:
     for k, panel in enumerate(figure.panels):
         width = figure.width * shares[k % columns] / sum(shares)
         height = figure.height * heights[k // columns] / sum(heights)
-        scale = min(1.0, _cell(_side_by_side(len(figure.panels), width)) / width)
+        scale = min(1.0, _cell(_side_by_side(figure, len(figure.panels), width)) / width)
         yield replace(
             figure, panels=(panel,), columns=0, width=width * scale, height=height * scale, caption=""
         )
 
 
-def _side_by_side(panels: int, width: float) -> int:
-    """How many panels stand in a row of a wide page, so that rows are as equal as may be."""
+def _side_by_side(figure: Figure, panels: int, width: float) -> int:
+    """How many panels stand in a row of a wide page, so that rows are as equal as may be; photographs as they ask."""
+    if figure.photo and figure.columns:
+        return figure.columns
     fit = max(1, int((PAGE + _GAP) // (max(_NARROW, min(width, _cell(4))) + _GAP)))
     return -(-panels // -(-panels // fit))
 
@@ -138,8 +140,8 @@ def _laid_out(figure: Figure, parts: list[Figure], shown: list[Markup]) -> Marku
         cls = "single wide" if width > _WIDE else "single"
         return el("div", shown, cls=cls, style=f"--most: {width}px")
     widest = max(part.width for part in parts)
-    columns = _side_by_side(len(parts), widest)
-    most = min(round(1.3 * widest), int(_cell(columns)))
+    columns = _side_by_side(figure, len(parts), widest)
+    most = min(round(widest if figure.photo else 1.3 * widest), int(_cell(columns)))
     style = f"--cell: {round(widest)}px; --most: {most}px; max-width: {columns * (most + _GAP)}px"
     return el("div", shown, cls="panels", style=style)
 

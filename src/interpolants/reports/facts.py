@@ -150,6 +150,7 @@ class RunFacts:
         created: Date and time of its start.
         seconds: What it took.
         settings: All of its settings.
+        waiting: Titles of tasks, or of their seeds, that are not finished.
     """
 
     title: str
@@ -165,3 +166,4 @@ class RunFacts:
     created: str = ""
     seconds: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    waiting: Sequence[str] = ()

@@ -12,8 +12,9 @@ from interpolants.reports.seeds import over_seeds, tasks_of
 from interpolants.reports.words import listing, number, spaced, with_error
 
 QUICK = "A quick run: data and fits of seconds, to see that everything works. Its numbers say nothing about the method."
-_LOST = "Take {}, or learn from more rows, for longer or with other settings: here it is better."
+LOST = "Take {}, or learn from more rows, for longer or with other settings: here it is better."
 _EVEN = "Compare with {} on more held-out rows: here it is as good, as far as these can tell."
+_CHECK = "Check '"  # as the question self_test names a check
 _MOST = 3  # scores that are named with their numbers
 
 
@@ -36,6 +37,19 @@ def findings_of(run: RunFacts) -> list[Finding]:
     return sorted(found, key=lambda one: not one.grave)
 
 
+def grave_findings(run: RunFacts) -> tuple[list[Finding], list[Finding]]:
+    """Grave findings of questions: failed checks with numbers that are not finite, and all others."""
+    tasks, checks, others = tasks_of(run), list[Finding](), list[Finding]()
+    for cells in tasks:
+        title = cells[0].title if len(tasks) > 1 else ""
+        grave = [finding for cell in cells for finding in cell.findings if finding.grave]
+        lost = [finding for question in over_seeds(cells) for finding in _of_lost(question)]
+        failed = [finding for finding in grave if finding.text.startswith(_CHECK)]
+        checks += [_placed(finding, [title]) for finding in [*lost, *failed]]
+        others += [_placed(finding, [title]) for finding in grave if finding not in failed]
+    return checks, others
+
+
 def _placed(finding: Finding, names: Sequence[str]) -> Finding:
     where = listing([name for name in names if name])
     if not where:
@@ -52,13 +66,17 @@ def _of_verdict(verdict: Verdict) -> Finding:
 
 
 def _of_question(question: QuestionFacts) -> Iterator[Finding]:
-    lost = [title_of(score) for score in question.scores if not math.isfinite(score.value)]
-    if lost:
-        yield Finding(f"{question.title}: not a finite number for {listing(lost, _MOST)}.")
+    yield from _of_lost(question)
     names = dict.fromkeys(name for score in question.scores for name in score.rivals)
     for name in names:
         if name not in question.expected:
             yield from _of_rival(question, name)
+
+
+def _of_lost(question: QuestionFacts) -> Iterator[Finding]:
+    lost = [title_of(score) for score in question.scores if not math.isfinite(score.value)]
+    if lost:
+        yield Finding(f"{question.title}: not a finite number for {listing(lost, _MOST)}.")
 
 
 def _of_rival(question: QuestionFacts, name: str) -> Iterator[Finding]:
@@ -68,7 +86,7 @@ def _of_rival(question: QuestionFacts, name: str) -> Iterator[Finding]:
     same = [score for score in judged if standing(score, name) == "same"]
     if worse:
         what = f"{spaced(name)} is better in {_share(worse, judged)}"
-        yield Finding(f"{question.title}: {what}: {_beside(worse, name)}.", remedy=_LOST.format(spaced(name)))
+        yield Finding(f"{question.title}: {what}: {_beside(worse, name)}.", remedy=LOST.format(spaced(name)))
     if same:
         what = f"within two standard errors of {spaced(name)} in {_share(same, judged)}"
         told = f"{question.title}: {what}: {_beside(same, name)}."

@@ -1,7 +1,7 @@
 """What a score means beside its floor and its rivals, in a sentence."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 from interpolants.framework.scores import Score
@@ -35,6 +35,29 @@ def standing(score: Score, rival: str) -> Standing:
     error = score.gaps.get(rival, score.error)
     slack = SIGMAS * error if math.isfinite(error) else 0.0
     return "better" if found > slack else "worse" if found < -slack else "same"
+
+
+def loss_in_errors(score: Score, rival: str) -> float:
+    """Distance of a score from a better rival in standard errors; infinite if the error is unknown."""
+    error = _known(score.gaps.get(rival, score.error))
+    return -gain(score, rival) / error if error else math.copysign(math.inf, -gain(score, rival))
+
+
+def room(score: Score, expected: Collection[str] = ()) -> float:
+    """Gap between the floor and the best rival in standard errors, wherever the score itself lies.
+
+    It says how well a score tells good methods from simple ones. NaN if floor, rivals, direction or errors are unknown.
+
+    Args:
+        score: The score.
+        expected: Rivals that do not count: those that should win.
+    """
+    floor = floor_of(score)
+    rivals = [x for name, x in score.rivals.items() if name not in expected and math.isfinite(x)]
+    error = math.hypot(_known(score.floor_error), _known(score.error))
+    if floor is None or not rivals or score.better == "neither" or not error:
+        return math.nan
+    return (min(rivals) - floor if score.better == "lower" else floor - max(rivals)) / error
 
 
 def at_floor(score: Score) -> bool:

@@ -100,10 +100,14 @@ def role_facts(role: Role, task: Task, value: Value, aside: Mapping[str, int]) -
         about=role.about,
         origin=value.source.origin,
         licence=value.source.licence,
-        shape=one_row(value.value, value.source, role.kind),
+        shape=_size(value.value) if role.kind == "picture" else one_row(value.value, value.source, role.kind),
         rows={part: n for part, n in rows.items() if n},
         notes=value.source.notes,
     )
+
+
+def _size(picture: Tensor) -> str:
+    return f"a picture, {picture.shape[1]} × {picture.shape[0]} pixels"
 
 
 def one_row(value: Any, source: Source, kind: str = "rows") -> str:

@@ -14,9 +14,17 @@ def file_hashes(data: Mapping[str, Any]) -> dict[str, str]:
     Args:
         data: Tables of ``[data]`` by role.
     """
+    return {role: _hash_of(place) for role, place in named_files(data).items()}
+
+
+def named_files(data: Mapping[str, Any]) -> dict[str, Path]:
+    """Role -> the file or folder that it names, if that exists.
+
+    Args:
+        data: Tables of ``[data]`` by role.
+    """
     named = {role: table.get("file") if isinstance(table, Mapping) else table for role, table in data.items()}
-    places = {role: Path(name) for role, name in named.items() if isinstance(name, str) and exists(name)}
-    return {role: _hash_of(place) for role, place in places.items()}
+    return {role: Path(name) for role, name in named.items() if isinstance(name, str) and exists(name)}
 
 
 def _hash_of(place: Path) -> str:

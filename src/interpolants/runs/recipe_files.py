@@ -14,7 +14,7 @@ from interpolants.foundations.folder_lock import LOCK, locked
 from interpolants.foundations.links import refuse_links
 from interpolants.foundations.storage import read_document, write_text
 from interpolants.framework.answered import Answered
-from interpolants.framework.experiment import CELLS, GATHERED, RESULTS
+from interpolants.framework.experiment import CELLS, GATHERED, RESULTS, Progress
 from interpolants.framework.method import MODEL
 from interpolants.framework.stages import IDENTITY, PLAN
 from interpolants.framework.trained import Trained
@@ -193,11 +193,20 @@ class RecipeFolder:
             kept = {task: {**before.get(task, {}), **found} for task, found in files.items()}
             write_text(self.out / FILES, json.dumps(kept, indent=1) + "\n")
 
-    def run(self, *, resume: bool = False, workers: int | Executor = 1, progress: bool = False) -> Answered:
-        """Open the folder, run what is missing, gather."""
+    def run(
+        self,
+        *,
+        resume: bool = False,
+        workers: int | Executor = 1,
+        progress: bool = False,
+        after_cell: Progress | None = None,
+    ) -> Answered:
+        """Open the folder, run what is missing, gather; ``after_cell`` gets the name of each finished cell."""
         self._check_tracker()
         with self._locked(), self._undone_if_refused(self.open(resume=resume)):
-            return run_recipe(self.recipe, self.out, workers=workers, progress=progress)
+            return run_recipe(
+                self.recipe, self.out, workers=workers, progress=progress, after_cell=after_cell
+            )
 
     def train(self, *, resume: bool = False, progress: bool = False) -> list[Path]:
         """Fit and store what is missing, and ask nothing; folders of the models."""

@@ -6,10 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from interpolants.executors.executor import Executor
 from interpolants.framework.answered import Answered
 from interpolants.framework.claims import Verdict
-from interpolants.framework.experiment import conduct, settings_hash
+from interpolants.framework.experiment import Progress, conduct, settings_hash
 from interpolants.framework.method import MODEL, Method, load
 from interpolants.framework.questions import ask
 from interpolants.framework.stored import is_tree, read, write
@@ -155,12 +157,16 @@ class CellWork:
         Each is kept as soon as it is found, so that a question that fails or is interrupted costs no other.
         """
         assert self.method.is_fitted  # a recipe without questions still trains
-        parts = []
-        for (name, question, rivals), table in zip(make_questions(self.tables), self.tables.ask, strict=True):
-            place = self.folder / ASKED / self._identity(table)
-            if not is_tree(place):
-                write(place, ask(question, self.method, self.task, rivals, out=self.folder / "rivals"))
-            parts.append(under(name, read(place)))
+        parts, questions = [], make_questions(self.tables)
+        # Tqdm's estimate is that of questions of equal cost.
+        with tqdm(total=len(questions), unit="question", disable=not self.progress) as bar:
+            for (name, question, rivals), table in zip(questions, self.tables.ask, strict=True):
+                bar.set_description(f"{self.tables.name}: {name}")
+                place = self.folder / ASKED / self._identity(table)
+                if not is_tree(place):
+                    write(place, ask(question, self.method, self.task, rivals, out=self.folder / "rivals"))
+                parts.append(under(name, read(place)))
+                bar.update()
         return joined(parts)
 
     def _identity(self, table: Mapping[str, Any]) -> str:
@@ -245,7 +251,14 @@ def joined(parts: list[Answered]) -> Answered:
     )
 
 
-def run_recipe(recipe: Recipe, out: Path, *, workers: int | Executor = 1, progress: bool = False) -> Answered:
+def run_recipe(
+    recipe: Recipe,
+    out: Path,
+    *,
+    workers: int | Executor = 1,
+    progress: bool = False,
+    after_cell: Progress | None = None,
+) -> Answered:
     """Run the missing cells of a recipe in a folder, and gather.
 
     Args:
@@ -253,8 +266,9 @@ def run_recipe(recipe: Recipe, out: Path, *, workers: int | Executor = 1, progre
         out: The run folder; results of other settings in it are refused.
         workers: Processes, or an executor.
         progress: Show progress bars.
+        after_cell: Called with the name of each finished cell, and its seconds.
     """
-    return conduct(RecipeRun(recipe, progress), out, workers=workers)
+    return conduct(RecipeRun(recipe, progress), out, workers=workers, progress=after_cell)
 
 
 def train_recipe(recipe: Recipe, out: Path, *, progress: bool = False) -> list[Path]:

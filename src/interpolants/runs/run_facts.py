@@ -62,8 +62,16 @@ def run_facts(folder: RecipeFolder, found: Answered) -> RunFacts:
         again=shlex.join(["interpolants", "run", "--config", str(out / CONFIG), "--out", f"{out}-again"]),
         use=_use(works[0], recipe, out) if works else "",
         settings=tables_of(recipe),
+        waiting=[_words_of(cell, recipe) for name, cell in run.cells().items() if name not in answers],
         **_circumstances(out),
     )
+
+
+def _words_of(cell: Mapping[str, Any], recipe: Recipe) -> str:
+    """A cell for people: title of its task, and its seed where there are several."""
+    task = TaskTables(**cell["task"])
+    title = task.title or spaced(task.name)
+    return title if recipe.seeds == 1 else f"{title}, seed {cell['seed']}"
 
 
 def _use(work: CellWork, recipe: Recipe, out: Path) -> str:

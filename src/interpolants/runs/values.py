@@ -12,7 +12,8 @@
     x1 = { problem = "moons", n = 10000 }                      # draws
     x1 = { follows = "x0" }                                    # one step of the process of another role
     cond = { labels_of = "x1" }                                # labels that came with another role
-    prompt = { beside = "fields" }                             # what a problem drew together with another role
+    x1 = "photo.jpg"                                           # the pixels of one picture
+    prompt = { beside = "fields" }                             # what came together with another role; part = "picture"
     problem = { member = "allen_cahn" }                        # the problem itself, not draws of it
     model = { task = "teacher" }                               # the model of an earlier task
     model = { run = "runs/digits", task = "generate" }         # or of another run
@@ -29,7 +30,9 @@ from torch import Tensor
 
 from interpolants.data import catalogue
 from interpolants.data.coded_columns import TABLES, read_coded
+from interpolants.data.files import check_file
 from interpolants.data.gridded import joined_cases
+from interpolants.data.picture_pixels import COLOURS, PICTURES, pixels, read_picture
 from interpolants.data.series_table import READS, each_column, read_series_table
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
@@ -224,8 +227,8 @@ def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
         )
     if role.kind == "series" and Path(table["file"]).suffix.lower() in READS:
         return _series_file(who, table)
-    if Path(table["file"]).suffix.lower() == ".txt":
-        return Value(read_texts(table["file"], who), Source(table["file"], f"file {table['file']}"))
+    if (whole_file := _WHOLE.get(Path(table["file"]).suffix.lower())) is not None:
+        return whole_file(who, table)
     if (role.words or role.exact) and Path(table["file"]).suffix.lower() in TABLES:
         return _table(who, table)
     options = {
@@ -236,6 +239,30 @@ def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
     source = Source(table["file"], f"file {table['file']}", notes=found.notes)
     rows = _named(found.x, found.columns) if isinstance(kind, Rows) else found.x
     return Value(rows, source, found.labels, kept=found.kept, limit=table.get("limit"))
+
+
+def _texts(caller: str, table: Mapping[str, Any]) -> Value:
+    return Value(read_texts(table["file"], caller), Source(table["file"], f"file {table['file']}"))
+
+
+def _pixels(caller: str, table: Mapping[str, Any]) -> Value:
+    """The pixels of one picture; ``limit`` keeps as many, drawn at random. The picture itself comes with them."""
+    for name in table:
+        if name not in ("file", "limit"):
+            raise invalid(caller, "a picture takes limit alone", repr(name), "Omit it.")
+    check_file(Path(table["file"]), caller)
+    picture = read_picture(table["file"], caller)
+    x, notes = pixels(picture)
+    source = Source(table["file"], f"file {table['file']}", notes=notes)
+    together = {"picture": torch.from_numpy(picture.levels)}
+    return Value(_named(torch.from_numpy(x[: table.get("limit")]), COLOURS), source, beside=together)
+
+
+# Readers of texts and pictures, by file extension.
+_WHOLE: dict[str, Callable[[str, Mapping[str, Any]], Value]] = {
+    ".txt": _texts,
+    **dict.fromkeys(PICTURES, _pixels),
+}
 
 
 def _named(x: Tensor, columns: tuple[str, ...]) -> Any:
@@ -299,11 +326,21 @@ def _dataset(who: str, table: Mapping[str, Any], place: Place) -> Value:
     role = place.roles.get(who.removeprefix("data."))
     named = info.columns if role is not None and role.kind == "rows" and not role.exact else ()
     rows = _columns(who, x, info, table["columns"]) if "columns" in table else _named(x, named)
-    told = [info.classes[c] if c < len(info.classes) else str(c) for c in table.get("classes", ())]
-    source = Source(
-        name + (f", class {', '.join(told)}" if told else ""), info.source, info.licence, info.classes
-    )
-    return Value(rows, source, labels, {"train": torch.arange(n), "test": torch.arange(n, len(x))})
+    parts = {"train": torch.arange(n), "test": torch.arange(n, len(x))}
+    return Value(rows, _dataset_source(info, table), labels, parts, beside=_picture(info))
+
+
+def _dataset_source(info: Any, table: Mapping[str, Any]) -> Source:
+    """Source of a data set, named with its classes or its photograph."""
+    classes = [info.classes[c] if c < len(info.classes) else str(c) for c in table.get("classes", ())]
+    photo = f" of {table.get('options', {}).get('photo', 'china')}" if info.picture is not None else ""
+    name = table["dataset"] + photo + (f", class {', '.join(classes)}" if classes else "")
+    return Source(name, info.source, info.licence, info.classes)
+
+
+def _picture(info: Any) -> dict[str, Tensor]:
+    """The whole picture of a data set of its pixels."""
+    return {} if info.picture is None else {"picture": torch.from_numpy(info.picture)}
 
 
 def _columns(who: str, x: Tensor, info: Any, columns: list[str]) -> Any:
@@ -363,7 +400,8 @@ def _problem(who: str, table: Mapping[str, Any], place: Place) -> Value:
 def _beside(who: str, table: Mapping[str, Any], place: Place) -> Value:
     other = _other(who, "beside", table["beside"], place)
     name = table.get("part", who.removeprefix("data."))
-    return replace(other, value=_part(who, other.beside, name, other.source.name))
+    source = replace(other.source, notes=())
+    return replace(other, value=_part(who, other.beside, name, other.source.name), source=source)
 
 
 def _part(who: str, drawn: Mapping[str, Any], name: str, source: str) -> Any:

@@ -1,7 +1,7 @@
 """Everything that a page tells of one fitted method, whatever it is: what cards, questions and its verbs say."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,8 +15,8 @@ from interpolants.framework.stage_logs import StageLog
 from interpolants.methods.bridge.bridge import Bridge
 from interpolants.reports.embedded import described
 from interpolants.reports.facts import CellFacts, ModelFacts, RunFacts
-from interpolants.reports.findings import QUICK, findings_of
-from interpolants.reports.front import told
+from interpolants.reports.findings import QUICK, findings_of, grave_findings
+from interpolants.reports.front import first_figure, told
 from interpolants.reports.training_words import growing as growing_words
 from interpolants.reports.training_words import trained
 from interpolants.runs.commands import about_verb, command
@@ -52,9 +52,30 @@ def page_of(shown: Shown, index: int) -> dict[str, Any]:
         "findings": [
             asdict(one) for one in [*_left_closed(shown), *map(Finding, problems), *_findings(shown, found)]
         ],
+        **_opening(shown, found, problems),
         "journey": _journey(moving) if isinstance(moving := snapshot or method, Bridge) else None,
         "snapshot": shown.snapshots.step if snapshot is not None and shown.snapshots is not None else None,
     }
+
+
+def _opening(run: Shown, answers: Answered, problems: Sequence[str]) -> dict[str, Any]:
+    """Opening of the report of this cell: index of its first figure, main score and worst loss.
+
+    Args:
+        run: The run.
+        answers: Its answers.
+        problems: Parts that could not be read. They come first, as a failed check does.
+    """
+    unread = bool(problems or run.closed)
+    summary = _facts(run, answers)
+    if summary is None or not answers.scores:
+        return {"told": [], "first": None, "failed": unread}
+    names = [figure.name for figure in answers.figures]
+    top = first_figure(summary)
+    first = None if top is None else names.index(f"{top[1].name}-{top[2]}")
+    pairs = told(summary)[1:-1]  # between the data and what to do next
+    quick = summary.budget == "quick"
+    return {"told": pairs, "first": first, "failed": unread or bool(grave_findings(summary)[0] and not quick)}
 
 
 def _left_closed(shown: Shown) -> list[Finding]:

@@ -30,9 +30,21 @@ export function head(pages) {
   $("sentence").textContent = pages.map((page) => titled(pages, page, page.title || page.card.title)).join(" · ");
   const found = pages.flatMap((page) => page.findings.map(({ text, grave }) => element("li", { class: grave ? "grave" : "" }, titled(pages, page, text))));
   $("findings").replaceChildren(...found);
-  $("findings-box").hidden = found.length === 0;
+  const box = $("findings-box"), failed = pages.some((page) => page.failed);
+  box.hidden = found.length === 0;
+  if (failed) $("told-box").before(box); else $("claims-box").after(box); // before everything else where a check failed
+  opening(pages);
   $("sides").classList.toggle("two", several(pages));
   $("sides").replaceChildren(...pages.map(about));
+}
+
+// The first figure, then the main score and the worst loss, as a report begins.
+function opening(pages) {
+  const single = !several(pages) && pages[0].first !== null ? [drawn(pages, pages[0], pages[0].figures[pages[0].first], pages[0].first)] : [];
+  $("picture").replaceChildren(...single);
+  const pairs = pages.flatMap((page) => page.told.map(([name, text]) => [titled(pages, page, name), text]));
+  $("told").replaceChildren(...list(pairs).childNodes);
+  $("told-box").hidden = single.length + pairs.length === 0;
 }
 
 function about(page) {
@@ -161,7 +173,8 @@ function text(lines) {
 
 export function figures(pages) {
   const names = [...new Set(pages.flatMap((page) => page.figures.map((figure) => figure.name)))];
-  const shown = names.flatMap((name) => pages.flatMap((page) => page.figures.flatMap((figure, k) => (figure.name === name ? [drawn(pages, page, figure, k)] : []))));
+  const above = (page, k) => !several(pages) && k === page.first;
+  const shown = names.flatMap((name) => pages.flatMap((page) => page.figures.flatMap((figure, k) => (figure.name === name && !above(page, k) ? [drawn(pages, page, figure, k)] : []))));
   $("figures").replaceChildren(...shown);
   $("figures-box").hidden = shown.length === 0;
 }

@@ -1,0 +1,1 @@
+"""Number of rows that a bridge between two sets of digits needs."""
