@@ -114,7 +114,9 @@ def check_file(path: Path, who: str) -> None:
         InvalidInputError: With the nearest name in its folder.
     """
     if path.is_dir() and not is_sharded(path):
-        raise invalid(who, "the path must be a file", f"the folder {path}", "Name a file inside it.")
+        rule = "the path must be a file, or a folder of pictures or shards"
+        remedy = "Name a file inside it." if any(path.iterdir()) else "It is empty."
+        raise invalid(who, rule, f"the folder {path}", remedy)
     if not path.exists():
         if not path.parent.is_dir():
             remedy = f"The folder {path.parent} does not exist."

@@ -22,6 +22,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _GREY, _COLOUR = ("1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N"), ("RGB", "RGBA", "P", "PA", "RGBX")
 _ORIENTATION = 0x0112  # tag of EXIF
+_SIDEWAYS = (5, 6, 7, 8)  # its values that exchange height and width
 _COLOUR_PNGS = (2, 6)  # types of a PNG with three channels
 _LUMA = ((0.299,), (0.587,), (0.114,))  # ITU-R BT.601, as in Pillow
 
@@ -59,11 +60,16 @@ def read_picture(
         MissingExtraError: If Pillow is not installed.
     """
     path = Path(path)
-    pillow: Any = require("PIL.Image", by=f"{caller} for pictures")
     with refusing_content(caller, f"{path.name} must be a picture that can be read"):
         content = path.read_bytes()
-    with _opened(pillow, content, path, caller) as image:
-        _check_single_and_rgb(image, len(content), path, caller)
+    return decode_picture(content, path.name, caller, colour=colour, background=background)
+
+
+def decode_picture(
+    content: bytes, name: str, caller: str, *, colour: bool | None = None, background: float = 1.0
+) -> Picture:
+    """Read the bytes of a picture file; arguments and errors are those of :func:`read_picture`."""
+    with _opened(content, name, caller) as image:
         levels, notes = _levels(image, content, caller)
     values, alpha_notes = _on_background(levels, background)
     values, colour_notes = _with_channels(values, colour)
@@ -71,9 +77,37 @@ def read_picture(
     return Picture(channels_first, (*notes, *alpha_notes, *colour_notes))
 
 
+@dataclass(frozen=True)
+class PictureSize:
+    """Size of an upright picture in pixels, and whether it has colours."""
+
+    height: int
+    width: int
+    colour: bool
+
+
+def picture_size(content: bytes, name: str, caller: str) -> PictureSize:
+    """Check the header of a picture file and return its size, without reading its pixels.
+
+    Args:
+        content: The bytes of the file.
+        name: Name of the file, used in error messages.
+        caller: Name of the caller, used in error messages.
+
+    Raises:
+        InvalidInputError: As :func:`read_picture`, but for damage behind the header.
+    """
+    with _opened(content, name, caller) as image:
+        width, height = image.size
+        if image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS:
+            width, height = height, width
+        return PictureSize(height, width, image.mode in _COLOUR)
+
+
 @contextmanager
-def _opened(pillow: Any, content: bytes, path: Path, caller: str) -> Iterator[Any]:
-    rule = f"{path.name} must be a whole picture ({', '.join(_FORMATS)})"
+def _opened(content: bytes, name: str, caller: str) -> Iterator[Any]:
+    pillow: Any = require("PIL.Image", by=f"{caller} for pictures")
+    rule = f"{name} must be a whole picture ({', '.join(_FORMATS)})"
     with warnings.catch_warnings():  # the size is checked by ours, and odd tags do no harm
         warnings.simplefilter("ignore")
         with refusing_content(caller, rule, "Save it again from the original, or remove it."):
@@ -84,6 +118,7 @@ def _opened(pillow: Any, content: bytes, path: Path, caller: str) -> Iterator[An
                     caller, rule, _kind_of_file(content), "Convert it to PNG, or remove it."
                 ) from error
             with image:
+                _check_single_and_rgb(image, len(content), name, caller)
                 yield image
 
 
@@ -93,14 +128,14 @@ def _kind_of_file(content: bytes) -> str:
     return "another format" if content else "an empty file"
 
 
-def _check_single_and_rgb(image: Any, size: int, path: Path, caller: str) -> None:
-    check_unpacked(caller, path.name, size, 4 * math.prod(image.size))
+def _check_single_and_rgb(image: Any, size: int, name: str, caller: str) -> None:
+    check_unpacked(caller, name, size, 4 * math.prod(image.size))
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # cameras store a preview behind the picture
         remedy = "Save the frame you want, or each of them, as PNG."
-        raise invalid(caller, f"{path.name} must be one picture", f"{frames} in one file", remedy)
+        raise invalid(caller, f"{name} must be one picture", f"{frames} in one file", remedy)
     if image.mode not in (*_GREY, *_COLOUR):
-        rule = f"{path.name} must be grey, RGB or RGBA of 8 bits, or grey of 16 bits"
+        rule = f"{name} must be grey, RGB or RGBA of 8 bits, or grey of 16 bits"
         raise invalid(caller, rule, f"mode {image.mode}", "Convert it to PNG first.")
 
 
