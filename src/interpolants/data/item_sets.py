@@ -144,10 +144,11 @@ def item_set(value: Any, caller: str, name: str) -> ItemSet | None:
         return ItemSet(value, None, caller, name) if len(value) else None
     if not isinstance(value, DataLoader) or type(value.batch_sampler) is not BatchSampler:
         return None
-    sampler, data = value.batch_sampler.sampler, value.dataset
+    sampler: Any = value.batch_sampler.sampler
+    data = value.dataset
     reads_all = type(sampler) is SequentialSampler or (
         type(sampler) is RandomSampler and not sampler.replacement and sampler.num_samples == len(sampler)
     )
-    if not reads_all or isinstance(data, IterableDataset) or value.drop_last or len(sampler) != len(data):  # type: ignore[arg-type]
+    if not reads_all or isinstance(data, IterableDataset) or value.drop_last or len(sampler) != len(data):
         return None
     return ItemSet(data, value.collate_fn, caller, name) if len(sampler) else None

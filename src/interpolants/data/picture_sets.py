@@ -128,7 +128,8 @@ class Pictures:
     def __getitem__(self, index: Any) -> NDArray[np.float32]:
         chosen = np.arange(len(self))[index]
         if np.ndim(chosen) == 0:
-            return self._middle(self._levels(int(chosen))[None])[0]
+            picture: NDArray[np.float32] = self._middle(self._levels(int(chosen))[None])[0]
+            return picture
         if not len(chosen):
             return np.empty((0, *self.shape[1:]), np.float32)
         return self._middle(np.stack([self._levels(int(k)) for k in chosen]))
@@ -140,9 +141,12 @@ class Pictures:
         """All rows as an array."""
         return self.__array__()
 
-    def subset(self, index: NDArray[Any]) -> "Pictures":
+    def subset(self, index: Any) -> "Pictures":
         """A subset of the pictures, by index, with the same settings."""
-        files, chosen = self._files, np.arange(len(self))[index]
+        files, chosen = (
+            self._files,
+            np.arange(len(self))[index if isinstance(index, slice) else np.asarray(index)],
+        )
         part = copy.copy(self)
         part.__dict__.pop("_stored", None)
         labels = None if files.labels is None else files.labels[chosen]

@@ -69,9 +69,11 @@ def count(value: Any) -> int:
 
 def take(value: Any, rows: Any) -> Any:
     """Some rows of a value, in the container it has: by slice, or by a tensor of indices."""
+    return value.subset(rows) if isinstance(value, Pictures) else _taken(value, rows)
+
+
+def _taken(value: Any, rows: Any) -> Any:
     index = rows if isinstance(rows, slice) else torch.as_tensor(rows)
-    if isinstance(value, Pictures):
-        return value.subset(index if isinstance(index, slice) else index.numpy())
     if hasattr(value, "iloc"):
         return value.iloc[index if isinstance(index, slice) else index.numpy()]
     if isinstance(value, list | tuple):

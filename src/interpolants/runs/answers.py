@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from interpolants.data.arrays import is_table
 from interpolants.data.coded_columns import TABLES, label_words, read_coded
-from interpolants.data.picture_sets import Pictures, is_picture_folder
 from interpolants.data.series_table import READS, each_column, read_series_table
 from interpolants.dynamics.sample import Samples
 from interpolants.foundations.errors import invalid
@@ -85,8 +83,6 @@ def read_rows(
         return read_coded(path, f"--{role.name}")
     if takes_words(role) and path.suffix.lower() in TABLES and (words := label_words(path, columns)):
         return words
-    if is_picture_folder(path):
-        return torch.from_numpy(np.asarray(Pictures(path)))
     found = read_table(text, f"--{role.name}", key=key, order=role.columns, exact=role.exact, gaps=role.gaps)
     if role.kind == "tokens":
         return found.x.long()

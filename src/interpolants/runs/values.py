@@ -213,8 +213,17 @@ def _check_key(who: str, name: str, value: Any) -> None:
         raise invalid(who, f"{name} must be a name", value)
 
 
-def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
-    role = place.roles.get(who.removeprefix("data."), Role(name=who))
+def _file(caller: str, table: Mapping[str, Any], place: Place) -> Value:
+    role = place.roles.get(caller.removeprefix("data."), Role(name=caller))
+    own_reader = isinstance(kind_of(role), ReadsFiles)
+    if not own_reader and is_picture_folder(Path(table["file"])):
+        return _picture_folder(caller, table, role)
+    if not own_reader and "options" in table:
+        raise invalid(caller, "options are for folders of pictures", table["file"], "Remove them.")
+    return _single_file(caller, table, role)
+
+
+def _single_file(who: str, table: Mapping[str, Any], role: Role) -> Value:
     if isinstance(kind := kind_of(role), ReadsFiles):
         for name in table:
             if name not in ("file", "key"):
@@ -224,10 +233,6 @@ def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
             kind.read_file(table["file"], role, table.get("key")),
             Source(table["file"], f"file {table['file']}"),
         )
-    if is_picture_folder(Path(table["file"])):
-        return _picture_folder(who, table, role)
-    if "options" in table:
-        raise invalid(who, "options are for folders of pictures", table["file"], "Remove them.")
     if role.kind == "series" and Path(table["file"]).suffix.lower() in READS:
         return _series_file(who, table)
     if Path(table["file"]).suffix.lower() == ".txt":
