@@ -233,7 +233,9 @@ def test_missing_files_name_the_nearest(tmp_path):
         read_array(tmp_path / "zzz")
     with pytest.raises(InvalidInputError, match=r"The folder .*nowhere does not exist"):
         read_array(tmp_path / "nowhere" / "a.npy")
-    with pytest.raises(InvalidInputError, match=r"the path must be a file, got the folder"):
+    with pytest.raises(
+        InvalidInputError, match=r"the path must be a file, or a folder of pictures .*got the folder"
+    ):
         read_array(tmp_path)
 
 

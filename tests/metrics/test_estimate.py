@@ -74,7 +74,7 @@ def test_halves_are_disjoint_equal_in_size_and_random():
 METRICS = {
     "energy": (energy_distance, 0.0),
     "mmd": (mmd, 0.0),
-    "c2st": (partial(c2st, steps=50), 0.5),
+    "c2st": (partial(c2st, judge="mlp", steps=50), 0.5),
     "kde_kl": (kde_kl, 0.0),
     "sliced": (partial(sliced_wasserstein, n_directions=32), None),
     "wasserstein": (wasserstein, None),

@@ -60,7 +60,7 @@ def test_arrays_images_half_precision_and_gradients_are_accepted_and_agree(metri
     x = torch.randn(30, 2, generator=torch.Generator().manual_seed(0)).bfloat16()
     y = torch.randn(24, 2, generator=torch.Generator().manual_seed(1)).bfloat16() + 1
     before = x.clone()
-    few = {"steps": 30} if metric is c2st else {}
+    few = {"judge": "mlp", "steps": 30} if metric is c2st else {}
     wanted = metric(x.double(), y.double(), generator=torch.Generator().manual_seed(2), **few)
     read_only = x.double().numpy()[::-1][::-1]
     read_only.flags.writeable = False

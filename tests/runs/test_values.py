@@ -6,9 +6,10 @@ import torch
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
+from interpolants.framework.role import Role
 from interpolants.runs.files import check_free, write_table
 from interpolants.runs.recipe import make_method, make_recipe, make_task
-from interpolants.runs.values import Place, read_values
+from interpolants.runs.values import Place, read_value, read_values
 from plugins import card
 
 
@@ -249,3 +250,46 @@ def test_the_photograph_comes_with_its_pixels(folder):
     assert values["x1"].beside["picture"].shape == (427, 640, 3)
     assert values["x1"].source.name == "photo_pixels of flower"
     assert "vultilion" in values["x1"].source.licence
+
+
+@pytest.fixture
+def picture_folder(tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    for k in range(6):
+        folder = tmp_path / "pets" / ("cat" if k < 2 else "dog")
+        folder.mkdir(parents=True, exist_ok=True)
+        pillow.fromarray(np.full((4, 4), 40 * k, dtype=np.uint8)).save(folder / f"{k}.png")
+    return str(tmp_path / "pets")
+
+
+def test_a_folder_of_pictures_brings_the_names_of_its_subfolders(picture_folder):
+    tables = {"x1": {"file": picture_folder, "options": {"size": 2}}, "cond": {"labels_of": "x1"}}
+    found = read_values(tables, Place())
+    assert found["x1"].value.shape == (6, 1, 2, 2)
+    assert found["cond"].value.tolist() == ["cat", "cat", "dog", "dog", "dog", "dog"]
+    assert found["x1"].source.classes == ("cat", "dog")
+    assert "No flips and no crops." in found["x1"].source.notes
+    roles = {"cond": Role(name="cond", kind="condition")}
+    alone = read_value("cond", picture_folder, Place(roles=roles))
+    assert alone.value.tolist() == found["cond"].value.tolist()
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ({"limit": 3}, "takes options alone, got 'limit'"),
+        (
+            {"options": {"sise": 3}},
+            "every option of a folder of pictures must have a known name, got 'sise'. Did you mean 'size'",
+        ),
+    ],
+)
+def test_a_folder_of_pictures_refuses_what_it_does_not_know(table, told, picture_folder):
+    with pytest.raises(InvalidInputError, match=told):
+        read_value("x1", {"file": picture_folder, **table}, Place())
+
+
+def test_options_are_for_folders(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((3, 2)))
+    with pytest.raises(InvalidInputError, match="options are for folders of pictures"):
+        read_value("x1", {"file": str(tmp_path / "a.npy"), "options": {"size": 3}}, Place())

@@ -8,6 +8,8 @@ from interpolants.data.bundled import DataInfo, Dataset
 from interpolants.data.catalogue import available, load
 from interpolants.data.column_transforms import Asinh, ColumnMap, ColumnTransform, Interval, Log
 from interpolants.data.files import FileArray, read_array
+from interpolants.data.picture_sets import Pictures
+from interpolants.data.pictures import Picture, read_picture
 from interpolants.data.quantile_transform import Quantile
 from interpolants.data.sets.cells import load_krumsiek11, load_pbmc68k
 from interpolants.data.sets.images import load_digits, load_fashion_mnist
@@ -47,6 +49,8 @@ __all__ = [
     "Interval",
     "Kind",
     "Log",
+    "Picture",
+    "Pictures",
     "Quantile",
     "as_tensor",
     "available",
@@ -64,5 +68,6 @@ __all__ = [
     "load_shuttle",
     "load_wine",
     "read_array",
+    "read_picture",
     "restore",
 ]

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -359,7 +360,7 @@ def _from_list(data: Sequence[Any], who: str, name: str) -> tuple[Tensor, Kind]:
     return torch.from_numpy(array), Kind("list", torch.float64)
 
 
-def _first(item: Any) -> Any:
+def first_member(item: Any) -> Any:
     """The sample of a dataset's item; what follows it (a label, say) is left out."""
     return item[0] if isinstance(item, (tuple, list)) and item else item
 
@@ -367,7 +368,7 @@ def _first(item: Any) -> Any:
 def item_rows(data: Any, who: str, name: str) -> Iterator[Tensor]:
     """Rows of an iterable data set, or of a loader of one, as they come."""
     for item in data:
-        part = _tensor_item(_first(item), who, name)
+        part = tensor_item(first_member(item), who, name)
         yield from part if isinstance(data, DataLoader) else (part,)
 
 
@@ -382,7 +383,7 @@ def _unroll(data: Any, who: str, name: str, max_bytes: int) -> Tensor:
     size = 0
     # A map-style dataset need not stop by itself when it is iterated.
     for item in (data[i] for i in range(len(data))) if indexed else data:
-        part = _tensor_item(_first(item), who, name)
+        part = tensor_item(first_member(item), who, name)
         size += part.numel() * part.element_size()
         expected = size * len(data) if indexed and not parts else size
         if expected > max_bytes:
@@ -398,7 +399,8 @@ def _unroll(data: Any, who: str, name: str, max_bytes: int) -> Tensor:
     return torch.cat(parts) if is_loader else torch.stack(parts)
 
 
-def _tensor_item(item: Any, who: str, name: str) -> Tensor:
+def tensor_item(item: Any, who: str, name: str) -> Tensor:
+    """The sample of a data set's item as a tensor."""
     item = unmasked(item, who, name)
     if isinstance(item, Tensor):
         return item
@@ -415,13 +417,13 @@ def _draw(data: Any, who: str, name: str, samples: int | None, generator: torch.
         rule = f"{name} is an object that samples, so a number of samples must be given"
         raise invalid(who, rule, samples, "Pass how many rows to draw.")
     if isinstance(data, torch.distributions.Distribution):
-        return _with_seed(lambda: data.sample(torch.Size([samples])), generator)
+        return with_seed(lambda: data.sample(torch.Size([samples])), generator)
     draw, word = (data, "") if is_draw(data) else (data.sample, ".sample")
     if "generator" in _parameters(draw):
         drawn = draw(samples, generator=generator)
     else:
-        drawn = _with_seed(lambda: draw(samples), generator)
-    drawn = _first(drawn)  # scikit-learn's mixtures return samples and components
+        drawn = with_seed(lambda: draw(samples), generator)
+    drawn = first_member(drawn)  # scikit-learn's mixtures return samples and components
     x = drawn if isinstance(drawn, Tensor) else _from_numpy(np.asarray(drawn), who, name)
     if x.ndim == 0 or x.shape[0] != samples:
         got = f"shape {tuple(x.shape)}"
@@ -453,20 +455,30 @@ def _parameters(function: Any) -> frozenset[str]:
         return frozenset()
 
 
-def _with_seed(draw: Any, generator: torch.Generator | None) -> Tensor:
-    """Draw from the global streams of torch and NumPy, seeded from ``generator``, and put them back as they were."""
+def with_seed(draw: Any, generator: torch.Generator | None) -> Tensor:
+    """Draw from the global streams of torch, NumPy and Python, seeded from a generator, and restore them.
+
+    Args:
+        draw: Makes the result.
+        generator: Source of the seed; None draws from the global streams directly.
+    """
     if generator is None:
         result: Tensor = draw()
         return result
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     devices = range(torch.cuda.device_count()) if used else ()
-    before = np.random.get_state()  # what scikit-learn draws from
+    before, before_python = (
+        np.random.get_state(),
+        random.getstate(),
+    )  # what scikit-learn and transforms draw from
     with torch.random.fork_rng(list(devices)):
         seed_torch(seed)
         np.random.seed(seed % 2**32)
+        random.seed(seed)
         try:
             seeded: Tensor = draw()
         finally:
             np.random.set_state(before)
+            random.setstate(before_python)
     return seeded

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from interpolants.data.medical_images import read_volume
 from interpolants.data.picture_pixels import COLOURS, PICTURES, colours_of, read_picture, told_of
+from interpolants.data.picture_sets import Pictures, is_picture_folder
 from interpolants.data.shards import is_sharded, open_shards
 from interpolants.data.table_files import parquet_frame
 from interpolants.foundations.errors import invalid, nearest
@@ -65,7 +66,7 @@ def read_array(
     exact: bool = False,
 ) -> FileArray:
     """Read samples, one per row, from .npy, .npz, .csv, .tsv, .parquet or .safetensors; slices from NIfTI and DICOM;
-    pixels from one .jpg or .png; shards from a .tar, or a folder of .npy or .tar.
+    pixels from one .jpg or .png; shards from a .tar, or a folder of .npy or .tar; pictures of a folder.
 
     Nothing is unpickled, and nothing is rounded: numbers of single precision and integers of up to 16 bits become
     float32, everything else (text, too) float64. A one-dimensional array of N numbers is N samples in one dimension.
@@ -114,9 +115,9 @@ def check_file(path: Path, who: str) -> None:
     Raises:
         InvalidInputError: With the nearest name in its folder.
     """
-    if path.is_dir() and not is_sharded(path):
-        raise invalid(who, "the path must be a file", f"the folder {path}", "Name a file inside it.")
-    if not path.exists():
+    if path.is_dir():
+        _check_folder(path, who)
+    elif not path.exists():
         if not path.parent.is_dir():
             remedy = f"The folder {path.parent} does not exist."
         else:
@@ -126,14 +127,21 @@ def check_file(path: Path, who: str) -> None:
                 f"Did you mean {close[0]!r}?" if close else f"{path.parent} has {len(names)} other files."
             )
         raise invalid(who, "the file must exist", str(path), remedy)
-    if path.stat().st_size == 0:
+    elif path.stat().st_size == 0:
         raise invalid(who, "the file must not be empty", f"0 bytes in {path}", "Check what wrote it.")
+
+
+def _check_folder(path: Path, caller: str) -> None:
+    if not (is_sharded(path) or is_picture_folder(path)):
+        rule = "the path must be a file, or a folder of pictures or shards"
+        remedy = "Name a file inside it." if any(path.iterdir()) else "It is empty."
+        raise invalid(caller, rule, f"the folder {path}", remedy)
 
 
 def _reader(path: Path, who: str) -> "Callable[[Path, str, str | None], _Read]":
     ending = path.suffix.lower()
     if path.is_dir():
-        return _read_shards
+        return _read_shards if is_sharded(path) else _read_pictures
     if ending in _READERS:
         return _READERS[ending]
     if ending in _PICKLES:
@@ -414,6 +422,11 @@ def _read_pixels(path: Path, caller: str, key: str | None) -> _Read:
     picture = read_picture(path, caller)
     note = f"{told_of(path, picture)}, red, green and blue in [0, 1]."
     return colours_of(picture.levels).reshape(-1, len(COLOURS)), COLOURS, (note, *picture.notes)
+
+
+def _read_pictures(path: Path, caller: str, key: str | None) -> _Read:
+    pictures = Pictures(path)
+    return np.asarray(pictures), (), pictures.notes
 
 
 def _read_shards(path: Path, who: str, key: str | None) -> _Read:

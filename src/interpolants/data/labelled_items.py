@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, SequentialSampler, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
+from interpolants.data.item_sets import item_set
 from interpolants.foundations.errors import invalid
 
 
@@ -28,6 +29,8 @@ def is_shuffled(value: Any) -> bool:
 def sample_and_label(data: Any, who: str, name: str) -> tuple[Any, Any]:
     """The samples of a data set or loader and what follows each: ``(N, *D)``, and labels ``(N,)`` or vectors.
 
+    Samples of a large data set come as an :class:`~interpolants.data.item_sets.ItemSet`.
+
     Args:
         data: A data set with items ``(x, label)``, or a loader of it.
         who: Public name for errors.
@@ -39,10 +42,13 @@ def sample_and_label(data: Any, who: str, name: str) -> tuple[Any, Any]:
     if isinstance(data, TensorDataset):
         pair = data.tensors[:2]
         return _both(pair, who, name)
+    items = item_set(data, who, name)
+    if items is not None and not items.is_small:
+        return items, _joined(tuple(items.labels()), in_batches=False)
     in_batches = isinstance(data, DataLoader) and data.batch_size is not None
     indexed = not isinstance(data, DataLoader | IterableDataset)
-    items: Iterable[Any] = (data[i] for i in range(len(data))) if indexed else data
-    samples, labels = zip(*(_both(item, who, name) for item in items), strict=True)
+    batches: Iterable[Any] = (data[i] for i in range(len(data))) if indexed else data
+    samples, labels = zip(*(_both(item, who, name) for item in batches), strict=True)
     return _joined(samples, in_batches=in_batches), _joined(labels, in_batches=in_batches)
 
 

@@ -5,7 +5,6 @@ piece by piece, into a temporary file (in ``TMPDIR``) that is mapped in their pl
 """
 
 import math
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpolants.data.arrays import Kind
+from interpolants.data.picture_sets import Pictures, as_pictures
 from interpolants.data.shards import ShardedArray, is_sharded, mapped_npy, open_shards
+from interpolants.data.unpacked_rows import unpacked_rows
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.row_access import LazyRows, pieces
@@ -33,11 +34,11 @@ class OnDisk:
     """An array on disk, and how answers about its rows come back.
 
     Attributes:
-        array: ``(N, *D)``, memory-mapped or in shards.
+        array: ``(N, *D)``, memory-mapped, in shards or in picture files.
         columns: Names of the columns of a table.
     """
 
-    array: NDArray[Any] | ShardedArray
+    array: NDArray[Any] | ShardedArray | Pictures
     columns: tuple[str, ...] = ()
 
     @property
@@ -50,8 +51,8 @@ class OnDisk:
 
 
 def on_disk(value: Any, who: str, name: str) -> OnDisk | None:
-    """What lies on disk: a memory-mapped array, a Zarr array, or the path of a .npy, .zarr, .parquet, .tar or a folder
-    of shards; else None.
+    """What lies on disk: a memory-mapped array, a Zarr array, pictures, or the path of a .npy, .zarr, .parquet, .tar or
+    a folder of shards or pictures; else None.
 
     Args:
         value: Anything.
@@ -64,6 +65,8 @@ def on_disk(value: Any, who: str, name: str) -> OnDisk | None:
     """
     if isinstance(value, np.memmap):
         return OnDisk(value)
+    if (pictures := as_pictures(value)) is not None:
+        return OnDisk(pictures)
     if type(value).__module__.partition(".")[0] == "zarr":
         return _unpacked_zarr(value, who, name)
     if not isinstance(value, str | Path):
@@ -73,7 +76,8 @@ def on_disk(value: Any, who: str, name: str) -> OnDisk | None:
         return OnDisk(open_shards(path, f"{who}: {name}"))
     if path.suffix not in (*_ENDINGS, ".tar"):
         rule = (
-            f"a path given as {name} must end in {', '.join(_ENDINGS)}, .tar, or be a folder of .npy or .tar"
+            f"a path given as {name} must end in {', '.join(_ENDINGS)}, .tar, "
+            "or be a folder of .npy, .tar or pictures"
         )
         raise invalid(who, rule, str(path), "Other files: read_array(path).x, or the command line.")
     if not path.exists():
@@ -90,6 +94,8 @@ def mapped_rows(found: OnDisk, who: str, name: str) -> LazyRows | None:
         InvalidInputError: If rows are not finite.
     """
     array = found.array
+    if isinstance(array, Pictures):
+        return array.rows() if array.variation or array.nbytes > SMALL else None
     if array.dtype.kind != "f" or array.nbytes <= SMALL or array.ndim == 0 or array.dtype.itemsize > 8:
         return None
     shape = torch.Size(array.shape if array.ndim > 1 else (len(array), 1))
@@ -138,7 +144,7 @@ def _unpacked_zarr(array: Any, who: str, name: str) -> OnDisk:
         raise invalid(who, f"{name} must be a Zarr array", type(array).__name__, remedy)
     shape, step = tuple(array.shape), max(1, array.chunks[0] if array.chunks else 1)
     parts = (np.asarray(array[start : start + step]) for start in range(0, shape[0] if shape else 0, step))
-    return OnDisk(_unpacked(parts, shape, np.dtype(array.dtype), who, name))
+    return OnDisk(_checked_rows(parts, shape, np.dtype(array.dtype), who, name))
 
 
 def _unpacked_parquet(path: Path, who: str, name: str) -> OnDisk:
@@ -162,7 +168,7 @@ def _unpacked_columns(file: Any, path: Path, who: str, name: str) -> OnDisk:
             yield np.stack([np.asarray(column, dtype=dtype) for column in columns], 1)
 
     shape = (file.metadata.num_rows, len(names))
-    return OnDisk(_unpacked(parts(), shape, dtype, who, name), tuple(names))
+    return OnDisk(_checked_rows(parts(), shape, dtype, who, name), tuple(names))
 
 
 def _numeric(field: Any, path: Path, who: str) -> np.dtype[Any]:
@@ -177,16 +183,11 @@ def _numeric(field: Any, path: Path, who: str) -> np.dtype[Any]:
     return dtype
 
 
-def _unpacked(
+def _checked_rows(
     parts: Iterator[NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any], who: str, name: str
 ) -> NDArray[Any]:
-    """The parts, one after the other, in a mapped file that has no name: it goes when nobody reads it any more."""
     if not math.prod(shape) or not shape:
         raise invalid(who, f"{name} must not be empty", f"shape {shape}")
     if dtype.kind not in "fiub":
         raise invalid(who, f"{name} must be numeric", f"type {dtype}", "Convert it to numbers.")
-    with tempfile.TemporaryFile(prefix="interpolants-") as file:
-        for part in parts:
-            file.write(np.ascontiguousarray(part, dtype=dtype).tobytes())
-        file.flush()
-        return np.memmap(file, dtype=dtype, mode="r", shape=shape)
+    return unpacked_rows(parts, shape, dtype)

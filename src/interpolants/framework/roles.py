@@ -17,6 +17,7 @@ from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import unmasked
 from interpolants.data.endless import EndlessRows
 from interpolants.data.labelled_items import is_data_set, is_shuffled, sample_and_label
+from interpolants.data.picture_sets import Pictures, as_pictures, picture_labels
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.shared_memory import Memory
 from interpolants.framework.gridded import GriddedKind
@@ -69,6 +70,10 @@ def count(value: Any) -> int:
 
 def take(value: Any, rows: Any) -> Any:
     """Some rows of a value, in the container it has: by slice, or by a tensor of indices."""
+    return value.subset(rows) if isinstance(value, Pictures) else _taken(value, rows)
+
+
+def _taken(value: Any, rows: Any) -> Any:
     index = rows if isinstance(rows, slice) else torch.as_tensor(rows)
     if hasattr(value, "iloc"):
         return value.iloc[index if isinstance(index, slice) else index.numpy()]
@@ -148,7 +153,7 @@ def read(
     """
     data: dict[str, Any] = {}
     came: dict[str, Given] = {}
-    values = _parted_sets(roles, values, who)
+    values = _parted_sets(roles, values if before is not None else _parted_pictures(roles, values, who), who)
     _check_index(roles, values, who)
     # What is like another role after it, whose columns it has; conditions last, which may be one value for all rows.
     for role in sorted(roles, key=lambda role: (role.kind == "condition", bool(role.like))):
@@ -168,6 +173,18 @@ def read(
     _check_rows(ordered, data, who)
     _check_shapes(ordered, data, who)
     return {r.name: data[r.name] for r in ordered}, {r.name: came[r.name] for r in ordered}
+
+
+def _parted_pictures(roles: Sequence[Role], values: Mapping[str, Any], caller: str) -> dict[str, Any]:
+    """The values of a fit, with the names of the subfolders where pictures are given as labels."""
+    parted = dict(values)
+    for role in roles:
+        if (
+            role.kind in ("condition", "labels")
+            and (pictures := as_pictures(parted.get(role.name))) is not None
+        ):
+            parted[role.name] = picture_labels(pictures, caller, role.name)
+    return parted
 
 
 def _parted_sets(roles: Sequence[Role], values: Mapping[str, Any], who: str) -> dict[str, Any]:

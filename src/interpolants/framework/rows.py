@@ -11,7 +11,9 @@ from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor
 from interpolants.data.coded_columns import coded
 from interpolants.data.endless import endless_rows
+from interpolants.data.item_sets import ItemSet, item_set
 from interpolants.data.mapped import OnDisk, mapped_rows, on_disk
+from interpolants.data.picture_sets import Pictures
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.tell import AssumptionWarning, tell
 from interpolants.framework.far_values import numbers_of
@@ -34,6 +36,10 @@ class Rows:
             seed = reading.source.initial_seed()
             if (endless := endless_rows(value, reading.who, role.name, seed)) is not None:
                 return endless
+            if (items := _items(value, role, reading)) is not None and not items.is_small:
+                return items.rows()
+        if isinstance(value, ItemSet):
+            value = value.samples(range(len(value)))
         return self._read_whole(value, role, reading)
 
     def numbers(self, value: Any) -> Tensor:
@@ -46,6 +52,9 @@ class Rows:
         lazy = mapped_rows(found, reading.who, role.name) if streams else None
         if lazy is not None:
             return lazy, found.kind
+        if reading.before is None and isinstance(found.array, Pictures) and found.array.variation:
+            message = f"{reading.who}: {role.name} is read into memory once, and training sees no"
+            tell(AssumptionWarning, f"{message} {found.array.variation}")
         rows, given = self._read_whole(np.asarray(found.array), role, reading)
         return rows, replace(found.kind, dtype=given.dtype, flat=given.flat)
 
@@ -66,6 +75,10 @@ class Rows:
             detach=not reading.attached,
         )
         return tensor, replace(given, forms=forms, container=given.container if wide is value else "list")
+
+
+def _items(value: Any, role: Role, reading: Reading) -> ItemSet | None:
+    return value if isinstance(value, ItemSet) else item_set(value, reading.who, role.name)
 
 
 def _coded(value: Any, role: Role, reading: Reading) -> tuple[Any, tuple[Any, ...]]:

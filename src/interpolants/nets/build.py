@@ -11,8 +11,12 @@ from interpolants.foundations.registry import build, names
 from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.nets.net import Net
 
-# Pixels up to which the U-Net's own defaults are taken, channels there with one level more, and the fewest.
-_SMALL, _WIDTH, _NARROWEST = 100, 52, 16
+# Pixels up to which the U-Net's own defaults are taken.
+_SMALL = 100
+# Default above, as measured: 2,000 steps on 1,000 grey pictures of 16 x 16 in 260 s on one core.
+_NARROW = {"channels": 8, "multipliers": (1, 2, 4, 4), "blocks": 1}
+# What completes a size that is set in part: channels at that many pixels with one level more, and the fewest.
+_WIDTH, _NARROWEST = 52, 16
 
 
 def build_net(name: str, shape: int | Sequence[int], **settings: Any) -> Net:
@@ -89,25 +93,35 @@ def named_net(net: Any, shape: tuple[int, ...], *, who: str, **given: Any) -> nn
         raise invalid(who, "net must leave its shape to the data", repr(settings["shape"]), "Leave it out.")
     if settings.get("kind", "auto") == "auto":
         image = len(shape) == 3 and min(shape[1:]) >= 8
-        settings = {**(unet_size(shape) if image else {}), **settings, "kind": "unet" if image else "mlp"}
+        settings = {
+            **(unet_size(shape, settings) if image else {}),
+            **settings,
+            "kind": "unet" if image else "mlp",
+        }
         _warn_of_no_channels(shape, who)
     kind = settings.pop("kind")
     one_of(who, "net", kind, names("net"))
     return build_net(kind, shape, **{**given, **settings})
 
 
-def unet_size(shape: Sequence[int]) -> dict[str, Any]:
-    """Settings of a U-Net that costs at most about 0.15 GFLOP for one image of up to 32 x 32 pixels.
+def unet_size(shape: Sequence[int], settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Size of the default U-Net, such that 2,000 steps of 256 pictures take minutes on one core and not hours.
 
-    Up to 10 x 10 pixels those are the network's defaults, whose cost grows with the pixels: 1.8 GFLOP at 28 x 28, a
-    day of training on one core.
+    Up to 10 x 10 pixels those are the network's defaults. Above, 8 channels and four levels of one block: depth costs
+    little, for each level has a quarter of the pixels of the one before. The time of a step grows with the pixels.
+    Measured on 1,000 pictures of Fashion-MNIST at 16 x 16: 260 s on one core, and 84 % of the samples of a class were
+    recognised as that class (real pictures: 86 %), against 76 % for 300 steps with 16 channels and two blocks.
 
     Args:
         shape: (C, H, W).
+        settings: Settings of the user. If the size is among them, the others complete it to about 0.15 GFLOP per
+            picture of up to 32 x 32 pixels.
     """
     pixels = shape[1] * shape[2]
     if pixels <= _SMALL:
         return {}
+    if not (settings or {}).keys() & _NARROW.keys():
+        return dict(_NARROW)
     channels = 8 * round(_WIDTH / 8 * (_SMALL / pixels) ** 0.5)
     return {"channels": max(channels, _NARROWEST), "multipliers": (1, 2, 2)}
 

@@ -4,6 +4,7 @@
 
     x1 = "rows.csv"                                            # a file
     tokens = "lines.txt"                                       # texts, one a line
+    x1 = { file = "pets/", options = { size = 32 } }           # a folder of pictures, see data.Pictures
     x1 = { file = "rows.npz", key = "a", columns = ["u", "v"] }
     series = { file = "history.csv", columns = ["load"] }      # with its times, see data.series_table
     series = { file = "sensors.csv", each = true }             # every column a series, learnt by one model
@@ -33,6 +34,7 @@ from interpolants.data.coded_columns import TABLES, read_coded
 from interpolants.data.files import check_file
 from interpolants.data.gridded import joined_cases
 from interpolants.data.picture_pixels import COLOURS, PICTURES, pixels, read_picture
+from interpolants.data.picture_sets import PICTURE_OPTIONS, Pictures, is_picture_folder, picture_labels
 from interpolants.data.series_table import READS, each_column, read_series_table
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
@@ -85,7 +87,7 @@ class Value:
 
     value: Any
     source: Source
-    labels: Tensor | None = None
+    labels: Any = None
     parts: Parts | None = None
     truth: Any = None
     kept: Tensor | None = None
@@ -214,8 +216,17 @@ def _check_key(who: str, name: str, value: Any) -> None:
         raise invalid(who, f"{name} must be a name", value)
 
 
-def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
-    role = place.roles.get(who.removeprefix("data."), Role(name=who))
+def _file(caller: str, table: Mapping[str, Any], place: Place) -> Value:
+    role = place.roles.get(caller.removeprefix("data."), Role(name=caller))
+    own_reader = isinstance(kind_of(role), ReadsFiles)
+    if not own_reader and is_picture_folder(Path(table["file"])):
+        return _picture_folder(caller, table, role)
+    if not own_reader and "options" in table:
+        raise invalid(caller, "options are for folders of pictures", table["file"], "Remove them.")
+    return _single_file(caller, table, role)
+
+
+def _single_file(who: str, table: Mapping[str, Any], role: Role) -> Value:
     if isinstance(kind := kind_of(role), ReadsFiles):
         for name in table:
             if name not in ("file", "key"):
@@ -263,6 +274,25 @@ _WHOLE: dict[str, Callable[[str, Mapping[str, Any]], Value]] = {
     ".txt": _texts,
     **dict.fromkeys(PICTURES, _pixels),
 }
+
+
+def _picture_folder(caller: str, table: Mapping[str, Any], role: Role) -> Value:
+    """Pictures with the names of their subfolders; the names alone where the role is a condition."""
+    for name in table:
+        if name not in ("file", "options"):
+            raise invalid(caller, "a folder of pictures takes options alone", repr(name), "Remove it.")
+    try:
+        pictures = Pictures(table["file"], **table.get("options", {}))
+    except TypeError as error:
+        options = table.get("options", {})
+        wrong = next(name for name in options if name not in PICTURE_OPTIONS)
+        rule = "every option of a folder of pictures must have a known name"
+        raise invalid(caller, rule, repr(wrong), nearest(wrong, PICTURE_OPTIONS)) from error
+    source = Source(table["file"], f"folder {table['file']}", classes=pictures.classes, notes=pictures.notes)
+    if role.kind in ("condition", "labels"):
+        labels = picture_labels(pictures, caller, role.name)
+        return Value(labels, source, labels)
+    return Value(pictures, source, pictures.labels)
 
 
 def _named(x: Tensor, columns: tuple[str, ...]) -> Any:
@@ -478,7 +508,7 @@ def _tensor(value: Any) -> Any:
 Reader = Callable[[str, Mapping[str, Any], Place], Value]
 # Kind of table -> its keys, and how it is read. Settings of a problem may stand beside its name.
 _READERS: dict[str, tuple[tuple[str, ...], Reader]] = {
-    "file": (("file", "key", "columns", "labels", "limit", "drop_nan", "each"), _file),
+    "file": (("file", "key", "columns", "labels", "limit", "drop_nan", "each", "options"), _file),
     "dataset": (("dataset", "classes", "columns", "limit", "options", "each"), _dataset),
     "problem": (("problem", "n", "settings"), _problem),
     "member": (("member", "settings"), _member),

@@ -19,7 +19,7 @@ from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.checks import number
 from interpolants.foundations.devices import here
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.row_access import Rows, in_memory
+from interpolants.foundations.row_access import Rows, in_memory, training_rows
 from interpolants.foundations.row_times import TakesOneTime, ask
 from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.foundations.types import Condition, check_rows, join_rows, take_rows
@@ -118,13 +118,13 @@ class PairBatches:
         rows = max(1, self.size // world)
         share = (step, rows, rank, world)
         pick = None if isinstance(self.x1, EndlessRows) else self._any(self.x1, rows, generator)
-        x1, cond = _rows_at(self.x1, pick, share), take_rows(self.cond, pick)
+        x1, cond = _rows_at(self.x1, pick, share, generator), take_rows(self.cond, pick)
         x1 = x1 if self.perturb is None else self.perturb.draw(x1, generator=generator)
         x0: Tensor | None = None
         first: Any = None
         if self.x0 is not None:
             pick0 = self._starts(self.x0, pick, rows, generator)
-            cond0, x0 = take_rows(self.cond0, pick0), _rows_at(self.x0, pick0, share)
+            cond0, x0 = take_rows(self.cond0, pick0), _rows_at(self.x0, pick0, share, generator)
             pairs = self.coupling.pair(x0, x1, generator=generator, cond0=cond0, cond1=cond)
             x0, x1, cond, first = pairs.x0, pairs.x1, pairs.cond1, pairs.cond0
         times = self.times.sample(rows, generator=generator)
@@ -148,9 +148,11 @@ class PairBatches:
         return self._any(x0, rows, generator)
 
 
-def _rows_at(x: Rows, pick: Tensor | None, share: tuple[int, int, int, int]) -> Tensor:
+def _rows_at(x: Rows, pick: Tensor | None, share: tuple[int, int, int, int], generator: Generator) -> Tensor:
     """Some rows in memory; of endless ones those of the step."""
-    found: Tensor = x[pick] if pick is not None else x.batch(*share)
+    if pick is not None:
+        return training_rows(x, pick, generator)
+    found: Tensor = x.batch(*share)
     return found
 
 
