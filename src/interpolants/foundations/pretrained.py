@@ -39,12 +39,12 @@ def pretrained_folder(address: str, caller: str = "load") -> Path:
     name, models = address.removeprefix(PREFIX), pretrained_models()
     if name not in models:
         close = suggestion(name, models) if name else ""
-        listing = "\n".join(_lines(models))
+        listing = "\n".join(["The models are:", *_lines(models)])
         raise invalid(
             caller,
             "the name must be that of a model that ships trained",
             repr(name),
-            f"{close}\n{listing}".lstrip(),
+            f"{close} {listing}".lstrip(),
         )
     return models_folder() / name
 
