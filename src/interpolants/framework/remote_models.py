@@ -2,7 +2,6 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from interpolants.foundations import trees
 from interpolants.foundations.remote_folders import local_path, read_readme, upload, writable_protocol
@@ -10,7 +9,7 @@ from interpolants.foundations.storage import README
 from interpolants.framework.model_card import card_to_keep
 
 
-def save_remotely(address: str | Path, tree: trees.Tree, card: str) -> Any:
+def save_remotely(address: str | Path, tree: trees.Tree, card: str) -> str | Path:
     """Write a tree to an address, and return the address.
 
     Args:

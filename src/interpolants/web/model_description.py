@@ -174,7 +174,9 @@ def _data(about: Mapping[str, Any]) -> str:
 
 def _section(verb: str, listed: Mapping[str, Mapping[str, Any]], address: str) -> str:
     required = {name: argument for name, argument in listed.items() if argument["required"]}
-    body = {name: 16 if argument["kind"] == "integer" else [] for name, argument in required.items()}
+    body: dict[str, Any] = {
+        name: 16 if argument["kind"] == "integer" else [] for name, argument in required.items()
+    }
     body |= {"seed": 0} if "seed" in listed else {}
     command = f"curl {address}/{verb} -H 'content-type: application/json' -d '{json.dumps(body)}'"
     rows = "".join(_row(name, argument) for name, argument in listed.items())
