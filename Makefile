@@ -80,6 +80,9 @@ test-slow: $(VENV)/.dev            ## Run the tests marked slow
 test-whole: $(VENV)/.dev           ## Run the slow tests with all cases of their tables, before a release
 	INTERPOLANTS_WHOLE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m slow
 
+pretrained: $(VENV)/.dev           ## Train the models that ship with the library anew, with their scores
+	$(BIN)/python -m gallery.pretrained
+
 docs: $(VENV)/.dev                 ## Run the lessons and build docs/_build/html; a warning fails
 	$(BIN)/python docs/methods.py --check
 	INTERPOLANTS_DOCS_EXECUTE=1 $(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . docs/_build/html

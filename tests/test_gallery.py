@@ -19,7 +19,7 @@ from gallery.page import PAGE, about, page, picture  # noqa: E402
 from interpolants.foundations.errors import MissingExtraError  # noqa: E402
 
 NAMES = command.NAMES
-HELPERS = {"__init__", "__main__", "common", "drawing", "page"}
+HELPERS = {"__init__", "__main__", "common", "drawing", "page", "pretrained"}
 
 
 def shows_something(path):

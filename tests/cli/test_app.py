@@ -26,6 +26,7 @@ COMMANDS = [
     "sweep",
     "report",
     "explore",
+    "serve",
     "export",
     "follow",
     "find",

@@ -12,6 +12,7 @@ from interpolants.cli.find import find
 from interpolants.cli.follow import follow
 from interpolants.cli.group import Commands
 from interpolants.cli.methods import methods
+from interpolants.cli.serve import serve
 from interpolants.cli.sweeping import sweep
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ for command in (
     sweep,
     making.report,
     explore,
+    serve,
     export,
     follow,
     find,

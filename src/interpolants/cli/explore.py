@@ -39,7 +39,8 @@ def explore(
     interpolants explore --port 9000 --no-open
     """
     from interpolants.foundations.extras import require
-    from interpolants.web.app import listen, serve
+    from interpolants.web.app import serve
+    from interpolants.web.http_server import listen
     from interpolants.web.run_registry import first_page, open_runs
 
     require("uvicorn", by="explore")

@@ -57,6 +57,8 @@ Address = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
+RUN_HELP = "Folder of a run or of a stored method, its address (https, s3, hf), or pretrained:NAME."
+
 
 def screen_for(quiet: bool) -> "Screen":
     """Console of a command."""

@@ -1,8 +1,6 @@
 """Options of a verb's command, from the signature of the method's function and from the roles that it reads."""
 
 import inspect
-import types
-import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interpolants.cli.shared import Address, ExecutorName
+from interpolants.foundations.plain_options import is_literal, plain_kind
 
 if TYPE_CHECKING:
     from interpolants.framework.capabilities import Capability
     from interpolants.framework.method import Method
     from interpolants.framework.role import Role
 
-_PLAIN = (bool, int, float, str)
 # What every such command has beside the arguments of its function.
 _SHARED: dict[str, tuple[Any, Any]] = {
     "out": (Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write.")], None),
@@ -111,45 +109,6 @@ def signature_of(options: Mapping[str, tuple[Any, Any]]) -> inspect.Signature:
 def told_by(one: "Capability") -> str:
     """What a capability does: its docstring up to the arguments."""
     return (inspect.getdoc(one.call) or "").partition("\n\nArgs:")[0].partition("\n\nReturns:")[0]
-
-
-def is_literal(parameter: inspect.Parameter) -> bool:
-    """Whether an argument takes values of several types, so that a word of the command line must be read as one."""
-    return parameter.annotation is Any or len(_types_of(parameter.annotation)) > 1
-
-
-def _types_of(annotation: Any) -> set[type]:
-    """Types of the values that are written out in an annotation, and of what stands beside these."""
-    if typing.get_origin(annotation) is Annotated:
-        return _types_of(typing.get_args(annotation)[0])
-    parts = typing.get_args(annotation)
-    if typing.get_origin(annotation) is typing.Literal:
-        return {type(value) for value in parts if value is not None}
-    written = [part for part in parts if typing.get_origin(part) is typing.Literal]
-    return set().union(*map(_types_of, parts)) if written else {annotation} & set(_PLAIN)
-
-
-def plain_kind(annotation: Any) -> Any:
-    """The type of a plain option, from its annotation; None for what a command line cannot hold."""
-    if typing.get_origin(annotation) is Annotated:
-        return plain_kind(typing.get_args(annotation)[0])
-    if annotation is Any:
-        return str
-    if annotation in _PLAIN:
-        return annotation
-    if types_written := _types_of(annotation):
-        return next(iter(types_written)) if len(types_written) == 1 else str
-    parts = tuple(map(_unmarked, typing.get_args(annotation)))
-    if typing.get_origin(annotation) is tuple:
-        return tuple[parts] if all(part in _PLAIN for part in parts) else None  # type: ignore[valid-type]
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        return next((kind for kind in parts if kind in _PLAIN), None)
-    return None
-
-
-def _unmarked(annotation: Any) -> Any:
-    marked = typing.get_origin(annotation) is Annotated
-    return typing.get_args(annotation)[0] if marked else annotation
 
 
 def _role_option(role: "Role", *, leads: bool = False) -> tuple[Any, Any]:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from interpolants.cli.shared import executor_for, screen_for
-from interpolants.cli.verb_options import PARTED, command_options, is_literal, signature_of, told_by
+from interpolants.cli.shared import RUN_HELP, executor_for, screen_for
+from interpolants.cli.verb_options import PARTED, command_options, signature_of, told_by
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.plain_options import is_literal
 
 if TYPE_CHECKING:
     from interpolants.cli.show import Screen
@@ -54,10 +55,7 @@ def verb_command(verb: str) -> Any:
     )
     def ask(
         context: typer.Context,
-        folder: Annotated[
-            Path,
-            typer.Argument(metavar="RUN", help="Folder of a run or of a stored method.", show_default=False),
-        ],
+        folder: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False)],
         task: Annotated[
             str | None, typer.Option("--task", help="Which task, if the run has several.")
         ] = None,
@@ -115,7 +113,7 @@ def _about(verb: str) -> str:
 
 
 def ask_method(
-    verb: str, folder: Path, task: str | None, rest: list[str], *, run_seed: int | None = None
+    verb: str, folder: str, task: str | None, rest: list[str], *, run_seed: int | None = None
 ) -> None:
     """Run one capability of a stored method with the rest of a command line.
 
@@ -136,7 +134,7 @@ def ask_method(
         raise invalid(who, rule, type(method).__name__, remedy)
     if why := method.cannot(name):
         raise invalid(who, rule, why)
-    given = f"{folder} --task {task}" if task else str(folder)
+    given = f"{folder} --task {task}" if task else folder
     command = VerbCommand(method, known[name], place, given)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command(verb, help=told_by(known[name]))(command.function())
@@ -366,7 +364,7 @@ def read_role(text: str, role: "Role", key: str | None = None, before: Any = Non
     from interpolants.runs.models import find_model
 
     if role.kind == "model":
-        return load(find_model(Path(text)))
+        return load(find_model(text))
     if role.kind in ("problem", "environment"):
         from interpolants.foundations.registry import build
 

@@ -12,11 +12,12 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from interpolants.foundations.errors import InterpolantsError, invalid, nearest
+from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid, nearest
 from interpolants.foundations.temporaries import sweep_dead, temporary_for
 from interpolants.foundations.version import __version__
 
@@ -37,7 +38,7 @@ _ASIDE = ".old-"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(\.[A-Za-z0-9_-]{1,40}){0,4}\.(safetensors|json)")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(10))}
-_MANIFEST_LIMIT = 1 << 20
+MANIFEST_LIMIT = 1 << 20
 _JSON_LIMIT = 1 << 26
 _DECODED_LIMIT = 1 << 27
 _FILES_LIMIT = 4096
@@ -92,7 +93,7 @@ def write_folder(
         raise invalid("write_folder", "documents must end in .json", sorted(clash))
     encoded = {name: _encode_document("write_folder", name, value) for name, value in documents.items()}
     temporary = temporary_for(target)
-    with _disk(f"cannot write {target}"):
+    with disk_errors(f"cannot write {target}"):
         _put_back(target)
         _check_replaceable(target)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,7 @@ def read_folder(path: str | os.PathLike[str], *, limit: int = 1 << 36) -> Stored
         StorageError: If the disk refuses to read.
     """
     folder = _find(Path(path))
-    with _disk(f"cannot read {folder}"):
+    with disk_errors(f"cannot read {folder}"):
         manifest = _read_manifest(folder)
         files = manifest["files"]
         if (claimed := sum(entry["size"] for entry in files.values())) > limit:
@@ -157,7 +158,7 @@ def read_document(path: str | os.PathLike[str]) -> Any:
         InvalidInputError: If it is missing, a link, too large, or no JSON.
         StorageError: If the disk refuses to read.
     """
-    with _disk(f"cannot read {path}"):
+    with disk_errors(f"cannot read {path}"):
         return _decode_document(Path(path), _read_bytes(Path(path), _JSON_LIMIT))
 
 
@@ -176,7 +177,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """
     target = Path(path)
     temporary = temporary_for(target)
-    with _disk(f"cannot write {target}"):
+    with disk_errors(f"cannot write {target}"):
         try:
             _write_file(temporary, data)
             os.replace(temporary, target)
@@ -197,7 +198,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     temporary = temporary_for(target)
-    with _disk(f"cannot write {target}"):
+    with disk_errors(f"cannot write {target}"):
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep_dead(target)
         try:
@@ -243,8 +244,12 @@ def _check_names(who: str, names: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def _disk(what: str) -> Iterator[None]:
-    """Turn an error of the operating system into one of ours that says what it means for the user."""
+def disk_errors(what: str) -> Iterator[None]:
+    """Raise errors of the operating system as :class:`StorageError`, with the consequence for the user.
+
+    Args:
+        what: Failed operation, e.g. ``"cannot write FOLDER"``, which begins the message.
+    """
     try:
         yield
     except StorageError:
@@ -343,15 +348,20 @@ def _check_replaceable(target: Path) -> None:
     if target.is_symlink() or not target.is_dir():
         raise invalid("write_folder", f"{target} must be free or a stored folder", "a file or a link")
     entries = sorted(os.listdir(target))
-    foreign = [name for name in entries if name not in (MANIFEST, README) and not _NAME.fullmatch(name)]
+    foreign = foreign_names(entries)
     if entries and (foreign or MANIFEST not in entries):
-        shown = ", ".join((foreign or entries)[:3])
-        raise invalid(
-            "write_folder",
-            f"{target} must be free or a stored folder",
-            f"one with {shown}",
-            "Choose another name.",
-        )
+        raise not_free("write_folder", target, foreign or entries)
+
+
+def foreign_names(names: Iterable[str]) -> list[str]:
+    """Return the names that no file of a stored folder has."""
+    return [name for name in names if name not in (MANIFEST, README) and not _NAME.fullmatch(name)]
+
+
+def not_free(caller: str, folder: str | os.PathLike[str], names: Sequence[str]) -> InvalidInputError:
+    """Compose the error for a folder that contains other files, so that a stored folder must not replace it."""
+    rule = f"{folder} must be free or a stored folder"
+    return invalid(caller, rule, f"one with {', '.join(names[:3])}", "Choose another name.")
 
 
 def _move_into_place(temporary: Path, target: Path) -> None:
@@ -396,9 +406,23 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if not (folder / MANIFEST).exists():
         remedy = "The folder is incomplete, or another program wrote it."
         raise invalid(who, f"{folder} must hold {MANIFEST}", f"only {sorted(os.listdir(folder))[:5]}", remedy)
-    manifest = _decode_document(folder / MANIFEST, _read_bytes(folder / MANIFEST, _MANIFEST_LIMIT))
+    return parse_manifest(folder, _read_bytes(folder / MANIFEST, MANIFEST_LIMIT))
+
+
+def parse_manifest(folder: str | os.PathLike[str], data: bytes) -> dict[str, Any]:
+    """Parse a manifest: its format version, its file names, and size and hash of each file.
+
+    Args:
+        folder: Path or address of the folder, for messages.
+        data: Contents of ``MANIFEST.json``.
+
+    Raises:
+        InvalidInputError: If the manifest is damaged, of a newer format, or names a file that is not plain.
+    """
+    file = f"{folder}/{MANIFEST}"
+    manifest = _decode_document(file, data)
     if not isinstance(manifest, dict):
-        raise invalid(who, f"{folder / MANIFEST} must be a JSON object", type(manifest).__name__)
+        raise invalid("read_folder", f"{file} must be a JSON object", type(manifest).__name__)
     _check_version(folder, manifest)
     files = manifest.get("files")
     if (
@@ -406,16 +430,15 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         or len(files) > _FILES_LIMIT
         or not isinstance(manifest.get("library"), str)
     ):
-        raise invalid(
-            who, f"{folder / MANIFEST} must name the library and list the files", str(manifest)[:200]
-        )
-    _check_names(who, list(files))
+        rule = f"{file} must name the library and list the files"
+        raise invalid("read_folder", rule, str(manifest)[:200])
+    _check_names("read_folder", list(files))
     for name, entry in files.items():
-        _check_entry(folder / name, entry)
+        _check_entry(name, entry)
     return manifest
 
 
-def _check_version(folder: Path, manifest: dict[str, Any]) -> None:
+def _check_version(folder: str | os.PathLike[str], manifest: dict[str, Any]) -> None:
     version = manifest.get("format")
     if type(version) is not int or not 1 <= version <= FORMAT:
         writer = str(manifest.get("library"))[:40]
@@ -427,13 +450,13 @@ def _check_version(folder: Path, manifest: dict[str, Any]) -> None:
         )
 
 
-def _check_entry(path: Path, entry: Any) -> None:
+def _check_entry(name: str, entry: Any) -> None:
     size = entry.get("size") if isinstance(entry, dict) else None
     digest = entry.get("sha256") if isinstance(entry, dict) else None
     if type(size) is not int or size < 0 or not isinstance(digest, str) or len(digest) != 64:
-        raise invalid("read_folder", f"{MANIFEST} must give size and sha256 of {path.name}", str(entry)[:120])
-    if path.suffix == ".json" and size > _JSON_LIMIT:
-        raise invalid("read_folder", f"{path.name} must be at most {_JSON_LIMIT} bytes", size)
+        raise invalid("read_folder", f"{MANIFEST} must give size and sha256 of {name}", str(entry)[:120])
+    if name.endswith(".json") and size > _JSON_LIMIT:
+        raise invalid("read_folder", f"{name} must be at most {_JSON_LIMIT} bytes", size)
 
 
 def _read_bytes(path: Path, most: int) -> bytes:
@@ -469,12 +492,31 @@ def _read_file(path: Path, size: int, digest: str) -> bytes:
     return data
 
 
-def _decode_document(path: Path, data: bytes) -> Any:
+def _decode_document(path: str | os.PathLike[str], data: bytes) -> Any:
     _check_document("read_folder", path, data)
     try:
-        return json.loads(data.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        return parse_json(data)
     except (ValueError, RecursionError) as error:
         raise invalid("read_folder", f"{path} must be plain JSON", str(error)[:200]) from error
+
+
+def parse_json(data: bytes) -> Any:
+    """Parse JSON by the standard, in UTF-8.
+
+    Raises:
+        ValueError: If the text is not JSON, has NaN or Infinity, a number beyond float64, or a key twice.
+        RecursionError: If it is nested too deeply.
+    """
+    return json.loads(
+        data.decode(), parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_unique
+    )
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is too large for float64")
+    return value
 
 
 def _refuse_constant(text: str) -> Any:

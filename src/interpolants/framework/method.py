@@ -39,6 +39,7 @@ from interpolants.foundations.devices import choose_device, moved, on_device, wo
 from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid
 from interpolants.foundations.kinds import Check, is_answer
 from interpolants.foundations.links import refuse_link
+from interpolants.foundations.model_addresses import is_elsewhere, local_folder
 from interpolants.foundations.randomness import checked_seed, generator
 from interpolants.foundations.registry import find_card
 from interpolants.foundations.row_access import LazyRows
@@ -52,6 +53,7 @@ from interpolants.framework.copied_rows import held_copies
 from interpolants.framework.far_values import Measured, spread_of
 from interpolants.framework.few_rows import fewest_rows, warn_if_by_heart
 from interpolants.framework.model_card import card_to_keep, model_card
+from interpolants.framework.remote_models import save_remotely
 from interpolants.framework.role import Role, kind_of
 from interpolants.framework.roles import count, memory_of, named, read, without_index
 from interpolants.framework.scikit_learn import feature_names, mean_log_prob, n_features, tags_of
@@ -536,8 +538,13 @@ class Method(Settings):
             raise
         return made if parts["state"] is None else made.take_over(parts)
 
-    def save(self, folder: str | Path, *, license: str = "unknown", datasets: Sequence[str] = ()) -> Path:
+    def save(
+        self, folder: str | Path, *, license: str = "unknown", datasets: Sequence[str] = ()
+    ) -> Path | str:
         """Write the method to a folder: safetensors and JSON, no code. An older one there is replaced.
+
+        ``folder`` may be an address, ``s3://...``, ``hf://...``, ``memory://...`` or ``file://...``: its manifest is
+        written last, so that an interrupted upload is refused by :func:`load`. The return value is then ``folder``.
 
         Code of your own (a network, a function) is not written: pass it to :func:`load` again. Weights of a network
         are. A model card, ``README.md``, tells ``license`` and ``datasets``; one that you edited is kept, and said so.
@@ -547,8 +554,10 @@ class Method(Settings):
             raise invalid(who, f"the {self.noun} must be fitted", "one that is not", "Call fit first.")
         with torch.no_grad():
             probe = self.probe() if trees.holds_code(self) else None
-        card = card_to_keep(folder, model_card(self, license=license, datasets=datasets))
-        return trees.write(folder, {"method": self, "probe": probe}, readme=card)
+        tree, card = {"method": self, "probe": probe}, model_card(self, license=license, datasets=datasets)
+        if is_elsewhere(folder):
+            return save_remotely(folder, tree, card)
+        return trees.write(folder, tree, readme=card_to_keep(folder, card))
 
     @classmethod
     def load(cls, folder: str | Path, **code: Any) -> Self:
@@ -576,14 +585,15 @@ def load(folder: str | Path, **code: Any) -> Any:
     """Read any method, from its own folder or from that of a run.
 
     Args:
-        folder: What :meth:`Method.save` wrote, or the folder of a run with one model.
+        folder: What :meth:`Method.save` wrote, or the folder of a run with one model; or an address, or
+            ``"pretrained:NAME"``, as in :func:`interpolants.load`.
         code: Code of your own that the method was made with, by name, e.g. ``net=MyNet()``; it is checked against
             answers that were kept at probe points.
 
     Raises:
         InvalidInputError: If the folder is missing, damaged, no method, or the code answers otherwise.
     """
-    place = Path(folder)
+    place = local_folder(folder)
     refuse_link("load", place, MODEL)
     tree = trees.read(place / MODEL if trees.is_tree(place / MODEL) else place, **code)
     found = tree.get("method") if isinstance(tree, Mapping) else None

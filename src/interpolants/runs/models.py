@@ -1,12 +1,12 @@
 """Models in run folders: which task and seed trained what, and where it lies."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest, suggestion
 from interpolants.foundations.links import refuse_link
+from interpolants.foundations.model_addresses import local_folder
 from interpolants.foundations.storage import MANIFEST, read_document
 from interpolants.framework import method, stored
 from interpolants.framework.method import MODEL
@@ -17,20 +17,23 @@ _SEED = re.compile(r"(?P<task>.+)_seed(?P<seed>\d+)")
 
 
 def load(folder: str | Path, *, task: str | None = None, seed: int | None = None, **code: Any) -> Any:
-    """Any fitted method, from its own folder or from that of a run.
+    """Load any fitted method: from its folder or that of a run, from an address, or one that ships trained.
 
     Args:
-        folder: What ``save`` wrote, or a run folder.
+        folder: What ``save`` wrote, or a run folder; the address of a stored method, ``https://...``, ``s3://...``,
+            ``hf://...``, ``memory://...`` or ``file://...``, which is downloaded to a cache and checked; or
+            ``"pretrained:NAME"``, e.g. ``"pretrained:digits"``. ``"pretrained:"`` lists the names.
         task: Which task, if the run has several.
         seed: Which seed, if the task was fitted with several; the first by default.
         code: Code of your own that the method was made with, e.g. ``net=MyNet()``.
 
     Raises:
-        InvalidInputError: If there is no such model, or the code answers otherwise than that of the fit.
+        InvalidInputError: If there is no such model, a file at an address differs from its manifest, or the code
+            answers otherwise than that of the fit.
+        MissingExtraError: If a package that the protocol needs is not installed.
+        StorageError: If the address cannot be reached.
     """
-    if not isinstance(folder, str | os.PathLike):
-        raise invalid("load", "folder must be a path", type(folder).__name__)
-    return method.load(find_model(Path(folder), task, seed), **code)
+    return method.load(find_model(folder, task, seed), **code)
 
 
 def model_folders(run: Path) -> dict[str, Path]:
@@ -46,12 +49,18 @@ def model_folders(run: Path) -> dict[str, Path]:
     return found
 
 
-def find_model(folder: Path, task: str | None = None, seed: int | None = None) -> Path:
+def find_model(folder: str | Path, task: str | None = None, seed: int | None = None) -> Path:
     """The folder of a model: itself, or that of a run, of one of its tasks, of one of its seeds.
+
+    Args:
+        folder: Path, address, or ``"pretrained:NAME"``; see :func:`load`.
+        task: Which task, if the run has several.
+        seed: Which seed, if the task was fitted with several.
 
     Raises:
         InvalidInputError: If there is none, or several and none was chosen.
     """
+    folder = local_folder(folder)
     if stored.is_tree(folder) or (folder / MANIFEST).is_file():  # an earlier store says itself what reads it
         if task is not None:
             raise invalid("--task", f"{folder} must be a run to have tasks", repr(task), "Leave it out.")

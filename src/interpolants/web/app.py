@@ -2,15 +2,15 @@
 
 import socket
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from interpolants.foundations.checks import one_of
-from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid
+from interpolants.foundations.errors import InterpolantsError, InvalidInputError
 from interpolants.foundations.extras import require
 from interpolants.web import bridge_motion, measurements, plane_distributions, serialization
+from interpolants.web.http_server import HOSTS, STATIC, run_server
 from interpolants.web.playground import (
     GRID,
     REACH,
@@ -22,14 +22,12 @@ from interpolants.web.playground import (
     simulate,
     stages,
 )
-from interpolants.web.request_guard import PATIENCE, Guard
+from interpolants.web.request_guard import Guard
 from interpolants.web.run_page import entry_of, page_of
 from interpolants.web.runs import THEMES, Shown, shown_at
 from interpolants.web.work import SECONDS, Answer, BusyError, Desk, Work, finite
 from interpolants.web.work_precision import price_scene, prices
 
-STATIC = Path(__file__).parent / "static"
-HOSTS = ("127.0.0.1", "localhost", "::1")
 PAGES = {"/": "index.html", "/runs": "runs.html", "/run": "view.html", "/compare": "view.html"}
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -146,28 +144,6 @@ def _prices(question: Question) -> Task:
     return lambda work: Answer(prices(question, work))
 
 
-def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
-    """A listening socket, so that the address is known, and free, before anything is said.
-
-    Args:
-        port: Port to listen on; 0 takes a free one.
-        host: Address to listen on; by default this machine only.
-
-    Raises:
-        InvalidInputError: If the port cannot be had.
-    """
-    own = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        own.bind((host, port))
-        own.listen()  # whoever is told the address may call at once and waits until it is served
-    except OSError as error:
-        own.close()
-        remedy = f"Choose another, e.g. --port {port + 1 if port < 65535 else 8000}, or --port 0 for any that is free."
-        raise invalid("explore", f"the port must be free ({error.strerror})", port, remedy) from error
-    return own
-
-
 def serve(own: socket.socket, runs: Sequence[Shown] = ()) -> None:
     """Serve the explorer on a socket from :func:`listen` until it is interrupted.
 
@@ -178,34 +154,4 @@ def serve(own: socket.socket, runs: Sequence[Shown] = ()) -> None:
     Raises:
         MissingExtraError: If FastAPI or uvicorn is not installed.
     """
-    uvicorn = require("uvicorn", by="explore")
-    app = create_app(runs, hosts=(*HOSTS, own.getsockname()[0]))
-    config = uvicorn.Config(
-        app, log_level="warning", http=_impatient(PATIENCE), ws="none", timeout_keep_alive=5
-    )
-    uvicorn.Server(config).run(sockets=[own])
-
-
-def _impatient(seconds: float) -> Any:
-    """The server's protocol, which drops a connection whose request does not begin in time: headers sent slowly."""
-    base: Any = require("uvicorn.protocols.http.h11_impl", by="explore").H11Protocol
-
-    class Impatient(base):  # type: ignore[misc]
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self.deadline = self.loop.call_later(seconds, self.drop_if_idle)
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self.deadline.when() <= self.loop.time():  # it has rung: a further request begins
-                self.deadline = self.loop.call_later(seconds, self.drop_if_idle)
-
-        def drop_if_idle(self) -> None:
-            if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
-                self.transport.close()
-
-        def connection_lost(self, error: Exception | None) -> None:
-            self.deadline.cancel()
-            super().connection_lost(error)
-
-    return Impatient
+    run_server(create_app(runs, hosts=(*HOSTS, own.getsockname()[0])), own)

@@ -42,10 +42,17 @@ class Guard:
         app: What stands behind.
         hosts: Names that this server answers to, without port.
         patience: Seconds within which a body must have arrived.
+        largest: Largest body, in bytes.
     """
 
-    def __init__(self, app: Application, hosts: Iterable[str], patience: float = PATIENCE) -> None:
-        self.app, self.hosts, self.patience = app, frozenset(hosts), patience
+    def __init__(
+        self,
+        app: Application,
+        hosts: Iterable[str],
+        patience: float = PATIENCE,
+        largest: int = LARGEST_BODY,
+    ) -> None:
+        self.app, self.hosts, self.patience, self.largest = app, frozenset(hosts), patience, largest
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer or refuse."""
@@ -80,10 +87,10 @@ class Guard:
                 raise TooSlowError from None
 
         try:
-            await self.app(scope, _counted(receive, self.patience), send_on)
+            await self.app(scope, _counted(receive, self.patience, self.largest), send_on)
         except TooLargeError:
             if not begun:
-                await _refuse(send, 413, f"A question may have {LARGEST_BODY} bytes at most.")
+                await _refuse(send, 413, f"A question may have {self.largest} bytes at most.")
         except TooSlowError:
             if not begun:
                 await _refuse(send, 408, f"A question must arrive within {self.patience:g} s.")
@@ -116,7 +123,7 @@ def _name(host: str) -> str | None:
         return None
 
 
-def _counted(receive: Receive, patience: float) -> Receive:
+def _counted(receive: Receive, patience: float, largest: int) -> Receive:
     taken, whole, end = 0, False, asyncio.get_running_loop().time() + patience
 
     async def receive_on() -> Message:
@@ -131,7 +138,7 @@ def _counted(receive: Receive, patience: float) -> Receive:
         if message["type"] == "http.request":
             whole = not message.get("more_body", False)
             taken += len(message.get("body", b""))
-            if taken > LARGEST_BODY:
+            if taken > largest:
                 raise TooLargeError
         return message
 

@@ -5,24 +5,30 @@ import json
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
-from interpolants.foundations.errors import DivergedError, InterpolantsError, invalid
+from interpolants.foundations.errors import DivergedError, InterpolantsError, InvalidInputError, invalid
 
 SECONDS = 60.0
 MOST_WAITING = 8
 # How often a page is told how far its work is.
 _BEAT = 0.15
 
+Result = TypeVar("Result")
+
 
 class CancelledError(Exception):
     """Nobody waits for the answer any more."""
+
+
+class OvertimeError(InvalidInputError):
+    """Raised when work takes longer than it may."""
 
 
 class BusyError(Exception):
@@ -37,11 +43,13 @@ class Work:
         seconds: It may take so long once it has begun.
         share: How much is done, in [0, 1]; None where nobody knows.
         said: What is being done, in words.
+        server: Name of the server, used in error messages.
     """
 
     seconds: float = SECONDS
     share: float | None = None
     said: str = ""
+    server: str = "explorer"
     _unwanted: threading.Event = field(default_factory=threading.Event)
     _begun: float | None = None
 
@@ -58,7 +66,7 @@ class Work:
 
         Raises:
             CancelledError: If nobody waits.
-            InvalidInputError: If the time is up.
+            OvertimeError: If the time is up.
         """
         if share is not None:
             self.share = min(max(share, 0.0), 1.0)
@@ -71,7 +79,7 @@ class Work:
                 f"work must end within {self.seconds:g} s",
                 "Take fewer samples, steps or noise levels.",
             )
-            raise invalid("explorer", rule, "more", remedy)
+            raise OvertimeError(str(invalid(self.server, rule, "more", remedy)))
 
 
 @contextmanager
@@ -118,14 +126,70 @@ class Desk:
     """Takes work and tells of it as lines of JSON: ``{"waits"}``, ``{"share", "said"}``, then ``{"answer", "bytes"}``
     with that many bytes behind it, or ``{"error"}``.
 
+    One thread computes, one piece of work after another: no two of them share a random generator or a model at a time.
+
     Args:
         seconds: Limit of each piece of work.
+        waiting: Largest number of pieces that wait while one is computed.
+        server: Name of the server, used in error messages.
     """
 
-    def __init__(self, seconds: float = SECONDS) -> None:
-        self.seconds = seconds
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="explorer")
+    def __init__(
+        self, seconds: float = SECONDS, waiting: int = MOST_WAITING, server: str = "explorer"
+    ) -> None:
+        self.seconds, self.waiting, self.server = seconds, waiting, server
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=server)
         self._open = 0
+
+    @property
+    def open(self) -> int:
+        """Number of pieces of work that are computed or wait."""
+        return self._open
+
+    def close(self) -> None:
+        """Stop the thread; work that waits is cancelled."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def result(self, task: Callable[[Work], Result], has_left: Callable[[], Awaitable[bool]]) -> Result:
+        """Return the result of a task, or raise its error.
+
+        Args:
+            task: The task.
+            has_left: Whether the client has closed the connection; the task is then cancelled.
+
+        Raises:
+            BusyError: If too many wait.
+            CancelledError: If the client has left.
+        """
+        if self._open > self.waiting:
+            raise BusyError
+        with self._begun(task) as (future, _):
+            awaited = asyncio.wrap_future(future)
+            awaited.add_done_callback(_seen)
+            while not awaited.done():
+                await asyncio.wait([awaited], timeout=_BEAT)
+                if not awaited.done() and await has_left():
+                    raise CancelledError
+            return awaited.result()
+
+    @contextmanager
+    def _begun(self, task: Callable[[Work], Result]) -> Iterator[tuple["Future[Result]", Work]]:
+        """Queue a task; at the end of the block, whatever ends it, the task is cancelled and frees the next."""
+        job = Work(self.seconds, server=self.server)
+
+        def run() -> Result:
+            job.begin()
+            job.step()
+            return task(job)
+
+        self._open += 1
+        future = self._pool.submit(run)
+        try:
+            yield future, job
+        finally:
+            job.cancel()
+            future.cancel()
+            self._open -= 1
 
     def take(self, task: Callable[[Work], Answer]) -> AsyncIterator[bytes]:
         """Lines to read; the task is queued when the first is asked for.
@@ -133,36 +197,22 @@ class Desk:
         Raises:
             BusyError: If too many wait.
         """
-        if self._open > MOST_WAITING:
+        if self._open > self.waiting:
             raise BusyError
         return self._told(task)
 
     async def _told(self, task: Callable[[Work], Answer]) -> AsyncIterator[bytes]:
         # Queued when it is first read: what nobody ever reads takes no place.
-        work = Work(self.seconds)
-
-        def run() -> Answer:
-            work.begin()
-            work.step()
-            return task(work)
-
-        self._open += 1
-        future = self._pool.submit(run)
-        here = asyncio.wrap_future(future)
-        here.add_done_callback(_seen)
-        try:
+        with self._begun(task) as (future, work):
+            here = asyncio.wrap_future(future)
+            here.add_done_callback(_seen)
             while not here.done():
                 yield _line(_state(future, work))
                 await asyncio.wait([here], timeout=_BEAT)
             yield _ending(future)
-        finally:
-            # Reached by the end, and by a reader who has left: then the thread is told, and frees the next.
-            work.cancel()
-            future.cancel()
-            self._open -= 1
 
 
-def _seen(future: "asyncio.Future[Answer]") -> None:
+def _seen(future: "asyncio.Future[Any]") -> None:
     """Look at how it ended, so that nobody complains of a failure that has no reader any more."""
     if not future.cancelled():
         future.exception()
