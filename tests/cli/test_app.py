@@ -28,6 +28,7 @@ COMMANDS = [
     "explore",
     "export",
     "follow",
+    "compare",
     "find",
     "methods",
     "recipes",
