@@ -1,17 +1,41 @@
 """Write ``docs/methods/README.md`` from the cards: ``python docs/methods.py``; ``--check`` compares instead.
 
 A method of its own, that is no rival, also gets a page in ``docs/reference/classes``, which ``method_pages.py`` fills.
+``docs/questions.md`` and the type stubs of packages that are filled from cards are written too (`stubs.py`).
 """
 
+import re
 import sys
 from itertools import groupby
 from pathlib import Path
 
-from interpolants.foundations.cards import load_cards
+sys.path[:0] = [str(Path(__file__).parents[1])]
+
+from docs.stubs import SOURCE, stubs  # noqa: E402
+
+from interpolants.foundations.cards import load_cards  # noqa: E402
+from interpolants.runs.recipes import recipes  # noqa: E402
+from interpolants.runs.search import topics  # noqa: E402
 
 PAGE = Path(__file__).parent / "methods" / "README.md"
 CLASSES = PAGE.parents[1] / "reference" / "classes"
 RIVALS = "interpolants.methods.rivals."
+QUESTIONS = PAGE.parents[1] / "questions.md"
+QUESTIONS_HEAD = """# Which method for which question
+
+`interpolants find WORDS`, or `itp.find("words")` in Python, answers a question in your own words. The tasks that it
+knows:
+
+| you want to | type | read |
+| --- | --- | --- |
+"""
+VERBS_HEAD = """
+## Methods by what they answer to
+
+Every method is fitted and then asked by a *verb*: `model.sample(...)` in Python, `interpolants sample FOLDER ...` in a
+shell. A recipe runs by its name: `interpolants run --config NAME --quick --out runs/first`; without `--quick` it is the
+reference run.
+"""
 HEAD = """# Methods
 
 One page for each family: which member for which task, with examples; from there to the page of each method and class.
@@ -80,11 +104,52 @@ def classes() -> dict[Path, str]:
     return {CLASSES / f"{id}.md": f"# {name}\n\n{{{{ class {id} }}}}\n" for id, name in own.items()}
 
 
+def questions() -> str:
+    """The page of tasks, from the topics of the search, and of methods by what they answer to."""
+    tasks = [
+        f"| {t.title} | `{t.call}` | [{_heading(t.page)}]({t.page.removeprefix('docs/')}) |" for t in topics()
+    ]
+    parts = [QUESTIONS_HEAD + "\n".join(tasks), VERBS_HEAD]
+    methods = [card for card in load_cards("interpolants") if card.kind == "method"]
+    listed = [card for card in methods if not card.entry.startswith(RIVALS)]
+    helps = {verb: text for card in load_cards("interpolants") for verb, text in card.verb_help.items()}
+    for verb in sorted({verb for card in listed for verb in card.verbs}):
+        parts.append(f"### `{verb}`\n" + (f"\n{helps[verb].rstrip('.')}.\n" if verb in helps else ""))
+        parts.append("| method | what | data | recipe |\n| --- | --- | --- | --- |")
+        for card in (card for card in listed if verb in card.verbs):
+            name, recipe = (
+                card.entry.partition(":")[2],
+                f"`{card.recipe}`" if card.recipe in recipes() else "",
+            )
+            cells = (f"[`{name}`](reference/classes/{card.id}.md)", card.title, card.shapes, recipe)
+            parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _heading(page: str) -> str:
+    """The heading that an anchor of a page stands for."""
+    name, _, anchor = page.partition("#")
+    heads = re.findall(r"^#+ (.+)$", (QUESTIONS.parents[1] / name).read_text("utf-8"), re.MULTILINE)
+    slugs = {re.sub(r"[^\w -]", "", head.lower()).strip().replace(" ", "-"): head for head in heads}
+    head = slugs[anchor].removeprefix("... ")
+    return head[0].upper() + head[1:]
+
+
+def written() -> dict[Path, str]:
+    """All files that are made from cards."""
+    return {PAGE: page(), QUESTIONS: questions(), **classes(), **stubs()}
+
+
+def strays() -> list[Path]:
+    """Files of methods and packages that are no more."""
+    return [path for path in [*CLASSES.glob("*.md"), *SOURCE.rglob("*.pyi")] if path not in written()]
+
+
 def stale() -> list[str]:
     """Files that are missing, other than the cards say, or of a method that is no more."""
-    wanted = {PAGE: page(), **classes()}
-    found = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
-    return [path.name for path in [*found, *(path for path in CLASSES.glob("*.md") if path not in wanted)]]
+    found = [path for path, text in written().items() if not path.exists() or path.read_text() != text]
+    return [f"{path.parent.name}/{path.name}" for path in [*found, *strays()]]
 
 
 def main() -> int:
@@ -93,14 +158,13 @@ def main() -> int:
         told = (
             f"stale ({', '.join(found)}): run python docs/methods.py" if (found := stale()) else "up to date"
         )
-        print("the pages made from cards are", told)  # noqa: T201
+        print("the files made from cards are", told)  # noqa: T201
         return 1 if found else 0
-    for path, text in {PAGE: page(), **classes()}.items():
+    for path, text in written().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    for path in CLASSES.glob("*.md"):
-        if path not in classes():
-            path.unlink()
+    for path in strays():
+        path.unlink()
     return 0
 
 

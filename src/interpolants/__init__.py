@@ -13,24 +13,26 @@ from interpolants.foundations.version import __version__
 
 if TYPE_CHECKING:
     from interpolants.methods.bridge.bridge import Bridge
+    from interpolants.runs.compare_tables import compare
     from interpolants.runs.models import load
     from interpolants.runs.search import find
 
-__all__ = ["Bridge", "__version__", "find", "load"]
+__all__ = ["Bridge", "__version__", "compare", "find", "load"]
+
+# Function -> its module.
+_FUNCTIONS = {
+    "compare": "interpolants.runs.compare_tables",
+    "find": "interpolants.runs.search",
+    "load": "interpolants.runs.models",
+}
 
 sys.meta_path.append(MovedModules())
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: the command line's help should not wait for torch.
-    if name == "load":
-        from interpolants.runs.models import load
-
-        return load
-    if name == "find":
-        from interpolants.runs.search import find
-
-        return find
+    if name in _FUNCTIONS:
+        return getattr(import_module(_FUNCTIONS[name]), name)
     if not name.startswith("_"):
         if name in (methods := _methods()):
             return methods[name].load_entry()

@@ -29,6 +29,7 @@ COMMANDS = [
     "serve",
     "export",
     "follow",
+    "compare",
     "find",
     "methods",
     "recipes",

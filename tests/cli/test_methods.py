@@ -5,10 +5,12 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from everyday_questions import FIFTY
 from interpolants.cli.app import app
 from interpolants.foundations.cards import load_cards
 from interpolants.methods import FlowMap
 from plugins import card
+from rings import ABSENT
 
 
 def ask(*words, columns=80):
@@ -51,6 +53,25 @@ def test_words_must_all_occur():
     assert "sinkhorn" in both
     assert "light_sb" not in both
     assert set(both) < set(ids("entropic"))
+
+
+@pytest.mark.skipif(bool(ABSENT), reason="answers lie in all rings")
+def test_words_rank_as_in_find_with_data_sets_last():
+    missed = {}
+    for words, answers in FIFTY.items():
+        wanted = {answer for answer in answers if answer.startswith("method/")}
+        if wanted and wanted == answers:
+            first = json.loads(ask(*words.split(), "--json").stdout)[0]
+            missed |= {} if f"{first['kind']}/{first['id']}" in wanted else {words: first["id"]}
+    assert missed == {}
+    kinds = [found["kind"] for found in json.loads(ask("rain", "--json").stdout)]
+    assert kinds[0] == "method"
+    assert kinds[-1] == "data"
+    assert kinds == sorted(kinds, key=kinds.index)  # each kind has one part of the list
+
+
+def test_a_synonym_finds_what_find_finds():
+    assert "prior_restoration" in ids("deblur")
 
 
 def test_other_names_are_words_too_and_may_be_quoted_together():

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from interpolants.cli import listing, making
+from interpolants.cli.compare import compare
 from interpolants.cli.explore import explore
 from interpolants.cli.export import export
 from interpolants.cli.find import find
@@ -60,6 +61,7 @@ for command in (
     serve,
     export,
     follow,
+    compare,
     find,
     methods,
     making.recipes,

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import groupby
@@ -13,6 +12,7 @@ import typer
 from interpolants.cli import complete
 from interpolants.cli.shared import Json, Quiet, installed_cards, screen_for
 from interpolants.foundations.errors import invalid, nearest, suggestion
+from interpolants.runs.search import bare, card_scores
 
 if TYPE_CHECKING:
     from interpolants.cli.show import Screen
@@ -92,7 +92,7 @@ def _of_kind(cards: tuple["Card", ...], kind: str | None) -> tuple["Card", ...]:
 def _of_family(cards: tuple["Card", ...], family: str | None) -> tuple["Card", ...]:
     if family is None:
         return cards
-    found = tuple(card for card in cards if _bare(family) in _bare(card.family))
+    found = tuple(card for card in cards if bare(family) in bare(card.family))
     if not found:
         remedy = nearest(family, {card.family for card in cards})
         raise invalid("methods", "--family must be words of a family", repr(family), remedy)
@@ -114,42 +114,54 @@ def _of_paper(
 
 def _is_meant(paper: str, key: str, works: Mapping[str, "Work"]) -> bool:
     """Whether a key, an arXiv number in any of its forms, or a word of an author's name means a work."""
-    bare = _bare(paper)
+    query = bare(paper)
     work = works.get(key)
-    if bare == key or work is None:
-        return bare == key
-    names = _bare(" ".join(work.authors)).replace(",", " ").split()
+    if query == key or work is None:
+        return query == key
+    names = bare(" ".join(work.authors)).replace(",", " ").split()
     is_number = bool(work.arxiv) and _arxiv_number(paper) == work.arxiv
-    return is_number or (bool(bare) and all(word in names for word in bare.split()))
+    return is_number or (bool(query) and all(word in names for word in query.split()))
 
 
 def _with_words(
     cards: tuple["Card", ...], words: list[str], works: Mapping[str, "Work"]
 ) -> tuple["Card", ...]:
-    found = tuple(card for card in cards if _tells_of(card, words, works))
-    if cards and not found:
+    if not words:
+        return cards
+    by_key = card_scores(" ".join(words))
+    scores = {key: score for key, (score, _) in by_key.items()}
+    matched = {key for key, (_, complete) in by_key.items() if complete}
+    matching = [c for c in cards if (c.kind, c.id) in matched or _tells_of(c, words, works)]
+    if not matching and scores:  # no card has all words: those that have the most
+        threshold = max(scores.values()) / 2
+        matching = [c for c in cards if scores.get((c.kind, c.id), 0.0) >= threshold]
+    if cards and not matching:
         known = {card.id for card in cards} | {card.kind for card in cards}
         remedy = suggestion(words[0], known) or "interpolants methods lists all of them."
         raise invalid("methods", "the words must occur in a card", repr(" ".join(words)), remedy)
-    return found
+    return _ranked(matching, scores)
+
+
+def _ranked(cards: list["Card"], scores: Mapping[tuple[str, str], float]) -> tuple["Card", ...]:
+    """The kind of the best card first, data sets last; within a kind the best card first."""
+    of_card = {id(card): scores.get((card.kind, card.id), 0.0) for card in cards}
+    of_kind: dict[str, float] = {}
+    for card in cards:
+        of_kind[card.kind] = max(of_kind.get(card.kind, 0.0), of_card[id(card)])
+    ranks = {id(c): (c.kind == "data", -of_kind[c.kind], c.kind, -of_card[id(c)], c.id) for c in cards}
+    return tuple(sorted(cards, key=lambda card: ranks[id(card)]))
 
 
 def _tells_of(card: "Card", words: list[str], works: Mapping[str, "Work"]) -> bool:
     own = [card.id, card.title, *card.also, card.kind, card.family, card.shapes, card.cost, card.limits]
-    text = _bare(" ".join([*own, *card.sources, *(str(works.get(key, "")) for key in card.sources)]))
+    text = bare(" ".join([*own, *card.sources, *(str(works.get(key, "")) for key in card.sources)]))
     numbers = {works[key].arxiv for key in card.sources if key in works} - {""}
-    return all(_bare(word) in text or _arxiv_number(word) in numbers for word in words)
+    return all(bare(word) in text or _arxiv_number(word) in numbers for word in words)
 
 
 def _arxiv_number(text: str) -> str:
     """The number on arXiv in any of its forms, without its version."""
-    return _bare(text).rpartition("/abs/")[2].removeprefix("arxiv:").partition("v")[0]
-
-
-def _bare(text: str) -> str:
-    """Small letters without accents: Schrödinger is found by schrodinger."""
-    parts = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in parts if not unicodedata.combining(letter))
+    return bare(text).rpartition("/abs/")[2].removeprefix("arxiv:").partition("v")[0]
 
 
 def _list(screen: "Screen", cards: tuple["Card", ...]) -> None:

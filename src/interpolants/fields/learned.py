@@ -17,7 +17,7 @@ from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import with_inner_net
 from interpolants.foundations.row_times import RowTimes, by_row
-from interpolants.foundations.types import Condition, Field
+from interpolants.foundations.types import Condition, Field, FieldLike
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
 # A sum over the state and what was learnt: the weight of the state, and those of the quantities needed.
@@ -59,15 +59,15 @@ class LearnedFields(Fields):
         self,
         path: Path,
         *,
-        velocity: Field | None = None,
-        mean_rate: Field | None = None,
-        score: Field | None = None,
-        noise: Field | None = None,
-        endpoint0: Field | None = None,
-        denoised: Field | None = None,
-        energy: Field | None = None,
-        log_density: Field | None = None,
-        joint: Field | None = None,
+        velocity: FieldLike | None = None,
+        mean_rate: FieldLike | None = None,
+        score: FieldLike | None = None,
+        noise: FieldLike | None = None,
+        endpoint0: FieldLike | None = None,
+        denoised: FieldLike | None = None,
+        energy: FieldLike | None = None,
+        log_density: FieldLike | None = None,
+        joint: FieldLike | None = None,
         heads: Sequence[str] = (),
         mean1: Tensor | None = None,
         margin: float | None = None,
@@ -362,14 +362,14 @@ def _through(function: Field, change: Callable[[nn.Module], nn.Module]) -> Field
     return function
 
 
-def _accepting_cond(function: Field) -> Field:
+def _accepting_cond(function: FieldLike) -> Field:
     if not callable(function):
         raise invalid("LearnedFields", "a field must be callable as f(x, t)", type(function).__name__)
     timed = by_row("LearnedFields", function)
     return timed if takes_third(function) else _IgnoringCond(timed)
 
 
-def _check_heads(joint: Field | None, heads: Sequence[str], single: dict[str, Field]) -> tuple[str, ...]:
+def _check_heads(joint: FieldLike | None, heads: Sequence[str], single: dict[str, Any]) -> tuple[str, ...]:
     if (joint is None) != (not heads):
         raise invalid("LearnedFields", "joint and heads go together", f"heads={tuple(heads)}")
     for name in heads:

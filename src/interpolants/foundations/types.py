@@ -1,7 +1,7 @@
 """Types and protocols shared by the layers."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -19,6 +19,10 @@ class Field(Protocol):
     def __call__(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
         """Evaluate at the states ``x`` and times ``t``."""
         ...
+
+
+# A field of a user, which may do without a condition.
+FieldLike: TypeAlias = Field | Callable[[Tensor, Tensor], Tensor]
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload, runtime_checkable
 
 import numpy as np
 import torch
@@ -38,8 +38,6 @@ _NAMELESS = ("torch", "numpy", "list")
 _VERBS: dict[str, tuple[str, ...]] = {}
 # Most rows of a joint answer: the covariance of so many takes 0.2 GB for each column.
 MOST_JOINT = 5000
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def verb(name: str, *leading: str) -> None:
@@ -95,6 +93,56 @@ class ByRow(Protocol):
 
     def rows(self, rows: slice) -> Any:
         """Some rows of it."""
+        ...
+
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer", covariant=True)
+
+
+class Whole(Protocol):
+    """An answer that keeps its class in every container."""
+
+    def in_kind(self, container: Given, /) -> Self:
+        """Return the answer with its arrays in that container."""
+        ...
+
+
+Kept = TypeVar("Kept", bound=Whole)
+
+
+class Asked(Protocol[Arguments, Answer]):
+    """Type of ``method.verb``.
+
+    The answer to tensors has the type of the function. Rows in another container are returned in that container, which
+    a type cannot express; answers with parts, such as distributions, keep their class.
+    """
+
+    @overload
+    def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer: ...
+    @overload
+    def __call__(self: "Asked[Arguments, Kept]", *args: Any, **kwargs: Any) -> Kept: ...
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+class Verb(Protocol[Arguments, Answer]):
+    """Type of a capability in its class."""
+
+    def __call__(self, method: Any, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        """Ask a method."""
+        ...
+
+    def __get__(self, method: Any, owner: Any = None) -> Asked[Arguments, Answer]:
+        """Return the verb of one method."""
+        ...
+
+
+class Declare(Protocol):
+    """Type of the decorator. A function with ``**options`` has ``self`` as a positional-only argument."""
+
+    def __call__(self, call: Callable[Concatenate[Any, Arguments], Answer]) -> Verb[Arguments, Answer]:
+        """Make the function a capability."""
         ...
 
 
@@ -256,11 +304,11 @@ def capability(
     shares: type | None = None,
     passes: Callable[..., Any] | None = None,
     takes: tuple[str, ...] | None = None,
-) -> Callable[[Function], Function]:
+) -> Declare:
     """Make a function of a method a capability; see :class:`Capability`."""
 
-    def declare(call: Function) -> Function:
-        return asker(Capability(call, reads or {}, like, blocks, shares, passes, takes))  # type: ignore[return-value]
+    def declare(call: Any) -> Any:
+        return asker(Capability(call, reads or {}, like, blocks, shares, passes, takes))
 
     return declare
 

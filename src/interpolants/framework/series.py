@@ -71,7 +71,7 @@ class Series:
         last = dates(self.times[-1:], self.clock)[0]
         return _seconds(pandas.date_range(last, periods=steps + 1, freq=self.frequency)[1:])
 
-    def in_kind(self, given: Given) -> Any:
+    def in_kind(self, given: Given) -> object:
         """The series in a container: tables with its dates, arrays with NaN in the gaps."""
         index = dates(self.times, self.clock) if given.container == "pandas" else given.index
         return restore(self.with_gaps(), replace(given, index=index))

@@ -78,6 +78,21 @@ def find(query: str, *, limit: int = 10) -> list[Result]:
         )
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise invalid("find", "limit must be an integer >= 1", limit)
+    scores = [(score, result) for score, _, result in _scores(query)]
+    if not scores:
+        remedy = "Use the terms of your field, or list all members with interpolants methods."
+        raise invalid("find", "query must contain a word of a task, a card or a recipe", repr(query), remedy)
+    scores.sort(key=lambda pair: (-pair[0], pair[1].kind, pair[1].id))
+    return [Result(r.kind, r.id, r.title, r.call, r.page, score) for score, r in scores[:limit]]
+
+
+def card_scores(query: str) -> dict[tuple[str, str], tuple[float, bool]]:
+    """Return the score of each result of a query, and whether it matches all tokens, by kind and id."""
+    return {(result.kind, result.id): (score, complete) for score, complete, result in _scores(query)}
+
+
+def _scores(query: str) -> list[tuple[float, bool, Result]]:
+    """Return the score of each entry that matches a token, whether it matches all, and its result."""
     tokens = [token for token in _tokens(query) if token not in _STOP_WORDS] or _tokens(query)
     entries = list(_entries())
     counts = Counter(token for entry in entries for token in entry.weights)
@@ -87,12 +102,8 @@ def find(query: str, *, limit: int = 10) -> list[Result]:
         values = [_value(token, entry.weights, rarity) for token in tokens]
         matched = sum(value > 0 for value in values) / max(len(values), 1)
         if matched:
-            scores.append((sum(values) * matched**2 * entry.factor, entry.result))
-    if not scores:
-        remedy = "Use the terms of your field, or list all members with interpolants methods."
-        raise invalid("find", "query must contain a word of a task, a card or a recipe", repr(query), remedy)
-    scores.sort(key=lambda pair: (-pair[0], pair[1].kind, pair[1].id))
-    return [Result(r.kind, r.id, r.title, r.call, r.page, score) for score, r in scores[:limit]]
+            scores.append((sum(values) * matched**2 * entry.factor, matched == 1, entry.result))
+    return scores
 
 
 def _value(token: str, weights: dict[str, float], rarity: dict[str, float]) -> float:
@@ -102,10 +113,16 @@ def _value(token: str, weights: dict[str, float], rarity: dict[str, float]) -> f
     return max([direct, *(_SYNONYM * weights.get(stem, 0.0) * rarity.get(stem, 0.0) for stem in stems)])
 
 
+def bare(text: str) -> str:
+    """Return a text in lower case without accents: Schrödinger is found by schrodinger."""
+    return "".join(
+        char for char in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(char)
+    )
+
+
 def _tokens(text: str) -> list[str]:
-    """Tokens of a text in lower case without accents; hyphenated tokens in full and in parts."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold().replace("_", " "))
-    matches = _TOKEN.findall("".join(char for char in decomposed if not unicodedata.combining(char)))
+    """Bare tokens of a text; hyphenated tokens in full and in parts."""
+    matches = _TOKEN.findall(bare(text).replace("_", " "))
     return [part for token in matches for part in ([token, *token.split("-")] if "-" in token else [token])]
 
 

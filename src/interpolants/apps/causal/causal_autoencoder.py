@@ -199,6 +199,7 @@ class CausalAutoencoder(Trained):
     @capability(reads={"do": DO}, like="x")
     def counterfactual(
         self,
+        /,
         x: Tensor,
         *,
         do: Tensor | None = None,
@@ -238,6 +239,7 @@ class CausalAutoencoder(Trained):
     @capability(reads={"do": DO}, like="x", takes=("guidance", "propagate", "n_steps"))
     def sample(
         self,
+        /,
         n: Count,
         *,
         do: Tensor | None = None,
@@ -246,7 +248,7 @@ class CausalAutoencoder(Trained):
         seed: int = 0,
         first_index: int = 0,
         **settings: Any,
-    ) -> Tensor:
+    ) -> Any:
         """New rows, where factors are set if asked for: ``(n, *D)``.
 
         Exogenous values are those of training rows, of each factor from another row; factors that are set have no
@@ -284,7 +286,9 @@ class CausalAutoencoder(Trained):
         return "it was fitted by a version that kept no exogenous values. Fit it again." if old else ""
 
     @capability(reads={"do": DO}, like="do", takes=("propagate",))
-    def encode(self, x: Tensor, *, do: Tensor | None = None, beyond: bool = False, **settings: Any) -> Tensor:
+    def encode(
+        self, /, x: Tensor, *, do: Tensor | None = None, beyond: bool = False, **settings: Any
+    ) -> Tensor:
         """Factors of rows, ``(B, n)``: as they are, or after an intervention.
 
         Args:

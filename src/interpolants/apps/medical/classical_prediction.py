@@ -95,7 +95,7 @@ class ClassicalPrediction(Method):
         return list(self.labels or range(width))
 
     @capability(like="x1")
-    def sample(self, n: Count, *, cond: Tensor | None = None, seed: int = 0) -> Tensor:
+    def sample(self, n: Count, *, cond: Tensor | None = None, seed: int = 0) -> Any:
         """The answers to ``n`` images, ``(n, K, H, W)``.
 
         Args:

@@ -77,7 +77,7 @@ class LinkedGaussian(Method):
         return answered(self._values(self._filled(x, x.bool(), seed, first_index)), self.given)
 
     @capability()
-    def fill(self, *, seed: int = 0, first_index: int = 0, **roles: Any) -> dict[str, Any]:
+    def fill(self, /, *, seed: int = 0, first_index: int = 0, **roles: Any) -> dict[str, Any]:
         """Draws of what is not given.
 
         Args:
@@ -93,7 +93,7 @@ class LinkedGaussian(Method):
         return answered(drawn, self.given)
 
     @capability()
-    def expect(self, **roles: Any) -> dict[str, Any]:
+    def expect(self, /, **roles: Any) -> dict[str, Any]:
         """Conditional means; columns of labels ``(B, k)``, which may lie outside of [0, 1].
 
         Args:

@@ -231,6 +231,7 @@ class MultimodalDiffusion(Trained):
     @capability()
     def sample(
         self,
+        /,
         n: Count,
         *,
         method: str = "midpoint",
@@ -256,6 +257,7 @@ class MultimodalDiffusion(Trained):
     @capability(like=ASKED, takes=("n_steps",))
     def fill(
         self,
+        /,
         *,
         method: str = "midpoint",
         seed: int = 0,
@@ -283,7 +285,7 @@ class MultimodalDiffusion(Trained):
         return answered(with_given(drawn, given, self.state["space"]), self.given)
 
     @capability(like=ASKED)
-    def expect(self, *, seed: int = 0, first_index: int = 0, **roles: Any) -> dict[str, Any]:
+    def expect(self, /, *, seed: int = 0, first_index: int = 0, **roles: Any) -> dict[str, Any]:
         """The mean of each modality given what is known, and the probabilities of labels; no diffusion is run.
 
         Args:

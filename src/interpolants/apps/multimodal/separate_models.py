@@ -62,6 +62,7 @@ class SeparateModels(Trained):
     @capability()
     def sample(
         self,
+        /,
         n: Count,
         *,
         method: str = "midpoint",
@@ -86,6 +87,7 @@ class SeparateModels(Trained):
     @capability(takes=("n_steps",))
     def fill(
         self,
+        /,
         *,
         method: str = "midpoint",
         seed: int = 0,
@@ -105,7 +107,7 @@ class SeparateModels(Trained):
         return self._in_turn(given, method, seed, first_index)
 
     @capability()
-    def expect(self, *, seed: int = 0, first_index: int = 0, **roles: Any) -> dict[str, Any]:
+    def expect(self, /, *, seed: int = 0, first_index: int = 0, **roles: Any) -> dict[str, Any]:
         """The mean of each modality given what is known, by its own model.
 
         Args:

@@ -112,7 +112,7 @@ class FrameStepper(Trained):
         members: Count = 1,
         times: Sequence[float] | None = None,
         frames: Count | None = None,
-    ) -> Simulations:
+    ) -> Any:
         """The given first frames and what follows them.
 
         Args:

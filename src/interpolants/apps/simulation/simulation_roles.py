@@ -224,7 +224,7 @@ class Simulations:
 
     parts: list[MeshField]
 
-    def in_kind(self, given: Given) -> Any:
+    def in_kind(self, given: Given) -> object:
         """In the form and type of what was given: a list, or the single one."""
         if not isinstance(given, SimulationContainer):
             return SimulationList(self.parts)

@@ -258,6 +258,7 @@ class TextToSimulation(Trained):
     @capability(reads={"points": POINTS}, like="fields")
     def sample(
         self,
+        /,
         n: Count,
         *,
         prompt: Any = None,
@@ -267,7 +268,7 @@ class TextToSimulation(Trained):
         seed: int = 0,
         first_index: int = 0,
         **settings: Any,
-    ) -> Simulations:
+    ) -> Any:
         """Simulations for a prompt, or any that might be without one.
 
         Args:
@@ -294,6 +295,7 @@ class TextToSimulation(Trained):
     @capability(reads={"context": "fields"}, like="context")
     def forecast(
         self,
+        /,
         context: Any,
         *,
         prompt: Any = None,
@@ -304,7 +306,7 @@ class TextToSimulation(Trained):
         seed: int = 0,
         first_index: int = 0,
         **settings: Any,
-    ) -> Simulations:
+    ) -> Any:
         """Members of whole simulations whose first frames are given, on the meshes of these frames.
 
         Args:

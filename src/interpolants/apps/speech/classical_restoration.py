@@ -67,7 +67,7 @@ class SpectralSubtraction(_Spectral):
     """Least gain."""
 
     @capability(reads={"observed": _OBSERVED}, like="observed")
-    def restore(self, observed: Any) -> Heard:
+    def restore(self, observed: Any) -> Any:
         """Recordings less their noise floor, at their rate and length.
 
         Args:
@@ -102,7 +102,7 @@ class DelayedPrediction(_Spectral):
     """Rounds of weights."""
 
     @capability(reads={"observed": _OBSERVED}, like="observed")
-    def restore(self, observed: Any) -> Heard:
+    def restore(self, observed: Any) -> Any:
         """Recordings less their late reverberation, at their rate and length.
 
         Args:

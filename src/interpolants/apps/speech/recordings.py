@@ -300,7 +300,7 @@ class Heard:
 
     parts: list[Recording]
 
-    def in_kind(self, given: Given) -> Any:
+    def in_kind(self, given: Given) -> object:
         """In the container of the recordings that were given."""
         assert isinstance(given, HeldAs)
         if given.recorded:

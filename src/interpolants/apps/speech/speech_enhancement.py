@@ -187,7 +187,7 @@ class SpeechEnhancement(Trained):
         reads={"observed": Role(name="observed", kind="recordings", axis="recording", like="clean")},
         like="observed",
     )
-    def restore(self, observed: Any, *, seed: int = 0, **settings: Any) -> Heard:
+    def restore(self, /, observed: Any, *, seed: int = 0, **settings: Any) -> Any:
         """Clean recordings that may lie behind degraded ones, one for each, at its rate and length.
 
         Args:

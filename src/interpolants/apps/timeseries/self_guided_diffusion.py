@@ -160,6 +160,7 @@ class SelfGuidedDiffusion(Trained):
     @capability(reads={"context": "series"}, like="context")
     def forecast(
         self,
+        /,
         context: Any = None,
         *,
         members: Count = 100,
@@ -208,6 +209,7 @@ class SelfGuidedDiffusion(Trained):
     @capability(reads={"x": "series"}, like="x")
     def complete(
         self,
+        /,
         x: Any,
         *,
         members: Count = 16,
@@ -248,7 +250,7 @@ class SelfGuidedDiffusion(Trained):
 
     @capability(reads={"forecast": FORECAST, "context": "series"}, like="context", passes=Refinement)
     def refine(
-        self, forecast: Any, context: Any = None, *, members: Count = 1, seed: int = 0, **options: Any
+        self, /, forecast: Any, context: Any = None, *, members: Count = 1, seed: int = 0, **options: Any
     ) -> Ensemble:
         """Another method's forecast, moved to where the model of windows finds it likely.
 
@@ -273,6 +275,7 @@ class SelfGuidedDiffusion(Trained):
     @capability(takes=("n_steps",))
     def sample(
         self,
+        /,
         n: Count,
         *,
         method: str = "ancestral",

@@ -192,6 +192,7 @@ class GeometricDiffusion(Trained):
     @capability(reads={"context": "tracks"}, like="context")
     def forecast(
         self,
+        /,
         context: Any,
         *,
         members: Count = 20,
@@ -278,8 +279,8 @@ class GeometricDiffusion(Trained):
 
     @capability(like="tracks", takes=("n_steps",))
     def sample(
-        self, n: Count, *, method: str = "heun", seed: int = 0, first_index: int = 0, **settings: Any
-    ) -> Tensor:
+        self, /, n: Count, *, method: str = "heun", seed: int = 0, first_index: int = 0, **settings: Any
+    ) -> Any:
         """Whole trajectories ``(n, S, N, D)`` in data units, with mean zero; types are those of training cases in turn.
 
         Args:

@@ -159,6 +159,7 @@ class EnsembleEmulator(Trained):
     @capability(reads={"seeds": "ensemble"}, like="seeds")
     def emulate(
         self,
+        /,
         seeds: Gridded,
         *,
         members: Count = 31,

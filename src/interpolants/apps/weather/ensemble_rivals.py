@@ -169,7 +169,7 @@ class EnsembleClimatology(Method):
 
     @capability(reads={"seeds": "ensemble"}, like="seeds")
     def emulate(
-        self, seeds: Gridded, *, members: Count = 31, seed: int = 0, first_index: int = 0, **settings: Any
+        self, /, seeds: Gridded, *, members: Count = 31, seed: int = 0, first_index: int = 0, **settings: Any
     ) -> GriddedEnsemble:
         """Members ``(B, members, C, *G)``.
 

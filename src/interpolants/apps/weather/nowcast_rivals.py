@@ -63,7 +63,7 @@ class FramePersistence(Method):
         return "none"
 
     @capability(reads={"context": "sequences"}, like="context")
-    def forecast(self, context: Gridded, *, members: Count = 1, **settings: Any) -> Nowcasts:
+    def forecast(self, /, context: Gridded, *, members: Count = 1, **settings: Any) -> Nowcasts:
         """One forecast of each case, ``(B, members, K, C, H, W)``.
 
         Args:

@@ -199,6 +199,7 @@ class Nowcaster(Trained):
     @capability(reads={"context": "sequences"}, like="context")
     def forecast(
         self,
+        /,
         context: Gridded,
         *,
         members: Count = 20,
@@ -228,6 +229,7 @@ class Nowcaster(Trained):
     @capability(reads={"context": "sequences"}, like="context", takes=("n_steps", "eps"))
     def uncertainty(
         self,
+        /,
         context: Gridded,
         *,
         members: Count = 4,

@@ -288,6 +288,7 @@ class EarlyExit(Trained):
     @capability(like="x1", passes=Sampling, takes=("criterion", "threshold", "consecutive"))
     def sample(
         self,
+        /,
         n: Count,
         *,
         seed: int = 0,

@@ -232,7 +232,7 @@ class LatentGenerator(Trained):
     # --- capabilities
 
     @capability(like="x1")
-    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Any:
         """Draw ``f(Z)``, ``(n, *D)`` in data units: the mean of the generator, without the noise.
 
         Args:

@@ -158,7 +158,7 @@ class Multimarginal(Trained):
         n_steps: int = 100,
         seed: int = 0,
         first_index: int = 0,
-    ) -> Tensor:
+    ) -> Any:
         """Draw samples of a density: stored rows of another one, carried over.
 
         Args:

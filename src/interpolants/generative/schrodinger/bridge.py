@@ -140,7 +140,7 @@ class SchrodingerBridge(Method):
         method: str | None = None,
         seed: int = 0,
         first_index: int = 0,
-    ) -> Tensor:
+    ) -> Any:
         """Draw samples of rho1: stored rows of x0, carried over.
 
         Args:

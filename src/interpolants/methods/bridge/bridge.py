@@ -5,7 +5,7 @@ import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ from interpolants.framework.transformed import in_two
 from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood.log_prob import Scoring
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
+from interpolants.likelihood.result import LogProb
 from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.classification import class_log_likelihoods, classes_of
 from interpolants.methods.bridge.completion import complete_rows, has_gaussian_base
@@ -165,9 +166,26 @@ class Bridge(FittedBridge):
 
     # --- draws
 
+    @overload
+    def sample(
+        self, /, n: Count, *, log_prob: Literal[False] = False, details: Literal[True], **options: Any
+    ) -> Samples: ...
+    @overload
+    def sample(
+        self, /, n: Count, *, log_prob: Any, details: Literal[False] = False, **options: Any
+    ) -> Scored: ...
+    @overload
+    def sample(self, /, n: Count, **options: Any) -> Any: ...
+
     @capability(like="x1", shares=Drawing, passes=Sampling)
     def sample(
-        self, n: Count, *, log_prob: bool | Mapping[str, Any] = False, details: bool = False, **options: Any
+        self,
+        /,
+        n: Count,
+        *,
+        log_prob: bool | Mapping[str, Any] = False,
+        details: bool = False,
+        **options: Any,
     ) -> Any:
         """Draw ``n`` samples of rho1 (of rho0 when ``reverse``).
 
@@ -202,8 +220,15 @@ class Bridge(FittedBridge):
         done = run_dynamics(fields, start, how, seed=seed, cond=cond, first_index=drawing.first_index)
         return self._in_data_units(done) if details else self.decoded(done.x)
 
+    @overload
+    def transport(self, /, x: Tensor, *, details: Literal[False] = False, **options: Any) -> Tensor: ...
+    @overload
+    def transport(self, /, x: Any, *, details: Literal[True], **options: Any) -> Samples: ...
+    @overload
+    def transport(self, /, x: Any, **options: Any) -> Any: ...
+
     @capability(reads={"x": "x1"}, like="x", shares=Drawing, passes=Sampling)
-    def transport(self, x: Tensor, *, details: bool = False, **options: Any) -> Any:
+    def transport(self, /, x: Tensor, *, details: bool = False, **options: Any) -> Any:
         """Carry given points from rho0 to rho1 (from rho1 to rho0 when ``reverse``).
 
         Args:
@@ -290,9 +315,17 @@ class Bridge(FittedBridge):
 
     # --- densities
 
+    @overload
+    def log_prob(self, /, x: Tensor, *, details: Literal[False] = False, **options: Any) -> Tensor: ...
+    @overload
+    def log_prob(self, /, x: Any, *, details: Literal[True], **options: Any) -> LogProb: ...
+    @overload
+    def log_prob(self, /, x: Any, **options: Any) -> Any: ...
+
     @capability(reads={"x": "x1"}, like="x", passes=Scoring)
     def log_prob(
         self,
+        /,
         x: Tensor,
         *,
         cond: Tensor | None = None,
@@ -346,8 +379,15 @@ class Bridge(FittedBridge):
 
     @capability(reads={"x": _PARTLY, "known": _HOW_SURELY}, like="x", shares=Guided)
     def complete(
-        self, x: Tensor, *, known: Tensor | None = None, using: Any = "repaint", seed: int = 0, **options: Any
-    ) -> Any:
+        self,
+        /,
+        x: Tensor,
+        *,
+        known: Tensor | None = None,
+        using: Any = "repaint",
+        seed: int = 0,
+        **options: Any,
+    ) -> Tensor:
         """Fill in the entries of rows that are NaN, given the others; on a one-sided path from a Gaussian base.
 
         The rules are heuristics, which come near the conditional distribution: repeat a row for several answers.

@@ -148,7 +148,7 @@ class FlowMap(TwoEnds):
         seed: int = 0,
         cond: Tensor | None = None,
         first_index: int = 0,
-    ) -> Tensor:
+    ) -> Any:
         """Draw samples of rho1: starts from the base or from stored rows of x0, carried over by a few jumps.
 
         Args:

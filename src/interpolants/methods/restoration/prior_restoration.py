@@ -183,6 +183,7 @@ class PriorRestoration(Trained):
     @capability(reads={"observed": Role(name="observed")})
     def restore(
         self,
+        /,
         observed: Tensor,
         *,
         draws: Count = 1,

@@ -53,7 +53,7 @@ class GaussianFit(Method):
         return Gaussian(mean=self.state["mean"], covariance=self.state["covariance"])
 
     @capability(like="x1")
-    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Any:
         """Draws ``(n, *D)``; draw i belongs to (seed, i)."""
         width = len(self.state["mean"])
 

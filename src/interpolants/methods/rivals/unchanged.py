@@ -26,7 +26,7 @@ class Unchanged(Method):
         return {"pool": Pool.of(data["x0"], None, 0)}
 
     @capability(like="x1")
-    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Any:
         """Stored rows of x0, ``(n, *D)``, with replacement; draw i belongs to (seed, i)."""
         pool: Pool = self.state["pool"]
         return pool.draw(n, seed, first_index)

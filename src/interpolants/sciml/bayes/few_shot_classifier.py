@@ -12,7 +12,6 @@ from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.checks import whole
 from interpolants.foundations.kinds import Count, Each, Positive, Whole
 from interpolants.framework.capabilities import capability
-from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -181,7 +180,7 @@ class FewShotClassifier(Trained):
         return {"after_descent": torch.stack(losses)}
 
     @capability(reads={"y": NEW_LABELS})
-    def adapt(self, x: Tensor, y: Any) -> Method:
+    def adapt(self, x: Tensor, y: Any) -> TaskClassifier:
         """A classifier of new classes from a few rows of each.
 
         Args:

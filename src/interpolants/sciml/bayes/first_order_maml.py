@@ -13,7 +13,6 @@ from interpolants.foundations.checks import whole
 from interpolants.foundations.kinds import Count, Each, Positive, Whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
-from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -111,7 +110,7 @@ class FirstOrderMAML(Trained):
         return {"error": error.square().mean(1)}
 
     @capability()
-    def adapt(self, x: Tensor, y: Tensor) -> Method:
+    def adapt(self, x: Tensor, y: Tensor) -> TaskPosterior:
         """A network for the task that a few rows come from.
 
         Args:

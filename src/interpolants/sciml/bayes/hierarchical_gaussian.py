@@ -12,7 +12,6 @@ from interpolants.foundations.asked import who
 from interpolants.foundations.kinds import Count, Each, Positive, Remedy
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
-from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -145,7 +144,7 @@ class HierarchicalGaussian(Trained):
         return float((0.5 * state["log_noise"]).exp() * state["y_scale"][0])
 
     @capability()
-    def adapt(self, x: Tensor, y: Tensor) -> Method:
+    def adapt(self, x: Tensor, y: Tensor) -> TaskPosterior:
         """A method for the task that a few rows come from, which predicts.
 
         Args:

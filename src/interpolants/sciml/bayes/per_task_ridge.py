@@ -26,7 +26,7 @@ class PerTaskRidge(Method):
         return {}
 
     @capability()
-    def adapt(self, x: Tensor, y: Tensor) -> Method:
+    def adapt(self, x: Tensor, y: Tensor) -> TaskPosterior:
         """A regression of these rows, at least two.
 
         Args:

@@ -249,6 +249,7 @@ class ScaleMixtureGP(Method):
     @capability(reads={"x": "points"}, like="values", blocks=True)
     def predict(
         self,
+        /,
         x: Tensor,
         group: Tensor | None = None,
         *,

@@ -5,6 +5,7 @@ Letters: N paths, T times of a path, C columns, m Brownian motions of a path. Ti
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -18,7 +19,7 @@ from interpolants.framework.series import Series
 from interpolants.sciml.processes.state_noise import integrate_state_noise
 
 # Time (), state (B, C), neighbour's state (B, C) or None -> (B, C) or (B, C, m).
-Coefficient = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+Coefficient = Callable[[Tensor, Tensor, Any], Tensor]
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,7 @@ class DirectedChainGenerator(Trained):
     @capability()
     def sample(
         self,
+        /,
         n: Count,
         *,
         ancestors: bool = False,

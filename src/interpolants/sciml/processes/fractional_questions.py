@@ -98,7 +98,8 @@ class FractionalNoise(Question):
             y = (one.values[:, 0] - state["shift"]) / state["unit"]
             exact = exact_log_evidence(model, y, one.seen[:, 0], method.substeps)
             found.append(exact - int(one.seen.sum()) * math.log(state["unit"]))
-        return torch.stack(found) - method.log_prob(some)
+        scores: Tensor = method.log_prob(some)
+        return torch.stack(found) - scores
 
     def _sizes(self, many: Sequence[Series]) -> dict[str, Tensor]:
         """Root mean square of increments of the levels over lags, where both values were seen."""

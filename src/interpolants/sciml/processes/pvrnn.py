@@ -272,6 +272,7 @@ class PVRNN(SeriesNetwork):
     @capability(reads={"context": "series"}, like="context")
     def forecast(
         self,
+        /,
         context: Any = None,
         *,
         members: Count = 20,

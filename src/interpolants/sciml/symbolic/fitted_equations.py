@@ -72,7 +72,7 @@ class FittedEquations(Method):
         return {"end": checked_families(data["problem"]).end}
 
     @capability(reads={"x": X}, like="x")
-    def predict(self, x: list[Tensor], *, end: float = 0.0, steps: int = 128, times: Any = None) -> Paths:
+    def predict(self, x: list[Tensor], *, end: float = 0.0, steps: int = 128, times: Any = None) -> Any:
         """Integrate the fitted equation from the smoothed end of each window; NaN where it blows up.
 
         Args:

@@ -181,7 +181,7 @@ class SymbolicOperatorTransformer(Trained):
         times: Any = None,
         by: Literal["operator", "equation"] = "operator",
         beams: Beams = 1,
-    ) -> Paths:
+    ) -> Any:
         """How trajectories go on, from what was seen of them.
 
         Args:

@@ -135,7 +135,7 @@ class Paths:
 
     parts: list[Tensor]
 
-    def in_kind(self, given: Given) -> Any:
+    def in_kind(self, given: Given) -> object:
         """In the container of the trajectories that were given."""
         if given.flat:
             return restore(self.parts[0], replace(given, flat=False))

@@ -109,7 +109,7 @@ class SubmodelGenerator(Method):
         return len(self.fitted_state("components")["modes"])
 
     @capability(like="interface")
-    def sample(self, n: int, *, seed: int = 0) -> Tensor:
+    def sample(self, n: int, *, seed: int = 0) -> Any:
         """Motions ``(n, m)``."""
         return self._motions(n, seed).reshape(n, *self.shapes["interface"])
 

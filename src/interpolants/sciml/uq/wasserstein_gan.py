@@ -81,7 +81,7 @@ class WassersteinGAN(Method):
         return Perceptron(*sizes, self.hidden, activation="silu", gain=1.0, seed=seed)
 
     @capability(like="x1")
-    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Any:
         """Draws ``(n, *D)``; draw i belongs to (seed, i)."""
         state = self.state
 

@@ -1,0 +1,39 @@
+# Written by docs/methods.py from __init__.py and the cards.
+from interpolants.generative.tokens.categorical import categorical_sample as categorical_sample
+from interpolants.generative.tokens.discrete.first_hitting import FirstHitting as FirstHitting
+from interpolants.generative.tokens.discrete.masking import Hidden as Hidden
+from interpolants.generative.tokens.discrete.masking import hide as hide
+from interpolants.generative.tokens.discrete.masking import hide_share as hide_share
+from interpolants.generative.tokens.discrete.nelbo import exact_nelbo as exact_nelbo
+from interpolants.generative.tokens.discrete.nelbo import Nelbo as Nelbo
+from interpolants.generative.tokens.discrete.nelbo import nelbo as nelbo
+from interpolants.generative.tokens.discrete.objectives import DiscreteFlowLoss as DiscreteFlowLoss
+from interpolants.generative.tokens.discrete.objectives import MaskedCrossEntropy as MaskedCrossEntropy
+from interpolants.generative.tokens.discrete.objectives import TokenLoss as TokenLoss
+from interpolants.generative.tokens.discrete.paths import DiscretePath as DiscretePath
+from interpolants.generative.tokens.discrete.paths import Masked as Masked
+from interpolants.generative.tokens.discrete.paths import TokenSample as TokenSample
+from interpolants.generative.tokens.discrete.paths import UniformBase as UniformBase
+from interpolants.generative.tokens.discrete.posterior import as_posterior as as_posterior
+from interpolants.generative.tokens.discrete.posterior import ExactPosterior as ExactPosterior
+from interpolants.generative.tokens.discrete.posterior import FunctionPosterior as FunctionPosterior
+from interpolants.generative.tokens.discrete.posterior import NetPosterior as NetPosterior
+from interpolants.generative.tokens.discrete.posterior import Posterior as Posterior
+from interpolants.generative.tokens.discrete.precision import effective_temperature as effective_temperature
+from interpolants.generative.tokens.discrete.precision import entropy as entropy
+from interpolants.generative.tokens.discrete.precision import gumbel_cap as gumbel_cap
+from interpolants.generative.tokens.discrete.precision import gumbel_draw as gumbel_draw
+from interpolants.generative.tokens.discrete.precision import step_precision as step_precision
+from interpolants.generative.tokens.discrete.precision import StepPrecision as StepPrecision
+from interpolants.generative.tokens.discrete.precision import token_entropy as token_entropy
+from interpolants.generative.tokens.discrete.precision import truncated_gumbel_distribution as truncated_gumbel_distribution
+from interpolants.generative.tokens.discrete.sampler import TokenSampler as TokenSampler
+from interpolants.generative.tokens.discrete.sampler import TokenSamples as TokenSamples
+from interpolants.generative.tokens.discrete.schedules import CosineKeep as CosineKeep
+from interpolants.generative.tokens.discrete.schedules import CustomKeep as CustomKeep
+from interpolants.generative.tokens.discrete.schedules import KeepSchedule as KeepSchedule
+from interpolants.generative.tokens.discrete.schedules import LinearKeep as LinearKeep
+from interpolants.generative.tokens.discrete.schedules import PolynomialKeep as PolynomialKeep
+from interpolants.generative.tokens.discrete.tau_leaping import TauLeaping as TauLeaping
+
+__all__ = ['CosineKeep', 'CustomKeep', 'DiscreteFlowLoss', 'DiscretePath', 'ExactPosterior', 'FirstHitting', 'FunctionPosterior', 'Hidden', 'KeepSchedule', 'LinearKeep', 'Masked', 'MaskedCrossEntropy', 'Nelbo', 'NetPosterior', 'PolynomialKeep', 'Posterior', 'StepPrecision', 'TauLeaping', 'TokenLoss', 'TokenSample', 'TokenSampler', 'TokenSamples', 'UniformBase', 'as_posterior', 'categorical_sample', 'effective_temperature', 'entropy', 'exact_nelbo', 'gumbel_cap', 'gumbel_draw', 'hide', 'hide_share', 'nelbo', 'step_precision', 'token_entropy', 'truncated_gumbel_distribution']

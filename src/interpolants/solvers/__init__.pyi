@@ -1,0 +1,41 @@
+# Written by docs/methods.py from __init__.py and the cards.
+from interpolants.solvers.adaptive import AdaptiveResult as AdaptiveResult
+from interpolants.solvers.adaptive import integrate_adaptive as integrate_adaptive
+from interpolants.solvers.adaptive import Status as Status
+from interpolants.solvers.dopri5 import Dopri5 as Dopri5
+from interpolants.solvers.euler import Euler as Euler
+from interpolants.solvers.euler_maruyama import EulerMaruyama as EulerMaruyama
+from interpolants.solvers.fixed import FixedResult as FixedResult
+from interpolants.solvers.fixed import integrate_fixed as integrate_fixed
+from interpolants.solvers.heun import Heun as Heun
+from interpolants.solvers.midpoint import Midpoint as Midpoint
+from interpolants.solvers.multistep import DPMSolver2M as DPMSolver2M
+from interpolants.solvers.multistep import DPMSolver3M as DPMSolver3M
+from interpolants.solvers.multistep import ExponentialAB2 as ExponentialAB2
+from interpolants.solvers.multistep import ExponentialAB3 as ExponentialAB3
+from interpolants.solvers.multistep import UniPC2 as UniPC2
+from interpolants.solvers.multistep import UniPC3 as UniPC3
+from interpolants.solvers.registry import available as available
+from interpolants.solvers.registry import get_solver as get_solver
+from interpolants.solvers.resampling import effective_size as effective_size
+from interpolants.solvers.resampling import Multinomial as Multinomial
+from interpolants.solvers.resampling import Resampler as Resampler
+from interpolants.solvers.resampling import Residual as Residual
+from interpolants.solvers.resampling import Stratified as Stratified
+from interpolants.solvers.resampling import Systematic as Systematic
+from interpolants.solvers.rk4 import RK4 as RK4
+from interpolants.solvers.sde import integrate_sde as integrate_sde
+from interpolants.solvers.sde import SdeResult as SdeResult
+from interpolants.solvers.sde import SdeSolver as SdeSolver
+from interpolants.solvers.sra1 import SRA1 as SRA1
+from interpolants.solvers.stochastic_heun import StochasticHeun as StochasticHeun
+from interpolants.solvers.tableau import RungeKutta as RungeKutta
+from interpolants.solvers.tableau import Tableau as Tableau
+from interpolants.solvers.tsit5 import Tsit5 as Tsit5
+from interpolants.solvers.weighted import integrate_weighted as integrate_weighted
+from interpolants.solvers.weighted import Node as Node
+from interpolants.solvers.weighted import Population as Population
+from interpolants.solvers.weighted import Step as Step
+from interpolants.solvers.weighted import WeightedResult as WeightedResult
+
+__all__ = ['AdaptiveResult', 'Dopri5', 'Euler', 'EulerMaruyama', 'FixedResult', 'Heun', 'Midpoint', 'Multinomial', 'Node', 'Population', 'RK4', 'Resampler', 'Residual', 'RungeKutta', 'SRA1', 'SdeResult', 'SdeSolver', 'Status', 'Step', 'StochasticHeun', 'Stratified', 'Systematic', 'Tableau', 'Tsit5', 'WeightedResult', 'available', 'effective_size', 'get_solver', 'integrate_adaptive', 'integrate_fixed', 'integrate_sde', 'integrate_weighted']

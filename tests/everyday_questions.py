@@ -1,0 +1,61 @@
+"""What people type, and the tasks, methods and members of which one must come first."""
+
+RESTORE = {"method/restoration", "method/prior_restoration"}
+FEW_STEPS = {"topic/faster", "method/few_step", "method/flow_map", "method/rectification"}
+SERIES = {"topic/forecast", "method/forecaster", "method/self_guided_diffusion"}
+SCHRODINGER = {"method/light_sb", "method/entropic_sb", "method/interpolant_sb"}
+META = {"method/few_shot_classifier", "method/hierarchical_gaussian", "method/first_order_maml"}
+
+# Written before the synonyms: what people type, and the answers of which one must come first.
+FIFTY = {
+    "restore image": RESTORE,
+    "posterior": {"topic/posterior"},
+    "tabular": {"topic/table"},
+    "impute": {"topic/missing"},
+    "GPU": {"topic/gpu"},
+    "export": {"topic/export"},
+    "batch effect": {"topic/two_sets"},
+    "latent": {"method/latent_generator"},
+    "forecast": SERIES,
+    "time series forecasting": SERIES,
+    "sample faster": FEW_STEPS,
+    "fewer steps": FEW_STEPS,
+    "one step generation": FEW_STEPS,
+    "log likelihood": {"topic/likelihood"},
+    "density estimation": {"topic/likelihood", "method/bridge"},
+    "missing values": {"topic/missing"},
+    "fill gaps in a series": {"topic/missing", "method/fractional_sde", "method/self_guided_diffusion"},
+    "inpainting": RESTORE,
+    "super resolution": RESTORE,
+    "deblur": RESTORE,
+    "MRI reconstruction": {"method/prior_restoration"},
+    "denoise speech": {"method/speech_enhancement"},
+    "remove reverberation": {"method/speech_enhancement"},
+    "weather ensemble": {"method/ensemble_emulator"},
+    "radar nowcasting": {"method/nowcaster"},
+    "precipitation": {"method/nowcaster"},
+    "trajectory prediction": {"method/geometric_diffusion"},
+    "pedestrians": {"method/geometric_diffusion", "data/pedestrian_counts"},
+    "counterfactual images": {"method/causal_autoencoder"},
+    "schrodinger bridge": SCHRODINGER,
+    "optimal transport": {"coupling/minibatch_ot", "topic/pairs", *SCHRODINGER},
+    "solve a PDE": {"method/gp_solver", "method/causal_pinn"},
+    "parameters of a PDE from measurements": {"method/random_grid_process"},
+    "identify equations": {"method/symbolic_operator_transformer"},
+    "language model": {"method/token_bridge"},
+    "text generation": {"method/token_bridge"},
+    "few shot classification": {"method/few_shot_classifier"},
+    "meta learning": META,
+    "gaussian process regression": {"method/exact_gp"},
+    "bayesian neural network": {"method/functional_prior"},
+    "uncertainty quantification": {"method/submodel_generator", "method/functional_prior"},
+    "tensor decomposition": {"method/functional_tucker"},
+    "reinforcement learning": {"method/td_agent", "method/td_critic"},
+    "lyapunov exponents": {"metric/lyapunov_spectrum"},
+    "two sample test": {"metric/c2st", "topic/compare"},
+    "compare two datasets": {"topic/compare"},
+    "resume training": {"topic/save", "topic/longer"},
+    "own network": {"topic/network"},
+    "parallel": {"topic/processes"},
+    "conditional generation": {"topic/condition"},
+}
