@@ -128,11 +128,11 @@ def questions() -> str:
 
 
 def _heading(page: str) -> str:
-    """The heading that an anchor of a page stands for."""
+    """The heading that an anchor of a page stands for, or its first."""
     name, _, anchor = page.partition("#")
     heads = re.findall(r"^#+ (.+)$", (QUESTIONS.parents[1] / name).read_text("utf-8"), re.MULTILINE)
     slugs = {re.sub(r"[^\w -]", "", head.lower()).strip().replace(" ", "-"): head for head in heads}
-    head = slugs[anchor].removeprefix("... ")
+    head = slugs.get(anchor, next(iter(slugs.values()))).removeprefix("... ")
     return head[0].upper() + head[1:]
 
 

@@ -57,8 +57,8 @@ MODELS = {
         recipe="colours",
         licence="cc-by-2.0",
         credit="CC BY 2.0; photographs china.jpg by danielbuechele and flower.jpg by vultilion, on Flickr",
-        data="photograph_colours: pixels of two photographs of scikit-learn, from the temple to the flower",
-        scores=("noise_levels.energy_distance_ode", "noise_levels.energy_distance_eps_1"),
+        data="photo_pixels: pixels of two photographs of scikit-learn, from the temple to the flower",
+        scores=("noise_levels.energy_distance_ode", "noise_levels.energy_distance_eps_0.5"),
     ),
     "digits": Trained(
         title="Handwritten digits from noise with the label as condition, (N, 1, 8, 8) in [-1, 1]",

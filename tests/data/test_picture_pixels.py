@@ -48,9 +48,7 @@ def test_png_palette_and_opaque_alpha_are_read_as_they_are_shown():
     opaque = Image.fromarray(np.concatenate([LEVELS, np.full((5, 7, 1), 255, np.uint8)], -1))
     assert np.array_equal(read(packed(image)).levels, LEVELS)
     assert np.array_equal(read(packed(palette)).levels, np.asarray(palette.convert("RGB")))
-    found = read(packed(opaque))
-    assert np.array_equal(found.levels, LEVELS)
-    assert "alpha channel" in found.notes[0]
+    assert np.array_equal(read(packed(opaque)).levels, LEVELS)
 
 
 def test_transparent_pixels_are_refused_with_their_number():
@@ -68,13 +66,12 @@ def test_sixteen_bits_of_grey_are_scaled_and_not_cut_off():
     found = read(packed(Image.fromarray(grey)))
     assert found.levels[..., 0].tolist() == [[0, 100, 255]]
     assert np.array_equal(found.levels[..., 0], found.levels[..., 2])
-    assert "16 bits" in found.notes[0]
 
 
 def test_eight_bits_of_grey_have_equal_channels_and_a_note():
     found = read(packed(Image.fromarray(LEVELS[..., 0])))
     assert np.array_equal(found.levels, LEVELS[..., :1].repeat(3, -1))
-    assert "It is grey" in found.notes[0]
+    assert "Grey was repeated" in found.notes[0]
 
 
 def test_the_orientation_of_exif_is_applied():
@@ -82,7 +79,7 @@ def test_the_orientation_of_exif_is_applied():
     exif[0x0112] = 6  # shown after a quarter turn to the right
     found = read(packed(Image.fromarray(LEVELS), exif=exif.tobytes()))
     assert np.array_equal(found.levels, np.rot90(LEVELS, -1))
-    assert "EXIF orientation" in found.notes[0]
+    assert "EXIF tag" in found.notes[0]
 
 
 def test_another_colour_profile_becomes_srgb():
@@ -98,29 +95,23 @@ def test_another_colour_profile_becomes_srgb():
         swapped[place : place + 4] = tag
     found = read(packed(Image.fromarray(LEVELS), icc_profile=bytes(swapped)))
     assert np.abs(found.levels.astype(int) - LEVELS[..., ::-1]).max() <= 3  # rounding of the profile
-    assert found.notes[0].startswith("Its colours were converted from the profile “swap")
+    assert found.notes[0].startswith("Colours were converted from swap")
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"GIF89a", "a.png must be a whole JPEG or PNG file"),
-        (packed(Image.fromarray(LEVELS))[:60], "a.png must be a whole JPEG or PNG file"),
+        (b"GIF89a", "a.png must be a whole picture"),
+        (packed(Image.fromarray(LEVELS))[:60], "a.png must be a whole picture"),
         (
             packed(Image.fromarray(LEVELS), save_all=True, append_images=[Image.fromarray(LEVELS[::-1])]),
-            "must be a single picture, got 2 frames",
+            "must be one picture, got 2 in one file",
         ),
     ],
 )
 def test_other_files_are_refused(data, message):
     with pytest.raises(InvalidInputError, match=message):
         read(data)
-
-
-def test_a_picture_too_large_is_refused_by_its_header(monkeypatch):
-    monkeypatch.setattr("interpolants.data.picture_pixels._LARGEST", 34)
-    with pytest.raises(InvalidInputError, match=r"at most 34 pixels, got 7 x 5\. Scale it down"):
-        read(packed(Image.fromarray(LEVELS)))
 
 
 def test_pixels_are_all_of_them_in_a_random_order_with_noise_of_a_level():

@@ -111,7 +111,7 @@ def run(
     interpolants run --x0 a.npy --x1 b.csv --out runs/mine --steps 3000
     interpolants run --out runs/mine --resume
     interpolants run --out runs/mine --more 5000
-    interpolants run --config digits_demo --track tensorboard --out runs/tracked
+    interpolants run --config demo --track tensorboard --out runs/tracked
     """
     from interpolants.cli.recipe_runs import run_folder
 

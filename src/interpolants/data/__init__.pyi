@@ -14,6 +14,9 @@ from interpolants.data.column_transforms import Interval as Interval
 from interpolants.data.column_transforms import Log as Log
 from interpolants.data.files import FileArray as FileArray
 from interpolants.data.files import read_array as read_array
+from interpolants.data.picture_sets import Pictures as Pictures
+from interpolants.data.pictures import Picture as Picture
+from interpolants.data.pictures import read_picture as read_picture
 from interpolants.data.quantile_transform import Quantile as Quantile
 from interpolants.data.sets.brain_slices import load_brain_slices as load_brain_slices
 from interpolants.data.sets.cells import load_krumsiek11 as load_krumsiek11
@@ -26,6 +29,7 @@ from interpolants.data.sets.measured_tables import load_concrete as load_concret
 from interpolants.data.sets.measured_tables import load_diabetes as load_diabetes
 from interpolants.data.sets.measured_tables import load_leaves as load_leaves
 from interpolants.data.sets.pedestrians import load_pedestrian_counts as load_pedestrian_counts
+from interpolants.data.sets.photo_pixels import load_photo_pixels as load_photo_pixels
 from interpolants.data.sets.photographs import load_photographs as load_photographs
 from interpolants.data.sets.sea_temperature import load_sea_temperature as load_sea_temperature
 from interpolants.data.sets.tables import load_breast_cancer as load_breast_cancer
@@ -35,4 +39,4 @@ from interpolants.data.sets.tables import load_letter as load_letter
 from interpolants.data.sets.tables import load_shuttle as load_shuttle
 from interpolants.data.sets.tables import load_wine as load_wine
 
-__all__ = ['Alphabet', 'Asinh', 'ColumnMap', 'ColumnTransform', 'DataInfo', 'Dataset', 'FileArray', 'Interval', 'Kind', 'Log', 'Quantile', 'as_tensor', 'available', 'load', 'load_boston_housing', 'load_breast_cancer', 'load_concrete', 'load_diabetes', 'load_diamonds', 'load_digits', 'load_fashion_mnist', 'load_flights', 'load_krumsiek11', 'load_leaves', 'load_letter', 'load_pbmc68k', 'load_photographs', 'load_shuttle', 'load_wine', 'read_array', 'restore']
+__all__ = ['Alphabet', 'Asinh', 'ColumnMap', 'ColumnTransform', 'DataInfo', 'Dataset', 'FileArray', 'Interval', 'Kind', 'Log', 'Picture', 'Pictures', 'Quantile', 'as_tensor', 'available', 'load', 'load_boston_housing', 'load_breast_cancer', 'load_concrete', 'load_diabetes', 'load_diamonds', 'load_digits', 'load_fashion_mnist', 'load_flights', 'load_krumsiek11', 'load_leaves', 'load_letter', 'load_pbmc68k', 'load_photo_pixels', 'load_photographs', 'load_shuttle', 'load_wine', 'read_array', 'read_picture', 'restore']

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpolants.data.medical_images import read_volume
-from interpolants.data.picture_pixels import COLOURS, PICTURES, colours_of, read_picture, told_of
+from interpolants.data.picture_pixels import COLOURS, colours_of, read_picture, told_of
 from interpolants.data.picture_sets import Pictures, is_picture_folder
+from interpolants.data.pictures import PICTURES
 from interpolants.data.shards import is_sharded, open_shards
 from interpolants.data.table_files import parquet_frame
 from interpolants.foundations.errors import invalid, nearest

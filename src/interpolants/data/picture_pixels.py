@@ -1,9 +1,5 @@
 """Picture files as sets of pixels: red, green and blue of each pixel, in [0, 1]."""
 
-import io
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interpolants.data.bundled import quantisation_noise
-from interpolants.foundations.errors import invalid
+from interpolants.data.pictures import PICTURES, decode_picture
 from interpolants.foundations.extras import require
 from interpolants.foundations.unpacking import refusing_content
 
-PICTURES = (".jpg", ".jpeg", ".png")
 COLOURS = ("red", "green", "blue")
 LEVELS = 256  # of a channel
-# Maximum number of pixels of a file, and of training rows: more of them change no distribution of colours.
-_LARGEST, _MOST = 1 << 26, 1 << 19
-# Pillow's modes of 16 bits.
-_DEEP = ("I", "I;16", "I;16B", "I;16L")
+# Maximum number of training rows of one picture: more of them change no distribution of colours.
+_MOST = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -49,10 +42,9 @@ def is_picture(path: str | Path) -> bool:
 
 
 def read_picture(source: str | Path | bytes, caller: str, name: str = "") -> Picture:
-    """Read a JPEG or PNG file as viewers display it.
+    """Read one picture as viewers display it, by :func:`interpolants.data.pictures.decode_picture`.
 
-    The orientation in its EXIF data and its colour profile are applied. Grey pictures get equal channels, palettes
-    become colours, 16 bits per channel are rounded to 8, and an alpha channel without transparent pixels is dropped.
+    Grey pictures get equal channels, and 16 bits per channel are rounded to 8.
 
     Args:
         source: The file, or its bytes.
@@ -60,93 +52,15 @@ def read_picture(source: str | Path | bytes, caller: str, name: str = "") -> Pic
         name: Name of the file in messages, if ``source`` is bytes.
 
     Raises:
-        InvalidInputError: If the file is damaged, has transparent pixels, several frames, or more than 67 million
-            pixels.
+        InvalidInputError: If the file is damaged, has transparent pixels or several frames.
         MissingExtraError: If Pillow is not installed.
     """
-    pillow = require("PIL.Image", by=f"{caller} for pictures")
     name = name or ("the picture" if isinstance(source, bytes) else Path(source).name)
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    rule = f"{name} must be a whole JPEG or PNG file"
-    with (
-        refusing_content(caller, rule, "Save it again."),
-        _large_ones_allowed(),
-        pillow.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image,
-    ):
-        _check(image, caller, name)
-        image.load()
-        return _upright(image, caller, name)
-
-
-@contextmanager
-def _large_ones_allowed() -> Iterator[None]:
-    """Silence Pillow's warning of large pictures: the size is checked before the picture is unpacked."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Image size", category=Warning)
-        yield
-
-
-def _check(image: Any, caller: str, name: str) -> None:
-    """Check size and number of frames in the header."""
-    width, height = image.size
-    if width * height > _LARGEST:
-        rule = f"{name} must have at most {_LARGEST:,} pixels"
-        raise invalid(caller, rule, f"{width} x {height}", "Scale it down.")
-    if getattr(image, "n_frames", 1) > 1:
-        rule, remedy = f"{name} must be a single picture", "Save the frame that you mean."
-        raise invalid(caller, rule, f"{image.n_frames} frames", remedy)
-
-
-def _upright(image: Any, caller: str, name: str) -> Picture:
-    notes = []
-    upright = require("PIL.ImageOps", by=caller).exif_transpose(image)
-    if image.getexif().get(0x0112, 1) != 1:
-        notes.append("It was rotated as its EXIF orientation requires.")
-    if upright.mode in _DEEP:
-        grey = np.asarray(upright, dtype=np.float64) / 257  # 65,535 becomes 255
-        notes.append("Its 16 bits per channel were rounded to 8.")
-        notes.append(_GREY)
-        return Picture(np.repeat(grey.round().astype(np.uint8)[..., None], 3, -1), tuple(notes))
-    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-        upright = _opaque(upright, caller, name)
-        notes.append("Its alpha channel, opaque everywhere, was dropped.")
-    if upright.mode in ("L", "1"):
-        notes.append(_GREY)
-    if profile := image.info.get("icc_profile"):
-        upright, text = _in_srgb(upright, profile, caller)
-        notes += [text] if text else []
-    return Picture(np.array(upright.convert("RGB")), tuple(notes))
-
-
-_GREY = "It is grey: its red, green and blue are equal."
-
-
-def _opaque(image: Any, caller: str, name: str) -> Any:
-    """The picture without its alpha channel.
-
-    Raises:
-        InvalidInputError: If a pixel is transparent: its colour is one that nobody sees.
-    """
-    full = image.convert("RGBA")
-    opaque = np.asarray(full.getchannel("A")) == 255
-    if not opaque.all():
-        rule, remedy = f"{name} must have no transparent pixels", "Flatten it onto a background first."
-        raise invalid(caller, rule, f"{(~opaque).sum():,} of {opaque.size:,}", remedy)
-    return full.convert("RGB")
-
-
-def _in_srgb(image: Any, profile: bytes, caller: str) -> tuple[Any, str]:
-    """The picture in sRGB, and a sentence if its colour profile was a different one."""
-    cms = require("PIL.ImageCms", by=caller)
-    profile_in = cms.ImageCmsProfile(io.BytesIO(profile))
-    name = str(cms.getProfileDescription(profile_in)).strip()
-    if "srgb" in name.lower() or image.mode not in ("RGB", "CMYK"):
-        return image, ""
-    converted = cms.profileToProfile(image, profile_in, cms.createProfile("sRGB"), outputMode="RGB")
-    return converted, f"Its colours were converted from the profile “{name}” to sRGB."
-
-
-# --- colours -------------------------------------------------------------------------------------------------
+    with refusing_content(caller, f"{name} must be a picture that can be read"):
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    found = decode_picture(content, name, caller, colour=True, background=None)
+    levels = (found.values.transpose(1, 2, 0) * np.float32(LEVELS - 1)).round().astype(np.uint8)
+    return Picture(levels, found.notes)
 
 
 def colours_of(levels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -41,7 +41,11 @@ class Picture:
 
 
 def read_picture(
-    path: str | Path, caller: str = "read_picture", *, colour: bool | None = None, background: float = 1.0
+    path: str | Path,
+    caller: str = "read_picture",
+    *,
+    colour: bool | None = None,
+    background: float | None = 1.0,
 ) -> Picture:
     """Read a picture as grey, or as red, green and blue, with levels from 0 to 1.
 
@@ -52,7 +56,7 @@ def read_picture(
         path: The file. Its content determines the format, not its name.
         caller: Name of the caller, used in error messages.
         colour: False for one grey channel (luma of ITU-R BT.601), True for three channels, None for those of the file.
-        background: Level behind transparent pixels, from 0 (black) to 1 (white).
+        background: Level behind transparent pixels, from 0 (black) to 1 (white). None refuses them.
 
     Raises:
         InvalidInputError: If the file is missing, damaged or not a picture, holds several pictures, or has colours
@@ -66,12 +70,12 @@ def read_picture(
 
 
 def decode_picture(
-    content: bytes, name: str, caller: str, *, colour: bool | None = None, background: float = 1.0
+    content: bytes, name: str, caller: str, *, colour: bool | None = None, background: float | None = 1.0
 ) -> Picture:
     """Read the bytes of a picture file; arguments and errors are those of :func:`read_picture`."""
     with _opened(content, name, caller) as image:
         levels, notes = _levels(image, content, caller)
-    values, alpha_notes = _on_background(levels, background)
+    values, alpha_notes = _on_background(levels, background, name, caller)
     values, colour_notes = _with_channels(values, colour)
     channels_first = np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)
     return Picture(channels_first, (*notes, *alpha_notes, *colour_notes))
@@ -179,12 +183,17 @@ def _to_srgb(image: Any, profile: bytes, caller: str) -> tuple[Any, list[str]]:
     return converted, [f"Colours were converted from {name} to sRGB."]
 
 
-def _on_background(levels: NDArray[Any], background: float) -> tuple[NDArray[Any], tuple[str, ...]]:
+def _on_background(
+    levels: NDArray[Any], background: float | None, name: str, caller: str
+) -> tuple[NDArray[Any], tuple[str, ...]]:
     if levels.shape[-1] not in (2, 4):
         return levels, ()
     colours, alpha = levels[..., :-1], levels[..., -1:]
     if bool((alpha == 1).all()):
         return colours, ()
+    if background is None:
+        rule, remedy = f"{name} must have no transparent pixels", "Flatten it onto a background first."
+        raise invalid(caller, rule, f"{(alpha < 1).sum():,} of {alpha.size:,}", remedy)
     note = f"Transparent pixels show a background of {background:g} (0 black, 1 white)."
     return alpha * colours + (1 - alpha) * background, (note,)
 

@@ -12,6 +12,7 @@ from interpolants.methods.questions.box_solution import SolutionInBox as Solutio
 from interpolants.methods.questions.column_quality import ColumnQuality as ColumnQuality
 from interpolants.methods.questions.completion_quality import CompletionQuality as CompletionQuality
 from interpolants.methods.questions.copied_rows import CopiedRows as CopiedRows
+from interpolants.methods.questions.exchanged_colours import exchanged_colours as exchanged_colours
 from interpolants.methods.questions.filled_rows import FilledRows as FilledRows
 from interpolants.methods.questions.forecast_by_horizon import ForecastByHorizon as ForecastByHorizon
 from interpolants.methods.questions.forecast_quality import ForecastQuality as ForecastQuality

@@ -33,8 +33,9 @@ from interpolants.data import catalogue
 from interpolants.data.coded_columns import TABLES, read_coded
 from interpolants.data.files import check_file
 from interpolants.data.gridded import joined_cases
-from interpolants.data.picture_pixels import COLOURS, PICTURES, pixels, read_picture
+from interpolants.data.picture_pixels import COLOURS, pixels, read_picture
 from interpolants.data.picture_sets import PICTURE_OPTIONS, Pictures, is_picture_folder, picture_labels
+from interpolants.data.pictures import PICTURES
 from interpolants.data.series_table import READS, each_column, read_series_table
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
