@@ -3,6 +3,7 @@
 ``make gpu`` writes the page. ``--device cpu`` with ``--quick`` runs the same code without one, and measures nothing.
 """
 
+import functools
 import itertools
 import os
 import re
@@ -131,7 +132,8 @@ def tests(bench: OnDevice) -> Iterator[str]:
 
 
 def _networks(bench: OnDevice) -> dict[str, Callable[[], nn.Module]]:
-    from interpolants.nets import ImageTransformer, UNet
+    from interpolants.nets import UNet
+    from interpolants.nets.image_transformer import ImageTransformer
 
     if bench.quick:
         return {
@@ -266,7 +268,7 @@ def _transport_row(
     local: tuple[Tensor, Tensor],
     difference: float,
 ) -> str:
-    on_device, on_cpu = (1e3 * bench.seconds(lambda pair=pair: job(*pair), 2) for pair in (away, local))
+    on_device, on_cpu = (1e3 * bench.seconds(functools.partial(job, *pair), 2) for pair in (away, local))
     return f"| {name} | {rows:,} | {on_device:.1f} | {on_cpu:.1f} | {difference:.1e} |"
 
 
@@ -289,7 +291,7 @@ def waits(bench: OnDevice) -> Iterator[str]:
         "step of the SDE sampler": lambda n: _steps_of_sampler(net, images, n, eps=0.5, seed=0),
     }
     for name, job in jobs.items():
-        long, short = (host_waits(lambda n=n, job=job: job(n)) for n in (60, 10))
+        long, short = (host_waits(functools.partial(job, n)) for n in (60, 10))
         cells = " | ".join(f"{(a - b) / 50:.2f}" for a, b in zip(long, short, strict=True))
         yield f"| {name} | {cells} |"
 

@@ -124,7 +124,7 @@ def measure(command: list[str], seconds: float, gib: float) -> Point:
         assert process.stdout is not None
         begun = time.perf_counter()
         ready = process.stdout.readline()
-        reported = {"warm": time.perf_counter() - begun}
+        reported: Point = {"warm": time.perf_counter() - begun}
         try:
             said, errors = process.communicate("go\n" if ready else "", timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -180,7 +180,7 @@ def _child(name: str, factor: int) -> None:
     import torch
 
     from interpolants.foundations.cards import load_cards
-    from laws.instances import instance
+    from laws.instances import instance  # type: ignore[import-untyped]
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)

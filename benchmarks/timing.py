@@ -126,7 +126,7 @@ def compare(
 
 def _wait() -> None:
     """Wait for a GPU, if one is in use: its operations may still be queued."""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 

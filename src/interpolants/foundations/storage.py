@@ -97,7 +97,7 @@ def write_folder(
     """
     target = Path(path)
     files = {f"{stem}.safetensors": values for stem, values in tensors.items()}
-    hashed = {BLOCKS: {}} if blocks and files else {}
+    hashed: dict[str, dict[str, Any]] = {BLOCKS: {}} if blocks and files else {}
     _check_names("write_folder", [*files, *documents, *hashed])
     if clash := files.keys() & documents.keys():
         raise invalid("write_folder", "documents must end in .json", sorted(clash))
@@ -551,7 +551,7 @@ def _chosen(tensors: dict[str, Tensor], rows: Choose | None) -> dict[str, Tensor
         return tensors
     requested = {name: rows(name, tuple(value.shape)) for name, value in tensors.items()}
     return {
-        name: value if requested[name] is None else torch.atleast_1d(value)[requested[name]]
+        name: value if requested[name] is None else value.reshape(value.shape or (1,))[requested[name]]
         for name, value in tensors.items()
     }
 
@@ -566,13 +566,13 @@ class _Blocks:
     """
 
     def __init__(self, path: Path, size: int, hashes: Any) -> None:
-        block_bytes, digests = (
-            (hashes.get(key) for key in ("bytes", "sha256")) if isinstance(hashes, dict) else (0, [])
-        )
-        valid = type(block_bytes) is int and block_bytes > 0 and isinstance(digests, list)
-        if not valid or len(digests) != -(-size // block_bytes):
+        fields: Mapping[str, Any] = hashes if isinstance(hashes, dict) else {}
+        self._bytes: Any = fields.get("bytes", 0)
+        self._hashes: list[Any] = fields.get("sha256", [])
+        valid = type(self._bytes) is int and self._bytes > 0 and isinstance(self._hashes, list)
+        if not valid or len(self._hashes) != -(-size // self._bytes):
             raise invalid("read_folder", f"{BLOCKS} must give hashes of {path.name}", str(hashes)[:120])
-        self.path, self.size, self._bytes, self._hashes = path, size, block_bytes, digests
+        self.path, self.size = path, size
         self._last: tuple[int, bytes] = (-1, b"")
 
     def read(self, start: int, end: int) -> bytes:

@@ -120,7 +120,9 @@ class Checkpoint:
             _read(folder, _Piece(slice_of, reads, cut_names, rank, pieces).rows)
             for rank, folder in enumerate(folders)
         ]
-        parts = {part: _own_tensors(part, read, slice_of, cut_names.get(part, set())) for part in _TENSORS}
+        parts: dict[str, Any] = {
+            part: _own_tensors(part, read, slice_of, cut_names.get(part, set())) for part in _TENSORS
+        }
         state = {key: value for key, value in head.state.items() if key not in ("pieces", "cut")}
         ema = parts.pop("ema") if head.ema is not None else None
         parts.pop("ema", None)

@@ -94,8 +94,8 @@ def without_weights() -> Iterator[None]:
     """
     register = nn.Module.register_parameter
 
-    def register_empty(self: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        register(self, name, parameter)
+    def register_empty(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+        register(self, name, param)
         stored = self._parameters[name]
         if stored is not None:
             self._parameters[name] = nn.Parameter(
