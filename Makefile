@@ -113,11 +113,17 @@ bench: $(VENV)/.dev                ## Measure overheads against the bare network
 
 # Peers have an environment of their own and are never a dependency. SRC=FOLDER holds checkouts of those that are on no
 # index; ONLY=training,sde measures some themes; QUICK=1 shows in some minutes that everything runs, and writes nothing.
+# DEVICE=cuda measures on a GPU, and PAGE=... is the page.
 PEERS ?= .venv-peers
+DEVICE ?= cpu
+PAGE ?= BENCHMARKS.md
 bench-peers:     ## Measure published libraries beside ours, into BENCHMARKS.md
 	test -d $(PEERS) || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt --editable .
-	$(PEERS)/bin/python -m benchmarks peers $(if $(SRC),--src $(SRC)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick,--write BENCHMARKS.md)
+	$(PEERS)/bin/python -m benchmarks peers $(if $(SRC),--src $(SRC)) $(if $(ONLY),--only $(ONLY)) --device $(DEVICE) $(if $(QUICK),--quick,--write $(PAGE))
+
+gpu: $(VENV)/.dev                  ## Test and measure everything that waits for a GPU, into docs/gpu.md; one line without one
+	@$(BIN)/python -m benchmarks gpu --write docs/gpu.md
 
 # make torture SCALE=0.1 does a tenth; attacks that are done are kept in runs/torture, so that it can be interrupted.
 SCALE ?= 1
@@ -138,4 +144,4 @@ check: $(VENV)/.dev                ## Lint, prose, types, import contract
 clean:           ## Remove what the other targets made
 	rm -rf $(VENV) $(LOWEST) $(PEERS) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo test test-changed core test-slow docs lowest extras wheel bench bench-peers torture mutants check clean
+.PHONY: help setup demo test test-changed core test-slow docs lowest extras wheel bench bench-peers gpu torture mutants check clean

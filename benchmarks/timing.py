@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -106,9 +107,11 @@ def compare(
         gc.collect()
         for name in order:
             before = 0.0 if watch is None else watch.seconds
+            _wait()
             begin = time.perf_counter()
             for _ in range(times_of[name]):
                 cases[name]()
+            _wait()
             taken = time.perf_counter() - begin
             times[name].append(taken / times_of[name])
             if watch is not None:
@@ -121,12 +124,19 @@ def compare(
     ]
 
 
+def _wait() -> None:
+    """Wait for a GPU, if one is in use: its operations may still be queued."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def _fitting(work: Callable[[], object], burst: float) -> int:
     """How often a unit of work fits into a burst, at least once; by the faster of two runs."""
     seconds = math.inf
     for _ in range(2):
         begin = time.perf_counter()
         work()
+        _wait()
         seconds = min(seconds, time.perf_counter() - begin)
         if seconds > burst:
             return 1

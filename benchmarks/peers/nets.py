@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from interpolants.data import load_digits
+from interpolants.foundations.devices import default_device
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -126,7 +127,7 @@ def checkerboard(count: int, generator: Generator) -> Tensor:
 @functools.cache
 def digits() -> Tensor:
     """Handwritten digits, ``(N, 1, 8, 8)``."""
-    return load_digits(dequantise=True).x.float().reshape(-1, 1, 8, 8)
+    return load_digits(dequantise=True).x.float().reshape(-1, 1, 8, 8).to(default_device())
 
 
 def points(count: int, dim: int, generator: Generator) -> Tensor:

@@ -14,6 +14,7 @@ import benchmarks.peers.items as folder
 from benchmarks.overhead import machine
 from benchmarks.peers.bench import Bench, Listing
 from benchmarks.peers.page import listing_table, measured_table, put_into, ratios_to_peers, summary
+from interpolants.foundations.devices import working_on
 
 _LIBRARIES = (
     "torchcfm flow-matching azula torchdeltaflow torchdyn torchdiffeq torchsde diffusers POT lapx geomloss"
@@ -27,19 +28,21 @@ def run(
     src: Path | None = None,
     rounds: int = 7,
     burst: float = 0.2,
+    device: str = "cpu",
     write: Path | None = None,
     report: Callable[[str], None],
 ) -> None:
     """Time published libraries, hand-written loops and the bare network beside ours; --write BENCHMARKS.md.
 
-    Each theme is written as soon as it is measured, in the place of what stood there of it; the others stay.
+    Each theme is written as soon as it is measured, in the place of what stood there of it; the others stay. On another
+    device than the CPU what all cases make is made there, at the price of some microseconds for each call of PyTorch.
     """
     if quick and write is not None:
         raise SystemExit("peers: a quick run measures nothing; leave --write out, or --quick")
     wanted = only.split(",") if only else themes()
     if unknown := [name for name in wanted if name not in themes()]:
         raise SystemExit(f"peers: --only must name themes, got {unknown[0]!r}. One of: {', '.join(themes())}")
-    with warnings.catch_warnings(), torch.random.fork_rng([]):
+    with warnings.catch_warnings(), torch.random.fork_rng([]), working_on(torch.device(device)):
         torch.default_generator.manual_seed(0)
         warnings.simplefilter("ignore", UserWarning)
         for name in wanted:

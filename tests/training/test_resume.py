@@ -272,7 +272,7 @@ def test_a_checkpoint_that_cannot_be_read_now_is_not_called_damaged(tmp_path, mo
     run(tmp_path, steps=10)
     before = sorted((tmp_path / "checkpoints").iterdir())
 
-    def refused(path, *args):
+    def refused(path, **options):
         raise StorageError(13, f"cannot read {path}: Permission denied")
 
     with monkeypatch.context() as patch:

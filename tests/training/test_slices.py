@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from interpolants.training.slices import put, slice_of
+from interpolants.training.slices import OwnRows, Slice, own_slice, put, slice_of
 
 
 class Cut:
@@ -14,7 +14,11 @@ class Cut:
     def __init__(self, whole, rank, world):
         parts = torch.zeros_like(whole).chunk(world)
         self.own = parts[rank] if rank < len(parts) else whole[:0].clone()
-        self.device_mesh = SimpleNamespace(size=lambda: world, get_local_rank=lambda: rank)
+        self.shape = whole.shape
+        self.placements = (SimpleNamespace(is_shard=lambda: False), SimpleNamespace(is_shard=lambda: True))
+        self.device_mesh = SimpleNamespace(
+            size=lambda dim: (7, world)[dim], get_local_rank=lambda dim: (5, rank)[dim]
+        )
 
     def to_local(self):
         return self.own
@@ -38,3 +42,32 @@ def test_a_tensor_that_is_not_cut_is_its_own_slice():
     put(own, value)
     assert torch.equal(own, value)
     assert slice_of(own, value) is value
+
+
+@pytest.mark.parametrize("rows", [1, 4, 7, 24])
+@pytest.mark.parametrize(("before", "now"), [(1, 3), (2, 3), (3, 2), (4, 1), (5, 5)])
+def test_rows_of_a_slice_are_found_in_the_pieces_of_another_number_of_processes(rows, before, now):
+    value = torch.arange(2.0 * rows).reshape(rows, 2)
+    pieces = [value[p.first : p.last] for p in (Slice.chunk(value.shape, k, before) for k in range(before))]
+    for rank in range(now):
+        own = Slice.chunk(value.shape, rank, now)
+        assert all(own.is_of(tuple(piece.shape), k, before) for k, piece in enumerate(pieces))
+        found = torch.cat([piece[own.within(k, before)] for k, piece in enumerate(pieces)])
+        assert own.holds(found)
+        assert torch.equal(found, value[own.first : own.last])
+
+
+def test_rows_that_were_read_are_put_where_they_belong():
+    value = torch.arange(14.0).reshape(7, 2)
+    cut = Cut(value, 1, 3)
+    mine = own_slice(cut)
+    put(cut, OwnRows(value[mine.first : mine.last], tuple(value.shape)))
+    assert torch.equal(cut.own, value[3:6])
+
+
+def test_a_piece_of_a_tensor_of_another_shape_is_none_of_its_pieces():
+    own = Slice.chunk((8, 2), 0, 2)
+    assert own.is_of((4, 2), 1, 2)
+    assert not own.is_of((3, 2), 1, 2)
+    assert not own.is_of((4, 3), 1, 2)
+    assert not own.is_of((), 0, 1)

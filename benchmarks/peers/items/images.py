@@ -12,6 +12,7 @@ from benchmarks.peers.items.training import adam
 from benchmarks.peers.nets import PlainUNet, digits, twin
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
+from interpolants.foundations.devices import default_device
 from interpolants.objectives import JointLoss, VelocityLoss
 from interpolants.paths import OneSidedLinear
 from interpolants.training.engine import fit
@@ -78,7 +79,7 @@ def _step(
 
     def step() -> None:
         x_t, t, target = kept if stored else draw()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(default_device().type, torch.bfloat16, enabled=bf16):
             out = called(x_t, t)
         optimizer.zero_grad()
         mse_loss(out.float(), target).backward()  # type: ignore[no-untyped-call]
@@ -121,7 +122,7 @@ def _sampling(bench: Bench, net: PlainUNet, batch: int, steps: int) -> Item:
         fields = LearnedFields(OneSidedLinear(), velocity=net)
 
         def work() -> Tensor:
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            with torch.autocast(default_device().type, torch.bfloat16, enabled=bf16):
                 return sample(fields, x, method="euler", n_steps=steps, time_grid="uniform").x
 
         return work
@@ -147,7 +148,7 @@ def _sampling(bench: Bench, net: PlainUNet, batch: int, steps: int) -> Item:
 
 
 def _euler(net: Callable[[Tensor, Tensor], Tensor], x: Tensor, steps: int, *, bf16: bool = False) -> Tensor:
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    with torch.inference_mode(), torch.autocast(default_device().type, torch.bfloat16, enabled=bf16):
         x = x.clone()
         for t in torch.linspace(0, 1, steps + 1)[:-1].unbind():
             x.add_(net(x, t), alpha=1 / steps)

@@ -9,6 +9,7 @@ from torch.nn.functional import mse_loss
 
 from benchmarks.peers.bench import Bench, Case, Item, Work, several
 from benchmarks.peers.nets import PlainMLP, RepeatedTime, checkerboard, twin
+from interpolants.foundations.devices import default_device
 from interpolants.objectives import JointLoss, VelocityLoss
 from interpolants.paths import OneSidedLinear
 from interpolants.training.engine import fit
@@ -99,7 +100,7 @@ def _by_hand(net: PlainMLP, data: Data, *, bf16: bool = False) -> Work:
     def step() -> None:
         x1 = data()
         x0, t = torch.randn_like(x1), torch.rand(len(x1))
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(default_device().type, torch.bfloat16, enabled=bf16):
             out = net(torch.lerp(x0, x1, t[:, None]), t)
         loss = mse_loss(out.float(), x1 - x0)
         optimizer.zero_grad()

@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ from interpolants.foundations.version import __version__
 FORMAT = 1
 MANIFEST = "MANIFEST.json"
 README = "README.md"
+BLOCKS = "blocks.json"
+# Least bytes of a block of a file of tensors with its own hash, so that some rows can be read and checked
+# alone; and most blocks of a file.
+_BLOCK_BYTES, _MOST_BLOCKS = 1 << 16, 1 << 18
 _ASIDE = ".old-"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(\.[A-Za-z0-9_-]{1,40}){0,4}\.(safetensors|json)")
@@ -42,6 +46,10 @@ MANIFEST_LIMIT = 1 << 20
 _JSON_LIMIT = 1 << 26
 _DECODED_LIMIT = 1 << 27
 _FILES_LIMIT = 4096
+
+
+# The requested rows of a tensor, by its name and shape; None for all of it. One without dimensions is a row.
+Choose = Callable[[str, tuple[int, ...]], slice | None]
 
 
 class StorageError(InterpolantsError, OSError):
@@ -69,6 +77,7 @@ def write_folder(
     documents: Mapping[str, Any],
     *,
     readme: str | None = None,
+    blocks: bool = False,
 ) -> Path:
     """Write a folder so that a crash at any moment leaves the old one or the new one, whole.
 
@@ -77,6 +86,7 @@ def write_folder(
         tensors: File stem -> name -> tensor; each stem becomes ``<stem>.safetensors``.
         documents: File name (``*.json``) -> numbers, strings, lists and dicts; NaN and infinity are refused.
         readme: Text of ``README.md``, which the manifest does not seal: it may be edited.
+        blocks: Whether to keep hashes of the blocks of tensors, by which `read_folder` reads some rows alone.
 
     Returns:
         The path.
@@ -88,7 +98,8 @@ def write_folder(
     """
     target = Path(path)
     files = {f"{stem}.safetensors": values for stem, values in tensors.items()}
-    _check_names("write_folder", [*files, *documents])
+    hashed: dict[str, dict[str, Any]] = {BLOCKS: {}} if blocks and files else {}
+    _check_names("write_folder", [*files, *documents, *hashed])
     if clash := files.keys() & documents.keys():
         raise invalid("write_folder", "documents must end in .json", sorted(clash))
     encoded = {name: _encode_document("write_folder", name, value) for name, value in documents.items()}
@@ -102,7 +113,11 @@ def write_folder(
             temporary.mkdir()
             sealed = {}
             for name, values in files.items():
-                sealed[name] = _write_file(temporary / name, _encode_tensors(name, values))
+                encoded_tensors = _encode_tensors(name, values)
+                sealed[name] = _write_file(temporary / name, encoded_tensors)
+                if hashed:
+                    hashed[BLOCKS][name] = _block_hashes(encoded_tensors)
+            encoded |= {name: _encode_document("write_folder", name, value) for name, value in hashed.items()}
             for name, data in encoded.items():
                 sealed[name] = _write_file(temporary / name, data)
             manifest = {"format": FORMAT, "library": __version__, "files": sealed}
@@ -117,8 +132,10 @@ def write_folder(
     return target
 
 
-def read_folder(path: str | os.PathLike[str], *, limit: int = 1 << 36) -> StoredFolder:
-    """Read a folder and check every byte against its manifest.
+def read_folder(
+    path: str | os.PathLike[str], *, limit: int = 1 << 36, rows: Choose | None = None
+) -> StoredFolder:
+    """Read a folder and check every byte that is read against its manifest.
 
     Only files that the manifest names are opened, each once, and what was hashed is what is parsed. The
     checks stop accidents and code; they do not prove who wrote the folder.
@@ -126,6 +143,8 @@ def read_folder(path: str | os.PathLike[str], *, limit: int = 1 << 36) -> Stored
     Args:
         path: The folder.
         limit: Largest total size that is accepted, in bytes.
+        rows: ``rows(name, shape)`` -> the requested rows of a tensor; None for all. Where the folder was
+            written with ``blocks``, the blocks of bytes that hold them are read and no others.
 
     Raises:
         InvalidInputError: If the folder is missing, half-written, damaged, or made to deceive. The message
@@ -143,11 +162,14 @@ def read_folder(path: str | os.PathLike[str], *, limit: int = 1 << 36) -> Stored
         tensors: dict[str, dict[str, Tensor]] = {}
         documents: dict[str, Any] = {}
         for name, entry in files.items():
-            data = _read_file(folder / name, entry["size"], entry["sha256"])
             if name.endswith(".json"):
+                data = _read_file(folder / name, entry["size"], entry["sha256"])
                 documents[name] = _decode_document(folder / name, data)
-            else:
-                tensors[name.removesuffix(".safetensors")] = _decode_tensors(folder / name, data)
+        hashes = documents.get(BLOCKS, {})
+        for name in files.keys() - documents.keys():
+            tensors[name.removesuffix(".safetensors")] = _read_tensors(
+                folder / name, files[name], hashes.get(name), rows
+            )
     return StoredFolder(tensors, documents, str(manifest["library"]))
 
 
@@ -459,8 +481,9 @@ def _check_entry(name: str, entry: Any) -> None:
         raise invalid("read_folder", f"{name} must be at most {_JSON_LIMIT} bytes", size)
 
 
-def _read_bytes(path: Path, most: int) -> bytes:
-    """Read a regular file once, never through a link, and refuse one of more than ``most`` bytes."""
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[int, int]]:
+    """Handle and size of a regular file, which is never opened through a link."""
     try:
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         handle = os.open(path, flags | getattr(os, "O_BINARY", 0))
@@ -474,12 +497,18 @@ def _read_bytes(path: Path, most: int) -> bytes:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise invalid("read_folder", f"{path} must be a regular file", stat.filemode(status.st_mode))
-        if status.st_size > most:
-            raise invalid("read_folder", f"{path} must have at most {most} bytes", status.st_size)
-        with os.fdopen(handle, "rb", closefd=False) as stream:
-            return stream.read(min(most, status.st_size) + 1)  # no buffer for what is only claimed
+        yield handle, status.st_size
     finally:
         os.close(handle)
+
+
+def _read_bytes(path: Path, most: int) -> bytes:
+    """Read a regular file once, never through a link, and refuse one of more than ``most`` bytes."""
+    with _opened(path) as (handle, size):
+        if size > most:
+            raise invalid("read_folder", f"{path} must have at most {most} bytes", size)
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            return stream.read(min(most, size) + 1)  # no buffer for what is only claimed
 
 
 def _read_file(path: Path, size: int, digest: str) -> bytes:
@@ -538,3 +567,115 @@ def _decode_tensors(path: Path, data: bytes) -> dict[str, Tensor]:
         raise invalid(
             "read_folder", f"{path} must be a safetensors file", str(error)[:200], remedy
         ) from error
+
+
+# --- some rows alone ---------------------------------------------------------------------------------------
+
+
+def _block_hashes(data: bytes) -> dict[str, Any]:
+    view, size = memoryview(data), max(_BLOCK_BYTES, -(-len(data) // _MOST_BLOCKS))
+    hashes = [hashlib.sha256(view[at : at + size]).hexdigest() for at in range(0, len(data), size)]
+    return {"bytes": size, "sha256": hashes}
+
+
+def _read_tensors(
+    path: Path, entry: Mapping[str, Any], hashes: Any, rows: Choose | None
+) -> dict[str, Tensor]:
+    """Tensors of a file: by blocks if only some rows are requested and the blocks have hashes."""
+    if hashes is not None and rows is not None:
+        return _read_rows(_Blocks(path, entry["size"], hashes), rows)
+    return _chosen(_decode_tensors(path, _read_file(path, entry["size"], entry["sha256"])), rows)
+
+
+def _chosen(tensors: dict[str, Tensor], rows: Choose | None) -> dict[str, Tensor]:
+    """Requested rows of tensors that were read in full."""
+    if rows is None:
+        return tensors
+    requested = {name: rows(name, tuple(value.shape)) for name, value in tensors.items()}
+    return {
+        name: value if requested[name] is None else value.reshape(value.shape or (1,))[requested[name]]
+        for name, value in tensors.items()
+    }
+
+
+class _Blocks:
+    """A file of which some bytes are read: block by block, each checked against its hash.
+
+    Args:
+        path: The file.
+        size: Its size, by the manifest.
+        hashes: Bytes of a block, and the SHA-256 of each; the last one may be shorter.
+    """
+
+    def __init__(self, path: Path, size: int, hashes: Any) -> None:
+        fields: Mapping[str, Any] = hashes if isinstance(hashes, dict) else {}
+        self._bytes: Any = fields.get("bytes", 0)
+        self._hashes: list[Any] = fields.get("sha256", [])
+        valid = type(self._bytes) is int and self._bytes > 0 and isinstance(self._hashes, list)
+        if not valid or len(self._hashes) != -(-size // self._bytes):
+            raise invalid("read_folder", f"{BLOCKS} must give hashes of {path.name}", str(hashes)[:120])
+        self.path, self.size = path, size
+        self._last: tuple[int, bytes] = (-1, b"")
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes from ``start`` to ``end``."""
+        if not 0 <= start <= end <= self.size:
+            raise invalid("read_folder", f"{self.path} must contain its tensors", f"bytes {start} to {end}")
+        if start == end:
+            return b""
+        first, last = start // self._bytes, (end - 1) // self._bytes
+        with _opened(self.path) as (handle, size):
+            if size != self.size:
+                raise invalid("read_folder", f"{self.path} must have {self.size} bytes", size)
+            data = b"".join(self._block(handle, k) for k in range(first, last + 1))
+        return data[start - first * self._bytes : end - first * self._bytes]
+
+    def _block(self, handle: int, number: int) -> bytes:
+        if self._last[0] == number:
+            return self._last[1]
+        os.lseek(handle, number * self._bytes, os.SEEK_SET)
+        n_missing, parts = min(self._bytes, self.size - number * self._bytes), []
+        while n_missing and (part := os.read(handle, n_missing)):
+            parts.append(part)
+            n_missing -= len(part)
+        data = b"".join(parts)
+        if hashlib.sha256(data).hexdigest() != self._hashes[number]:
+            rule = f"block {number} of {self.path} must have its SHA-256"
+            raise invalid("read_folder", rule, "other bytes", "The folder is damaged; use another copy.")
+        self._last = number, data
+        return data
+
+
+def _read_rows(file: _Blocks, rows: Choose) -> dict[str, Tensor]:
+    """Requested rows of the tensors of a safetensors file: its header tells where each of them lies."""
+    offset = 8 + int.from_bytes(file.read(0, 8), "little")
+    header = _decode_document(file.path, file.read(8, offset))
+    try:
+        return {
+            name: _rows_of(file, offset, entry, rows(name, tuple(entry["shape"])))
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise invalid("read_folder", f"{file.path} must be a safetensors file", repr(error)[:200]) from error
+
+
+def _rows_of(file: _Blocks, offset: int, entry: Mapping[str, Any], rows: slice | None) -> Tensor:
+    """Rows of a tensor, parsed by safetensors as a file of that tensor alone."""
+    shape, (first_byte, last_byte) = list(entry["shape"]), entry["data_offsets"]
+    if rows is not None and not shape:
+        shape = [1]
+    if rows is not None:
+        first, last, _ = rows.indices(shape[0])
+        last = max(first, last)
+        width = (last_byte - first_byte) // shape[0] if shape[0] else 0
+        first_byte, last_byte, shape = (
+            first_byte + first * width,
+            first_byte + last * width,
+            [last - first, *shape[1:]],
+        )
+    data = file.read(offset + first_byte, offset + last_byte)
+    header = json.dumps({"x": {"dtype": entry["dtype"], "shape": shape, "data_offsets": [0, len(data)]}})
+    header += " " * (-len(header) % 8)
+    content = len(header).to_bytes(8, "little") + header.encode() + data
+    return _decode_tensors(file.path, content)["x"]

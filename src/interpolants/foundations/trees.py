@@ -38,7 +38,7 @@ from interpolants.foundations.registry import (
 )
 from interpolants.foundations.remembered import Remembered, remembered_named
 from interpolants.foundations.size_guard import SmallTensors, build_checked, check_sizes
-from interpolants.foundations.storage import StoredFolder, read_folder, write_folder
+from interpolants.foundations.storage import Choose, StoredFolder, read_folder, write_folder
 
 FORMAT, TREE, WEIGHTS = 1, "tree.json", "tensors"
 Tree = Any
@@ -332,13 +332,14 @@ _READ: Mapping[str, Callable[[_Reader, Any, str], Any]] = {
 # --- folders -------------------------------------------------------------------------------------------------
 
 
-def write(folder: str | Path, tree: Tree, *, readme: str | None = None) -> Path:
+def write(folder: str | Path, tree: Tree, *, readme: str | None = None, blocks: bool = False) -> Path:
     """Write a tree as a folder that is whole or absent; an older one there is replaced.
 
     Args:
         folder: The folder.
         tree: The tree.
         readme: Text of a ``README.md`` for people, beside it.
+        blocks: Whether some rows of its tensors can be read alone.
 
     Raises:
         InvalidInputError: If the tree holds what files cannot, or the folder holds something else.
@@ -347,7 +348,9 @@ def write(folder: str | Path, tree: Tree, *, readme: str | None = None) -> Path:
     tensors: dict[str, Tensor] = {}
     packed = pack(tree, tensors)
     document = {"format": FORMAT, "tree": packed}
-    return write_folder(folder, {WEIGHTS: tensors} if tensors else {}, {TREE: document}, readme=readme)
+    return write_folder(
+        folder, {WEIGHTS: tensors} if tensors else {}, {TREE: document}, readme=readme, blocks=blocks
+    )
 
 
 def is_tree(folder: str | Path) -> bool:
@@ -367,7 +370,20 @@ def read(folder: str | Path, **code: Any) -> Tree:
         InvalidInputError: If the folder is no stored tree, is of a newer format, is damaged, or does not ask for code
             that is passed.
     """
-    stored = read_folder(folder)
+    return _read(folder, code, None)
+
+
+def read_rows(folder: str | Path, rows: Choose) -> Tree:
+    """Read the tree of a folder with some rows of its tensors: ``rows(place, shape)``, as `read_folder` takes it.
+
+    Raises:
+        InvalidInputError: As `read`.
+    """
+    return _read(folder, {}, rows)
+
+
+def _read(folder: str | Path, code: Mapping[str, Any], rows: Choose | None) -> Tree:
+    stored = read_folder(folder, rows=rows)
     document = stored.documents.get(TREE)
     if not isinstance(document, dict):
         _refuse_other(folder, stored)

@@ -2,7 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -82,14 +83,29 @@ def event_shape(shape: int | Sequence[int], who: str) -> tuple[int, ...]:
     return tuple(int(n) for n in dims)
 
 
+_LEFT_EMPTY: list[bool] = []
+
+
+@contextmanager
+def left_empty() -> Iterator[None]:
+    """Leave weights of networks made in the block on the meta device: `materialise` gives memory to buffers only."""
+    _LEFT_EMPTY.append(True)
+    try:
+        yield
+    finally:
+        _LEFT_EMPTY.pop()
+
+
 def give_memory(module: nn.Module) -> None:
     """Give memory without values to a module that was built on the meta device.
 
     ``to_empty`` does so too, but the strides of a meta tensor are found by symbols, and to import these takes longer
     than a small fit.
     """
-    device = default_device()
-    module._apply(lambda x: torch.empty(x.shape, dtype=x.dtype, device=device))  # type: ignore[no-untyped-call]
+    device, is_left = default_device(), nn.Parameter if _LEFT_EMPTY else ()
+    module._apply(
+        lambda x: x if isinstance(x, is_left) else torch.empty(x.shape, dtype=x.dtype, device=device)
+    )  # type: ignore[no-untyped-call]
 
 
 def empty_table(rows: int, width: int) -> nn.Embedding:
@@ -118,6 +134,8 @@ def materialise(
     """
     whole(type(net).__name__, "seed", seed)
     give_memory(net)
+    if _LEFT_EMPTY:
+        return
     generator = randomness.generator(seed, "weights")
     factors = gains or {}
     for module in net.modules():

@@ -14,6 +14,7 @@ from interpolants.training.pairs import Learnt, PairBatches, learn_fields
 from interpolants.training.results import Best, FitResult, Moment, TrainingInterrupted
 from interpolants.training.schedules import learning_rate
 from interpolants.training.settings import GroupSettings, TrainSettings
+from interpolants.training.sharding import cut_weights, read_cut, without_weights
 from interpolants.training.tracking import Tracked
 
 __all__ = [
@@ -41,11 +42,14 @@ __all__ = [
     "UncertaintyWeighting",
     "bin_means",
     "causal_weights",
+    "cut_weights",
     "ema_rate",
     "fit",
     "learn_fields",
     "learn_labels",
     "learning_rate",
+    "read_cut",
     "sum_of_means",
     "training_seconds",
+    "without_weights",
 ]

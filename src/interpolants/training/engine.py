@@ -35,7 +35,7 @@ from interpolants.training.run_folder import RunFolder
 from interpolants.training.run_state import RunState
 from interpolants.training.settings import TrainSettings
 from interpolants.training.sharding import sharded
-from interpolants.training.slices import as_whole
+from interpolants.training.slices import as_whole, is_cut
 from interpolants.training.step import READ_EVERY, Done, Stepper
 from interpolants.training.world import World
 
@@ -115,6 +115,10 @@ def fit(
         raise invalid("fit", "keep_best needs validate, which returns the number", settings.keep_best)
     with ExitStack() as stack:
         world = stack.enter_context(World(next(iter(trainable(modules).values())).device))
+        stays_cut = any(map(is_cut, modules.parameters()))
+        if stays_cut and keep_end:
+            remedy = "Continue with resume=True, from the checkpoint in out."
+            raise invalid("fit", "keep_end needs whole weights", "weights that cut_weights has cut", remedy)
         cut = stack.enter_context(sharded(modules, settings, world))
         rules: dict[str, Any] = {"aggregate": aggregate, "group_of": group_of, "about": about or {}}
         run = RunState(modules, settings, **rules, world=world, cut=cut)
@@ -130,7 +134,9 @@ def fit(
         interrupt = stack.enter_context(Interrupt())
         bar = ProgressBar(run.step, settings.steps, shown=progress and run.world.leads)
         stack.callback(bar.close)
-        loop = _Loop(run, Stepper(run, loss, batches), folder, validate, callbacks, interrupt, bar)
+        loop = _Loop(
+            run, Stepper(run, loss, batches), folder, validate, callbacks, interrupt, bar, stays_cut=stays_cut
+        )
         result = loop.go(keep_end=keep_end)
     if result.stopped == "interrupted":
         raise TrainingInterrupted(result)
@@ -149,10 +155,13 @@ class _Loop:
         callbacks: Sequence[Callback],
         interrupt: Interrupt,
         bar: ProgressBar,
+        *,
+        stays_cut: bool,
     ) -> None:
         self.run, self.stepper, self.folder, self.settings = run, stepper, folder, run.settings
         self.validate, self.callbacks, self.interrupt, self.bar = validate, callbacks, interrupt, bar
         self.seconds = folder.seconds
+        self.gathered: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict if stays_cut else as_whole
 
     def go(self, *, keep_end: bool = False) -> FitResult:
         """Step until the run ends, for one reason or another."""
@@ -250,14 +259,14 @@ class _Loop:
             history=self.folder.log.rows,
             validation=self.folder.validation.rows,
             seconds=self.seconds,
-            ema=as_whole(run.ema.average) if run.ema else None,
+            ema=self.gathered(run.ema.average) if run.ema else None,
             stopped=stopped,
             skipped=run.guard.skipped,
             checkpoint=self.folder.checkpoint,
             signal=self.interrupt.received,
-            best=replace(best_seen, weights=as_whole(best_seen.weights)) if best_seen else None,
+            best=replace(best_seen, weights=self.gathered(best_seen.weights)) if best_seen else None,
             weights="best" if best else "last",
-            last=None if last is None else as_whole(last),
+            last=None if last is None else self.gathered(last),
         )
 
 

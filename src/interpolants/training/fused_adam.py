@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from interpolants.training.slices import is_cut
+
 _EPS = 1e-8
 
 
@@ -117,5 +119,7 @@ def _is_other(one: Tensor, other: Tensor) -> bool:
 
 
 def _by_type(group: AdamGroup) -> Iterable[AdamGroup]:
-    types = dict.fromkeys(p.dtype for p in group.parameters)
-    return [group._replace(parameters=[p for p in group.parameters if p.dtype == kind]) for kind in types]
+    """Parts with a common type; the kernel takes either whole parameters or parameters cut among processes."""
+    kinds = dict.fromkeys((p.dtype, is_cut(p)) for p in group.parameters)
+    members = {kind: [p for p in group.parameters if (p.dtype, is_cut(p)) == kind] for kind in kinds}
+    return [group._replace(parameters=parameters) for parameters in members.values()]

@@ -3,10 +3,13 @@
 import time
 from pathlib import Path
 
-from interpolants.foundations.errors import invalid
+import torch
+
+from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.links import refuse_links
+from interpolants.foundations.storage import StorageError
 from interpolants.foundations.tell import FileWarning, tell
-from interpolants.training.checkpoint import Checkpoint, prepare
+from interpolants.training.checkpoint import Checkpoint, prepare, steps_in
 from interpolants.training.logging import TIMES, Log, training_seconds
 from interpolants.training.run_state import RunState
 
@@ -39,10 +42,7 @@ class RunFolder:
         """
         run = self._run
         if self.folder:
-            found = self._find(self.folder, resume=resume) if run.world.leads else -1
-            if found := run.world.agree(found):
-                self.checkpoint = self.folder / "checkpoints" / f"step-{found:08d}"
-                run.restore(Checkpoint.load(self.checkpoint), self.checkpoint)
+            self._restore(self.folder, resume=resume)
         run.share_out()
         folder = self.folder if run.world.leads else None
         self.log = Log(folder, "log", after=run.step, without=("seconds",))
@@ -52,21 +52,44 @@ class RunFolder:
         if folder:
             self.seconds = training_seconds(folder) or 0.0
 
-    def _find(self, folder: Path, *, resume: bool) -> int:
-        """Step of the checkpoint to go on from, 0 to start; moves damaged ones out of the way."""
+    def _restore(self, folder: Path, *, resume: bool) -> None:
+        """Restore the newest checkpoint that all processes can read; newer ones are moved out of the way.
+
+        Each process reads its own part, so that damage may show on one of them alone.
+        """
+        run, root = self._run, folder / "checkpoints"
+        steps = self._steps(folder, resume=resume) if run.world.leads else []
+        passed: dict[Path, str] = {}
+        while step := run.world.agree(steps.pop(0) if steps else 0):
+            path = root / f"step-{step:08d}"
+            stored, reason = _tried(path, run)
+            if not int(run.world.total(torch.tensor(int(stored is None), device=run.device))):
+                break
+            passed[path] = reason or "another process could not read its part of it"
+        if passed and not step:
+            raise invalid("fit", "out must hold a whole checkpoint", " | ".join(passed.values()))
+        self._set_aside(passed)
+        if step and stored is not None:
+            self.checkpoint = path
+            run.restore(stored, path)
+
+    def _set_aside(self, damaged: dict[Path, str]) -> None:
+        """Move damaged checkpoints out of the way, and issue a warning for each."""
+        if not self._run.world.leads:
+            return
+        for path, reason in damaged.items():
+            path.rename(path.with_name(f"damaged-{path.name}-{time.time_ns()}"))
+            tell(FileWarning, f"fit: passed over a damaged checkpoint: {reason}")
+
+    def _steps(self, folder: Path, *, resume: bool) -> list[int]:
+        """Steps of the existing checkpoints, the newest first."""
         refuse_links("fit", folder)
         root = folder / "checkpoints"
         if not resume:
             self._start(folder, root)
-            return 0
+            return []
         prepare(root)
-        latest, passed = Checkpoint.latest(root)
-        if passed and latest is None:
-            raise invalid("fit", "out must hold a whole checkpoint", " | ".join(passed.values()))
-        for path, reason in passed.items():
-            path.rename(root / f"damaged-{path.name}-{time.time_ns()}")
-            tell(FileWarning, f"fit: passed over a damaged checkpoint: {reason}")
-        return latest.step if latest else 0
+        return steps_in(root)
 
     def _start(self, folder: Path, root: Path) -> None:
         if root.is_dir() and any(root.glob("step-*")):
@@ -88,7 +111,8 @@ class RunFolder:
         if not self.folder:
             return
         run, root = self._run, self.folder / "checkpoints"
-        found = run.checkpoint() if run.world.leads or run.cut else None
+        writes = run.world.leads or run.world.rank < run.pieces  # others hold copies of slices
+        found = run.checkpoint() if writes else None
         if found is not None and not run.world.leads:
             found.save_piece(root, run.world.rank)
         if run.cut:  # the folder of the step says that it is whole, so it comes last
@@ -96,3 +120,13 @@ class RunFolder:
         if found is not None and run.world.leads:
             self.checkpoint = found.save(root, keep=run.settings.keep)
         run.world.barrier()
+
+
+def _tried(path: Path, run: RunState) -> tuple[Checkpoint | None, str]:
+    """Part of a checkpoint for this process, or the reason why it is damaged."""
+    try:
+        return (Checkpoint.load_own(path, run.slice_of) if run.cut else Checkpoint.load(path)), ""
+    except StorageError:  # the disk does not read it now; it may be undamaged
+        raise
+    except InterpolantsError as error:
+        return None, str(error)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from interpolants.training.ema import Ema
 from interpolants.training.guard import Guard
 from interpolants.training.optimizers import GroupOf, Optimizer, trainable
 from interpolants.training.settings import FREE, TrainSettings
-from interpolants.training.slices import is_cut, local, put, whole
+from interpolants.training.slices import Slice, is_cut, like, local, mesh_of, own_slice, put, whole
 from interpolants.training.world import World
 
 
@@ -130,11 +131,22 @@ class RunState:
                 **self._identity(),
                 "aggregate_state": {key: value for key, value in state.items() if key not in tensors},
                 "best": self.best.state() if self.best else {},
-                **({"pieces": self.world.size, "cut": cut} if self.cut and pieces else {}),
+                **({"pieces": self.pieces, "cut": cut} if self.cut and pieces else {}),
             },
             aggregate=tensors,
             best=held["best"],
         )
+
+    @cached_property
+    def pieces(self) -> int:
+        """Number of slices into which weights are cut; 1 for whole ones."""
+        meshes = (mesh_of(p) for p in self.trained if is_cut(p))
+        return next((int(mesh.size(dim)) for mesh, dim in meshes), 1)
+
+    def slice_of(self, part: str, name: str) -> Slice | None:
+        """Rows that this process holds of a tensor of a checkpoint; None for all of it."""
+        parameter = self.parameters.get(name.rpartition("::")[0] if part == "optimizer" else name)
+        return None if parameter is None else own_slice(parameter)
 
     def restore(self, stored: Checkpoint, path: Path) -> None:
         """Go on from a checkpoint.
@@ -155,7 +167,8 @@ class RunState:
         if self.aggregation.keeps_state:
             self.aggregation.restore({**stored.state.get("aggregate_state", {}), **tensors})
         if self.best:
-            weights = {key: value.to(self.device) for key, value in stored.best.items()}
+            model = self.model_tensors()
+            weights = {key: like(model[key], value) for key, value in stored.best.items()}
             self.best.restore(stored.state.get("best", {}), weights)
             if self.settings.steps > stored.state["settings"]["steps"]:
                 self.best.go_on()
@@ -219,7 +232,7 @@ def _check_tensors(path: Path, what: str, own: Mapping[str, Tensor], stored: Map
     wrong = [
         name
         for name in sorted(own.keys() | stored.keys())
-        if name not in own or name not in stored or own[name].shape != stored[name].shape
+        if name not in own or name not in stored or tuple(own[name].shape) != tuple(stored[name].shape)
     ]
     if wrong:
         shown = f"{wrong[0]!r} ({len(wrong)} differ)"

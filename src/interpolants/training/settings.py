@@ -28,6 +28,7 @@ FREE = {
     "on_nonfinite",
     "compile",
     "shard_above",
+    "shard_within",
 }
 
 
@@ -147,6 +148,9 @@ class LoopSettings(Checked):
     shard_above: Count = 500_000_000
     """With more trained parameters than this, several processes cut them among themselves, with their gradients,
     optimizer state and averages (FSDP2). Networks must then be called, not taken apart, by the loss."""
+    shard_within: Whole = 0
+    """Number of processes, such as those of a node, that cut the weights among themselves; each such group has all of
+    them, and gradients are averaged over the groups (HSDP). 0 for one group of all processes."""
 
     def check_settings(self) -> None:
         """Refuse settings that do not go together."""

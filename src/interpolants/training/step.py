@@ -66,7 +66,8 @@ class Stepper:
         gradients = [p.grad for p in run.trained if p.grad is not None]
         if not gradients:
             raise invalid("fit", "the aggregate must depend on the parameters", "no gradient")
-        norm = squares(gradients, run.world).sqrt() if run.cut else gradient_norm(gradients)
+        copies = run.world.size // run.pieces
+        norm = squares(gradients, run.world, copies).sqrt() if run.cut else gradient_norm(gradients)
 
         good = run.guard.judge(step, total, norm)
         changed = [b for b, version in zip(run.buffers, versions, strict=True) if b._version != version]

@@ -1,5 +1,7 @@
 """Closures against the density of largest entropy, and what is learnt from runs whose closure is known."""
 
+import subprocess
+import sys
 from functools import cache
 
 import numpy as np
@@ -210,3 +212,14 @@ def test_bad_input_is_refused():
         known.identify(fields, parameters, unknown=["alhpa"])
     with pytest.raises(InvalidInputError, match="must not be 0"):
         known.identify(fields, torch.zeros_like(parameters))
+
+
+def test_its_verbs_are_known_where_no_other_room_was_imported():
+    """In a process of its own: another room declares the same verb."""
+    program = """
+from interpolants.framework.capabilities import capabilities_of, leading_arguments
+from interpolants.sciml.closures.moment_closure import MomentClosure
+assert all(leading_arguments(verb)[:1] for verb in capabilities_of(MomentClosure))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-1000:]

@@ -18,7 +18,7 @@ from interpolants.foundations.checks import one_of
 from interpolants.foundations.extras import require
 from interpolants.foundations.kinds import Count, Positive
 from interpolants.foundations.randomness import generator
-from interpolants.framework.capabilities import capability
+from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -33,6 +33,7 @@ from interpolants.sciml.closures.pde.fourier_box import FourierBox
 from interpolants.sciml.closures.pde.orientation_tensors import check_moments
 from interpolants.training.pairs import finished
 
+verb("identify", "x")
 # Frames per batch of snapshots, how much the concentration of a run may drift, and how far a parameter may be moved.
 _SNAPSHOTS, _DRIFT, _RANGE = 16, 1e-6, 10.0
 # Order |z_1|^2 / c^2 below which errors of snapshots count absolutely.
