@@ -58,7 +58,7 @@ MODELS = {
         licence="cc-by-2.0",
         credit="CC BY 2.0; photographs china.jpg by danielbuechele and flower.jpg by vultilion, on Flickr",
         data="photo_pixels: pixels of two photographs of scikit-learn, from the temple to the flower",
-        scores=("noise_levels.energy_distance_ode", "noise_levels.energy_distance_eps_0.5"),
+        scores=("noise_levels.energy_distance_ode", "noise_levels.energy_distance_eps_0_5"),
     ),
     "digits": Trained(
         title="Handwritten digits from noise with the label as condition, (N, 1, 8, 8) in [-1, 1]",

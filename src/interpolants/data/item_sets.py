@@ -145,7 +145,7 @@ def item_set(value: Any, caller: str, name: str) -> ItemSet | None:
     if not isinstance(value, DataLoader) or type(value.batch_sampler) is not BatchSampler:
         return None
     sampler: Any = value.batch_sampler.sampler
-    data = value.dataset
+    data: Any = value.dataset
     reads_all = type(sampler) is SequentialSampler or (
         type(sampler) is RandomSampler and not sampler.replacement and sampler.num_samples == len(sampler)
     )

@@ -58,9 +58,9 @@ def read_picture(source: str | Path | bytes, caller: str, name: str = "") -> Pic
     name = name or ("the picture" if isinstance(source, bytes) else Path(source).name)
     with refusing_content(caller, f"{name} must be a picture that can be read"):
         content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    found = decode_picture(content, name, caller, colour=True, background=None)
-    levels = (found.values.transpose(1, 2, 0) * np.float32(LEVELS - 1)).round().astype(np.uint8)
-    return Picture(levels, found.notes)
+    picture = decode_picture(content, name, caller, colour=True, background=None)
+    levels = (picture.values.transpose(1, 2, 0) * np.float32(LEVELS - 1)).round().astype(np.uint8)
+    return Picture(levels, picture.notes)
 
 
 def colours_of(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
