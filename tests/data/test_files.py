@@ -264,5 +264,5 @@ def test_damaged_empty_and_unknown_files(tmp_path):
     with pytest.raises(InvalidInputError, match=r"g.npz\['notes.txt'\] must be .*a file that is no array"):
         read_array(tmp_path / "g.npz")
     (tmp_path / "d.xlsx").write_bytes(b"x")
-    with pytest.raises(InvalidInputError, match=r"must end in one of .csv, .dcm.* got d.xlsx"):
+    with pytest.raises(InvalidInputError, match=r"must end in one of .bmp, .csv, .dcm.* got d.xlsx"):
         read_array(tmp_path / "d.xlsx")

@@ -200,7 +200,7 @@ def test_settings_of_a_loop_are_named_in_one_line() -> None:
     text = inspect.getdoc(Learner) or ""
     assert "    steps: Steps of each of two stages.\n    width: Width." in text
     assert "Further settings are those of :class:`LoopSettings`: ``batch_size``, ``lr``," in text
-    assert text.index("``shard_above``.") < text.index("Args:")
+    assert text.index("``shard_within``.") < text.index("Args:")
     assert Learner().training().steps == 7
     with pytest.raises(InvalidInputError, match=r"^Learner: momentum goes with sgd and rmsprop, got adam"):
         Learner(momentum=0.5)

@@ -152,6 +152,7 @@ BY_HAND = {
     "nets/embeddings.py:ConditionKinds": "made by networks, in whose name it refuses",
     "pde/ordinary.py:ODE": "a number alone is a start too",
     "problems/dynamical_systems.py:DynamicalSystem": "names of parameters are those of a system",
+    "runs/optuna_sweep.py:OptunaSweep": "made by a command, in whose name it refuses",
     "sciml/bayes/few_shot_classifier.py:FewShotClassifier": "rows are bounded by shots",
     "sciml/bayes/first_order_maml.py:FirstOrderMAML": "rows are bounded by shots",
     "sciml/processes/kernels/markov_fractional.py:MarkovMotion": "horizon is bounded by finest",

@@ -118,7 +118,7 @@ def test_a_parent_folder_stands_for_its_runs_and_what_is_broken_is_told(trained,
             "Bridge between two distributions",
             "done",
         )
-        assert first["told"].startswith("Sliced Wasserstein-2 distance to held-out data, ODE is ")
+        assert first["told"].startswith("Sliced Wasserstein-2 distance to held-out data, ")
         assert closed["what"] == "Flow map"
         assert (line["told"], line["data"]) == ("", None)
         assert first["data"] == closed["data"]

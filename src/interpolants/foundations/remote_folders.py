@@ -279,10 +279,10 @@ def _opened_url(url: str, caller: str) -> Any:
 
 def _file_system(address: str, protocol: str, caller: str) -> tuple[Any, str]:
     """Return the file system of fsspec and the path of the folder in it."""
-    fsspec = require("fsspec", by=f"{caller} of {protocol}:// addresses")
+    fsspec = require("fsspec.core", by=f"{caller} of {protocol}:// addresses")
     require(_PROTOCOLS[protocol] or "fsspec", by=f"{caller} of {protocol}:// addresses")
-    system = fsspec.filesystem(protocol)
-    return system, system._strip_protocol(address.rstrip("/"))
+    system, path = fsspec.url_to_fs(address.rstrip("/"))
+    return system, path
 
 
 @contextlib.contextmanager

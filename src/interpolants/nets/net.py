@@ -134,14 +134,9 @@ def materialise(
     """
     whole(type(net).__name__, "seed", seed)
     give_memory(net)
-    if _LEFT_EMPTY:
-        return
     generator = randomness.generator(seed, "weights")
     factors = gains or {}
-    for module in net.modules():
-        own = dict(module.named_parameters(recurse=False))
-        if not own:
-            continue
+    for module in _to_draw(net):
         if isinstance(module, OwnWeights):
             module.draw_weights(generator)
             continue
@@ -159,6 +154,11 @@ def materialise(
             if module.bias is not None:
                 module.bias.fill_(0)
         module.weight.copy_(draw.mul_(factors.get(module, 1.0)))
+
+
+def _to_draw(net: nn.Module) -> list[nn.Module]:
+    """Modules with weights of their own; none in a block of :func:`left_empty`."""
+    return [] if _LEFT_EMPTY else [m for m in net.modules() if dict(m.named_parameters(recurse=False))]
 
 
 class OwnWeights(nn.Module, ABC):
