@@ -157,7 +157,7 @@ def materialise(
 
 
 def _to_draw(net: nn.Module) -> list[nn.Module]:
-    """Modules with weights of their own; none in a block of :func:`left_empty`."""
+    """Modules that hold weights themselves; none in a block of :func:`left_empty`."""
     return [] if _LEFT_EMPTY else [m for m in net.modules() if dict(m.named_parameters(recurse=False))]
 
 
