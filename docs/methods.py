@@ -112,7 +112,7 @@ def questions() -> str:
     parts = [QUESTIONS_HEAD + "\n".join(tasks), VERBS_HEAD]
     methods = [card for card in load_cards("interpolants") if card.kind == "method"]
     listed = [card for card in methods if not card.entry.startswith(RIVALS)]
-    known = recipes()
+    names = recipes()
     helps = {verb: text for card in load_cards("interpolants") for verb, text in card.verb_help.items()}
     for verb in sorted({verb for card in listed for verb in card.verbs}):
         parts.append(f"### `{verb}`\n" + (f"\n{helps[verb].rstrip('.')}.\n" if verb in helps else ""))
@@ -120,7 +120,7 @@ def questions() -> str:
         for card in (card for card in listed if verb in card.verbs):
             name, recipe = (
                 card.entry.partition(":")[2],
-                f"`{card.recipe}`" if card.recipe in known else "",
+                f"`{card.recipe}`" if card.recipe in names else "",
             )
             cells = (f"[`{name}`](reference/classes/{card.id}.md)", card.title, card.shapes, recipe)
             parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
@@ -144,8 +144,8 @@ def written() -> dict[Path, str]:
 
 def strays() -> list[Path]:
     """Files of methods and packages that are no more."""
-    kept = written()
-    return [path for path in [*CLASSES.glob("*.md"), *SOURCE.rglob("*.pyi")] if path not in kept]
+    files = written()
+    return [path for path in [*CLASSES.glob("*.md"), *SOURCE.rglob("*.pyi")] if path not in files]
 
 
 def stale() -> list[str]:

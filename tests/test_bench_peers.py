@@ -52,6 +52,7 @@ def test_our_pairs_are_optimal_and_the_approximate_ones_nearly():
         assert all(float(value) < 0.2 for value in excess.values())
 
 
+@pytest.mark.slow
 def test_the_sde_by_hand_has_the_moments_of_ours():
     item = sde.item(Bench(quick=True), 2, 20_000, 4)
     hand, ours = (next(case for case in item.cases if case.by == by).work() for by in ("hand", "ours"))
@@ -73,6 +74,7 @@ def _item(*cases: Case) -> Item:
     return Item("Some work", [Case("bare", lambda: None, "bare"), *cases])
 
 
+@pytest.mark.slow
 def test_a_peer_that_breaks_is_left_out_with_a_note():
     def broken() -> None:
         raise RuntimeError("no such option\nand more")

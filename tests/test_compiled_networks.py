@@ -56,6 +56,7 @@ def pair(name):
     return net, torch.compile(net, backend="aot_eager", fullgraph=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize(
     "how", [{}, {"method": "rk4"}, {"method": "dopri5"}, {"eps": 0.5, "seed": 0}, {"reverse": True}]
@@ -68,6 +69,7 @@ def test_samples(name, how):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize(
     "how",
@@ -141,6 +143,7 @@ def test_the_training_step_has_one_graph_whatever_the_step(monkeypatch):
     assert counter.frame_count == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "shape"),
     [
@@ -171,6 +174,7 @@ def test_sizes_of_batches_do_not_compile_again_and_again():
     assert counter.frame_count == known
 
 
+@pytest.mark.slow
 def test_save_and_load(tmp_path, monkeypatch):
     """A bridge that was given a compiled network saves its weights under the names of the plain one."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))

@@ -438,6 +438,7 @@ def test_explore_refuses_what_is_no_run_before_it_serves_anything(place):
     assert "Did you mean 'mine'?" in result.output
 
 
+@pytest.mark.slow
 def test_export_writes_a_checked_program(place, tmp_path):
     torch = pytest.importorskip("torch")
     out = tmp_path / "sampler.pt2"

@@ -155,6 +155,7 @@ def test_the_slope_of_normal_quantiles_of_an_exponential_of_normals_is_continuou
     assert_close(below, above, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     values=st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=60),

@@ -36,6 +36,7 @@ def random_tree(g, depth, states=3, calm=False):
     return Tree(label, tuple(random_tree(g, depth - 1, states, calm) for _ in range(count)))
 
 
+@pytest.mark.slow
 def test_ten_thousand_random_systems_come_back_from_tokens_and_a_tenth_from_text():
     g = torch.Generator().manual_seed(0)
     for k in range(10_000):

@@ -162,6 +162,7 @@ def test_training_draws_flips_and_windows_and_everything_else_sees_the_middle(tm
         assert torch.equal(some, drawn)
 
 
+@pytest.mark.slow
 def test_a_fit_of_pictures_is_that_of_their_array_and_takes_labels_by_name(pets):
     pictures = Pictures(pets)
     rows = np.asarray(pictures)
@@ -174,6 +175,7 @@ def test_a_fit_of_pictures_is_that_of_their_array_and_takes_labels_by_name(pets)
         ours.sample(1, cond="bird")
 
 
+@pytest.mark.slow
 def test_a_fit_with_flips_and_crops_resumes_to_the_same_bits(pets, tmp_path):
     pictures = Pictures(pets, size=8, crop=2, flip=True)
     how = {**QUICK, "schedule": "constant", "checkpoint_every": 2}
@@ -213,6 +215,7 @@ def streamed(monkeypatch):
     assert SMALL > 100
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("streamed")
 def test_a_large_data_set_or_loader_is_stored_once_and_gives_the_fit_of_its_rows():
     items = Items()
@@ -226,6 +229,7 @@ def test_a_large_data_set_or_loader_is_stored_once_and_gives_the_fit_of_its_rows
         assert items.read <= 3 * len(items)  # samples, labels, probes: not once for every step
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("streamed")
 def test_random_transforms_are_drawn_anew_for_every_step_from_its_own_stream():
     fits = []

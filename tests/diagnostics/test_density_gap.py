@@ -71,6 +71,7 @@ def test_an_exact_density_matches_its_flow():
     assert float(accumulated_residual(fields, points()).abs().max()) < 1e-8
 
 
+@pytest.mark.slow
 def test_the_comparison_may_be_made_before_the_end():
     """A diffusion learnt up to a little noise: identity and exact density at the time where it stops."""
     path, stop = VP(bmin=1.0, bmax=8.0), 0.8

@@ -34,6 +34,7 @@ def scaled(factor):
     return LearnedFields(PATH, score=lambda x, t: factor * TRUE.evaluate(x, t, ("score",))["score"])
 
 
+@pytest.mark.slow
 def test_a_gauge_leaves_the_density_and_a_wrong_gradient_does_not():
     x = DATA.sample(8, generator=source())
     exact = DATA.log_prob(x)

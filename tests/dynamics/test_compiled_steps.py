@@ -60,6 +60,7 @@ def test_conditions_are_passed_on(counter):
     )
 
 
+@pytest.mark.slow
 def test_a_network_is_compiled_for_its_first_size_and_then_for_all(counter):
     made = net()
     compilations = []

@@ -54,6 +54,7 @@ def test_any_width_in_any_batch(width, way, kind, size, first):
     check(fields_of(kind, width), x, way, [(size, first, min(150, first + 3 * size))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["fixed", "adaptive"])
 def test_a_unet_of_odd_width_does_so_too(way):
     net = worn(UNet((1, 8, 8), channels=10, blocks=1, heads=2))

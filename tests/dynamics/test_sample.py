@@ -265,6 +265,7 @@ def test_a_truncated_bridge_starts_and_stops_where_it_is_told():
 # --- randomness ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "order", "brownian"),
     [("euler_maruyama", 1.0, "nested"), ("sra1", 1.5, "nested"), ("sra1", 1.5, "universal")],

@@ -113,6 +113,7 @@ def test_ancestral_steps_are_exact_for_data_at_one_point(name, n_steps):
         assert (relative.abs() < 5 * math.sqrt(2 / n)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vp", "sub_vp", "ve", "coloured"])
 @pytest.mark.parametrize("method", ["reverse_diffusion", "ancestral"])
 def test_the_steps_tend_to_the_reversed_process_along_each_path(name, method):

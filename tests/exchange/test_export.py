@@ -143,6 +143,7 @@ def test_columns_and_parts_of_a_condition_are_told_in_their_order(tmp_path):
     assert about["output"]["about"].endswith("Columns: height, weight.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", BOTH)
 def test_a_velocity_is_in_data_units_and_a_score_in_their_inverse(one, tmp_path, ending):
     """By the Jacobian of the units, differentiated."""
@@ -343,6 +344,7 @@ def test_onnx_without_its_packages_says_what_to_install(one, tmp_path, monkeypat
         export(one, tmp_path / "a.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", BOTH)
 def test_jumps_of_a_flow_map_are_its_samples(tmp_path, ending):
     flow = FlowMap(path="one_sided_linear", **SMALL).fit(x1=X1, **QUIET)

@@ -249,6 +249,7 @@ def test_a_divergence_by_probes_is_the_mean_over_random_signs():
     assert_close(value, torch.sin(x) + x.roll(1, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [3, 1000, 20_000])
 def test_tangents_of_small_states_go_through_together(rows):
     """Every push evaluates the field once more: 64 entries of 1,000 rows take one push and not eight."""

@@ -85,6 +85,7 @@ def test_a_table_with_words_is_a_dict_of_its_columns(fitted):
     )
 
 
+@pytest.mark.slow
 def test_fields_stand_beside_labels_and_vectors():
     images, fields = torch.randn(24, 1, 8, 8), torch.randn(24, 2, 8, 8)
     cond = {"field": fields, "kind": KINDS[:24], "dose": DOSE[:24]}
@@ -96,6 +97,7 @@ def test_fields_stand_beside_labels_and_vectors():
     assert one.sample(2, cond=asked, seed=0).shape == (2, 1, 8, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda s: s, lambda s: DataLoader(s, batch_size=50, shuffle=True)])
 @pytest.mark.parametrize("data", [TensorDataset(X, torch.arange(N) % 2), Words()])
 def test_labels_of_a_data_set_are_read_with_its_samples(data, make):

@@ -36,6 +36,7 @@ def test_fields_are_sampled_on_any_mesh_in_kind():
     assert method.state["model"].seed not in (0, method.seed)
 
 
+@pytest.mark.slow
 def test_an_adaptation_is_the_posterior_under_the_prior_that_was_learnt(tmp_path):
     """Expectation-maximisation finds the mean of the groups' weights; adapting is conjugate regression."""
     data = lines(2000, 100)

@@ -120,6 +120,7 @@ def test_labels_are_words_and_whole_numbers_one_for_each_row():
 # --- scikit-learn's tools
 
 
+@pytest.mark.slow
 def test_a_grid_search_and_folds_give_the_same_twice_and_choose_what_learns():
     grid = {"lr": [1e-6, 5e-3]}
     one, two = (GridSearchCV(flow(), grid, cv=3).fit(X, progress=False) for _ in range(2))
@@ -130,6 +131,7 @@ def test_a_grid_search_and_folds_give_the_same_twice_and_choose_what_learns():
     assert "GridSearchCV" in one._repr_html_()
 
 
+@pytest.mark.slow
 def test_folds_with_labels_split_them_along():
     params = {"progress": False}
     told = cross_val_score(flow(), X, LABEL, cv=3, params=params)

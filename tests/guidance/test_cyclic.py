@@ -253,6 +253,7 @@ def test_whitened_units_change_no_answer(cycles):
         assert float(((x.mean(0) - mean) / error).square().mean()) < 3  # exact: the data are the Gaussian fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("using", ["repaint", {"kind": "cyclic_one_way", "cycles": 4}, RePaint(n_steps=20)])
 def test_a_bridge_completes_tables_in_their_own_units(using):
     a = np.repeat([98.5, 101.0], 150)

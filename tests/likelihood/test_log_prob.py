@@ -204,6 +204,7 @@ def test_a_unit_shift_keeps_the_density():
         assert_close(log_prob(fields, x, NORMAL, **settings).log_prob, NORMAL.log_prob(x - 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("net", "shape"),
     [

@@ -70,6 +70,7 @@ def test_exact_fields_in_two_dimensions_have_the_true_density(end):
     assert found.nfe == 161
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [0, 1])
 def test_exact_fields_in_sixteen_dimensions_have_the_true_density(end):
     source = generator(4)

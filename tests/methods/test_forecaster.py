@@ -32,6 +32,7 @@ def quick():
     return forecaster.fit(*pairs(PROBLEM, 5000))
 
 
+@pytest.mark.slow
 def test_it_learns_far_more_than_climatology_and_persistence(quick):
     train, (now, later) = pairs(PROBLEM, 5000), pairs(PROBLEM, 500, seed=9)
     scores = verify_forecast(
@@ -186,6 +187,7 @@ def test_the_scale_follows_what_is_uncertain():
         assert 0.3 * share < 2 * forecaster.state["path"].scale < 1.5 * share
 
 
+@pytest.mark.slow
 def test_conditions_reach_the_network():
     """Label 1 shifts what comes by 4: without it, the spread is wrong."""
     source = torch.Generator().manual_seed(0)

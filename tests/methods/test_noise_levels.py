@@ -41,6 +41,7 @@ def test_rivals_without_a_noise_level_have_one_number_for_all_and_the_rows_as_th
     assert found.figures[1].panels[0].y.scale == "log"  # unchanged is far off
 
 
+@pytest.mark.slow
 def test_the_other_direction_is_the_same_question_with_the_roles_exchanged():
     method, task = noisy_task(shift=3.0)
     back = NoiseLevels(role="x0", start="x1", eps=[0.0], options={"reverse": True})

@@ -92,6 +92,7 @@ def test_a_fitted_flow_with_units_of_its_own_serves_as_the_prior(asked):
     assert float((mean.mean(1) - y[:, 0]).abs().max()) < 2.5
 
 
+@pytest.mark.slow
 def test_a_bridge_that_learnt_from_float64_serves_as_the_prior():
     """Its answers are float64, its network is not."""
     x = 5 + pairs(400, torch.Generator().manual_seed(0)).double()
@@ -255,6 +256,7 @@ def test_answers_follow_the_units_of_the_samples(unit):
     assert_close(other / unit, first, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_prior_learnt_here_is_as_good_as_a_bridge():
     """In data units and without preconditioning its error was three times as large."""
     x, fresh = wide(2000), wide(100, seed=1)

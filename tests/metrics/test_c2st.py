@@ -126,6 +126,7 @@ def extreme(n, seed, shift):
     return torch.exp(12 * x), torch.exp(12 * y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("judge", ["forest", "mlp"])
 def test_a_difference_that_standard_deviations_hide_is_found(judge):
     x, y = extreme(400, 30, 0.9)
@@ -134,6 +135,7 @@ def test_a_difference_that_standard_deviations_hide_is_found(judge):
     assert abs(found.value - bayes_rate(0.9)) < 4 * found.error
 
 
+@pytest.mark.slow
 def test_a_corner_is_found_by_the_forest():
     x, y = (torch.rand(600, 6, generator=seeded(k)) for k in (33, 34))
     inside = (y[:, :2] > 0.5).all(1)  # there, y is in its lower left quarter alone
@@ -143,6 +145,7 @@ def test_a_corner_is_found_by_the_forest():
     assert 0.56 < found.value < bayes + 4 * found.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("judge", ["forest", "mlp"])
 def test_copies_across_the_sets_and_within_one_tell_nothing(judge):
     some = torch.randn(60, 4, generator=seeded(36))
@@ -166,6 +169,7 @@ def test_folds_keep_copies_together_and_share_both_sets_out_evenly():
         assert counts.max() - counts.min() <= 4
 
 
+@pytest.mark.slow
 def test_few_values_are_no_copies():
     x, y = (torch.rand(300, 1, generator=seeded(k)).round() for k in (42, 43))
     y[:60] = 1.0

@@ -120,6 +120,7 @@ def test_settings_rebuild_it_and_a_seed_means_the_same_weights(make):
     )
 
 
+@pytest.mark.slow
 @each_new
 def test_it_learns_a_known_field(make):
     net, source = make(), torch.Generator().manual_seed(0)

@@ -175,6 +175,7 @@ def residual_after(weight, steps=150):
     return float(found.square().mean()), learnt
 
 
+@pytest.mark.slow
 def test_training_with_the_penalty_leaves_less_residual():
     without, plain = residual_after(0.0)
     with_it, learnt = residual_after(0.1)

@@ -25,6 +25,7 @@ def test_runge_kutta_meets_a_closed_form_with_fourth_order():
     )
 
 
+@pytest.mark.slow
 def test_a_chaotic_system_over_a_long_time_has_no_truth():
     def lorenz(t, u):
         x, y, z = u.unbind(1)

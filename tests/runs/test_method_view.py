@@ -97,6 +97,7 @@ def test_images_are_a_grid(channels):
     torch.testing.assert_close(shown.double(), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_forecast_is_a_fan_of_the_quantiles_of_its_members():
     path = RNG.normal(size=(80, 2)).cumsum(0)
     model = itp.Forecaster(net=SMALL["net"], steps=12).fit(path[:-1], path[1:], progress=False)

@@ -46,6 +46,7 @@ def told(sweep, out):
     return [(one.setting, one.value, one.steps, one.reason) for one in sweep.finished_trials(out)]
 
 
+@pytest.mark.slow
 def test_the_same_study_twice_and_a_killed_one_give_the_same_trials(tmp_path, monkeypatch):
     sweep = made(tmp_path / "data")
     sweep.run(tmp_path / "one")
@@ -105,6 +106,7 @@ def test_later_trials_look_where_earlier_ones_were_good(tmp_path):
     assert np.mean([one.value for one in trials[10:]]) < np.mean([one.value for one in trials[:10]])
 
 
+@pytest.mark.slow
 def test_a_score_that_is_better_when_higher_is_maximised(tmp_path):
     recipe(tmp_path / "data")
     sweep = made(tmp_path / "data", 3, by="held_out_likelihood.log_likelihood", seeds=2)
@@ -116,6 +118,7 @@ def test_a_score_that_is_better_when_higher_is_maximised(tmp_path):
     assert all(len(row.values) == 2 for row in rows)
 
 
+@pytest.mark.slow
 def test_trials_that_diverge_or_are_refused_are_counted_and_lose(tmp_path):
     space = {
         "method.schedule": ["constant", "cosine"],

@@ -99,6 +99,7 @@ def whole(tmp_path_factory):
     return folder / "whole"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trouble", "code"), [(KeyboardInterrupt, 130), (RuntimeError, 1)])
 def test_an_answered_question_is_kept_when_a_later_one_stops(whole, tmp_path, monkeypatch, trouble, code):
     from interpolants.cli import recipe_runs

@@ -61,6 +61,7 @@ def test_a_grid_is_read_with_commas_inside_of_brackets():
             read_grid(bad)
 
 
+@pytest.mark.slow
 def test_the_rate_at_which_something_is_learnt_wins(tmp_path):
     rows = SweepRun(sweep(tmp_path / "a")).run(tmp_path / "out")
     assert best_of(rows).setting["method.lr"] == 5e-3
@@ -74,6 +75,7 @@ def test_the_rate_at_which_something_is_learnt_wins(tmp_path):
     assert chosen.tasks[0].ask[0]["question"] == "sample_quality"  # which are asked on the test part
 
 
+@pytest.mark.slow
 def test_test_rows_have_no_say(tmp_path):
     rates = {"method.lr": [1e-6, 5e-3]}
     one = SweepRun(sweep(tmp_path / "data", rates, by="sample_quality.energy_distance", seeds=1))

@@ -15,6 +15,7 @@ def clothes():
         pytest.skip(str(missing))
 
 
+@pytest.mark.slow
 def test_images_are_averaged_and_keep_their_range(clothes):
     seen, unseen = clothes
     assert seen.shape == (500, 1, 7, 7)

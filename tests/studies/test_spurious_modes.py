@@ -61,6 +61,7 @@ def test_steepness_of_a_known_field(generator):
     assert experiment.steep(fields, x, 0.25) == pytest.approx(2 * slope**2, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_quick_study_runs_to_its_table_and_figures(tmp_path):
     only = ["linear, gamma = 0", "encoder-decoder"]
     results = run(STUDY, "quick", range(1), tmp_path, only=only)

@@ -238,6 +238,7 @@ def data(n=200):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["uncertainty_weighting", "pcgrad", "nash_mtl", "min_snr"])
 def test_a_bridge_trains_with_every_rule_and_one_cluster_changes_no_bit(rule):
     settings = {"path": "vp", "steps": 30, "times": BALANCED, **SMALL}

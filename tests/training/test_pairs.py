@@ -59,6 +59,7 @@ def test_a_label_without_starts_is_refused():
         PairBatches(x[:5], x, 4, coupling, UniformTimes(), cond=labels, cond0=labels[:5])
 
 
+@pytest.mark.slow
 def test_labels_are_paired_within_by_default_and_other_conditions_are_told():
     """Plain pairs give the rows of each label starts of their own: means near -0.8 and 0.8 where they are 0."""
     source = torch.Generator().manual_seed(0)

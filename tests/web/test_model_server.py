@@ -407,6 +407,7 @@ def test_a_thousand_requests_of_eight_clients_get_the_bits_of_python(served, lab
     answered_by(served, labelled, 1000)
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_server_after_the_open_request(served):
     port, process = served
     found = []

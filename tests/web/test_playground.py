@@ -13,6 +13,7 @@ from interpolants.web.work import CancelledError, Work
 FEW = {"n": 1500, "n_steps": 40}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "envelope", "eps", "reverse"),
     [

@@ -32,6 +32,7 @@ def page(runs, index=0):
 # --- opening -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_task_and_every_seed_is_a_line_with_the_words_that_commands_take(trained):
     runs = open_runs([trained / name for name in ("first", "tasks", "seeds", "line")])
     names = ["first", "tasks, near", "tasks, far", "seeds, main, seed 0", "seeds, main, seed 1", "line"]

@@ -55,6 +55,7 @@ def task():
     return Task.of(roles, drawn, truths={"x": PROBLEM})
 
 
+@pytest.mark.slow
 def test_the_truth_has_no_error_and_an_image_as_it_is_has_no_effect(task):
     question = CounterfactualEffects(do="angle", n=60)
     found = ask(question, task.fit(Oracle()), task, [task.fit(UnchangedImages())])

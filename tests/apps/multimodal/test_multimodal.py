@@ -282,6 +282,7 @@ def noisy_halves(n, generator):
     return {"left": x[:, :20], "right": x[:, 20:]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [noisy_halves, near_diagonal])
 def test_units_are_chosen_by_what_is_expected_of_held_out_rows(world, generator):
     data, held, test = (world(n, generator) for n in (400, 100, 200))

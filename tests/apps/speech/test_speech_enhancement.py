@@ -157,6 +157,7 @@ def test_a_file_does_not_feel_others_nor_its_place(model):
     assert not torch.equal(model.restore(sounds[0], seed=1), together[0])
 
 
+@pytest.mark.slow
 def test_the_mean_of_draws_is_that_of_other_draws(model):
     """Independent draws about one mean: four halve what is random in the answer."""
     y = noisy(SIGNALS[0].samples)[:1500]
@@ -208,6 +209,7 @@ def test_long_recordings_go_in_pieces():
     assert float(si_sdr(exact(n_steps=15).restore(y, longest=1.0), y)) > 15
 
 
+@pytest.mark.slow
 def test_pairs_are_learnt_from_as_they_are():
     """Degraded recordings with the sign turned: the regressor learns that the difference is -2 y."""
     clean = [one.samples for one in SIGNALS]

@@ -67,6 +67,7 @@ def mean_tanh(s):
     return float(torch.trapezoid(torch.tanh(s * n.abs()) * density, n))
 
 
+@pytest.mark.slow
 def test_estimates_of_a_stack_with_known_errors_are_the_known_integrals():
     problem = ExitProblem(LearnedFields(VP(), noise=Stack()), {"error": "noise", "gap": "noise"})
     exits = ExitHeads(4, 4, 3, head="shared", time_features=0)

@@ -121,6 +121,7 @@ def test_calls_are_counted_by_hooks_too():
         assert int(done.reports[0]["decoder_calls"][0]) == 20 * slots
 
 
+@pytest.mark.slow
 @each_run
 def test_keys_at_all_steps_give_the_bits_of_the_base_run(run):
     base = sample(fields(), start(70), n_steps=4, **run).x
@@ -130,6 +131,7 @@ def test_keys_at_all_steps_give_the_bits_of_the_base_run(run):
         )
 
 
+@pytest.mark.slow
 @each_run
 def test_parallel_and_sequential_decoding_agree_and_rows_are_independent(run):
     x, given = start(70), fields()

@@ -94,6 +94,7 @@ def test_every_route_carries_one_gaussian_to_another(route, scale, reverse, gene
     assert_close(matrix @ COVARIANCES[begin] @ matrix.T, COVARIANCES[end], atol=2 * tolerance, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ["straight", "barycentre"])
 def test_the_sde_samples_the_target_too(route, generator):
     bridge = fitted(0.5, generator)
@@ -204,6 +205,7 @@ def test_the_chain_of_couplings_keeps_every_density_and_its_order(generator):
     assert torch.equal(rows[:, 1] - rows[:, 0], torch.full((8, 1), 10.0))
 
 
+@pytest.mark.slow
 def test_it_learns_the_heads_of_gaussians(generator):
     densities = [x.float() for x in draws(4000, generator)]
     settings = {"steps": 300, "batch_size": 256, "lr": 5e-3, "ema": 0.97}

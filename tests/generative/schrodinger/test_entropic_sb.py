@@ -67,6 +67,7 @@ def test_a_plan_on_quantiles_gives_the_closed_form_on_the_line():
         assert_close(solver.backward_drift(x, t), problem.backward_drift(x, t), rtol=0.02, atol=0.02)
 
 
+@pytest.mark.slow
 def test_transport_runs_both_ways_and_repeats_itself():
     generator = torch.Generator().manual_seed(2)
     x0, x1 = torch.randn(500, 2, generator=generator), torch.randn(500, 2, generator=generator) * 0.5 + 4

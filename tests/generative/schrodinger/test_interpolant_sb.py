@@ -157,6 +157,7 @@ def test_the_ends_are_exact_and_the_rate_is_the_derivative_whatever_the_weights(
     assert_close(i_dot, slope)
 
 
+@pytest.mark.slow
 def test_states_of_any_shape_and_images_are_accepted():
     generator = torch.Generator().manual_seed(0)
     unet = {"kind": "unet", "channels": 8, "multipliers": [1], "attention": []}

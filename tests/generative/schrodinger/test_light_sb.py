@@ -65,6 +65,7 @@ def test_transport_draws_from_both_conditionals_without_steps():
     assert_close(crosses[0], crosses[1], rtol=0, atol=4 * (2 * 3 / n) ** 0.5 * scale)
 
 
+@pytest.mark.slow
 def test_the_sde_with_the_closed_drift_is_the_plan_within_two_percent():
     n = 20_000
     for reverse, start, law in ((False, EXACT.rho0, EXACT.rho1), (True, EXACT.rho1, EXACT.rho0)):

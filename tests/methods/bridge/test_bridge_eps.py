@@ -67,6 +67,7 @@ def test_auto_is_the_choice_in_the_networks_units_for_both_directions(bridge):
         assert found.seed is not None or choice.eps == 0.0
 
 
+@pytest.mark.slow
 def test_asking_for_auto_does_not_change_the_bridge(monkeypatch):
     fitted = Bridge("one_sided_linear", **TINY).fit(x1=arrays()[1], progress=False)
     before = fingerprint(fitted.state)
@@ -78,6 +79,7 @@ def test_asking_for_auto_does_not_change_the_bridge(monkeypatch):
     assert_close(fitted.sample(5, eps="auto", seed=1, n_steps=4), x, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_choice_on_rows_that_are_given_and_by_likelihood_where_rho0_has_a_density():
     law = GaussianMixture([1.0], torch.zeros(1, 2), torch.ones(1))
     # After 150 steps, of two paths, log densities are known to 0.51 nats, and 0.5 is the limit; so to 0.27.

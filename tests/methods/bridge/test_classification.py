@@ -39,6 +39,7 @@ def bridge_of(path):
     return SimpleNamespace(fields=Exact(path), frame=frame, state={"pool1": pool})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [

@@ -28,6 +28,7 @@ def plain():
     return fit(cond=COND)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("unit", "offset"), [(1e6, 0.0), (1e-6, 0.0), (1e6, 3e8)])
 def test_the_unit_of_a_condition_does_not_matter(plain, unit, offset, tmp_path):
     other = fit(cond=unit * COND + offset)

@@ -102,6 +102,7 @@ def test_the_least_level_within_a_standard_error_of_the_best_is_taken():
     assert all(-gap.value > gap.error for gap in gaps[:k])
 
 
+@pytest.mark.slow
 def test_a_bridge_of_few_rows_chooses_by_what_it_held_out(tmp_path):
     tiny = {"net": {"kind": "mlp", "width": 32, "depth": 2}, "steps": 60, "batch_size": 32}
     x0, x1 = torch.randn(60, 2, generator=source(0)), ends(90)

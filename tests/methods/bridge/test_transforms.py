@@ -175,6 +175,7 @@ def test_unknown_columns_and_images_are_refused_at_fit():
         Bridge("one_sided_linear", transform="log", **TINY).fit(x1=torch.rand(60, 1, 4, 4), **QUIET)
 
 
+@pytest.mark.slow
 def test_two_sample_sets_share_their_transforms_and_a_leg_has_them_too():
     x0, x1 = (pd.DataFrame(prices(300, seed=k).numpy() * (1 + k), columns=["price", "z"]) for k in (0, 1))
     bridge = Bridge(transform={"price": "log"}, leg={}, **TINY).fit(x0, x1, **QUIET)

@@ -49,6 +49,7 @@ def test_rows_that_are_learnt_by_heart_are_told():
     warn_if_by_heart("who", None, 2000)
 
 
+@pytest.mark.slow
 def test_few_rows_are_not_overfitted_and_the_bridge_says_which_weights_it_has(small):
     told = small.about["validation"]["match"]
     assert told["best"]["step"] < told["steps"] < 800
@@ -157,6 +158,7 @@ def test_the_first_line_of_check_names_a_better_gaussian_and_the_rows_that_were_
     assert "overfitted: training rows have" in verdict.message
 
 
+@pytest.mark.slow
 def test_check_says_that_nothing_was_held_out_and_where_a_transport_arrives():
     x0, x1 = few_rows(60)[0], few_rows(80, seed=1)[0] + 4
     blind = Bridge(steps=20, held_out=0, **TINY).fit(x0, x1, **QUIET)

@@ -74,6 +74,7 @@ def test_lorenz_is_forecast_for_more_than_a_lyapunov_time_and_longer_than_by_ana
     assert float(own) > 1.2 * float(theirs), (own, theirs)
 
 
+@pytest.mark.slow
 def test_draws_have_the_law_of_an_autoregression_with_known_noise():
     g = np.random.default_rng(0)
     x = np.zeros(3000)

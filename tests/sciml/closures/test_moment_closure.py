@@ -119,6 +119,7 @@ def test_trajectories_teach_the_closure_that_made_them():
     assert float(error) < 0.2 * float(rival)
 
 
+@pytest.mark.slow
 def test_a_few_steps_of_training_reduce_the_error():
     fields, parameters = short_runs()
     short = MomentClosure(steps=1, unroll=2, batch_size=2, lr=1e-9).fit(fields, parameters, progress=False)

@@ -124,6 +124,7 @@ def test_the_step_of_adam_falls_at_the_end_in_more_than_one_dimension():
     assert one._rate(20, 3) == pytest.approx(0.005, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_fast_waves_are_found_and_a_kernel_without_frequencies_is_far_behind():
     """Eight waves on 80 points."""
     solver = GPSolver(**SMALL).fit(WAVES)

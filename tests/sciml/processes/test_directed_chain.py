@@ -40,6 +40,7 @@ def series(values):
     return Series(values=torch.where(seen, flat, 0.0), seen=seen, times=torch.arange(len(flat), dtype=F64))
 
 
+@pytest.mark.slow
 def test_links_of_the_linear_chain_have_the_variance_and_correlations_of_the_closed_form():
     """``dX = (X~ - X) dt + dB`` over time 2: 0.7715, and 0.486, 0.204, 0.074 after 1, 2, 3 links.
 

@@ -91,6 +91,7 @@ def _compare_gradients(head, monkeypatch, model):
     assert any(float(g.abs().max()) > 1e-3 for g in expected)
 
 
+@pytest.mark.slow
 def test_an_agent_learns_what_pays_and_its_values_are_the_sums_to_come():
     agent = TDAgent(
         steps=4000, rollout=50, environments=8, batch_size=50, hidden=(16,), gamma=0.9, lr=5e-3
@@ -139,6 +140,7 @@ def test_the_mean_over_a_training_weighs_by_steps():
     )
 
 
+@pytest.mark.slow
 def test_it_answers_in_a_fresh_process_without_the_library_that_trained_it(tmp_path):
     agent = TDAgent(steps=64, **SMALL).fit(NoisyControl())
     agent.save(tmp_path / "agent")

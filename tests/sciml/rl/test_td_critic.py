@@ -121,6 +121,7 @@ def test_values_that_are_no_means_are_told():
     assert rmse(TDCritic(centre="mean", **options).fit(**rows), walk) < 0.08
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"head": "squared"}, {"centre": "mean"}])
 def test_values_that_have_not_settled_are_told(options):
     """Rewards of 1 for ever are worth 100, of which 60 steps know little; a single one is learnt."""
@@ -134,6 +135,7 @@ def test_values_that_have_not_settled_are_told(options):
     assert_close(near.predict(x), torch.ones(200, 1), atol=0.01, rtol=0)
 
 
+@pytest.mark.slow
 def test_small_errors_that_add_up_over_the_horizon_are_told():
     """Values were 0.06 too low, half of their size, without a word: each error alone is small beside the noise."""
     walk = RandomWalk(19, gamma=0.9, left=0.0, noise="gaussian")

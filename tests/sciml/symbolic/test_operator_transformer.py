@@ -153,6 +153,7 @@ def test_places_are_told_by_the_angles_of_vaswani():
             )
 
 
+@pytest.mark.slow
 def test_constants_are_refined_to_those_that_made_the_window():
     for name, off in (("lorenz", 1.1), ("thomas", 0.9)):
         system = dynamical_system(name)

@@ -91,6 +91,7 @@ def test_an_activation_of_a_users_own_is_as_good_as_a_named_one(tmp_path):
     np.testing.assert_array_equal(again.propagate(x), model.propagate(x))
 
 
+@pytest.mark.slow
 def test_differences_shrink_with_the_width():
     """B and F of ReLU at 4,000 networks of width 60 and 2,000 of 120."""
     gaps = []

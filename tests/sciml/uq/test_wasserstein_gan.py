@@ -20,6 +20,7 @@ def test_a_gaussian_is_found_again():
     assert abs(float(torch.corrcoef(made.T)[0, 1])) < 0.1
 
 
+@pytest.mark.slow
 def test_training_brings_both_halves_of_a_two_sided_law():
     """No mode is dropped; a Gaussian with these moments has 38 % of its draws between the two."""
     source = torch.Generator().manual_seed(0)

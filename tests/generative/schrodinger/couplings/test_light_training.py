@@ -126,6 +126,7 @@ def test_one_component_between_gaussians_is_the_closed_form(method):
     assert_close(ours, offset, rtol=0.03, atol=0.05)
 
 
+@pytest.mark.slow
 def test_full_components_find_the_coupling_of_correlated_gaussians():
     g = torch.Generator().manual_seed(1)
     a, b = torch.randn(2, 3, 3, generator=g, dtype=F64)

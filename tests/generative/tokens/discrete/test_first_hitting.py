@@ -72,6 +72,7 @@ def test_two_tokens_per_step_lie_between_one_and_all():
     assert (drawn.nfe == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", [LinearKeep(), CosineKeep(), PolynomialKeep(power=3.0)])
 def test_hidden_shares_at_the_hits_are_order_statistics_and_each_step_is_a_power_of_a_uniform(schedule):
     n, length = 20_000, 5

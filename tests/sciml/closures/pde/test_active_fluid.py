@@ -119,6 +119,7 @@ def test_small_shear_waves_grow_as_they_should(parameters, wave):
     assert_close(growth, float(one.growth(2 * math.pi / LENGTH * math.hypot(*wave))[0]), rtol=1e-4, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zeta", [1.0, 0.5])
 def test_uniform_rods_align_as_their_density_says(zeta):
     """``psi ~ exp(b cos 2 phi)`` with ``b = zeta z_1 / (2 d_R)``."""

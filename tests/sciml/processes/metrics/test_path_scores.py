@@ -81,6 +81,7 @@ def test_recurrent_scores_train_as_many_networks_as_told(score):
     assert math.isnan(one.error)
 
 
+@pytest.mark.slow
 def test_recurrent_scores_tell_noise_from_walks_and_not_halves_of_one_set():
     walks = normal(400, 8, 1).cumsum(1)
     noise = walks.flatten(0, 1)[torch.randperm(3200, generator=torch.Generator().manual_seed(3))].reshape(
