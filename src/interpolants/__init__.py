@@ -56,7 +56,11 @@ def _methods() -> dict[str, Any]:
 
 
 def _subpackages() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
+    """Packages with modules in them: the others only say where their parts went."""
+    packages = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
+    return [
+        name for name in packages if any(pkgutil.iter_modules([f"{folder}/{name}" for folder in __path__]))
+    ]
 
 
 def _nearest(name: str) -> str:

@@ -76,7 +76,7 @@ def test_topics_lead_to_sections_that_exist():
 
 
 def test_calls_of_topics_name_what_there_is():
-    shown = {*dir(itp), "Tracked", "CustomPath", "MyModule", "interpolants", *dir(builtins)}
+    shown = {*dir(itp), "Tracked", "MyModule", "interpolants", *dir(builtins)}
     commands = {command.name or command.callback.__name__ for command in app.registered_commands} | {*verbs()}
     for topic in topics():
         if topic.call.startswith("interpolants "):

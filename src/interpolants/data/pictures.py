@@ -21,6 +21,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 # The formats behind them. Pillow knows more, and starts other programs for some of those.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _GREY, _COLOUR = ("1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N"), ("RGB", "RGBA", "P", "PA", "RGBX")
+_GREY_16_AS_I = ("PNG", "PPM")  # formats whose grey of 16 bits is mode I: PNG in Pillow below 11.3, PGM in all
 _ORIENTATION = 0x0112  # tag of EXIF
 _SIDEWAYS = (5, 6, 7, 8)  # its values that exchange height and width
 _COLOUR_PNGS = (2, 6)  # types of a PNG with three channels
@@ -138,7 +139,7 @@ def _check_single_and_rgb(image: Any, size: int, name: str, caller: str) -> None
     if frames > 1 and image.format != "MPO":  # cameras store a preview behind the picture
         remedy = "Save the frame you want, or each of them, as PNG."
         raise invalid(caller, f"{name} must be one picture", f"{frames} in one file", remedy)
-    if image.mode not in (*_GREY, *_COLOUR):
+    if image.mode not in (*_GREY, *_COLOUR) and not (image.mode == "I" and image.format in _GREY_16_AS_I):
         rule = f"{name} must be grey, RGB or RGBA of 8 bits, or grey of 16 bits"
         raise invalid(caller, rule, f"mode {image.mode}", "Convert it to PNG first.")
 
@@ -158,7 +159,7 @@ def _levels(image: Any, content: bytes, caller: str) -> tuple[NDArray[Any], tupl
         image, profile_notes = _to_srgb(image, profile, caller)
         notes += profile_notes
     pixels = np.asarray(image)
-    levels = pixels / np.float64(65535 if pixels.dtype.itemsize == 2 else 255)
+    levels = pixels / np.float64(65535 if pixels.dtype.itemsize > 1 else 255)
     return (levels[..., None] if levels.ndim == 2 else levels), tuple(notes)
 
 
