@@ -76,11 +76,26 @@ def _reached(item: pytest.Item) -> bool:
     return all(home in item.config.option.reached for home in homes)
 
 
+def _leave_cases_to_the_slow_run(items: list[pytest.Item]) -> None:
+    """Mark all but ``count`` cases of a test marked ``cases(count)`` as slow; the ones kept are evenly spread."""
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("cases"):
+            groups.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for group in groups.values():
+        (count,) = group[0].get_closest_marker("cases").args
+        kept = {round(k * (len(group) - 1) / max(count - 1, 1)) for k in range(count)}
+        for k, item in enumerate(group):
+            if k not in kept:
+                item.add_marker(pytest.mark.slow)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out cases that ``--changed`` does not reach; with ``--at-most``, put the files into an order of the commit.
 
     The order is the same in every worker.
     """
+    _leave_cases_to_the_slow_run(items)
     if hasattr(config.option, "reached"):
         kept = [item for item in items if _reached(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])

@@ -54,3 +54,12 @@ def test_of_a_law_only_cases_of_methods_that_use_the_file_are_reached(uses):
     assert [card.id for card in cards if conftest._reached(case(law, card=card))] == ["ensemble_emulator"]
     assert conftest._reached(case(law, law="no card"))
     assert conftest._reached(case(home, card=cards[0]))  # a test file that changed itself keeps all its cases
+
+
+@pytest.mark.cases(2)
+@pytest.mark.parametrize("case", range(5))
+def test_two_of_five_cases_run_by_default_and_the_others_are_slow(case, request):
+    siblings = [item for item in request.session.items if item.name.startswith(request.function.__name__)]
+    if len(siblings) == 1:
+        pytest.skip("asked for by its name, it is all cases there are")
+    assert (request.node.get_closest_marker("slow") is None) == (case in (0, 4))

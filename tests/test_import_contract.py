@@ -63,6 +63,7 @@ def imports_of(path):
     return found
 
 
+@pytest.mark.slow  # `make check` asks the same
 def test_imports_point_down():
     result = lint_imports()
     assert result.returncode == 0, result.stdout + result.stderr

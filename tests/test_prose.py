@@ -89,6 +89,7 @@ def test_a_baseline_only_falls_and_a_new_file_has_none(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "baseline.json").read_text()) == base
 
 
+@pytest.mark.slow  # `make check` asks the same
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="files are listed by git")
 def test_prose_is_not_above_its_baseline(capsys: pytest.CaptureFixture[str]) -> None:
     assert check.main([]) == 0, capsys.readouterr().out

@@ -219,6 +219,7 @@ def test_rows_of_a_file_are_given_the_shape_of_the_fit_back(place):
     assert np.array_equal(np.load("whole.npy"), np.load("flat_lp.npy"))
 
 
+@pytest.mark.slow
 def test_check_reports_verdicts_and_fails_where_one_fails(place):
     result = CliRunner().invoke(app, ["check", "runs/mine", "--json"])
     told = json.loads(result.stdout)
@@ -325,6 +326,7 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
     assert "next:" in call("doctor").stderr
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -70,12 +70,17 @@ REPEATS = {
     "photographs": 1,  # a patch of one colour
 }
 LARGE = (
+    "atlantic_storms",
     "brain_slices",
     "chaotic_series",
     "emoji",
     "fashion_mnist",
     "flights",
+    "kjv",
     "lorenz96_ensemble",
+    "pedestrian_counts",
+    "photo_pixels",
+    "scan_slices",
     "shuttle",
 )
 SETS = [

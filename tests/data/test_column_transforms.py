@@ -81,6 +81,7 @@ def test_the_slope_is_that_of_finite_differences(transform, name):
     assert_close(one.log_slope(x).exp(), difference, rtol=1e-5, atol=0)
 
 
+@pytest.mark.cases(2)
 @each_pair("log-normal", "two heaps", "half zeros", "normal", "shares")
 def test_the_density_of_a_normal_variable_that_is_mapped_back_integrates_to_one(transform, name):
     one = transform.fit(COLUMNS[name])

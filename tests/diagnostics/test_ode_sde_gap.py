@@ -58,6 +58,7 @@ def variances(factor, eps, path=PATH, n=4000):
     return flow, noisy
 
 
+@pytest.mark.slow
 def test_the_gap_between_gaussians_is_the_known_one_and_within_its_bounds():
     factor, eps = 1.2, 1.0
     flow, noisy = variances(factor, eps)
@@ -88,6 +89,7 @@ def test_the_score_of_the_flow_is_carried_along_exactly():
     assert_close(found.eps[:-2], torch.ones(99, dtype=F64))  # capped in the last steps alone
 
 
+@pytest.mark.slow
 def test_the_comparison_may_be_made_before_the_end():
     """At t = 0.5 flow and SDE have variances of their own: 0.5 is a node of the recursion above."""
     n, factor, stop = 4000, 1.2, 0.5

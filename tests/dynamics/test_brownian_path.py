@@ -22,6 +22,7 @@ def steps(times, source, cells=16):
     return torch.cat([w for w, _ in UniversalBrownianPath(times, source, cells=cells)], dim=1)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("times", [SPARSE, 3 * SPARSE[::-1], CROWDED, np.linspace(0, 2, 41)])
 def test_steps_are_independent_with_the_variances_of_brownian_motion(times):
     count = 100_000
@@ -41,6 +42,7 @@ def test_steps_are_normal_by_kolmogorov_smirnov():
         assert stats.kstest(scaled.ravel().numpy(), "norm").pvalue > 1e-3
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("n", [1, 3, 7, 10, 13, 100, 128, 500])
 def test_any_number_of_steps_sees_the_same_path(n):
     reference = steps(np.linspace(0, 1, 421), noise(50), cells=512).cumsum(1)
@@ -95,6 +97,7 @@ def test_areas_leave_the_increments_as_they_are(times):
     assert torch.equal(torch.cat([w for w, _ in pairs], 1), plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [CROWDED, np.linspace(0, 2, 17), np.linspace(0, 1, 5)[::-1]])
 def test_areas_are_independent_of_the_increments_with_a_twelfth_of_their_variance(times):
     count = 100_000

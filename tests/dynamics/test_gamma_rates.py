@@ -113,6 +113,7 @@ def test_euler_is_the_ddim_step_of_the_path(reverse):
     assert_close(one, other)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("method", FIXED)
 @pytest.mark.parametrize(
     ("path", "ends"),
@@ -150,6 +151,7 @@ def test_few_steps_between_singular_ends_stay_near_the_exact_flow(method):
         assert float((sample(some, x, method=method, n_steps=4).x - right).square().mean().sqrt()) < 0.2
 
 
+@pytest.mark.slow
 def test_a_run_and_its_density_follow_the_same_points():
     """With fixed steps log_prob steps with the slopes that sampling has; both tend to the flow of the velocity."""
     _, fields = exact(Linear())

@@ -61,6 +61,7 @@ def sharded(fields, x, cond, size, rows, **settings):
     return torch.cat(parts)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("kind", ["fixed", "adaptive", "sde", "sra1", "finished"])
 def test_an_mlp_gives_the_same_bits_for_batches_of_1_7_64_and_1000(kind):
     fields, settings = mlp_fields(), SETTINGS[kind]
@@ -73,6 +74,7 @@ def test_an_mlp_gives_the_same_bits_for_batches_of_1_7_64_and_1000(kind):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fixed", "adaptive", "sde"])
 def test_a_unet_gives_the_same_bits_for_batches_of_1_7_64_and_130(kind):
     fields, settings = unet_fields(), FEW[kind]
@@ -97,6 +99,7 @@ def test_a_unet_gives_the_same_bits_for_batches_of_1000_too(kind):
         )
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("name", ["mlp", "unet"])
 @pytest.mark.parametrize("kind", ["fixed", "adaptive", "sde"])
 def test_chunks_change_no_bit(name, kind):

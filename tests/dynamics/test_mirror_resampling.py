@@ -67,6 +67,7 @@ def test_the_integral_has_a_closed_form_for_the_brownian_envelope():
     assert correlation(path, times, torch.full_like(times, 0.5)) == pytest.approx(truth, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_more_noise_leads_further_and_the_distribution_stays(generator):
     distribution, path = TWO, Mirror(envelope=BrownianEnvelope(scale=10.0))
     x, n = TWO.sample(4000, generator=generator), 4000

@@ -141,6 +141,7 @@ def test_from_pure_noise_to_the_mean_end_point():
     assert_close(alone, mean.expand(5, 2), rtol=0, atol=1e-3)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("method", METHODS)
 def test_runs_backwards_return(method):
     x = normal(20)

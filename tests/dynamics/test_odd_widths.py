@@ -31,6 +31,7 @@ def check(fields, x, way, sizes):
         assert torch.equal(torch.cat(parts), whole[first:last]), f"{way} in batches of {size}"
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("width", [50, 100, 257])
 @pytest.mark.parametrize("kind", ["mlp", "own"])
 @pytest.mark.parametrize("way", RUNS)
@@ -62,6 +63,7 @@ def test_a_unet_of_odd_width_does_so_too(way):
     check(fields, torch.randn(70, 1, 8, 8, generator=generator(1)), way, [(1, 64, 66), (7, 56, 70)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [17, 50])
 def test_log_densities_do_so_too(width):
     fields, base = fields_of("mlp", width), Gaussian((2,))

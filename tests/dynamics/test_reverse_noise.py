@@ -29,6 +29,7 @@ def gaussian_score(path, std):
     return score
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("path", [VP(), SubVP(), VE(smin=0.05, smax=20.0)])
 @pytest.mark.parametrize("learnt", ["score", "noise"])
 def test_the_reversed_process_carries_the_base_to_gaussian_data(path, learnt):

@@ -118,6 +118,7 @@ def shift():
     return GaussianMixtureBridge(rho0, rho1).fields(path)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("method", ["euler", "midpoint", "heun", "rk4", "dopri5", "tsit5"])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_the_flow_between_shifted_gaussians_is_the_shift(method, reverse):
@@ -138,6 +139,7 @@ def test_there_and_back_again(method):
     assert float((there.x - x).abs().max()) > 0.5
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     "path", [OneSidedLinear(), VariancePreserving(), Linear(), Linear(envelope=ZeroEnvelope())]
 )
@@ -287,6 +289,7 @@ def test_the_brownian_path_is_the_same_at_any_number_of_steps(method, order, bro
     assert error(128, seed=6) > 10 * finer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
 def test_one_brownian_path_serves_any_number_of_steps_when_asked(reverse):
     """Step counts that share no factor, on uneven grids too: along one path all are near the finest run."""
@@ -307,6 +310,7 @@ def test_one_brownian_path_serves_any_number_of_steps_when_asked(reverse):
     assert error(121, brownian="nested") > 10 * errors[2]
 
 
+@pytest.mark.slow
 def test_all_schemes_see_one_brownian_path_when_asked():
     """With independent paths the differences would be of the size of the noise, 0.5, at any number of steps."""
     fields, x = exact(), points(200)
@@ -460,6 +464,7 @@ def conditional():
     )
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("method", ["rk4", "dopri5", "tsit5"])
 @pytest.mark.parametrize("n", [5, 40, 200])
 def test_conditions_stay_with_their_samples(method, n):

@@ -73,6 +73,7 @@ def test_a_drift_that_does_not_follow_the_noise_is_seen(generator):
     assert problem.excess(x, now).value > 0.03 or rank_histogram(x, later, generator=generator).p < 0.01
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("path", [Diffusive(scale=0.5), Diffusive(scale=0.5, hold=0.3), Linear(), PAPER])
 @pytest.mark.parametrize("eps", ["reference", 0.0, 0.2, "follmer"])
 def test_a_gaussian_transition_is_met_on_every_path(path, eps):
@@ -107,6 +108,7 @@ def test_a_row_sees_its_own_noise_whatever_its_batch():
     assert not torch.equal(whole, sample_from_point(fields, x0, seed=4, n_steps=5).x)
 
 
+@pytest.mark.slow
 def test_rows_of_a_network_do_not_feel_their_batch_in_the_first_step():
     """Matrix products of few rows differ in the last bits from those of many, at some rows; a late step shows it."""
     with torch.random.fork_rng(devices=[]):

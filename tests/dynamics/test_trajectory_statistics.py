@@ -119,6 +119,7 @@ def test_values_that_are_not_finite_are_counted_and_nothing_else():
     assert_close(float(report["variance"][1]), float(np.var([0, 0.25, 0.5, 0.75])))
 
 
+@pytest.mark.slow
 def test_the_prediction_is_a_martingale_along_the_exact_reverse_sde():
     """E sum |m_{j+1} - m_j|^2 = Var(x1) - Var(m_0), and m_0 is constant for a one-sided path."""
     target = GaussianMixture(

@@ -138,6 +138,7 @@ def test_the_steps_tend_to_the_reversed_process_along_each_path(name, method):
     assert errors[1] < 0.1
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("name", ["vp", "sub_vp", "ve", "coloured"])
 def test_the_quiet_steps_tend_to_the_flow_with_order_one(name):
     path = PATHS[name]
@@ -150,6 +151,7 @@ def test_the_quiet_steps_tend_to_the_flow_with_order_one(name):
     assert errors[0] / errors[1] == pytest.approx(2, abs=0.3)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("method", ["reverse_diffusion", "ancestral", "reverse_flow"])
 @pytest.mark.parametrize("name", ["vp", "ve", "coloured"])
 def test_what_was_learnt_does_not_matter(name, method):

@@ -69,6 +69,7 @@ def test_a_step_is_asked_for_by_its_number_and_means_its_level(kind):
         assert_close(found[1], (x - s * z) / a, rtol=1e-4, atol=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
 def test_the_flow_and_its_density_are_those_of_the_data(kind):
     fields = from_diffusers(Exact(kind), SCHEDULERS[kind])

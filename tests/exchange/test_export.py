@@ -62,6 +62,7 @@ def noise_of(bridge, n, seed):
     return bridge.frame.encode(bridge.start_points(n, seed=seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", BOTH)
 def test_a_sampler_gives_the_samples_of_the_library(one, tmp_path, ending):
     file = tmp_path / f"sampler.{ending}"
@@ -158,6 +159,7 @@ def test_a_velocity_is_in_data_units_and_a_score_in_their_inverse(one, tmp_path,
         assert_close(runs(file)(x=x, t=t).double(), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_means_go_through_the_units(one, tmp_path):
     x, t = X1[:5], torch.linspace(0.1, 0.9, 5)
     file = export(one, tmp_path / "denoised.pt2", what="denoised").file
@@ -229,6 +231,7 @@ def test_images_and_other_methods_with_fields(tmp_path):
     assert_close(runs(file)(x=X0[:5]), expected, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_fields_alone_need_a_shape(tmp_path):
     """Exact fields of N(1, 0.25) on the straight path: the flow is z -> 1 + z/2."""
 
@@ -359,6 +362,7 @@ def test_jumps_of_a_flow_map_are_its_samples(tmp_path, ending):
     assert "jumps of a FlowMap" in str(done)
 
 
+@pytest.mark.slow
 def test_jumps_go_back_between_two_sets(tmp_path):
     flow = FlowMap(path="linear", **SMALL).fit(X0, X1, **QUIET)
     done = export(flow, tmp_path / "back.pt2", what="jumps", reverse=True, time_grid=[0.0, 0.25, 1.0])

@@ -54,6 +54,7 @@ def starts(rows=200):
     return torch.randn(rows, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("scheduler", [CondOT(), Cosine()])
 @pytest.mark.parametrize("prediction", ["velocity", "x1", "epsilon"])
 def test_flow_and_density_are_those_of_the_data(scheduler, prediction):

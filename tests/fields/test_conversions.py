@@ -164,6 +164,7 @@ def test_sums_with_weights_in_time_agree_with_the_closed_form(name, given):
             assert_close(total(x, t, None), wanted, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.cases(2)
 @few_paths
 @pytest.mark.parametrize("given", GIVEN, ids="-".join)
 def test_weighted_sums_for_samplers_agree_with_the_closed_form(name, given):
@@ -237,6 +238,7 @@ def test_the_rate_in_time_is_the_same_in_both_modes(name):
         assert_close(forward, torch.func.grad(velocity)(t))
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("t", [0.001, 0.999])
 @each_path
 def test_the_usual_pairs_hold_near_the_ends(name, t):

@@ -68,6 +68,7 @@ NETS = {
 }
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("times", ["one", "each"])
 def test_networks_have_the_same_divergence_by_every_mode_and_by_brute_force(name, times):
@@ -266,6 +267,7 @@ def test_tangents_of_small_states_go_through_together(rows):
     assert torch.allclose(found, 65 * x.sum(1))
 
 
+@pytest.mark.slow
 def test_tangents_of_large_states_are_pushed_in_small_parts(monkeypatch):
     pushed = []
     whole = torch.func.vmap

@@ -169,6 +169,7 @@ def source():
     return survey(Modules(files))
 
 
+@pytest.mark.slow
 def test_no_stream_is_a_bare_number(source):
     faults, _ = source
     assert faults == []

@@ -37,6 +37,7 @@ def fitted():
     return bridge().fit(x1=X, cond={"kind": KINDS, "dose": DOSE}, progress=False)
 
 
+@pytest.mark.slow
 def test_a_dict_of_labels_and_vectors_is_followed(fitted, tmp_path):
     high = fitted.sample(100, cond={"kind": "high", "dose": 0.3}, seed=0)
     low = fitted.sample(100, cond={"dose": np.zeros(100), "kind": ["low"] * 100}, seed=0)

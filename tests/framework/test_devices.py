@@ -100,6 +100,7 @@ def test_a_fit_on_another_device_is_that_of_the_cpu(here):
         assert stored.fingerprint(there.learnt()) == stored.fingerprint(here.learnt())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"eps": 0.0}, {"method": "euler_maruyama"}])
 def test_a_forecaster_on_another_device_is_that_of_the_cpu(options):
     def fitted(device):
@@ -146,6 +147,7 @@ def test_commands_take_a_device(here, tmp_path, more, code):
     assert done.exit_code == code, done.output
 
 
+@pytest.mark.slow
 def test_a_method_inside_is_fitted_and_moved_with_the_one_around_it():
     one = bridge(leg={"steps": 3})
     expected = one.log_prob(rows()[:3], **ROUGH)

@@ -83,6 +83,7 @@ def test_interrupted_and_resumed_it_repeats_nothing_and_the_bytes_are_the_same(t
     assert kept(tmp_path / "a") == kept(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_bytes_of_one_under_as_many_threads(tmp_path):
     """Sums in another number of parts end in other bits."""
     before = torch.get_num_threads()

@@ -231,6 +231,7 @@ def test_a_split_by_group_replaces_the_one_that_data_bring():
     assert torch.equal(Task.of(Ridge().roles(), values, parts=brought).test["x"], X[90:])
 
 
+@pytest.mark.slow
 def test_a_predictive_mixture_has_the_moments_quantiles_and_draws_of_its_density():
     loc = torch.tensor([[[0.0]], [[3.0]]], dtype=torch.float64)
     scale = torch.tensor([[[1.0]], [[0.5]]], dtype=torch.float64)

@@ -17,6 +17,7 @@ from rooms.parts import WEIGHTS, lines, moons
 pytestmark = pytest.mark.usefixtures("rooms")
 
 
+@pytest.mark.slow
 def test_a_student_goes_in_one_step_where_its_teacher_goes_in_two():
     method = student.Student(steps=300, lr=5e-3).fit(student.teacher())
     z = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))

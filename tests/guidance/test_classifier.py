@@ -124,6 +124,7 @@ APART = GaussianMixture(
 )
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("method", ["ancestral", "euler", "heun"])
 @pytest.mark.parametrize("path", [VP(), SubVP(), VE(smax=100.0)])
 def test_samples_belong_to_the_class_asked_for_and_have_its_mean(path, method):

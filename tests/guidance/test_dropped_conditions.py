@@ -55,6 +55,7 @@ def test_conditions_without_a_row_each_are_refused(rows):
             learn_fields(Linear(), x1, x1, heads=("velocity",), settings=TrainSettings(steps=1), **given)
 
 
+@pytest.mark.slow
 def test_the_learnt_field_knows_the_modes_and_their_mean():
     """Two points, -1 and +1, a label each: at t = 0 the velocity is E[x1] - x, given the label or over both."""
     labels = torch.arange(512) % 2

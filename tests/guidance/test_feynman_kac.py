@@ -130,6 +130,7 @@ def test_constants_are_unbiased_whatever_the_transport_and_the_resampling(transp
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kappa", [0.0, 0.5, 2.0])
 def test_every_noise_level_gives_the_same_distribution(kappa):
     sampler = FeynmanKac(
@@ -188,6 +189,7 @@ def grid_mean(log_density):
     return weights @ x, log_density(x).logsumexp(0) + 2 * (line[1] - line[0]).log()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("w", [1.5, 3.0])
 def test_guidance_samples_the_geometric_mean_and_plain_guidance_does_not(w):
     fields, n = Labelled(PLANE, THREE, 0), 1024
@@ -202,6 +204,7 @@ def test_guidance_samples_the_geometric_mean_and_plain_guidance_does_not(w):
     assert float(made.log_z) == pytest.approx(float(log_z), abs=4 * float(made.log_z_error) + 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["score", "pf", GaussianFlow(std1=1.1)])
 def test_a_product_of_two_mixtures_is_the_mixture_of_pairs(transport):
     other = GaussianMixture(
@@ -578,6 +581,7 @@ def test_weights_without_a_variance_are_told(beta, kappa):
     assert min(off) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("beta", "kappa"), [(2.0, 1.5), (1.25, 0.6), (0.5, 0.8)])
 def test_weights_with_a_variance_keep_to_their_errors(beta, kappa):
     assert max(log_z_off(beta, kappa)) < 4

@@ -179,6 +179,7 @@ class AsImages:
         return self.operator(x.reshape(-1, 1, 4, 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", [PhaseRetrieval(), Saturate(gain=1.0)])
 def test_nonlinear_measurements_are_fitted_better_and_better(operator):
     x = MODES.sample(20, generator=generator(9))

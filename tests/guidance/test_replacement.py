@@ -56,6 +56,7 @@ def test_results_have_what_was_measured(name, finish, method):
     assert_close(operator(found), y)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("name", OPERATORS)
 @pytest.mark.parametrize("path", PATHS)
 def test_on_the_way_the_measured_part_has_the_distribution_of_the_path(name, path):
@@ -109,6 +110,7 @@ def test_independent_parts_are_filled_in_with_their_own_distribution():
     assert float(found[:, 1].std()) == pytest.approx(float(data.covariance[1, 1].sqrt()), rel=0.05)
 
 
+@pytest.mark.slow
 def test_correctors_bring_dependent_parts_closer_to_the_conditional_distribution():
     """Correlation 0.9, known entry 2: the conditional mean is 1.8. One noisy draw of it at each time says less."""
     path, n = VP(), 3000

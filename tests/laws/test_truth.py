@@ -146,6 +146,7 @@ def assert_arrives(fields, name, dim, eps, reverse, n_steps, **settings):
 # --- samples, by default ------------------------------------------------------------------------------------
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
 @pytest.mark.parametrize("eps", [0.0, 1.0])
 @pytest.mark.parametrize(
@@ -179,6 +180,7 @@ PAIRS = [
 FEW_PAIRS = [PAIRS[0], PAIRS[2], PAIRS[-3], PAIRS[-1]]
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
 @pytest.mark.parametrize(("name", "quantities"), FEW_PAIRS)
 def test_samples_of_learnt_pairs_are_true_samples(name, quantities, reverse):

@@ -61,6 +61,7 @@ def test_the_errors_are_those_of_points_and_of_probes():
     assert math.isnan(bits_per_dim(made_up(x, density, error=math.nan)).probe_error)
 
 
+@pytest.mark.slow
 def test_the_error_of_probes_is_the_spread_over_their_seeds():
     """Sixteen seeds of eight probes each: a standard deviation to 18 %, so a factor of two is 4 sigma."""
     path, data = VP(), GaussianMixture.random(3, 5, 1.0, seed=1)

@@ -354,6 +354,7 @@ def test_a_point_that_leaves_the_finite_numbers_is_named():
         log_prob(one_sided(), points(), NORMAL, rtol=1e-12, atol=1e-12, max_steps=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantity", ["noise", "denoised"])
 def test_converted_fields_are_as_exact_as_the_tolerance_asks(quantity):
     """Relations that stop 1e-4 from the ends cost 5e-4 nats, whatever the tolerance; a margin of one's own stays."""

@@ -394,6 +394,7 @@ def learnt_like(path, heads):
     return LearnedFields(path, **{head: off(head) for head in heads}), start, data
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(("name", "heads"), [(name, heads) for name in LEARNT for heads in HEADS[name]])
 def test_densities_of_fields_with_errors_have_mass_one_on_every_path(name, heads):
     """An error of the score grows without bound where noise vanishes; once it raised the mass to 3, 10, 1e100."""

@@ -111,6 +111,7 @@ def pairs(n=20_000, seed=0):
 # --- what is learnt
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("head", QUANTITIES)
 def test_every_quantity_is_learnt_as_its_closed_form(head):
     """With and without the condition, by a network that can be exact."""

@@ -33,6 +33,7 @@ def restored(observed):
     return np.asarray(painter().restore(observed, n_steps=2).x)
 
 
+@pytest.mark.slow
 @FEW
 @given(count=st.integers(1, 6))
 def test_a_restored_image_does_not_depend_on_those_behind_it(count):

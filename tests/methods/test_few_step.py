@@ -135,6 +135,7 @@ def test_the_gradient_through_the_steps_is_that_of_finite_differences():
     assert_close(float(net.factor.grad), (values[0] - values[1]) / 2e-5, rtol=1e-4, atol=0)
 
 
+@pytest.mark.slow
 def test_labels_are_matched():
     x, side = moons()
     found = quick(steps=120).fit(model=teacher(labels=True), x1=x, cond=side, progress=False)

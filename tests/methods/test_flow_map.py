@@ -332,6 +332,7 @@ def test_samples_start_from_stored_rows_or_from_the_base(learnt):
     assert bool(((drawn.mean(0) - flow.mean1).abs() < error + 0.1).all())
 
 
+@pytest.mark.slow
 def test_labels_lead_to_their_own_ends():
     draws = torch.Generator().manual_seed(4)
     labels = torch.arange(600) % 2

@@ -175,6 +175,7 @@ def test_tables_bring_the_names_of_their_columns(quick):
     assert len(table) == 12
 
 
+@pytest.mark.slow
 def test_the_scale_follows_what_is_uncertain():
     """The default path is as wide as the law of later given now, not as the states."""
     noisy = Forecaster(net=NET, steps=1).fit(*pairs(PROBLEM, 4000))

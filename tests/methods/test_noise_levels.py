@@ -29,6 +29,7 @@ def test_the_distance_grows_by_what_the_noise_adds_to_the_spread():
     assert (near.y.scale, near.y.low) == ("linear", 0.0)
 
 
+@pytest.mark.slow
 def test_rivals_without_a_noise_level_have_one_number_for_all_and_the_rows_as_they_are_keep_the_shift():
     method, task = noisy_task(shift=3.0)
     found = ask(NoiseLevels(eps=[0.0, 0.5], n=800), method, task, ["unchanged", "gaussian_fit"])

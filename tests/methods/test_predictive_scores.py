@@ -71,6 +71,7 @@ def test_other_distributions_are_scored_by_draws():
     assert near.value == pytest.approx(SPREAD / math.sqrt(math.pi), abs=4 * near.error)
 
 
+@pytest.mark.slow
 def test_errors_are_those_over_groups():
     """Values that are equal within a group tell as much as one value a group."""
     question = predictive_scores(group="who")

@@ -41,6 +41,7 @@ def slope(x, y):
     return float((x @ y) / (y @ y))
 
 
+@pytest.mark.slow
 def test_a_hidden_coordinate_is_its_conditional_mean(method, asked):
     x = method.restore(asked, seed=1).x[:, 0]
     # lambda 0.25 against a data term of weight one moves what is known by a few percent.
@@ -78,6 +79,7 @@ def test_measured_samples_are_restored_better_than_by_the_inverse(method, genera
     assert float((moved - x).square().mean()) < 0.6 * float((back - x).square().mean())
 
 
+@pytest.mark.slow
 def test_a_fitted_flow_with_units_of_its_own_serves_as_the_prior(asked):
     # Data of scale 10 about 5: the flow learns in units where they are standard, the measurement is in those of data.
     x = 5 + 10 * pairs(4000, torch.Generator().manual_seed(0))
@@ -107,6 +109,7 @@ def test_a_bridge_that_learnt_from_float64_serves_as_the_prior():
     assert_close(double, single, rtol=0.0, atol=0.01, check_dtype=False)
 
 
+@pytest.mark.slow
 def test_conditions_reach_the_prior(generator):
     label = torch.arange(3000) % 2
     x = torch.stack(

@@ -90,6 +90,7 @@ def affine_gaussian(x):
     return GaussianFit().fit(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [affine_bridge, affine_gaussian])
 @settings(FEW, max_examples=4)
 @given(scale=SCALES, shift=SHIFTS)

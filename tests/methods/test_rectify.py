@@ -40,6 +40,7 @@ PATHS = [Linear(envelope=ZeroEnvelope()), Trigonometric(envelope=ZeroEnvelope())
 # --- cost and curvature against integrals over the Gaussian law
 
 
+@pytest.mark.slow
 def test_straightness_of_the_first_flow_matches_the_gaussian_integral():
     found = straightness(FLOW.fields, starts(20_000), n_steps=100)
     assert abs(found.cost - float(FLOW.cost)) < 4 * found.cost_error

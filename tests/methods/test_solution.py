@@ -60,6 +60,7 @@ def test_a_relative_error_is_that_of_the_factor_and_a_residual_that_of_the_shift
     assert "steepness = eps n / T = 2.5" in " ".join(line for lines in found.texts.values() for line in lines)
 
 
+@pytest.mark.slow
 def test_a_plain_solver_is_a_rival_without_a_residual():
     found = asked(Scaled(factor=1.01), rivals=[{"kind": "numerical_solver", "steps": 50}])
     assert found["relative_l2"].rivals["numerical_solver"] < 1e-6
@@ -87,6 +88,7 @@ def test_without_a_truth_only_the_residual_is_told():
     assert len(found.figures[0].panels) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", [SWING, pde.AllenCahn(diffusion=1e-2)], ids=["ode", "pde"])
 def test_numerical_solutions_are_of_fourth_order(problem):
     at = torch.rand(50, len(problem.axes), dtype=torch.float64, generator=torch.Generator().manual_seed(0))

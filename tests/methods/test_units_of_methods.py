@@ -49,6 +49,7 @@ def rectification(s, k):
 REFERENCE = {}
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("make", [one_sided, two_sided, flow_map, rectification])
 @settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(scales=st.tuples(POWERS, POWERS), k=POWERS)

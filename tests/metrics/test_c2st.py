@@ -54,6 +54,7 @@ def test_disjoint_sets_score_one_and_still_have_an_error():
     assert 0 < found.error < 0.05
 
 
+@pytest.mark.slow
 def test_no_network_is_judged_on_what_it_was_trained_on():
     # In 200 dimensions 30 samples are separable whatever their labels: a leak would score near 1.
     x, y = torch.randn(30, 200, generator=seeded(11)), torch.randn(32, 200, generator=seeded(12))

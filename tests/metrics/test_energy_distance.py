@@ -96,6 +96,7 @@ def test_one_set_against_itself_is_zero_even_far_from_the_origin(width):
     assert far.value == pytest.approx(energy_distance(x, y).value, abs=1e-7)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("shift", "sizes", "low", "high"),
     # Without a shift the error is quadratic in the noise, and its lower bound makes it err upwards.

@@ -131,6 +131,7 @@ def test_held_out_points_and_centres_share_the_samples_without_overlap(monkeypat
     assert_close(torch.cat([seen["points"], seen["centres"]]).sort(0).values, x.sort(0).values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mean", "low", "high"), [(1.0, 0.75, 1.35), (0.0, 0.75, 1.9)])
 def test_error_is_the_spread_over_repetitions(mean, low, high):
     generator = seeded(18)

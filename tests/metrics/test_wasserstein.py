@@ -30,6 +30,7 @@ def test_a_shift_is_measured_exactly(width):
     assert wasserstein(x, x + shift).value == pytest.approx(float(shift.norm()), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_two_gaussians_on_a_line_have_the_closed_form():
     x = torch.randn(1000, generator=seeded(4))
     for m in (1000, 600):

@@ -223,6 +223,7 @@ def test_no_condition_is_the_null_of_every_row_and_differs_from_a_condition(form
     assert (found[1:] - null[1:]).abs().amax((1, 2, 3)).min() > 1e-4
 
 
+@pytest.mark.cases(2)
 @each_form
 def test_derivatives_agree_with_differences(form):
     net = make(**form)
@@ -271,6 +272,7 @@ def test_it_starts_at_zero_and_every_weight_learns_soon():
     assert [name for name, p in net.named_parameters() if torch.equal(p, start[name])] == []
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.15)])
 @each_form
 def test_types_are_kept_and_agree_with_float64(form, dtype, tolerance):
@@ -342,6 +344,7 @@ def test_arguments_that_do_not_fit_are_refused():
 # Learning and compiling ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_learns_a_known_field():
     # y = (1 - 2 t) times the image shifted by one pixel; no map without t explains any of it. Seed 0.
     generator = torch.Generator().manual_seed(0)

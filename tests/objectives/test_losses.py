@@ -192,6 +192,7 @@ def test_the_forms_of_the_implicit_loss_differ_by_the_same_factor(probes):
     assert_close(values["squared_error"], 2 * values["quadratic"])
 
 
+@pytest.mark.slow
 def test_the_implicit_loss_is_the_squared_error_of_the_score_up_to_a_constant():
     """E|s_hat|^2 + 2 div s_hat = E|s_hat - s|^2 - E|s|^2; both sides on the same draws, within 5 s.e., seed 0."""
     fields, _ = exact("linear")

@@ -23,6 +23,7 @@ def test_the_noise_levels_of_the_paper():
     assert_close(OUVE().g_squared(1 - s), 0.05**2 * 10 ** (2 * s) * 2 * math.log(10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 2])
 def test_the_kernel_is_that_of_the_simulated_sde(channels):
     """2000 Euler steps from fixed ends; complex noise has sigma^2 in total, half of it in each part."""

@@ -158,6 +158,7 @@ def test_shortest_loses_less_than_half_of_what_others_lose_on_photographs(steps)
     assert tuple(lost.values()) == pytest.approx(wanted, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eps", [0.0, 0.5, ReverseNoise()])
 def test_flow_and_sde_carry_noise_to_data_of_the_spectrum(eps):
     """Variances of 4,000 samples within five standard errors, and the bias of 200 steps."""

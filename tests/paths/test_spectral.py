@@ -46,6 +46,7 @@ def test_a_draw_is_the_formula_written_in_the_basis(generator):
     assert_close(path.sample(x0=x0, x1=x1, t=t).x_t, torch.fft.ifft2(sum(parts)).real)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
 @pytest.mark.parametrize("eps", [0.0, 0.7, GammaNoise(0.8), "shaped"])
 def test_samples_of_exact_fields_are_true_samples(eps, reverse):
@@ -99,6 +100,7 @@ def test_noise_of_the_sde_has_the_shape_that_was_asked_for():
     assert found.eps.shape == (5, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", ["noise", "denoised", "velocity"])
 def test_learnt_fields_sample_alike_with_noise_and_by_denoising(known):
     exact = bridge(SPECTRAL).fields(SPECTRAL)
@@ -126,6 +128,7 @@ def test_the_denoising_sampler_is_exact_when_the_end_is_known():
     assert not torch.allclose(found.x, wanted)
 
 
+@pytest.mark.slow
 def test_densities_of_the_flow_are_the_true_ones():
     x = ROUND.sample(200, generator=torch.Generator().manual_seed(5))
     fields = bridge(SPECTRAL).fields(SPECTRAL)

@@ -63,6 +63,7 @@ def slope_of_drift(drift, t):
     return (value[1:] - value[0]).T, value[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eps", EPS)
 def test_moments_carried_by_the_forward_process_reach_the_other_end(eps):
     # m' = u(m), S' = K S + S K^T + 2 eps Id, Cov(x0, x_t)' = Cov K^T, by Runge-Kutta of order four.

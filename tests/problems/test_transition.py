@@ -95,6 +95,7 @@ def test_kicks_are_as_long_as_stated_and_opposite_along_their_direction():
     assert_close(problem.mean(x), problem.flow(x) + (0.8 - 0.2) * kick)
 
 
+@pytest.mark.slow
 def test_the_flow_is_chaotic(generator):
     """Small errors grow at the known largest Lyapunov exponent, 0.906 per unit of time, within a fifth."""
     problem = NoisyLorenz(lag=0.5, substeps=50)

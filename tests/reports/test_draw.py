@@ -90,6 +90,7 @@ def test_text_is_written_as_it_is_from_its_left_end():
     assert columns.max() > 130
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("scale", ["linear", "log", "log2", "symlog"])
 def test_marks_share_axes_of_every_scale_with_ticks_and_legends(scale, tmp_path):
     x = np.array([1.0, 2.0, 4.0])

@@ -119,6 +119,7 @@ def test_an_axis_that_is_no_time_is_never_drawn_as_steps(monkeypatch, fitted):
         fitted.plot(np.zeros((2, 2)))
 
 
+@pytest.mark.slow
 def test_a_report_has_model_data_training_samples_and_scores(tmp_path):
     task = Task.of(flow().roles(), {"x1": ROWS})
     model = task.fit(flow(held_out=0))
@@ -140,6 +141,7 @@ def test_a_report_without_a_task_says_that_nothing_was_measured(fitted, tmp_path
         fitted.report(tmp_path, questions=["sample_quality"])
 
 
+@pytest.mark.slow
 def test_questions_follow_from_the_verbs(tmp_path):
     task = Task.of(itp.GaussianFit().roles(), {"x1": ROWS})
     model = task.fit(itp.GaussianFit())

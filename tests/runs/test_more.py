@@ -45,6 +45,7 @@ def test_more_steps_are_those_of_a_longer_run(data, tmp_path, schedule):
     assert config["tasks"][0]["method"]["steps"] == 20
 
 
+@pytest.mark.slow
 def test_it_is_judged_anew(data, tmp_path):
     ask = ["--set", 'ask=[{question="sample_quality"}]']
     call("run", *data, *ask, "--steps", 12, "--out", tmp_path / "a")

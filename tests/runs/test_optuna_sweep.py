@@ -142,6 +142,7 @@ def command(tmp_path, *words):
     return CliRunner().invoke(app, [*start, *words])
 
 
+@pytest.mark.slow
 def test_the_command_writes_trials_report_and_what_to_run_next(tmp_path):
     done = command(tmp_path, "--over", "method.lr=1e-6..1e-2:log", "--trials", "3", "--json")
     assert done.exit_code == 0, done.output

@@ -139,6 +139,7 @@ def test_a_recipe_is_found_by_name_and_its_quick_size_leaves_a_model(tmp_path):
     assert torch.equal(first, again)
 
 
+@pytest.mark.slow
 def test_training_alone_leaves_the_model_that_a_run_then_asks(tmp_path):
     folder = RecipeFolder(tmp_path / "run", changed_recipe(tables()))
     (model,) = folder.train()

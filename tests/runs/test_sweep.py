@@ -116,6 +116,7 @@ def test_stopped_and_resumed_it_leaves_the_same_bytes(tmp_path, monkeypatch):
     assert kept(tmp_path / "one") == kept(tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_halving_keeps_the_better_half_for_twice_the_steps(tmp_path):
     made = SweepRun(sweep(tmp_path / "a", seeds=1), halving=2)
     assert made.rungs == [30, 60, 120]
@@ -161,6 +162,7 @@ def test_settings_that_seeds_do_not_tell_apart_are_named():
         best_of([row("a", math.nan)])
 
 
+@pytest.mark.slow
 def test_the_command_writes_table_report_and_what_to_run_next(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "r.json").write_text(json.dumps(recipe(tmp_path / "data")))

@@ -118,6 +118,7 @@ def test_tracking_changes_no_result_and_is_no_setting(tmp_path, memory):
     assert RecipeRun(again.recipe).cells() == RecipeRun(folder_of(tmp_path / "b", tmp_path).recipe).cells()
 
 
+@pytest.mark.slow
 def test_a_resumed_fit_continues_the_same_run_and_logs_no_step_twice(tmp_path, memory, monkeypatch):
     folder_of(tmp_path / "whole", tmp_path, kind="memory", interval=2).run()
     real, count = MemoryRun.scalars, []

@@ -94,6 +94,7 @@ def test_strong_order_against_the_exact_solution_on_the_same_path(solver, down):
     assert slope(steps, errors) == pytest.approx(order, abs=0.15), errors
 
 
+@pytest.mark.slow
 @each_solver
 def test_strong_order_of_a_nonlinear_equation(solver):
     """Against the finest path of the scheme of highest order, whose limit the linear tests fix."""

@@ -67,6 +67,7 @@ def test_true_samples_come_close_and_others_do_not(grid, generator):
     assert true["kl"] < 0.01 < 0.5 < wide["kl"]
 
 
+@pytest.mark.slow
 def test_the_quick_study_runs_to_its_table_and_figures(tmp_path):
     results = run(STUDY, "quick", range(1), tmp_path, only=["sqrt(t(1-t))", "0", "t(1-t), score learnt"])
     text = (tmp_path / "table.md").read_text()

@@ -126,6 +126,7 @@ MEASURED = [
 ]
 
 
+@pytest.mark.cases(10)
 @pytest.mark.parametrize("name", MEASURED)
 def test_what_is_published_of_a_study_is_what_its_results_say(name):
     folder, declared = ROOT / "studies" / name, command.find(name)

@@ -35,6 +35,7 @@ def test_spread_is_the_distance_of_two_members_of_a_group(generator):
     assert experiment.spread(torch.ones(2, 5, 1, 3, 3)) == 0
 
 
+@pytest.mark.slow
 def test_the_quick_study_runs_to_its_table_and_figures(tmp_path):
     results = run(STUDY, "quick", range(1), tmp_path)
     # One start and no noise: one sample, up to rounding; a mirror's ODE gives back what it is given.

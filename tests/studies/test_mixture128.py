@@ -56,6 +56,7 @@ def test_seeds_share_the_target_and_nothing_else():
     assert not torch.equal(*(experiment._target(5, purpose, 0, settings) for purpose in (0, 2)))
 
 
+@pytest.mark.slow
 def test_the_quick_study_runs_to_its_table_and_figure(tmp_path):
     results = run(STUDY, "quick", range(2), tmp_path)
     text = (tmp_path / "table.md").read_text()

@@ -51,6 +51,7 @@ def test_all_ways_of_the_question_are_there():
     assert len(experiment.cases(SETTINGS["laptop"])) == 10
 
 
+@pytest.mark.slow
 def test_the_judge_reads_digits_and_its_distance_sees_noise():
     pytest.importorskip("sklearn")
     data = images(DIGITS, 600)

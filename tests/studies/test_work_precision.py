@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from interpolants.dynamics import sample
 
 
+@pytest.mark.slow
 def test_the_ends_agree_with_an_adaptive_solver_and_the_times_with_their_noise():
     at = problem(0, 10)
     found = sample(at.fields, at.x, method="dopri5", start=FIRST, stop=LAST, rtol=1e-11, atol=1e-11).x
@@ -20,6 +21,7 @@ def test_the_ends_agree_with_an_adaptive_solver_and_the_times_with_their_noise()
     assert sigma == pytest.approx([FIRST, LAST], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_noise_at_a_ratio_is_that_of_its_time():
     at = problem(0, 5)
     t = at.x.new_tensor(0.4)
@@ -34,6 +36,7 @@ def test_a_goal_is_met_where_the_error_stays_below_it():
     assert _reached([10, 20], [1e-5, 1e-6]) == 10
 
 
+@pytest.mark.slow
 def test_few_of_our_configurations_do_what_they_are_named_for():
     at = problem(0, 20)
     ours = dict(solvers.runs(solvers.OURS, at))

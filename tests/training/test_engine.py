@@ -68,6 +68,7 @@ def test_the_loop_equals_one_written_by_hand(settings):
         assert_close(own, mean, rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_learns():
     _, result = quick(steps=1500, lr=2e-2, log_every=1)
     losses = [row["loss"] for row in result.history]

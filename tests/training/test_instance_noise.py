@@ -43,6 +43,7 @@ def test_the_rule_falls_with_the_samples_as_theory_says():
     assert rate_rule(1) == 0.5
 
 
+@pytest.mark.slow
 def test_a_bridge_learns_the_data_with_noise(tmp_path):
     """One point as data: the flow's mean end point spreads over the noise, and not at all without it."""
     x = np.full((500, 1), 0.25, dtype="float32")

@@ -134,6 +134,7 @@ def test_negative_losses_are_refused_by_uncertainty_weighting():
         UncertaintyWeighting(CUT)(losses, context=at)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_a_cluster_without_rows_in_a_batch_is_no_news_of_it(rule):
     """Losses of 1 and 1, where every other batch has rows of one cluster alone: the absent one counted as loss 0."""
@@ -251,6 +252,7 @@ def test_a_bridge_trains_with_every_rule_and_one_cluster_changes_no_bit(rule):
         assert torch.equal(one.sample(20, seed=1), plain.sample(20, seed=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["uncertainty_weighting", "nash_mtl"])
 def test_the_state_of_a_rule_survives_a_checkpoint(rule, tmp_path):
     settings = {"path": "vp", "times": BALANCED, "aggregate": {"kind": rule, "clusters": 4}, **SMALL}

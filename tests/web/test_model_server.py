@@ -82,6 +82,7 @@ def same_bits(left, right):
 # --- the bits of Python -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("options", [{}, {"eps": 0.5}, {"cond": 1, "n_steps": 5}, {"first_index": 64}])
 def test_samples_are_pythons_by_json_and_by_npy(client, labelled, options):
     asked = {"n": 7, "cond": [0, 1, 2, 0, 1, 2, 0], "seed": 11, **options}
@@ -305,6 +306,7 @@ def test_limits_of_size_and_time_are_kept(labelled):
         assert client.post("/sample", json={"n": 1, "cond": 0, "n_steps": 1}).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_full_queue_says_so(labelled):
     with client_of(labelled, waiting=0, seconds=5) as client:
         found = []

@@ -439,6 +439,7 @@ def test_measurements_that_cannot_be_made_are_refused(runs, given, told):
         measure(Judgement(**given), runs)
 
 
+@pytest.mark.slow
 def test_errors_by_time_are_over_pairs_of_the_coupling(tmp_path):
     """From a normal law to itself by optimal pairs: hardly anything moves, where independent pairs cross."""
     x0, x1 = np.random.default_rng(0).normal(size=(2, 600, 2))

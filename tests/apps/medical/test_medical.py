@@ -81,6 +81,7 @@ def test_components_bring_back_what_they_span_and_the_mean_is_the_mean(generator
     assert_close(mean.restore(x[:2]).x[:, 0], x.mean(0).expand(2, -1, -1, -1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["total_variation", "nl_means"])
 def test_rules_take_noise_off_with_a_strength_chosen_on_training_images(rule):
     x, test = heads(30), heads(6, seed=1)
@@ -92,6 +93,7 @@ def test_rules_take_noise_off_with_a_strength_chosen_on_training_images(rule):
     assert weak.state["strength"] <= found.state["strength"]
 
 
+@pytest.mark.slow
 def test_hidden_pixels_are_filled_from_beside_and_seen_ones_kept():
     x = heads(8)
     known = torch.rand(1, 24, 24, generator=generator(3)) < 0.7

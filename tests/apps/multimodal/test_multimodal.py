@@ -302,6 +302,7 @@ def test_units_are_chosen_by_what_is_expected_of_held_out_rows(world, generator)
     assert isinstance(plain.state["whole"].parts[next(iter(modalities))].frame, Whitened)
 
 
+@pytest.mark.slow
 def test_a_linear_rival_that_wins_on_held_out_rows_is_named(generator):
     """Linear relations and hardly any training; none is named where the relation is no line."""
     data, held = (smooth_halves(n, generator) for n in (400, 100))

@@ -272,6 +272,7 @@ def test_it_learns_what_words_and_numbers_and_frames_say():
     assert float(free.std()) > 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["noise", "denoised", "score"])
 def test_whatever_quantity_is_learnt_samples_have_the_size_of_the_data(plumes, head):
     """Of a transformer that has learnt nothing: its errors had been divided by what vanishes at an end of the path."""
@@ -281,6 +282,7 @@ def test_whatever_quantity_is_learnt_samples_have_the_size_of_the_data(plumes, h
     assert 0.3 < float(size) < 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("unit", "start"), [(1e-10, 0.0), (1.0, 1e7)])
 def test_first_frames_are_compared_in_any_unit_and_from_any_zero_of_the_time(plumes, unit, start):
     """Times that differ by less than 1e-9, or than a millionth of what they count from, had been taken for the same."""

@@ -67,6 +67,7 @@ class _Noise(WrapsNet):
         return (x - self.path.widen(self.path.beta(t), x) * known) / std
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     "settings",
     [

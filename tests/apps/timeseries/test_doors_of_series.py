@@ -39,12 +39,14 @@ def known_forecast():
     return forecast(WAVES)
 
 
+@pytest.mark.slow
 @FEW
 @given(order=st.permutations(["u", "v", "note"]))
 def test_columns_of_a_series_are_known_by_name(order):
     np.testing.assert_array_equal(forecast(WAVES.assign(note=1.0)[order]), known_forecast())
 
 
+@pytest.mark.slow
 @settings(FEW, max_examples=3)
 @given(scale=st.integers(-20, 20).map(lambda k: 2.0**k), shift=st.integers(-8, 8))
 def test_forecasts_follow_the_units_of_a_series(scale, shift):

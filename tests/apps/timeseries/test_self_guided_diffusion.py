@@ -128,6 +128,7 @@ def test_long_series_are_completed_in_overlapping_windows_and_short_ones_in_one(
         assert (found.mean(0) - mean)[missing].abs().max() < 6 * spread[missing].max() / 50**0.5 + 0.15
 
 
+@pytest.mark.slow
 def test_longer_forecasts_go_on_from_their_own_members():
     model = exact(strength=2.0)
     x = stationary(CONTEXT, 1).numpy()
@@ -217,6 +218,7 @@ class Mixing(nn.Module):
         return 0.5 * x.mean((1, 2), keepdim=True).expand_as(x) + 0.3 * x
 
 
+@pytest.mark.slow
 def test_a_forecast_depends_on_the_last_context_and_its_lags_alone():
     model = SelfGuidedDiffusion(context=8, horizon=4, lags=(6,), head="denoised", strength=0.5, **SMALL)
     x = stationary(60)
@@ -285,6 +287,7 @@ def test_many_series_are_learnt_and_forecast_together_at_their_own_scale():
     assert model.sample(3).shape == (3, 20, 1)
 
 
+@pytest.mark.slow
 def test_a_file_with_times_goes_in_and_a_file_with_times_comes_out(model, hourly, tmp_path):
     folder, history, out = tmp_path / "model", tmp_path / "history.csv", tmp_path / "forecast.csv"
     model.save(folder)

@@ -125,6 +125,7 @@ def test_edges_out_of_range_are_refused(bad):
 # --- the sampler
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize(("exact", "tolerance"), [(False, 1e-4), (True, 1e-10)])
 def test_forecasts_turn_with_the_given_frames_seed_by_seed(model, mirror, exact, tolerance):
@@ -257,6 +258,7 @@ def test_a_state_is_moved_by_its_displacement_and_a_number_times_itself(generato
         assert_close(net._joined(features, change, x), change + 0.7 * x)
 
 
+@pytest.mark.slow
 def test_a_density_in_other_units_differs_by_their_volume():
     """(S N - 1) D log c for positions c times as large."""
     x = tracks(6, frames=3, dim=2)

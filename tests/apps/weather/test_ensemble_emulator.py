@@ -327,6 +327,7 @@ def xarray_of(x):
     return xarray.Dataset({name: (axes, x[:, :, k].numpy()) for k, name in enumerate("ab")})
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("head", ["denoised", "noise", "score", "endpoint0"])
 def test_any_quantity_gives_members_of_the_size_of_the_data(head):
     """Of a network that has learnt little: a division by what vanishes had made errors 1000 times as large."""

@@ -60,6 +60,7 @@ def test_members_have_the_spread_of_each_place_and_uncertainty_tells_it():
     assert sum(one) / len(one) > 0.4
 
 
+@pytest.mark.slow
 def test_a_weight_of_one_is_the_conditional_run_and_equal_bounds_are_a_constant(tiny):
     x = uneven(3, seed=1)[0][:, :2]
     plain = tiny.forecast(x, members=2, seed=3)
@@ -181,6 +182,7 @@ def test_the_weight_is_chosen_by_held_windows_from_first_to_last_each_once(monke
 # --- users' data ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_radar_as_xarray_and_as_a_file_gives_the_times_that_follow(tmp_path):
     xarray = pytest.importorskip("xarray")
     pytest.importorskip("h5netcdf")

@@ -29,6 +29,7 @@ def numbers(x):
     return x[:, 0, 16, 16] * 255 - 1
 
 
+@pytest.mark.slow
 def test_the_test_part_is_a_slab_with_a_gap_on_both_sides(folder):
     (first, last), (low, high) = SLABS["axial"]
     options = {"warp": 0.0, "copies": 1, "test_copies": 1, "path": folder}
@@ -39,6 +40,7 @@ def test_the_test_part_is_a_slab_with_a_gap_on_both_sides(folder):
     assert mean == pytest.approx((low + high) / 2, rel=0.1)
 
 
+@pytest.mark.slow
 def test_roles_with_other_contrasts_belong_to_the_same_rows(folder, monkeypatch):
     """Of a few slices: 14 for training and 7 for the test."""
     monkeypatch.setitem(SLABS, "axial", ((60, 90), (70, 76)))
@@ -54,6 +56,7 @@ def test_roles_with_other_contrasts_belong_to_the_same_rows(folder, monkeypatch)
     assert_close(whole[:, 3][inside], (0.6 * whole[:, 1] + 0.35 * whole[:, 2])[inside], atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_right_of_the_patient_is_on_the_left(folder):
     """White matter of these maps is on the right; half of the rows are mirrored."""
     options = {"warp": 0.0, "test_copies": 2, "path": folder}

@@ -59,6 +59,7 @@ def test_fashion_mnist():
     assert test.x.max() == 1
 
 
+@pytest.mark.slow
 def test_fashion_mnist_noise_and_published_split():
     test = or_skip(load_fashion_mnist, "test", dequantise=True)
     plain = load_fashion_mnist("test")

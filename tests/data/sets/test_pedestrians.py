@@ -52,6 +52,7 @@ def test_unknown_sensors_and_files_are_refused(tmp_path):
         load_pedestrian_counts(path=str(tmp_path / "none.csv"))
 
 
+@pytest.mark.slow
 @needs_package
 def test_busy_nights_are_those_after_friday_and_saturday():
     found = load_pedestrian_counts("all")

@@ -34,6 +34,7 @@ def test_diamonds():
     assert int((data.labels == data.info.classes.index("Ideal")).sum()) == 21_551
 
 
+@pytest.mark.slow
 def test_flights():
     columns = ("distance", "arr_delay")
     data = or_skip(tables.load_flights, "all", columns=columns)
@@ -52,6 +53,7 @@ def test_flights_columns_are_checked():
         tables.load_flights(columns=[])
 
 
+@pytest.mark.slow
 def test_shuttle():
     data = or_skip(tables.load_shuttle, "all")
     assert data.info.shape == (58_000, 9)

@@ -157,6 +157,7 @@ def test_an_untuned_full_run_is_the_model_to_the_bit_and_a_tuned_one_another(row
     assert tuned.table["error"].shape == (33, 4)
 
 
+@pytest.mark.slow
 def test_two_sided_conditional_and_preconditioned_models(rows):
     cond = torch.arange(200) % 3
     two = Bridge(**{**BASE, "path": "linear", "heads": ("mean_rate", "noise")}).fit(

@@ -98,6 +98,7 @@ def test_mixed_exits_are_each_row_alone_and_layers_are_counted_by_hooks(make, ro
     assert batch == [min(rows, whole_rows(n, fewest)) if fewest else n for n in running if n]
 
 
+@pytest.mark.slow
 @each_net
 def test_rows_do_not_feel_their_batch_to_the_last_bit(make):
     net, exits = made(make)
@@ -114,6 +115,7 @@ def test_rows_do_not_feel_their_batch_to_the_last_bit(make):
         assert torch.equal(part.reports[0]["layers"], whole.reports[0]["layers"])
 
 
+@pytest.mark.cases(2)
 @each_net
 @pytest.mark.parametrize("invariant", [False, True])
 @pytest.mark.parametrize("rows", [1, 8, 50])

@@ -210,6 +210,7 @@ def test_quantities_from_mean_end_points_are_those_of_the_relations(path, t):
         assert_close(from_ends(name, path, time, ends), fields.evaluate(x, time, (name,))[name])
 
 
+@pytest.mark.slow
 def test_exposure_bias_sees_the_bias_and_tuning_does_not_make_it_worse():
     x = start()
     exact = sample(biased(0.0), x, method="ddim", n_steps=200, return_path=True)

@@ -30,6 +30,7 @@ def test_samples_are_those_of_the_decoder_and_do_not_depend_on_the_batch():
     assert model.perturb.std == 0.1
 
 
+@pytest.mark.slow
 def test_the_encoder_inverts_the_decoder_roughly_where_there_is_one():
     model = LatentGenerator(1, steps=600, batch_size=64, noise=0.1, perturb=0.1).fit(curve(500))
     z = torch.linspace(-1, 1, 9)[:, None]

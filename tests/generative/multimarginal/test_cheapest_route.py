@@ -37,6 +37,7 @@ def bridge():
     return Multimarginal(densities=3, net=Heads(), steps=1, batch_size=4).fit(*sets)
 
 
+@pytest.mark.slow
 def test_a_third_density_takes_away_nine_tenths_of_the_cost(bridge):
     assert bridge.cost(0, 1, n=4000) == pytest.approx(2 * (1 - math.pi / 4), rel=0.06)
     route = cheapest_route(bridge, 0, 1, steps=100, lr=0.15, batch_size=256)

@@ -22,6 +22,7 @@ MARGINALS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coupling", ["independent", "minibatch_ot"])
 @settings(max_examples=4, deadline=None, derandomize=True)
 @given(scales=st.tuples(POWERS, POWERS))

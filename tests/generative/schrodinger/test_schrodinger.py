@@ -99,6 +99,7 @@ def test_samples_start_from_stored_rows_and_belong_to_their_index():
     assert_close(torch.cov(drawn.T), law.covariance, rtol=0, atol=0.15)
 
 
+@pytest.mark.slow
 def test_marginals_and_coupling_of_the_result_are_those_of_the_bridge():
     result = Known(eps=EPS).fit(states(), states())
     n, times = 20_000, (0.25, 0.5, 1.0)

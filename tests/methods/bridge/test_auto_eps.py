@@ -130,6 +130,7 @@ def errors_of(fields):
     return squared_errors(fields, EXACT, x0, x1, times=8, generator=generator(4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", ["likelihood", "samples"])
 def test_a_wrong_velocity_asks_for_noise_and_a_wrong_score_for_none(criterion):
     x0, x1 = rows(800)
@@ -153,6 +154,7 @@ def test_a_wrong_velocity_asks_for_noise_and_a_wrong_score_for_none(criterion):
     assert calm.constant < 0.1
 
 
+@pytest.mark.slow
 def test_auto_takes_the_likelihood_where_it_can_and_says_what_it_did():
     x0, x1 = rows(300)
     fields = wrong(0.5, 0.3)
@@ -198,6 +200,7 @@ def test_scores_that_cannot_tell_leave_the_predicted_constant():
         assert found.constant == pytest.approx(0.7)
 
 
+@pytest.mark.slow
 def test_errors_of_coupled_fields_are_taken_over_coupled_pairs():
     """Over independent pairs the fields of another coupling look wrong where they are right."""
     source = torch.Generator().manual_seed(0)
@@ -254,6 +257,7 @@ def ends(start, data, n=400):
     return start.sample(n, generator=generator(1)), data.sample(n, generator=generator(2))
 
 
+@pytest.mark.slow
 def test_no_candidate_is_better_than_the_data_s_own_density():
     """Where sub-VP paths have no noise the score's error once gave some noise levels impossible densities."""
     fields, start, data = slightly_wrong(SubVP(), ("velocity",))
@@ -264,6 +268,7 @@ def test_no_candidate_is_better_than_the_data_s_own_density():
     assert min(c.score for c in choice.candidates) > entropy - 0.05
 
 
+@pytest.mark.slow
 def test_densities_that_are_not_known_well_enough_are_not_compared():
     fields, start, data = slightly_wrong(Linear(envelope=SineSquaredEnvelope()), ("endpoint0", "denoised"))
     x0, x1 = ends(start, data)

@@ -104,6 +104,7 @@ def test_a_saved_bridge_knows_where_in_time_it_looked(tmp_path):
     assert again.get_params()["times"] == times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["one_sided_linear", "linear", "mirror"])
 def test_torch_s_default_type_does_not_matter(float64, path, tmp_path):
     x0, x1 = (torch.as_tensor(x, dtype=torch.float64) for x in arrays(n=200))
@@ -436,6 +437,7 @@ def test_whole_numbers_are_warned_about():
         Bridge("one_sided_linear", **{**TINY, "steps": 1}).fit(x1=x1, **QUIET)
 
 
+@pytest.mark.slow
 def test_images_get_a_u_net_and_one_scale():
     x1 = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     one = Bridge(OneSidedLinear(), net={"kind": "auto", "channels": 16}, steps=2, batch_size=8).fit(

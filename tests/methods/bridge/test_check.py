@@ -71,6 +71,7 @@ def report(fault):
     return check_bridge(Faulty(fault), pools[0], pools[1], (2,), n=1000, seed=1)
 
 
+@pytest.mark.slow
 def test_the_time_of_the_worst_slope_is_told():
     found = {check.name: check for check in report("late velocity").checks}["calibration of velocity"]
     assert found.verdict != "pass"
@@ -78,6 +79,7 @@ def test_the_time_of_the_worst_slope_is_told():
     assert "at t=0.9" in str(found)
 
 
+@pytest.mark.slow
 def test_exact_fields_pass_everything():
     found = report("none")
     assert [check.name for check in found.checks if check.verdict != "pass"] == []
@@ -131,6 +133,7 @@ def test_fields_of_paired_ends_are_judged_over_such_pairs():
     assert [check for check in found.checks if check.verdict != "pass"] == [], str(found)
 
 
+@pytest.mark.slow
 def test_a_bridge_is_checked_with_its_own_coupling():
     x0 = pairs_apart_by([0.0, 0.0])[0]
     net = {"kind": "mlp", "width": 32, "depth": 2}

@@ -31,6 +31,7 @@ def draws(n_rows, seed, n=2000):
     return self_test._Draws(EXACT, None, Pool(rows(n_rows, seed)), (3,), n, seed, None, 256)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_rows", [12, 40, 4000])
 def test_the_stated_error_is_the_spread_over_sets_of_rows(n_rows):
     """Of 12 rows that are drawn 2,000 times, an error of 2,000 draws would be many times too small."""
@@ -72,6 +73,7 @@ def test_fields_that_hold_for_the_law_pass_and_those_that_hold_for_the_training_
     assert all(check.verdict == "pass" for check in identities(exact)), str(exact)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("seed", range(5))
 def test_few_held_out_rows_do_not_fail_exact_fields(seed):
     found = check_bridge(

@@ -53,6 +53,7 @@ def test_a_bridge_learns_wavelengths():
     assert float(made.std()) == pytest.approx(5e-8, rel=0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("standardize", [True, False])
 def test_constant_columns_are_exact_and_left_out_of_log_prob(standardize, tmp_path):
     x = torch.cat([normal(500, 1), torch.full((500, 1), 0.1, dtype=torch.float64), normal(500, 1, seed=1)], 1)
@@ -69,6 +70,7 @@ def test_constant_columns_are_exact_and_left_out_of_log_prob(standardize, tmp_pa
     assert bridge.check(n=200).checks
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.OutsideWarning")
 def test_rows_off_a_constant_have_no_density_and_cannot_be_carried():
     x0, x1 = (torch.cat([normal(300, 1, seed=k) + k, torch.full((300, 1), 3.0)], 1) for k in (0, 1))
@@ -173,6 +175,7 @@ def test_ordinary_columns_are_not_named(draw):
     assert told(draw(np.random.default_rng(1))) == []
 
 
+@pytest.mark.slow
 def test_a_bridge_without_its_constant_columns_is_a_prior_of_whole_rows():
     x = torch.cat([normal(300, 2).float(), torch.full((300, 1), 5.0)], 1)
     with pytest.warns(DataWarning, match="constant"):

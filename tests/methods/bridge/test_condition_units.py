@@ -81,6 +81,7 @@ LABELS = RNG.integers(0, 3, 400)
 GROUPS = 4.0 * LABELS[:, None] + 0.1 * RNG.normal(size=(400, 1))
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("cond", "asked"),
     [

@@ -33,6 +33,7 @@ def bridge():
     return Bridge("one_sided_linear", **SOME).fit(x1=x1, cond=labels, **QUIET)
 
 
+@pytest.mark.slow
 def test_guidance_goes_further_than_the_condition_and_less_far_than_none(bridge):
     def mean(**how):
         return float(bridge.sample(500, cond=1, seed=0, n_steps=20, **how).mean())
@@ -225,6 +226,7 @@ def test_labels_choose_the_starts_where_pairs_were_made_within_them(kind, within
         assert set(done.path[0].round().flatten().tolist()) == ({place} if own else {-5.0, 5.0})
 
 
+@pytest.mark.slow
 def test_errors_for_the_noise_level_are_over_pairs_within_labels(tmp_path, monkeypatch):
     """Two labels ten apart at both ends: a pair that crossed them would begin left and end right, or the other way."""
     labels = torch.arange(2000) % 2

@@ -68,6 +68,7 @@ def test_rows_that_belong_together_do_not_count_as_independent():
     assert found.value == pytest.approx(float(by_hand), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_error_of_a_gap_is_its_spread_over_draws_of_the_rows():
     fields, gaps, errors = faulty(), [], []
     for seed in range(60):
@@ -80,6 +81,7 @@ def test_the_error_of_a_gap_is_its_spread_over_draws_of_the_rows():
     assert 0.7 < stated / spread < 1.4  # 60 draws know a spread to 10 %
 
 
+@pytest.mark.slow
 def test_noise_is_chosen_where_the_velocity_is_wrong_and_the_flow_is_kept_where_it_is_exact():
     x1 = ends(30)
     x0 = torch.randn(200, 2, generator=source(5))

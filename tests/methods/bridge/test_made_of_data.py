@@ -38,6 +38,7 @@ def test_the_path_is_fitted_to_the_data_in_the_networks_units_and_kept_on_disk(t
     )
 
 
+@pytest.mark.slow
 def test_the_documented_heads_have_densities_on_paths_made_from_the_data():
     """Ten thousand nats below the truth where ``denoised`` was learnt alone, as the pages once said."""
     known = GaussianMixture.random(3, 2, 1.0, 0)

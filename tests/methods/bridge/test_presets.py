@@ -43,6 +43,7 @@ def test_it_is_a_bridge_with_the_settings_of_the_papers():
     assert bridge.steps == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("df", [1, 32, "inf"])
 def test_a_bridge_survives_the_disk_with_its_degrees_of_freedom(df, tmp_path):
     bridge = PFGMPP(df, steps=3, **SMALL).fit(x1=data(300), progress=False)

@@ -48,6 +48,7 @@ def test_with_labels_and_guidance_it_is_the_model_that_is_sampled():
     assert_close(guided.log_prob, found, rtol=0, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_leg_gives_the_density_of_the_starts():
     one = Bridge("linear", leg={}, **SMALL).fit(rows(), 3 + rows(), progress=False)
     x, found = one.sample(20, log_prob=True, seed=3)

@@ -79,6 +79,7 @@ def test_the_rows_of_a_step_follow_from_the_step_alone_and_no_step_repeats_anoth
     assert len(torch.cat([steps, rows.pilot]).unique(dim=0)) == 40 * 16 + 20_000
 
 
+@pytest.mark.cases(2)
 @pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("make", [lambda: draw, gaussian, Items, lambda: build("problem", "moons")])
 def test_a_fit_of_what_draws_rows_has_the_same_bits_twice_and_after_a_resume(make, tmp_path):
@@ -127,6 +128,7 @@ def test_both_ends_may_be_drawn_and_one_may_be_an_array():
     assert fitted(draw, "linear", x0=x0, settings={"coupling": "minibatch_ot"}).sample(4).shape == (4, 2)
 
 
+@pytest.mark.slow
 def test_a_short_iterable_is_an_array_and_a_long_one_begins_anew_behind_its_pilot():
     assert endless_rows(Items(100), "x", "x1", 0) is None
     rows, _ = endless_rows(Items(50_001), "x", "x1", 0)
@@ -191,6 +193,7 @@ def on_disk(x, folder, kind):
     return place
 
 
+@pytest.mark.cases(2)
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("kind", ["npy", "zarr", "parquet", "folder", "tar"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -213,6 +216,7 @@ CASES = [
 ]
 
 
+@pytest.mark.cases(2)
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("settings", CASES)
 @pytest.mark.parametrize("n", [90, 70_000])
@@ -235,6 +239,7 @@ def test_images_and_constant_columns_too(tmp_path):
             assert same(fitted(np.load(on_disk(x, tmp_path, "npy"), mmap_mode="r")), fitted(x))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("kind", ["npy", "folder", "tar"])
 def test_a_run_from_disk_resumes_and_knows_other_data(kind, tmp_path):

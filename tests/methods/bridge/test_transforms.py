@@ -93,6 +93,7 @@ def test_the_answers_to_a_table_are_tables_and_the_density_integrates_to_one(tmp
     assert list(bridge.sample(3, seed=0).columns) == ["price"]
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     "transform", ["log", {"kind": "log", "shift": 0.5}, {"0": "log"}, {"0": Log(), "1": "quantile"}, "asinh"]
 )
@@ -119,6 +120,7 @@ def test_a_bridge_of_transformed_columns_is_that_of_the_columns_with_the_jacobia
     assert torch.equal(again.sample(5, seed=1), bridge.sample(5, seed=1))
 
 
+@pytest.mark.slow
 def test_known_entries_are_completed_in_data_units():
     bridge = Bridge("one_sided_linear", transform={"0": "log"}, **TINY).fit(x1=prices(), **QUIET)
     rows = prices(6, seed=2)
@@ -249,6 +251,7 @@ def test_the_gaussian_that_a_check_compares_with_is_of_the_transformed_columns()
     assert first.limit == pytest.approx(float(truth.mean()), abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_prior_of_transformed_columns_restores_in_data_units():
     model = Bridge("one_sided_linear", transform={"0": "log"}, heads=("noise",), **TINY).fit(
         x1=prices().float(), **QUIET

@@ -201,6 +201,7 @@ def test_the_fitted_prior_is_kept_saved_and_used_on_other_data(prior, tmp_path):
     assert torch.equal(twice.functions_of_prior(grid, 50), functions)
 
 
+@pytest.mark.slow
 def test_a_posterior_with_the_prior_of_another_fit_is_that_of_bayesian_regression():
     x, y = line()
     taken = quiet(hidden=(), match_steps=60, lengthscale=3.0).fit(*line(20))

@@ -145,6 +145,7 @@ def task():
     )
 
 
+@pytest.mark.slow
 def test_a_forecast_that_knows_the_truth_has_no_error_and_one_that_fails_that_of_the_mean(task, monkeypatch):
     from interpolants.sciml.chaos.chaotic_forecasts import ChaoticForecasts
 
@@ -175,6 +176,7 @@ def test_a_forecast_that_knows_the_truth_has_no_error_and_one_that_fails_that_of
     assert "have no forecast" in failed.findings[0].text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", ["raises", "not finite"])
 def test_a_forecaster_that_breaks_in_one_system_is_asked_of_the_others(task, monkeypatch, broken):
     from interpolants.sciml.chaos.chaotic_forecasts import ChaoticForecasts

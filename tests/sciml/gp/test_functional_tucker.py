@@ -279,6 +279,7 @@ def surface(seed=0):
     return points, u(points[:, 0]) * v(points[:, 1]) + 0.02 * randn(650, seed=seed + 1)
 
 
+@pytest.mark.slow
 def test_a_known_surface_and_its_two_functions_are_found():
     model = FunctionalTucker(1, starts=2, sweeps=30).fit(*surface())
     line = torch.linspace(0, 1, 41, dtype=torch.float64)

@@ -138,6 +138,7 @@ def test_fast_waves_are_found_and_a_kernel_without_frequencies_is_far_behind():
     assert error(rival, WAVES) > 30 * error(solver, WAVES)
 
 
+@pytest.mark.slow
 def test_an_equation_that_is_not_linear_in_two_dimensions():
     problem = Manufactured(frequency=12.0, dimension=2, equation="allen_cahn")
     solver = GPSolver(points=[20, 22], components=8, steps=100).fit(problem)
@@ -171,6 +172,7 @@ def test_a_problem_of_ones_own_answers_in_tables_and_after_loading(tmp_path):
         load(tmp_path / "s", residual=lambda x, u: u("xx"), boundary=problem.boundary)
 
 
+@pytest.mark.slow
 def test_values_may_be_given_on_some_faces_only():
     """Transport ``u_x + 4 u_y = 0``: the sides where the flow comes in are enough."""
     problem = BoxPDE(

@@ -33,6 +33,7 @@ def relative(found, truth):
     return float((found - truth).norm() / truth.norm())
 
 
+@pytest.mark.slow
 def test_linear_decay_is_solved_to_one_in_ten_thousand():
     problem = LinearDecay(rate=1.0, end=2.0)
     settings = {

@@ -240,6 +240,7 @@ def test_densities_of_a_figure_count_what_lies_beyond_its_ends():
     assert float(line["y"].sum()) * width == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_chain_with_a_drift_and_noise_of_ones_own_has_the_closed_form_and_forgets():
     """``dX = (X~ - X) dt + dB`` over time 2, in data units: 0.7715, and 0.486, 0.204, 0.074 after 1, 2, 3 links."""
     chain = DirectedChain(

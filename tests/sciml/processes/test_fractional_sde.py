@@ -246,6 +246,7 @@ def test_a_series_taken_for_the_other_kind_is_told():
         FractionalSDE(modes=6, iterations=25, values="increments").fit(white.cumsum(0))
 
 
+@pytest.mark.slow
 def test_times_keep_the_unit_of_the_fit():
     """Every second value: the same law as with gaps on the clock of the fit, whatever the median gap."""
     g = torch.Generator().manual_seed(0)
@@ -318,6 +319,7 @@ def by_hand(method, y, p):
     return torch.distributions.MultivariateNormal(mean, covariance).log_prob(y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [1, 2])
 def test_the_evidence_at_given_parameters(kind):
     many = paths(4, 24, noise=0.5)

@@ -423,6 +423,7 @@ def test_a_session_is_less_surprised_than_the_prior_is():
     assert surprise[20] < 0.8 * surprise[0]
 
 
+@pytest.mark.slow
 def test_registered_series_have_vectors_and_the_network_stays_as_it_was(small):
     new = stochastic_skeleton(length=20).sample(2, generator=seeded(7))
     with pytest.raises(InvalidInputError, match=r"ids must be 0 ... 7, got 8. Call register_sequences"):

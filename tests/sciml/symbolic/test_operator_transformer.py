@@ -120,6 +120,7 @@ def test_what_is_written_within_the_grammar_is_always_a_system_and_free_texts_ma
     assert {str(s) for one in found for s in one.free_symbols} <= {"u1", "u2"}
 
 
+@pytest.mark.slow
 def test_equations_are_searched_for_with_beams(tiny, windows):
     greedy, searched = (tiny.identify(windows, refine=False, beams=k) for k in (1, 8))
     assert greedy == tiny.identify(windows, refine=False)

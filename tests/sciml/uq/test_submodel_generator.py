@@ -88,6 +88,7 @@ def test_a_distance_is_that_of_quantile_functions():
     assert relative_distance(x[:1000].repeat(3), x[:1000]).value < 1e-12
 
 
+@pytest.mark.slow
 def test_a_plate_is_learnt_from_its_runs():
     """The whole chain at a small size: quantities of drawn motions are near those of whole plates."""
     plate = ClampedPlate(along=16, across=8)

@@ -106,6 +106,7 @@ def known(s0, s1, mean0, mean1, e):
     return slope, mean1 - slope * mean0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_one_component_between_gaussians_is_the_closed_form(method):
     # Spec: within 3%. The estimate is that of the closed form at the samples' own moments (a bias of 1/sqrt(2N) each).

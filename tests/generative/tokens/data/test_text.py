@@ -102,6 +102,7 @@ def test_the_text_is_what_the_package_prints():
     assert np.array_equal(encode(printed), encode(" ".join(chapters.values())))
 
 
+@pytest.mark.slow
 def test_sequences_are_cut_out_of_chapters_and_no_chapter_is_on_both_sides():
     train, test, both = (or_skip(load_kjv, split) for split in ("train", "test", "all"))
     assert train.x.shape == (49_647, 64)

@@ -146,6 +146,7 @@ def test_prompts_may_differ_by_row_be_a_beginning_or_be_complete():
     assert (begun.x[:, :2] == torch.tensor([1, 2])).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mode", [{}, {"tokens_per_step": 3}, {"num_steps": 7}], ids=["exact", "tokens", "steps"]
 )

@@ -83,6 +83,7 @@ def test_without_a_cap_a_step_is_as_it_was_meant():
     assert found.temperature == pytest.approx(1, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_ten_bits_bias_a_step_and_float64_does_not(generator):
     # The distribution of a step with the chance 0.2 of unmasking: 200 tokens of a Zipf distribution, and the mask.
     mu, delta, n = zipf(200), 0.2, 100_000

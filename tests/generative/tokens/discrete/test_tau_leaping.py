@@ -45,6 +45,7 @@ def test_tokens_are_unmasked_at_the_pace_of_the_schedule(draw):
         assert abs(share - keep) <= 4.5 * (keep * (1 - keep) / (2 * N)) ** 0.5
 
 
+@pytest.mark.cases(2)
 @each
 @pytest.mark.parametrize("corrector", [0.0, 1.0])
 def test_the_chain_comes_to_the_data_at_first_order(kind, corrector):
@@ -56,6 +57,7 @@ def test_the_chain_comes_to_the_data_at_first_order(kind, corrector):
         assert (1.75 if corrector else 1.88) < ratio < 2.05
 
 
+@pytest.mark.slow
 def test_a_corrector_may_unmask_again_but_never_touches_the_prompt():
     path = Masked(3)
     prompt = torch.tensor([[2, 3], [3, 3]]).repeat(N // 2, 1)
@@ -102,6 +104,7 @@ def test_remembered_answers_give_the_same_tokens_with_fewer_calls():
     assert (noisy.nfe == 20).all()  # that posterior uses the time
 
 
+@pytest.mark.slow
 def test_coarse_noise_in_a_joint_draw_lowers_the_entropy_and_a_two_stage_draw_does_not_care():
     zipf = 1 / torch.arange(1, 101, dtype=torch.float64)
     source = MarkovTokens((zipf / zipf.sum()).expand(100, -1), 4)  # independent tokens
