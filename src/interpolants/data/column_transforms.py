@@ -7,6 +7,7 @@ learnt of z says what holds of x: samples by the inverse, and ``log p(x) = log p
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -194,11 +195,48 @@ class IntervalMap(ColumnMap):
         return (x <= self.low) | (x >= self.high)
 
 
+@record("probit_map")
+@dataclass(frozen=True)
+class ProbitMap(ColumnMap):
+    """``z = Phi^-1((x - low) / (high - low))``, which maps a uniform column to a standard normal one.
+
+    Attributes:
+        low: Lower bound in data units, finite.
+        high: Upper bound in data units, finite.
+    """
+
+    low: float
+    high: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normal quantile of the position between the bounds, computed from the nearer bound."""
+        width = self.high - self.low
+        below, above = (
+            torch.special.ndtri((x - self.low) / width),
+            torch.special.ndtri((self.high - x) / width),
+        )
+        return torch.where(x - self.low < self.high - x, below, -above)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """``low + (high - low) Phi(z)``, computed from the nearer bound."""
+        part = (self.high - self.low) * torch.special.ndtr(-z.abs())
+        return torch.where(z < 0, self.low + part, self.high - part)
+
+    def log_slope(self, x: Tensor) -> Tensor:
+        """``z^2 / 2 + log(2 pi) / 2 - log(high - low)``."""
+        return 0.5 * (self.forward(x).square() + math.log(2 * math.pi)) - math.log(self.high - self.low)
+
+    def outside(self, x: Tensor) -> Tensor:
+        """Values at a bound or beyond it."""
+        return (x <= self.low) | (x >= self.high)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Interval(Checked, ColumnTransform):
     """Logit between two bounds, or logarithm of the distance from one: samples stay between the bounds.
 
     For columns that end where values are frequent, such as shares, probabilities, rates and concentrations.
+    ``shape="probit"`` takes the normal quantile between two bounds instead: a uniform column becomes a normal one.
     """
 
     low: float = 0.0
@@ -206,6 +244,8 @@ class Interval(Checked, ColumnTransform):
     high: float = 1.0
     """Upper bound, in data units, above ``low``; inf for none. One of the bounds must be finite. Values at a bound are
     refused: a density has none there, and they are an atom."""
+    shape: Literal["logit", "probit"] = "logit"
+    """``"logit"``, or ``"probit"`` between two finite bounds."""
 
     def check_settings(self) -> None:
         """Refuse bounds that are none; kinds of numbers are finite, and these need not be."""
@@ -215,10 +255,14 @@ class Interval(Checked, ColumnTransform):
         if not self.low < self.high or (math.isinf(self.low) and math.isinf(self.high)):
             rule = "low must lie below high, and one of them must be finite"
             raise asked.invalid(rule, f"{self.low} and {self.high}", "For example, low=0.0, high=math.inf.")
+        if self.shape == "probit" and not math.isfinite(self.high - self.low):
+            rule = "shape='probit' needs two finite bounds"
+            raise asked.invalid(rule, f"{self.low} and {self.high}", "Use shape='logit' for one bound.")
 
-    def fit(self, x: Tensor, who: str = "Interval") -> IntervalMap:
+    def fit(self, x: Tensor, who: str = "Interval") -> IntervalMap | ProbitMap:
         """The map, if all values lie between the bounds."""
-        made = IntervalMap(float(self.low), float(self.high))
+        kind = ProbitMap if self.shape == "probit" else IntervalMap
+        made = kind(float(self.low), float(self.high))
         if bool((off := made.outside(x.double())).any()):
             rule = f"values must lie between {self.low:g} and {self.high:g}, and not at these"
             count = f"{float(x[off].min()):.6g} and {int(off.sum())} of {len(x)} values that do not"

@@ -177,7 +177,7 @@ class Conditions:
         tensor = _numbers(value, role, reading).to(given.torch_dtype)
         if tensor.shape == wanted[:1] and wanted[1:] == (1,):
             tensor = tensor[:, None]
-        elif tensor.ndim < len(wanted) and _fits(tensor, wanted):
+        elif tuple(tensor.shape) == (1, *wanted[1:]) or (tensor.ndim < len(wanted) and _fits(tensor, wanted)):
             tensor = tensor.expand(wanted)
         if tuple(tensor.shape) != wanted:
             raise invalid(reading.who, f"{role.name} must have shape {wanted}", tuple(tensor.shape))

@@ -324,8 +324,17 @@ class Run:
             self.ended[stage] = Ended(result.end, tuple(self.history[stage]), tuple(result.validation))
         return replace(result, history=self.history[stage], end=None)
 
-    def fit(self, stage: str, template: Any, /, **roles: Any) -> Any:
-        """A method inside: the template is cloned, gets a seed of its own, and is fitted as a stage."""
+    def fit(
+        self, stage: str, template: Any, /, *, held: Mapping[str, Any] | None = None, **roles: Any
+    ) -> Any:
+        """Fit a clone of a method with a seed of its own, as a stage.
+
+        Args:
+            stage: Name of the stage.
+            template: The method.
+            held: Held-out rows by role, as in ``Method.fit``.
+            roles: Values by role.
+        """
         folder = self._claim(stage)
         seed = key(self.seed, "stage method", stage, template.seed) >> 32
         watch = None if self.watch is None else self._inner_watch(stage)
@@ -333,7 +342,7 @@ class Run:
         where = {"device": str(default_device())} if draws_on_cpu() else {}
         inner = template.clone().set_params(seed=seed, **where)
         fitted = inner.fit_roles(
-            roles, out=folder, resume=folder is not None, progress=self.progress, watch=watch
+            roles, held=held, out=folder, resume=folder is not None, progress=self.progress, watch=watch
         )
         return fitted.forget_training()
 

@@ -1,0 +1,8 @@
+"""Simulation-based inference: posteriors of simulator parameters, and checks of posteriors."""
+
+from typing import TYPE_CHECKING
+
+from interpolants.foundations.cards import carded
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here

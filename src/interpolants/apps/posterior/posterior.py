@@ -1,0 +1,588 @@
+"""Posterior of simulator parameters, learnt from pairs of parameters and simulations."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from annotated_types import Interval
+from torch import Tensor
+from typing_extensions import override
+
+from interpolants.apps.posterior.composition import composed_draws
+from interpolants.apps.posterior.posterior_checks import check_posterior
+from interpolants.apps.posterior.posterior_rivals import simulation_roles
+from interpolants.apps.posterior.priors import optional_prior
+from interpolants.data.column_transforms import ColumnTransform
+from interpolants.data.column_transforms import Interval as ColumnInterval
+from interpolants.dynamics.sample import sample as run_ode
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.kinds import Answer, Check, Count
+from interpolants.foundations.randomness import generator, key
+from interpolants.foundations.tell import DataWarning, FitWarning, OutsideWarning, tell
+from interpolants.framework.capabilities import capability, verb
+from interpolants.framework.role import Role
+from interpolants.framework.roles import read, take
+from interpolants.framework.self_checks import CheckReport
+from interpolants.framework.stages import Run
+from interpolants.framework.trained import Trained
+from interpolants.methods.bridge.bridge import Bridge
+from interpolants.methods.parts.start_points import draw_base
+
+verb("log_posterior", "theta")
+_OBSERVED = Role(
+    name="observed",
+    kind="environment",
+    axis="",
+    about="Independent observations of one parameter vector, (m, C).",
+)
+# Rejection: above this fraction outside of the bounds probit units pay, and the largest number of attempts.
+_MUCH, _ROUNDS = 0.2, 60
+# Draws that measure the fraction outside of the bounds in the fit; stored simulations for distances.
+_LEAKAGE_DRAWS, _STORED = 1000, 2000
+# Draws per requested one, the smallest pool and the smallest relative effective size for a change of the prior.
+_POOL, _SMALLEST_POOL, _LEAST_ESS = 4, 4000, 0.01
+# Fraction of draws of a new prior that may lie where the old prior has simulated nothing.
+_NEW_OUTSIDE = 0.01
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Draws for a new prior before resampling.
+
+    Attributes:
+        theta: Draws for the prior of the fit, ``(K, D)``.
+        log_weights: Log ratio of the new to the old prior, ``(K,)``.
+    """
+
+    theta: Tensor
+    log_weights: Tensor
+
+    @property
+    def ess(self) -> float:
+        """Effective number of draws, relative to K."""
+        weights = self.log_weights.softmax(0)
+        return float(1 / weights.square().sum() / len(weights))
+
+    def resampled(self, n: int, source: torch.Generator) -> Tensor:
+        """Draw ``n`` rows with probabilities in proportion to the weights, by systematic resampling."""
+        edges = self.log_weights.softmax(0).cumsum(0)
+        points = (
+            torch.arange(n, dtype=torch.float64) + torch.rand(1, generator=source, dtype=torch.float64)
+        ) / n
+        picks = torch.searchsorted(edges, points * edges[-1]).clamp_max(len(edges) - 1)
+        return self.theta[picks[torch.randperm(n, generator=source)]]
+
+
+class Posterior(Trained):
+    """Learn ``p(theta | x)`` from simulations, and sample it for any observation.
+
+    ::
+
+        post = Posterior(prior=Box([-1, -1], [1, 1])).fit(theta, x)
+        draws = post.sample(1000, x=x_o)                    # (1000, D)
+        log_density = post.log_prob(theta_new, x=x_o)       # nats
+        together = post.infer([x_1, x_2, x_3], n=1000)      # several observations of one theta
+        post.with_prior(Normal([0, 0], [.3, .3])).sample(1000, x=x_o)
+        print(post.check())                                 # calibration on simulations outside of the training
+
+    A conditional flow from noise to parameters is trained by flow matching (a ``Bridge`` on the path
+    ``theta_t = (1 - t) z + t theta`` with condition x). Draws outside of the prior's bounds are rejected, and densities
+    are divided by the probability that is left.
+
+    Raises:
+        InvalidInputError: If a setting is unknown or out of range; when fitting also if parameters lie outside of the
+            prior, or rows of theta and x do not match.
+
+    Source: Wildberger et al. (2023), arXiv:2305.17161.
+    """
+
+    noun: ClassVar[str] = "posterior"
+
+    prior: Annotated[Any, Check(optional_prior)] = field(default=None, kw_only=False)
+    """Prior from which the parameters were drawn: ``Box(low, high)``, ``Normal(mean, std)``, ``LogNormal(mean,
+    std)``, a table or a distribution of PyTorch. None if only its draws are known: nothing is then
+    rejected, and :meth:`infer` and new priors are not available."""
+    bounds: Literal["auto", "reject", "probit", "logit", "none"] = "auto"
+    """``"reject"`` redraws what lies outside of the prior's bounds. ``"probit"`` and ``"logit"`` learn in units in
+    index no draw can leave them (the logarithm for one bound). ``"none"`` keeps all draws. ``"auto"`` is ``"reject"``,
+    and trains again with ``"probit"`` if more than a fifth of the draws is outside."""
+    net: Any = "auto"
+    """Network, as in ``Bridge``: ``"auto"``, a name, a table with settings, or a module ``net(x, t, cond)``."""
+    new_prior: Answer[Annotated[Any, Check(optional_prior)]] = None
+    """Prior to answer for, in place of that of the fit; see :meth:`with_prior`."""
+    held_out: Annotated[float, Interval(ge=0, le=0.5)] = 0.1
+    """Fraction of the simulations that training does not use. The weights with the smallest loss on them are kept, and
+    :meth:`check` is computed from them."""
+    steps = 3000
+    batch_size = 256
+
+    @override
+    def roles(self) -> tuple[Role, ...]:
+        return simulation_roles()
+
+    def fit(self, theta: Any, x: Any, **options: Any) -> Self:
+        """Learn from simulations; rows of ``x`` with NaN, from runs that failed, are dropped.
+
+        Dropping rows is exact if x alone decides which runs are valid. It is biased if runs fail for reasons that
+        depend on theta.
+
+        Args:
+            theta: Parameters drawn from the prior, ``(N, D)``.
+            x: Simulation of each row of theta, ``(N, C)``.
+            options: As in :meth:`interpolants.framework.method.Method.fit`.
+        """
+        return super().fit(theta, x, **options)
+
+    @override
+    def fit_roles(self, values: Mapping[str, Any], **options: Any) -> Self:
+        values, dropped = _valid(values)
+        if (held := options.get("held")) is not None:
+            options["held"], _ = _valid(held)
+        super().fit_roles(values, **options)
+        self.about["dropped"] = dropped
+        return self
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Fit the conditional flow, measure how much of it is outside of the bounds, and fit again if that is much."""
+        theta, x = data["theta"].double(), data["x"].double()
+        held = {name: value.double() for name, value in run.held.items()} or None
+        if theta.ndim != 2 or x.ndim != 2:
+            shapes = f"{tuple(theta.shape)} and {tuple(x.shape)}"
+            raise invalid(
+                self._caller("fit"),
+                "theta and x must be tables (N, D) and (N, C)",
+                shapes,
+                "Flatten the simulations.",
+            )
+        self._check_simulations(theta)
+        flow = self._flow(run, "flow", self.bounds, theta, x, held)
+        state: dict[str, Any] = {"flow": flow, "bounds": "reject" if self.bounds == "auto" else self.bounds}
+        state["outside"] = self._outside(flow, x)
+        if self.bounds == "auto" and state["outside"] > _MUCH:
+            again = self._flow(run, "flow between bounds", "probit", theta, x, held)
+            state = {"flow": again, "bounds": "probit", "outside": self._outside(again, x)}
+        std = x.std(0)
+        known = (x[:_STORED] - x.mean(0)) / torch.where(std > 0, std, 1.0)
+        distances = torch.cdist(known, known).fill_diagonal_(math.inf).min(1).values
+        units = {"mean": x.mean(0), "std": torch.where(std > 0, std, 1.0)}
+        return {
+            **state,
+            "known": known,
+            "reach": float(distances.max()),
+            "gap": float(distances.median()),
+            **units,
+        }
+
+    def _check_simulations(self, theta: Tensor) -> None:
+        """Check that the prior can have drawn the parameters, and warn if there are few simulations.
+
+        Warns:
+            DataWarning: If there are fewer than 1,000.
+        """
+        if len(theta) < 1000:
+            message = f"{self._caller('fit')}: {len(theta)} simulations are few, and posteriors from few are too narrow"
+            tell(DataWarning, f"{message}. Simulate more often, and check() the result.")
+        if self.prior is None:
+            return
+        if self.prior.dim != theta.shape[1]:
+            rule = f"theta must have {self.prior.dim} columns, the parameters of the prior"
+            raise invalid(self._caller("fit"), rule, theta.shape[1], "Pass theta first and x second.")
+        if bool((outside := ~self.prior.inside(theta)).any()):
+            row = int(outside.nonzero()[0])
+            value_text = f"{int(outside.sum())} of {len(theta)} rows outside (row {row}: {_text(theta[row])})"
+            remedy = "Drop these rows, pass the prior that they were drawn from, or check the order of theta and x."
+            raise invalid(
+                self._caller("fit"), "theta must lie within the bounds of the prior", value_text, remedy
+            )
+
+    def _caller(self, verb: str) -> str:
+        return f"{type(self).__name__}.{verb}"
+
+    def _flow(
+        self, run: Run, stage: str, bounds: str, theta: Tensor, x: Tensor, held: Mapping[str, Tensor] | None
+    ) -> Bridge:
+        settings = self.training_params()
+        template = Bridge(
+            "one_sided_linear",
+            net=self.net,
+            transform=self._transforms(bounds),
+            standardize=True,
+            held_out=self.held_out,
+            **settings,
+        )
+        unseen = None if held is None else {"x1": held["theta"], "cond": held["x"]}
+        result: Bridge = run.fit(stage, template, held=unseen, x1=theta, cond=x)
+        return result
+
+    def _transforms(self, bounds: str) -> dict[str, ColumnTransform] | None:
+        """Column maps of the parameters that have bounds."""
+        if self.prior is None or bounds not in ("probit", "logit"):
+            return None
+        maps: dict[str, ColumnTransform] = {}
+        for k, (low, high) in enumerate(self.prior.bounds.T.tolist()):
+            if math.isfinite(low) or math.isfinite(high):
+                shape: Any = bounds if math.isfinite(high - low) else "logit"
+                maps[str(k)] = ColumnInterval(low=low, high=high, shape=shape)
+        return maps or None
+
+    def _outside(self, flow: Bridge, x: Tensor) -> float:
+        """Fraction of draws outside of the prior's bounds, over observations like those of the fit."""
+        if self.prior is None:
+            return 0.0
+        rows = torch.arange(_LEAKAGE_DRAWS) % len(x)
+        draws = _draw(flow, _LEAKAGE_DRAWS, x[rows], seed=key(self.seed, "outside"), first=0, n_steps=25)
+        return 1 - float(self.prior.inside(draws).double().mean())
+
+    # --- what is answered
+
+    @override
+    def cannot(self, verb: str) -> str:
+        if verb == "infer" and self.prior is None:
+            return "several observations need the density of the prior; fit Posterior(prior=...)."
+        return ""
+
+    def with_prior(self, prior: Any) -> Self:
+        """Return this posterior for another prior, whose mass must lie where the prior of the fit has simulated.
+
+        Args:
+            prior: As the setting ``prior``.
+
+        Raises:
+            InvalidInputError: If the new prior is wider than that of the fit, or that was not given.
+        """
+        twin = self.clone()
+        if self.is_fitted:
+            twin.take_over(self.learnt())
+        twin.set_params(new_prior=prior)
+        twin._check_new_prior()
+        return twin
+
+    def _check_new_prior(self) -> None:
+        caller = self._caller("with_prior")
+        if self.prior is None:
+            raise invalid(caller, "the prior of the fit must be passed", "None", "Fit Posterior(prior=...).")
+        if self.new_prior.dim != self.prior.dim:
+            raise invalid(caller, f"the prior must have {self.prior.dim} parameters", self.new_prior.dim)
+        g = generator(self.seed, "new prior")
+        old, new = (prior.sample(4000, generator=g) for prior in (self.prior, self.new_prior))
+        # Where the density of the prior is below that of nearly all of its draws, nothing was simulated.
+        threshold = torch.quantile(self.prior.log_prob(old), 1e-3)
+        outside = float((self.prior.log_prob(new) < threshold).double().mean())
+        if outside > _NEW_OUTSIDE:
+            value_text = f"{outside:.0%} of its draws lie where the prior of the fit has no simulations"
+            raise invalid(
+                caller,
+                "the new prior must not be wider than the old",
+                value_text,
+                "Simulate from the wider prior.",
+            )
+
+    @capability(like="theta")
+    def sample(
+        self,
+        /,
+        n: Count,
+        *,
+        x: Tensor | None = None,
+        n_steps: Count = 50,
+        seed: int = 0,
+        first_index: int = 0,
+        **settings: Any,
+    ) -> Tensor:
+        """Draw parameters from ``p(theta | x)``, ``(n, D)``.
+
+        Args:
+            n: Number of draws.
+            x: One observation ``(C,)`` for all draws, or one per draw ``(n, C)``. For several observations of the same
+                parameters, call :meth:`infer`.
+            n_steps: Steps of Heun's method.
+            seed: Seed of the draws.
+            first_index: Index of the first draw within a larger job.
+            settings: Settings of answers, for this call.
+
+        Raises:
+            InvalidInputError: If nearly all draws lie outside of the prior's bounds, or a new prior leaves fewer than
+                1 % effective draws.
+
+        Warns:
+            OutsideWarning: If an observation is farther from all simulations than these are from each other.
+            FitWarning: If more than a fifth of the draws was outside of the prior's bounds and was redrawn.
+        """
+        assert x is not None
+        x = x.double()
+        self._warn_if_far(x)
+        if self.new_prior is None:
+            return self._rejected(n, x, n_steps, seed, first_index).to(self.given["theta"].torch_dtype)
+        self._check_new_prior()
+        draws = torch.empty(n, self.shapes["theta"][0], dtype=torch.float64)
+        different, index = torch.unique(x, dim=0, return_inverse=True)
+        for k, row in enumerate(different):
+            mine = (index == k).nonzero().flatten()
+            pool = self._reweighted(
+                row, max(_POOL * len(mine), _SMALLEST_POOL), n_steps, key(seed, "pool", k)
+            )
+            draws[mine] = pool.resampled(len(mine), generator(seed, "resample", k))
+        return draws.to(self.given["theta"].torch_dtype)
+
+    def _rejected(self, n: int, x: Tensor, n_steps: int, seed: int, first: int = 0) -> Tensor:
+        """Draws of the flow, those outside of the bounds redrawn with another seed."""
+        flow: Bridge = self.state["flow"]
+        draws = _draw(flow, n, x, seed=seed, first=first, n_steps=n_steps)
+        if self.prior is None or self.state["bounds"] == "none":
+            return draws
+        out = ~self.prior.inside(draws)
+        fraction = float(out.double().mean())
+        for attempt in range(_ROUNDS):
+            if not bool(out.any()):
+                break
+            rows = out.nonzero().flatten()
+            fresh = _draw(
+                flow, n, x, seed=key(seed, "draw anew", attempt), first=first, n_steps=n_steps, rows=rows
+            )
+            draws[rows] = fresh
+            out[rows] = ~self.prior.inside(fresh)
+        caller = self._caller("sample")
+        if bool(out.any()):
+            value_text = (
+                f"{fraction:.0%} of {n} draws outside, {int(out.sum())} of them in {_ROUNDS} attempts"
+            )
+            remedy = "Check that x is like the simulations, or fit with bounds='probit'."
+            raise invalid(caller, "draws must reach the bounds of the prior", value_text, remedy)
+        if fraction > _MUCH and n >= 50:
+            message = (
+                f"{caller}: {fraction:.0%} of the draws lay outside of the prior's bounds and were redrawn"
+            )
+            tell(
+                FitWarning,
+                f"{message}; the posterior is inaccurate there. Fit with bounds='probit', or simulate more.",
+            )
+        return draws
+
+    def _reweighted(self, x: Tensor, size: int, n_steps: int, seed: int) -> Weighted:
+        """Draws at one observation, with the ratio of the priors as weights."""
+        theta = self._rejected(size, x.expand(size, -1), n_steps, seed)
+        result = Weighted(theta, self.new_prior.log_prob(theta) - self.prior.log_prob(theta))
+        ess = result.ess if bool(result.log_weights.isfinite().any()) else 0.0
+        if ess < _LEAST_ESS:
+            value_text = f"{ess:.2%} of {size} draws at x = {_text(x)}"
+            remedy = "Simulate from the new prior: the old posterior has too few draws there."
+            raise invalid(
+                self._caller("sample"),
+                "at least 1 % of the draws must be effective for the new prior",
+                value_text,
+                remedy,
+            )
+        return result
+
+    def ess(self, x: Any, *, draws: int = 4000, seed: int = 0) -> float:
+        """Effective number of draws for the new prior at one observation, relative to their number; 1 without one.
+
+        Args:
+            x: Observation, ``(C,)``.
+            draws: Number of draws.
+            seed: Seed of the draws.
+        """
+        self.fitted_state("ess")["flow"]
+        if self.new_prior is None:
+            return 1.0
+        row = torch.as_tensor(np.asarray(x), dtype=torch.float64).reshape(-1)
+        return self._reweighted(row, draws, 50, seed).ess
+
+    @capability(like="theta")
+    def log_posterior(
+        self,
+        /,
+        theta: Tensor,
+        *,
+        x: Tensor | None = None,
+        draws: Count = 1000,
+        seed: int = 0,
+        **settings: Any,
+    ) -> Tensor:
+        """Log density ``log p(theta | x)`` in nats, ``(B,)``; -inf outside of the prior's bounds.
+
+        With ``bounds="reject"`` and with a new prior, the density is normalised by draws at each different observation.
+
+        Args:
+            theta: Parameters ``(B, D)``.
+            x: One observation ``(C,)``, or one per row ``(B, C)``.
+            draws: Draws per observation for the normalisation.
+            seed: Seed of these draws.
+            settings: Settings of answers, for this call.
+        """
+        assert x is not None
+        return self._log_density(theta.double(), x.double(), draws, seed)
+
+    def log_prob(self, theta: Any, **options: Any) -> Any:
+        """Log density of parameters given an observation; see :meth:`log_posterior`.
+
+        Args:
+            theta: Parameters ``(B, D)``.
+            options: Arguments of :meth:`log_posterior`, such as ``x``.
+        """
+        return self.log_posterior(theta, **options)
+
+    def _log_density(self, theta: Tensor, x: Tensor, draws: int, seed: int) -> Tensor:
+        self._warn_if_far(x)
+        flow: Bridge = self.state["flow"]
+        value = torch.as_tensor(flow.log_prob(theta, cond=x)).double()
+        if self.prior is None:
+            return value
+        inside = self.prior.inside(theta)
+        cuts = self.state["bounds"] == "reject"
+        if cuts or self.new_prior is not None:
+            value = value + self._log_ratio(theta) - self._log_mass(x, draws, seed)
+        return value if self.state["bounds"] == "none" else value.masked_fill(~inside, -math.inf)
+
+    def _log_ratio(self, theta: Tensor) -> Tensor:
+        """Log ratio of the new prior to that of the fit; 0 without a new one, and outside of the old one."""
+        if self.new_prior is None:
+            return theta.new_zeros(len(theta))
+        old = self.prior.log_prob(theta)
+        return torch.where(old.isfinite(), self.new_prior.log_prob(theta) - old, 0.0)
+
+    def _log_mass(self, x: Tensor, draws: int, seed: int) -> Tensor:
+        """Log of the flow's mean of the ratio of priors within the bounds, at each row of x."""
+        different, index = torch.unique(x, dim=0, return_inverse=True)
+        logs = []
+        for k, row in enumerate(different):
+            theta = _draw(
+                self.state["flow"],
+                draws,
+                row.expand(draws, -1),
+                seed=key(seed, "mass", k),
+                first=0,
+                n_steps=50,
+            )
+            inside = self.prior.inside(theta) | (self.state["bounds"] == "none")
+            logs.append(self._log_ratio(theta).masked_fill(~inside, -math.inf).logsumexp(0) - math.log(draws))
+        return torch.stack(logs)[index]
+
+    @capability(reads={"observed": _OBSERVED}, like="theta")
+    def infer(
+        self,
+        observed: Any,
+        *,
+        n: Count = 1000,
+        using: Literal["particles", "gauss"] = "particles",
+        n_steps: Count = 200,
+        seed: int = 0,
+    ) -> Tensor:
+        """Draw parameters given several observations that are independent given theta, ``(n, D)``.
+
+        ``p(theta | x_1..m)`` is proportional to ``p(theta)^(1 - m) prod_i p(theta | x_i)``. Errors of the single
+        posteriors add up: relative to its width, the error of the result grows like the square root of m.
+
+        Args:
+            observed: Observations ``(m, C)``, one per row.
+            n: Number of draws.
+            using: ``"particles"`` weights and resamples particles along the flow, and is exact up to their number.
+                ``"gauss"`` adds scores with Gaussian precisions: cheaper, exact only for Gaussian posteriors.
+            n_steps: Steps of the solver.
+            seed: Seed of the draws.
+
+        Warns:
+            FitWarning: If there are more than 100 observations.
+        """
+        x = simulation_roles()[1]
+        read_like_x, _ = read(
+            (x,), {"x": observed}, self._caller("infer"), before=self.given, rows=len(observed)
+        )
+        observed = read_like_x["x"].double()
+        self._warn_if_far(observed)
+        if len(observed) > 100:
+            message = f"{self._caller('infer')}: errors of {len(observed)} posteriors add up to about "
+            message += f"{math.sqrt(len(observed)):.0f} times that of one, in units of the posterior's width"
+            tell(FitWarning, f"{message}. Fit to sets of observations instead.")
+        samples = composed_draws(self, observed, n, using=using, n_steps=n_steps, seed=seed)
+        return samples.to(self.given["theta"].torch_dtype)
+
+    def _warn_if_far(self, x: Tensor) -> None:
+        """Warn if observations are far from all simulations."""
+        state = self.state
+        rows = (torch.unique(x, dim=0)[:256] - state["mean"]) / state["std"]
+        distances = torch.cdist(rows, state["known"]).min(1).values
+        if float(distances.max()) > state["reach"]:
+            worst = rows[distances.argmax()] * state["std"] + state["mean"]
+            message = (
+                f"{type(self).__name__}: the nearest simulation to x = {_text(worst)} is "
+                f"{float(distances.max()):.3g} standard deviations away; neighbours among simulations are "
+                f"{state['gap']:.3g} apart, {state['reach']:.3g} at most. The posterior there is an extrapolation"
+            )
+            tell(OutsideWarning, f"{message}. Check the simulator and the observation.")
+
+    @capability()
+    def check(self, *, n: Count = 300, seed: int = 0) -> CheckReport:
+        """Test the calibration on held-out simulations: SBC, coverage, TARP, contraction, draws outside of the bounds.
+
+        Args:
+            n: Largest number of held-out simulations.
+            seed: Seed of the draws.
+        """
+        return check_posterior(self, n=n, seed=seed)
+
+    def held_out_simulations(self) -> tuple[Tensor, Tensor]:
+        """Parameters and simulations that training did not use, in data units.
+
+        Raises:
+            InvalidInputError: If none were held out.
+        """
+        flow: Bridge = self.fitted_state("held_out_simulations")["flow"]
+        rows = flow.held_out_rows
+        if rows is None or rows.x1 is None or rows.cond is None:
+            remedy = "Fit with held_out=0.1, or pass held={'theta': ..., 'x': ...} to fit."
+            raise invalid(
+                self._caller("check"), "simulations must have been held out of the training", "none", remedy
+            )
+        return flow.decoded(rows.x1).double(), rows.cond.double()
+
+
+def _draw(
+    flow: Bridge, n: int, x: Tensor, *, seed: int, first: int, n_steps: int, rows: Tensor | None = None
+) -> Tensor:
+    """Draws of the flow, ``(n, D)`` float64; with ``rows``, those rows of the n only."""
+    start = draw_base(flow.fitted_path.base, flow.field_shape, n, seed, first)
+    if rows is not None:
+        start, x = start[rows], x[rows]
+    result = run_ode(flow.fields, start, method="heun", n_steps=n_steps, cond=x.float(), seed=0, eps=0.0)
+    return flow.decoded(result.x).double()
+
+
+def _valid(values: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Simulations as floating-point numbers, without rows of x that have NaN, and the number of these rows.
+
+    Warns:
+        DataWarning: If rows were dropped.
+    """
+    result = dict(values)
+    theta, x = result.get("theta"), result.get("x")
+    if theta is None or x is None or not hasattr(x, "__len__"):
+        return result, 0
+    if not hasattr(x, "iloc"):
+        array = np.asarray(x)
+        if array.dtype.kind in "iu":  # counts are numbers, and no labels
+            result["x"] = x = array.astype(np.float64)
+    if len(theta) != len(x):
+        value_text = f"{len(theta)} rows of theta and {len(x)} of x"
+        raise invalid("Posterior.fit", "theta and x must have the same number of rows", value_text)
+    try:
+        invalid_rows: Any = np.isnan(np.asarray(x, dtype=np.float64).reshape(len(x), -1)).any(1)
+    except (TypeError, ValueError):  # words are read by the role
+        return result, 0
+    if not invalid_rows.any() or invalid_rows.all():
+        return result, 0
+    keep = torch.from_numpy(~invalid_rows).nonzero().flatten()
+    failed = f"{int(invalid_rows.sum())} of {len(invalid_rows)} simulations have NaN and are dropped"
+    message = f"Posterior.fit: {failed}, which is exact only "
+    tell(
+        DataWarning, message + "if x alone decides which runs are valid. Make failures rarer, or a part of x."
+    )
+    return {**result, "theta": take(theta, keep), "x": take(x, keep)}, int(invalid_rows.sum())
+
+
+def _text(row: Tensor) -> str:
+    numbers = ", ".join(f"{value:.4g}" for value in row.tolist()[:4])
+    return f"({numbers}{', ...' if len(row) > 4 else ''})"
