@@ -15,9 +15,9 @@ def figure() -> Figure:
     """Exact draws of two moons, draws of the posterior, and accepted simulations."""
     problem, x_o = TwoMoons(), torch.zeros(2, dtype=torch.float64)
     g = torch.Generator().manual_seed(0)
-    drawn = problem.sample(10_000, generator=g)
-    posterior = Posterior(problem.prior).fit(drawn["theta"], drawn["x"])
-    nearest = NearestSimulations().fit(drawn["theta"], drawn["x"])
+    pairs = problem.sample(10_000, generator=g)
+    posterior = Posterior(problem.prior).fit(pairs["theta"], pairs["x"])
+    nearest = NearestSimulations().fit(pairs["theta"], pairs["x"])
     draws = {
         "exact posterior": problem.posterior_sample(x_o, 2000, generator=g),
         "Posterior": posterior.sample(2000, x=x_o, seed=1),

@@ -119,7 +119,7 @@ def tarp(
         draws: Posterior draws, ``(B, L, D)``.
         theta: True parameters, ``(B, D)``.
         x: Simulation of each row, ``(B, C)``; needed without ``references``.
-        references: Points of your own, ``(B, D)``.
+        references: Custom reference points, ``(B, D)``.
         generator: Source of references and of ties.
 
     Raises:
@@ -193,7 +193,7 @@ def lc2st(
 ) -> LocalTest:
     """Test the posterior at one observation by a classifier of true parameters against posterior draws, given x.
 
-    Classifiers with permuted labels, trained in the same way, give the null distribution.
+    Classifiers with permuted labels, trained in the same way, yield the null distribution.
 
     Args:
         theta: True parameters, ``(B, D)``.
@@ -231,7 +231,7 @@ def lc2st(
 
 
 def _classifiers(rows: Tensor, labels: Tensor, at: Tensor, generator: Generator | None) -> Tensor:
-    """Log odds ``(H, M)`` of H networks, each trained on the same rows with labels of its own, ``(H, N)``."""
+    """Log odds ``(H, M)`` of H networks, each trained on the same rows with separate labels, ``(H, N)``."""
     heads, width = len(labels), rows.shape[1]
     sizes = ((width, _HIDDEN), (_HIDDEN, _HIDDEN), (_HIDDEN, 1))
     # Equal first weights: only the labels differ between the classifiers.
