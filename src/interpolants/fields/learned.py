@@ -220,13 +220,14 @@ class LearnedFields(Fields):
         if "velocity" not in self.known:
             return super().velocity_of(cond)
         source, only = self._sources.get("velocity"), {"velocity"}
+        ask = source.forward if isinstance(source, RowTimes) else source  # the inner loop, without a module's hooks
 
         def of_a_head(x: Tensor, t: Tensor) -> Tensor:
             return self._learnt(x, self._entered(t, self.margin), only, cond)["velocity"]
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
-            assert source is not None
-            value = source(x, self._entered(t, self.margin), cond)
+            assert ask is not None
+            value = ask(x, self._entered(t, self.margin), cond)
             _check_shape("velocity", value, x)
             return value
 
