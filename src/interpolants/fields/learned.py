@@ -220,7 +220,8 @@ class LearnedFields(Fields):
         if "velocity" not in self.known:
             return super().velocity_of(cond)
         source, only = self._sources.get("velocity"), {"velocity"}
-        ask = source.forward if isinstance(source, RowTimes) else source  # the inner loop, without a module's hooks
+        # The inner loop of samplers, without the hooks of a module.
+        ask = source.forward if isinstance(source, RowTimes) else source
 
         def of_a_head(x: Tensor, t: Tensor) -> Tensor:
             return self._learnt(x, self._entered(t, self.margin), only, cond)["velocity"]

@@ -85,7 +85,7 @@ def positive(who: str, name: str, value: object, remedy: str = "") -> float:
 
 def _real(value: object) -> float:
     """The value as a float, nan where it is no number."""
-    if type(value) is float or type(value) is int:  # nearly all: the protocol below takes ten times as long to ask
+    if type(value) in (float, int):  # nearly all; asking the protocol takes ten times as long
         return float(value)
     if isinstance(value, bool | np.bool_) or not isinstance(value, SupportsFloat):
         return math.nan
