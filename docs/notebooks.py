@@ -2,8 +2,8 @@
 
     python docs/notebooks.py [FOLDER]       one NAME.ipynb per lesson [default: docs/_build/notebooks]
 
-The page of each lesson links to its notebook. Links in a notebook lead to the site if .ci/release.toml names the address
-of the site; otherwise only their text remains.
+The page of each lesson links to its notebook. Links in a notebook lead to the site if .ci/release.toml names its
+address; otherwise only their text remains.
 """
 
 import re
