@@ -1,8 +1,8 @@
 """Adam and AdamW by PyTorch's fused kernel, without the bookkeeping of its optimizers around every step."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,11 @@ class AdamGroup(NamedTuple):
     parameters: Sequence[nn.Parameter]
     weight_decay: float
     factor: float
+
+
+def kernel(decoupled: bool) -> Callable[..., None] | None:
+    """PyTorch's fused kernel of AdamW or Adam; None in a release without it, as the name is not a public one."""
+    return getattr(torch, "_fused_adamw_" if decoupled else "_fused_adam_", None)
 
 
 class FusedAdam:
@@ -40,7 +45,7 @@ class FusedAdam:
     def __init__(self, groups: Iterable[AdamGroup], *, betas: tuple[float, float], decoupled: bool) -> None:
         self.state: defaultdict[Tensor, dict[str, Tensor]] = defaultdict(dict)
         self._betas = betas
-        self._kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
+        self._kernel: Any = kernel(decoupled)
         self._groups = [part for group in groups for part in _by_type(group)]
         self._lanes: list[_Lane | None] = [None] * len(self._groups)
 

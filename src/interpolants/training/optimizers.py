@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.training import fused_adam
 from interpolants.training.fused_adam import AdamGroup, FusedAdam
 from interpolants.training.row_optimizer import RowOptimizer
 from interpolants.training.settings import GroupSettings, TrainSettings
@@ -136,9 +137,9 @@ class _Rented:
 
 def _make(groups: Sequence[AdamGroup], settings: TrainSettings) -> FusedAdam | _Rented:
     every = [p for group in groups for p in group.parameters]
-    real = all(p.is_floating_point() for p in every)
-    if real and settings.optimizer in ("adam", "adamw"):
-        return FusedAdam(groups, betas=settings.betas, decoupled=settings.optimizer == "adamw")
+    real, decoupled = all(p.is_floating_point() for p in every), settings.optimizer == "adamw"
+    if real and settings.optimizer in ("adam", "adamw") and fused_adam.kernel(decoupled) is not None:
+        return FusedAdam(groups, betas=settings.betas, decoupled=decoupled)
     options = [{"params": group.parameters, "weight_decay": group.weight_decay} for group in groups]
     return _Rented(_of_pytorch(options, every, settings, real=real), [group.factor for group in groups])
 
@@ -164,7 +165,7 @@ def _of_pytorch(
                 momentum=settings.momentum,
                 foreach=True,
             )
-        case name:  # complex weights
+        case name:  # complex weights, or no fused kernel
             kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
             return kind(groups, lr=settings.lr, betas=settings.betas, **form)
 
