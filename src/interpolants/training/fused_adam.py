@@ -71,7 +71,7 @@ class FusedAdam:
             lane.counts.add_(1)
             self._kernel(
                 lane.parameters,
-                [p.grad for p in moved],  # type: ignore[misc]  # none is None
+                [p.grad for p in moved],  # none is None
                 lane.means,
                 lane.squares,
                 [],
