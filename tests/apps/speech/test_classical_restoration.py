@@ -48,6 +48,17 @@ def test_an_echo_from_beyond_the_delay_is_predicted():
     )  # ten coefficients for each bin of 190 frames: little is lost
 
 
+def test_nara_wpe_predicts_the_same_late_echoes():
+    wpe = pytest.importorskip("nara_wpe.wpe")
+    y = torch.randn(4, 300, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
+    for n in range(5, 300):
+        y[:, n] += 0.5 * y[:, n - 4] - 0.3j * y[:, n - 5]
+    cut = DelayedPrediction(taps=8, delay=3, rounds=2).changed(torch.view_as_real(y).movedim(-1, 0))
+    ours = torch.view_as_complex(cut.movedim(0, -1).contiguous())
+    theirs = torch.from_numpy(wpe.wpe_v8(y.numpy()[:, None], taps=8, delay=3, iterations=2)[:, 0])
+    assert float((ours - theirs).abs().max()) < 1e-4 * float((theirs - y).abs().mean())
+
+
 def test_channels_rates_and_lengths_are_kept():
     both = Recording(torch.stack([SIGNAL + noise(0.1), SIGNAL + noise(0.1, seed=1)]), 16000, "both")
     for rule in (fitted(SpectralSubtraction()), fitted(DelayedPrediction())):
