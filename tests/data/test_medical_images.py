@@ -88,6 +88,20 @@ def test_a_dicom_series_is_sorted_by_position_turned_and_rescaled(tmp_path):
     assert found.spacing == STEP
 
 
+@pytest.mark.parametrize("direction", [(1, 0, 0, 0, 1, 0), (0, 1, 0, 1, 0, 0), (-1, 0, 0, 0, 1, 0)])
+def test_simpleitk_reads_the_same_series(tmp_path, direction):
+    itk = pytest.importorskip("SimpleITK")
+    normal = int(np.cross(direction[:3], direction[3:])[2])
+    for k, name in enumerate("fbdaec"):
+        dicom(tmp_path / name, k, direction=direction, ImagePositionPatient=[3, 4, STEP[2] * k * normal])
+    reader = itk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path)))
+    image = itk.DICOMOrient(reader.Execute(), "RAS")
+    found = read_volume(tmp_path)
+    assert np.array_equal(found.values, itk.GetArrayFromImage(image).transpose(2, 1, 0))
+    assert found.spacing == pytest.approx(image.GetSpacing())
+
+
 def test_a_ct_slice_that_comes_with_pydicom_is_in_hounsfield_units():
     from pydicom.data import get_testdata_file
 

@@ -78,3 +78,17 @@ def test_between_modes_and_nan_are_beyond():
     assert beyond_modes(x, modes, 0.05, reach=25).tolist() == [False, False, False, False, True, True]
     with pytest.raises(InvalidInputError, match=r"must have one D, got \(6, 2\) and \(2, 1\)"):
         beyond_modes(x, modes[:, :1], 0.05)
+
+
+def test_scikit_learn_has_the_same_curve():
+    metrics = pytest.importorskip("sklearn.metrics")
+    source = torch.Generator().manual_seed(5)
+    scores = torch.randint(0, 40, (300,), generator=source).double()
+    wanted = torch.rand(300, generator=source) < 0.2
+    found = roc(scores, wanted)
+    false, true, thresholds = metrics.roc_curve(wanted.numpy(), scores.numpy(), drop_intermediate=False)
+    for ours, theirs in zip(
+        (found.false, found.true, found.thresholds), (false, true, thresholds), strict=True
+    ):
+        assert_close(ours, torch.from_numpy(theirs))
+    assert found.area == pytest.approx(metrics.roc_auc_score(wanted.numpy(), scores.numpy()), rel=1e-12)
