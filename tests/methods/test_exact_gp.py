@@ -109,33 +109,33 @@ def test_values_without_noise_are_fitted_and_come_back():
 
 
 @pytest.mark.parametrize("smoothness", [0.5, 1.5, 2.5])
-def test_scikit_learn_has_the_same_evidence_and_predictions(smoothness):
-    gaussian_process = pytest.importorskip("sklearn.gaussian_process")
-    g = torch.Generator().manual_seed(3)
-    x = torch.rand(60, 1, generator=g, dtype=torch.float64) * 5
-    y = (2 * x).sin() + 0.1 * torch.randn(60, 1, generator=g, dtype=torch.float64)
-    method = ExactGP(smoothness=smoothness).fit(x, y, progress=False)
-    state, kernels = method.state, gaussian_process.kernels
-    length, variance, noise = (
-        float(state[k].exp().squeeze()) for k in ("log_shape", "log_variance", "log_noise")
-    )
-    kernel = variance * kernels.Matern(length, nu=smoothness)
-    least = noise + 1e-8 * (1 + variance)  # what keeps the factor of the covariance finite
-    other = gaussian_process.GaussianProcessRegressor(kernel, alpha=least, optimizer=None)
-    scaled = ((y - state["centre"]) / state["scale"])[:, 0].numpy()
-    other.fit(x.numpy(), scaled)
-    found = evidence(x, (y - state["centre"]) / state["scale"], state["words"], Matern(smoothness), state)
-    assert float(found) == pytest.approx(other.log_marginal_likelihood_value_, rel=1e-9)
-    free = gaussian_process.GaussianProcessRegressor(
-        1.0 * kernels.Matern(1.0, nu=smoothness) + kernels.WhiteKernel(0.01),
-        n_restarts_optimizer=3,
-        random_state=0,
-    ).fit(x.numpy(), scaled)
-    assert float(found) >= free.log_marginal_likelihood_value_ - 1e-3  # no better place was found
-    points = torch.linspace(-1, 6, 50, dtype=torch.float64)[:, None]
-    mean, std = other.predict(points.numpy(), return_std=True)
-    ours = method.predict(points, noise=False)
-    assert_close(
-        ours.loc[0, :, 0], state["centre"] + state["scale"] * torch.from_numpy(mean), rtol=0, atol=1e-8
-    )
-    assert_close(ours.scale[0, :, 0], state["scale"] * torch.from_numpy(std), rtol=0, atol=1e-7)
+def test_evidence_and_predictions_are_those_of_gpytorch(smoothness):
+    """The second opinion on a rival: the same hyperparameters in the exact GP of another library."""
+    gpytorch = pytest.importorskip("gpytorch")
+    x, y = rows()
+    fitted = ExactGP(smoothness=smoothness, steps=15).fit(x, y)
+    state, scaled = fitted.state, (y - y.mean()) / y.std()
+    new = torch.rand(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    columns = [gpytorch.kernels.MaternKernel(nu=smoothness, active_dims=(k,)) for k in range(2)]
+    kernel = gpytorch.kernels.ScaleKernel(columns[0] * columns[1]).double()
+    kernel.outputscale = state["log_variance"].exp()
+    for column, scale in zip(columns, state["log_shape"].exp(), strict=True):
+        column.lengthscale = scale
+    least = gpytorch.constraints.GreaterThan(1e-12)
+    likelihood = gpytorch.likelihoods.GaussianLikelihood(noise_constraint=least).double()
+    likelihood.noise = state["log_noise"].exp() + 1e-8 * (1 + state["log_variance"].exp())
+
+    class Process(gpytorch.models.ExactGP):
+        def forward(self, points):
+            return gpytorch.distributions.MultivariateNormal(points.new_zeros(len(points)), kernel(points))
+
+    process = Process(x, scaled, likelihood).double()
+    with torch.no_grad(), gpytorch.settings.fast_computations(False, False, False):
+        total = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, process)(process(x), scaled) * len(x)
+        process.eval(), likelihood.eval()
+        theirs = process(new)
+        ours = fitted.predict(new, noise=False)
+        none = torch.zeros(2, dtype=torch.bool)
+        assert_close(evidence(x, scaled[:, None], none, Matern(smoothness), state), total)
+        assert_close(ours.mean, y.mean() + y.std() * theirs.mean)
+        assert_close(ours.std, y.std() * theirs.variance.sqrt())

@@ -8,7 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.training import Checkpoint, TrainSettings, fused_adam, run_state
+from interpolants.training import Checkpoint, TrainSettings, run_state
 from interpolants.training.guard import Guard
 from interpolants.training.row_optimizer import RowOptimizer
 from interpolants.training.settings import GroupSettings
@@ -69,16 +69,6 @@ def deferred(request, monkeypatch):
         monkeypatch.setattr(
             run_state, "Guard", lambda device, **given: Guard(device, **given | {"deferred": True})
         )
-
-
-@pytest.mark.parametrize("kind", ["adam", "adamw"])
-def test_without_the_fused_kernel_the_optimizer_is_pytorchs_with_the_same_numbers(kind, monkeypatch):
-    settings = {"optimizer": kind, "lr": 0.01, "weight_decay": 0.1}
-    expected, _ = train(net=net_of_two(), **settings)
-    monkeypatch.setattr(fused_adam, "kernel", lambda decoupled: None)
-    monkeypatch.setattr(fused_adam.FusedAdam, "__init__", None)
-    net, _ = train(net=net_of_two(), **settings)
-    assert_close(net.state_dict(), expected.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", ["adam", "sgd", "plain"])

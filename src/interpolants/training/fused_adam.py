@@ -1,8 +1,8 @@
 """Adam and AdamW by PyTorch's fused kernel, without the bookkeeping of its optimizers around every step."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from interpolants.training.slices import is_cut
 
 _EPS = 1e-8
+# They are private: a later PyTorch may drop them.
+HAS_KERNELS = hasattr(torch, "_fused_adam_") and hasattr(torch, "_fused_adamw_")
 
 
 class AdamGroup(NamedTuple):
@@ -18,11 +20,6 @@ class AdamGroup(NamedTuple):
     parameters: Sequence[nn.Parameter]
     weight_decay: float
     factor: float
-
-
-def kernel(decoupled: bool) -> Callable[..., None] | None:
-    """PyTorch's fused kernel of AdamW or Adam; None in a release without it, as the name is not a public one."""
-    return getattr(torch, "_fused_adamw_" if decoupled else "_fused_adam_", None)
 
 
 class FusedAdam:
@@ -45,7 +42,7 @@ class FusedAdam:
     def __init__(self, groups: Iterable[AdamGroup], *, betas: tuple[float, float], decoupled: bool) -> None:
         self.state: defaultdict[Tensor, dict[str, Tensor]] = defaultdict(dict)
         self._betas = betas
-        self._kernel: Any = kernel(decoupled)
+        self._kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
         self._groups = [part for group in groups for part in _by_type(group)]
         self._lanes: list[_Lane | None] = [None] * len(self._groups)
 
@@ -71,7 +68,7 @@ class FusedAdam:
             lane.counts.add_(1)
             self._kernel(
                 lane.parameters,
-                [p.grad for p in moved],  # none is None
+                [p.grad for p in moved],  # type: ignore[misc]  # none is None
                 lane.means,
                 lane.squares,
                 [],
