@@ -91,8 +91,12 @@ def check(archive: Path, python: str = sys.executable, torch_index: str | None =
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
         def run(*command: str | Path, quiet: bool = False) -> None:
-            output = subprocess.DEVNULL if quiet else None
-            subprocess.run(command, cwd=empty, env=variables, check=True, stdout=output)
+            process = subprocess.run(
+                command, cwd=empty, env=variables, check=False, capture_output=quiet, text=True
+            )
+            if process.returncode:
+                sys.stdout.write((process.stdout or "") + (process.stderr or ""))
+                process.check_returncode()
 
         run(python, "-m", "venv", environment)
         pip = (commands / "python", "-m", "pip", "install", "--quiet")

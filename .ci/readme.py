@@ -18,9 +18,7 @@ def with_links(text: str, repository: str, ref: str) -> str:
         return text
     raw = repository.replace("https://github.com/", "https://raw.githubusercontent.com/")
     text = re.sub(r"(!\[[^\]]*\]\()(?!https?:)([^)\s]+\))", rf"\g<1>{raw}/{ref}/\g<2>", text)
-    return re.sub(
-        r"((?<!!)\[[^\]]*\]\()(?!https?:|#)([^)\s]+\))", rf"\g<1>{repository}/blob/{ref}/\g<2>", text
-    )
+    return re.sub(r"(\[[^\]]*\]\()(?!https?:|#)([^)\s]+\))", rf"\g<1>{repository}/blob/{ref}/\g<2>", text)
 
 
 class ReadmeHook(MetadataHookInterface):

@@ -102,10 +102,11 @@ def escape_shapes(app: Any, what: str, name: str, obj: object, options: Any, lin
 
 
 def mark_tables(app: Any, name: str, source: list[str]) -> None:
-    """Studies are reached from their list, and the tables that they write from their pages, not from the menu."""
+    """Omit pages from the menu that other pages list: studies and their tables, notes of releases, and two more."""
     if name.endswith("/table"):
         source[0] = "# Table\n\n" + source[0]
-    if name.startswith("studies/") and name != "studies/README":
+    listed = name.startswith("studies/") and name != "studies/README"
+    if listed or name.startswith("docs/release/") or name in ("docs/install", "CODE_OF_CONDUCT"):
         source[0] = "---\norphan: true\n---\n\n" + source[0]
 
 

@@ -72,7 +72,7 @@ def buttons(name: str, page: str) -> str:
     links = f"{{download}}`Download as a notebook </docs/_build/notebooks/{name}.ipynb>`"
     if repository:
         opened = repository.replace("https://github.com/", "https://colab.research.google.com/github/")
-        links += f" · [Open in Colab]({opened}/blob/notebooks/{name}.ipynb)"
+        links += f" [Open in Colab]({opened}/blob/notebooks/{name}.ipynb)"
     return re.sub(r"^(# .+\n)", rf"\1\n{links}\n", page, count=1, flags=re.MULTILINE)
 
 
