@@ -39,6 +39,7 @@ class Settings:
             and cls.check_settings is Settings.check_settings
         ):
             raise TypeError(f"{cls.__name__}: settings are checked by check_settings(), not by check()")
+        cls.former = {k: v for base in reversed(cls.__mro__) for k, v in vars(base).get("former", {}).items()}
         _refuse_hiding(cls)
         _keep_kinds(cls)
         dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
