@@ -119,6 +119,16 @@ class LearnedFields(Fields):
         return (*self._sources, *self._heads)
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that make equal fields on the same path."""
+        arguments: dict[str, Any] = {name: _inner(f) for name, f in self._sources.items()}
+        if isinstance(self._sources.get("score"), _Gradient):
+            arguments["energy" if self._log_density is None else "log_density"] = arguments.pop("score")
+        if self._joint is not None:
+            arguments |= {"joint": _inner(self._joint), "heads": self._heads}
+        return {**arguments, "mean1": self._mean1, "margin": None if self._may_go_closer else self.margin}
+
+    @property
     def networks(self) -> list[nn.Module]:
         """The networks among what was given."""
         given = [_inner(f) for f in (*self._sources.values(), self._joint) if f is not None]
