@@ -90,3 +90,14 @@ def test_what_cannot_be_moved_is_refused(bridge):
     two = itp.Bridge(net=NET, steps=3, seed=0).fit(x0=bent(60, 1), x1=bent(60), progress=False)
     with pytest.raises(InvalidInputError, match="another gamma is another family"):
         two.on({"kind": "trigonometric"})
+
+
+def test_a_few_step_sampler_and_an_sde_run_on_the_new_path(bridge):
+    moved = bridge.on("one_sided_linear")
+    settings = {"n_steps": 1, "method": "midpoint", "steps": 2, "batch_size": 32, "seed": 0}
+    fast = itp.methods.FewStep(**settings).fit(model=moved, x1=bent(600), progress=False)
+    assert tuple(fast.sample(3, seed=0).shape) == (3, 2)
+    before = bridge.on("one_sided_linear").sample(3, seed=0)
+    assert torch.equal(moved.sample(3, seed=0), before)  # its copy was trained
+    x, log_prob = moved.sample(50, seed=0, log_prob=True)
+    assert torch.allclose(log_prob, moved.log_prob(x), atol=0.05)
