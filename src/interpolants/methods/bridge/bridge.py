@@ -45,6 +45,7 @@ from interpolants.methods.bridge.fitted import FittedBridge
 from interpolants.methods.bridge.fitting import as_float32
 from interpolants.methods.bridge.held_out_checks import held_out_checks
 from interpolants.methods.bridge.noise_level import choose_level, known_choice, own_choice
+from interpolants.methods.bridge.rescheduled import rescheduled
 from interpolants.methods.bridge.scored import check_scored, scored
 from interpolants.methods.bridge.self_test import check_bridge
 from interpolants.methods.parts.start_points import Pool, draw_base
@@ -166,6 +167,25 @@ class Bridge(FittedBridge):
 
     # --- draws
 
+    def on(self, path: Any) -> Self:
+        """Return this bridge on another path, without training; see :func:`~interpolants.fields.on_path`.
+
+        The network, the units and the rows stay those of this bridge. ``sample``, ``transport``, ``log_prob``,
+        ``complete`` and guidance then follow the new path. A straighter path needs fewer Runge-Kutta steps.
+
+        Args:
+            path: Name of a path, ``{"kind": name, **settings}``, or a ``Path``: one-sided with the same base up to its
+                scale, or two-sided without a latent term, as this bridge's is.
+
+        Returns:
+            A fitted bridge on ``path``, which can be saved; this bridge itself if ``path`` is already its path.
+
+        Raises:
+            InvalidInputError: If the path cannot be reached, or the bridge is not fitted.
+            NotIdentifiableError: If noise and denoised state do not follow from the learnt quantities.
+        """
+        return rescheduled(self, path)
+
     @overload
     def sample(
         self, /, n: Count, *, log_prob: Literal[False] = False, details: Literal[True], **options: Any
@@ -207,6 +227,9 @@ class Bridge(FittedBridge):
             ``(n, *D)`` in the kind that ``x1`` had, or the details.
         """
         drawing, options = Drawing.among(options)
+        if drawing.on is not None:
+            same = {**vars(replace(drawing, on=None)), **options}
+            return self.on(drawing.on).sample(n, log_prob=log_prob, details=details, **same)
         if log_prob:
             check_scored(self, log_prob, drawing.eps, drawing.reverse, options)
         seed = secrets.randbits(31) if drawing.seed is None else drawing.seed
@@ -243,6 +266,9 @@ class Bridge(FittedBridge):
             OutsideWarning: If the points lie far from all rows that the end had in the fit.
         """
         drawing, options = Drawing.among(options)
+        if drawing.on is not None:
+            same = {**vars(replace(drawing, on=None)), **options}
+            return self.on(drawing.on).transport(x, details=details, **same)
         seed = secrets.randbits(31) if drawing.seed is None else drawing.seed
         fields, cond = self._target(drawing)
         if bool(self.frame.outside(x).any()):
