@@ -157,7 +157,7 @@ class MethodView:
 
     # --- questions
 
-    def ask(self, question: Any, task: Task, rivals: Sequence[Any], settings: Mapping[str, Any]) -> Answered:
+    def ask(self, question: Any, task: Any, rivals: Sequence[Any], settings: Mapping[str, Any]) -> Answered:
         """Put a question to the fitted method; see ``Method.ask``."""
         caller = f"{type(self.method).__name__}.ask"
         if not self.method.is_fitted:
