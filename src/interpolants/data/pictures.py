@@ -21,7 +21,10 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 # The formats behind them. Pillow knows more, and starts other programs for some of those.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _GREY, _COLOUR = ("1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N"), ("RGB", "RGBA", "P", "PA", "RGBX")
-_GREY_16_AS_I = ("PNG", "PPM")  # formats whose grey of 16 bits is mode I: PNG in Pillow below 11.3, PGM in all
+_GREY_16_AS_I = (
+    "PNG",
+    "PPM",
+)  # formats whose grey of 16 bits is mode I: PNG in Pillow below 11.3, PGM in all
 _ORIENTATION = 0x0112  # tag of EXIF
 _SIDEWAYS = (5, 6, 7, 8)  # its values that exchange height and width
 _COLOUR_PNGS = (2, 6)  # types of a PNG with three channels
