@@ -77,6 +77,7 @@ from interpolants.methods.rivals.forecasts import Climatology as Climatology
 from interpolants.methods.rivals.forecasts import Persistence as Persistence
 from interpolants.methods.rivals.gaussian_fit import GaussianFit as GaussianFit
 from interpolants.methods.rivals.mean_value import MeanValue as MeanValue
+from interpolants.methods.rivals.nearest_rows import NearestRows as NearestRows
 from interpolants.methods.rivals.numerical_solver import NumericalSolver as NumericalSolver
 from interpolants.methods.rivals.series_rivals import Interpolation as Interpolation
 from interpolants.methods.rivals.series_rivals import SeasonalNaive as SeasonalNaive

@@ -45,6 +45,7 @@ OTHER = {
 # Bridges beside that of the recipe, which leads from rows to rows without a condition: settings, and further roles.
 BRIDGES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "of_numbers": ({"path": "one_sided_linear", "drop_condition": 0.2}, ("x1", "cond")),
+    "of_masks": ({"path": "one_sided_linear", "masks": True}, ("x1",)),
     "of_labels": (
         {"path": "linear", "coupling": "minibatch_ot", "transform": "quantile"},
         ("x0", "x1", "cond", "cond0"),
