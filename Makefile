@@ -107,6 +107,14 @@ extras:          ## Install each extra by itself on Python 3.11 and 3.13, and im
 wheel: $(VENV)/.dev                ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
+# Tools have an environment of their own. For names, versions and notes alone, in a second: python3 .ci/release_check.py
+RELEASE ?= .venv-release
+release-check:   ## Check that a release is ready: names, versions, notes, sdist and wheel, each installed bare
+	test -d $(RELEASE) || $(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --requirement .ci/release_tools.txt
+	rm -rf $(RELEASE)/dist
+	$(RELEASE)/bin/python .ci/release_check.py --dist $(RELEASE)/dist --bare
+
 # make bench BASE=<commit> [ROUNDS=11] compares this tree with that commit instead.
 bench: $(VENV)/.dev                ## Measure overheads against the bare network, or against BASE=<commit>
 	$(BIN)/python -m benchmarks $(if $(BASE),against --base $(BASE) --rounds $(or $(ROUNDS),11))
@@ -135,13 +143,13 @@ mutants: $(VENV)/.dev              ## Put faults into formulas, see which the te
 	OMP_NUM_THREADS=1 $(BIN)/python -m mutants --scale $(SCALE)
 
 check: $(VENV)/.dev                ## Lint, prose, types, import contract
-	$(BIN)/ruff check src tests benchmarks torture mutants studies gallery docs/*.py docs/figures/*.py docs/prose/*.py
-	$(BIN)/ruff format --check src tests benchmarks torture mutants studies gallery docs/*.py docs/figures/*.py docs/prose/*.py
+	$(BIN)/ruff check src tests benchmarks torture mutants studies gallery .ci docs/*.py docs/figures/*.py docs/prose/*.py
+	$(BIN)/ruff format --check src tests benchmarks torture mutants studies gallery .ci docs/*.py docs/figures/*.py docs/prose/*.py
 	$(BIN)/python docs/prose/check.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 clean:           ## Remove what the other targets made
-	rm -rf $(VENV) $(LOWEST) $(PEERS) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(PEERS) $(RELEASE) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo test test-changed core test-slow docs lowest extras wheel bench bench-peers gpu torture mutants check clean
+.PHONY: help setup demo test test-changed core test-slow docs lowest extras wheel release-check bench bench-peers gpu torture mutants check clean

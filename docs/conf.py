@@ -26,6 +26,7 @@ os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # lessons give the same numbers, and no less quickly, whatever else runs
 
+from docs import notebooks  # noqa: E402
 from docs.cards_in_reference import expand  # noqa: E402
 from docs.method_pages import expand as expand_methods  # noqa: E402
 
@@ -84,6 +85,9 @@ copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
 html_title = "interpolants"
+html_baseurl = notebooks.addresses()["documentation"]
+if _repository := notebooks.addresses()["repository"]:  # links to the source of each page
+    html_theme_options = {"source_repository": _repository, "source_branch": "main", "source_directory": ""}
 html_static_path = ["_static"]
 html_css_files = ["site.css", "gallery.css"]
 html_js_files = ["search.js"]  # ranks the results of the search page
@@ -98,16 +102,28 @@ def escape_shapes(app: Any, what: str, name: str, obj: object, options: Any, lin
 
 
 def mark_tables(app: Any, name: str, source: list[str]) -> None:
-    """Studies are reached from their list, and the tables that they write from their pages, not from the menu."""
+    """Omit pages from the menu that other pages list: studies and their tables, notes of releases, and two more."""
     if name.endswith("/table"):
         source[0] = "# Table\n\n" + source[0]
-    if name.startswith("studies/") and name != "studies/README":
+    listed = name.startswith("studies/") and name != "studies/README"
+    if listed or name.startswith("docs/release/") or name in ("docs/install", "CODE_OF_CONDUCT"):
         source[0] = "---\norphan: true\n---\n\n" + source[0]
 
 
 def list_members(app: Any, name: str, source: list[str]) -> None:
     """Members with cards come into the reference by themselves."""
     source[0] = expand_methods(expand(source[0]))
+
+
+def convert_lessons(app: Any) -> None:
+    """Write the notebooks, which the pages of the lessons link to."""
+    notebooks.write()
+
+
+def add_buttons(app: Any, name: str, source: list[str]) -> None:
+    """Each lesson begins with a link to its notebook."""
+    if re.match(r"docs/learn/\d", name):
+        source[0] = notebooks.buttons(Path(name).name, source[0])
 
 
 def show_formula(display: str) -> Any:
@@ -136,5 +152,7 @@ def setup(app: Any) -> None:
     )
     app.connect("source-read", mark_tables)
     app.connect("source-read", list_members)
+    app.connect("builder-inited", convert_lessons)
+    app.connect("source-read", add_buttons)
     app.connect("autodoc-process-docstring", escape_shapes)
     app.connect("autodoc-skip-member", skip_settings)

@@ -22,6 +22,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "digits_conditional",
         "three_to_eight",
         "restore_digits",
+        "any_mask",
         "fashion_in_painting",
         "fashion_super_resolution",
         "linked_digits",

@@ -15,7 +15,7 @@ const SearchWords = {
 
   /* Pages that tell of details, or of the past, come after those that help at once. */
   weight: (page) => {
-    if (page.startsWith("docs/design/") || page === "CHANGELOG" || page === "docs/renamed") return 0.6;
+    if (page.startsWith("docs/design/") || page.startsWith("docs/release/") || page === "CHANGELOG" || page === "docs/renamed") return 0.6;
     if (page === "docs/bibliography" || page === "docs/methods/README") return 0.6; // long lists of everything
     if (page === "docs/glossary") return 1.3; // it says what a word means
     if (page.startsWith("studies/") || page.startsWith("docs/reference/") || page === "BENCHMARKS") return 0.8;

@@ -1,4 +1,4 @@
-"""Draw ``docs/images/grokking.png``: ``python docs/figures/grokking.py``, half a minute on one core.
+"""Draw ``docs/images/grokking.png``: ``python docs/figures/grokking.py``.
 
 Losses of quadratic networks along their training, by the scale of their output, and the delay over scale and rows.
 """

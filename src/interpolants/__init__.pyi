@@ -68,6 +68,7 @@ from interpolants.methods.bridge.bridge import Bridge as Bridge
 from interpolants.methods.few_step.few_step import FewStep as FewStep
 from interpolants.methods.flow_map.flow_map import FlowMap as FlowMap
 from interpolants.methods.forecaster import Forecaster as Forecaster
+from interpolants.methods.imported import Imported as Imported
 from interpolants.methods.rectification.rectification import Rectification as Rectification
 from interpolants.methods.restoration.prior_restoration import PriorRestoration as PriorRestoration
 from interpolants.methods.restoration.restoration import Restoration as Restoration
@@ -79,6 +80,7 @@ from interpolants.methods.rivals.forecasts import Climatology as Climatology
 from interpolants.methods.rivals.forecasts import Persistence as Persistence
 from interpolants.methods.rivals.gaussian_fit import GaussianFit as GaussianFit
 from interpolants.methods.rivals.mean_value import MeanValue as MeanValue
+from interpolants.methods.rivals.nearest_rows import NearestRows as NearestRows
 from interpolants.methods.rivals.numerical_solver import NumericalSolver as NumericalSolver
 from interpolants.methods.rivals.series_rivals import Interpolation as Interpolation
 from interpolants.methods.rivals.series_rivals import SeasonalNaive as SeasonalNaive

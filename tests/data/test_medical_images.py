@@ -88,6 +88,22 @@ def test_a_dicom_series_is_sorted_by_position_turned_and_rescaled(tmp_path):
     assert found.spacing == STEP
 
 
+@pytest.mark.parametrize(
+    ("direction", "normal"), [((1, 0, 0, 0, 1, 0), (0, 0, 1)), ((1, 0, 0, 0, 0, -1), (0, 1, 0))]
+)
+def test_a_dicom_series_is_the_volume_of_simpleitk(tmp_path, direction, normal):
+    """Axial and coronal slices, with axes to the right, to the front and to the head; one step is 3 mm."""
+    itk = pytest.importorskip("SimpleITK")
+    for k, name in enumerate("fbdaec"):
+        position = [3.0 * k * axis for axis in normal]
+        dicom(tmp_path / name, k, direction=direction, ImagePositionPatient=position)
+    files = itk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path))
+    image = itk.DICOMOrient(itk.ReadImage(files), "RAS")
+    found = read_volume(tmp_path)
+    assert np.array_equal(found.values, itk.GetArrayFromImage(image).transpose(2, 1, 0))
+    assert found.spacing == pytest.approx(image.GetSpacing())
+
+
 def test_a_ct_slice_that_comes_with_pydicom_is_in_hounsfield_units():
     from pydicom.data import get_testdata_file
 

@@ -10,9 +10,11 @@ from torch.testing import assert_close
 
 from interpolants.dynamics import sample
 from interpolants.exchange import from_azula
+from interpolants.fields.matched_net import covered, match
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.likelihood import log_prob
+from interpolants.paths import OneSidedLinear
 
 MEAN, STD = torch.tensor([1.0, -2.0], dtype=torch.float64), 0.5
 
@@ -133,3 +135,16 @@ def test_ddim_is_that_of_azula(schedule):
     times = (1 - sampler.timesteps.double()).tolist()
     ours = sample(fields, x, method="ddim", time_grid=[0.0, *times[1:-1], 1.0]).x
     assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_a_denoiser_on_the_linear_path_ends_where_its_own_flow_ends():
+    fields, target = from_azula(Denoiser(Schedule())), OneSidedLinear()
+    moved = fields.on(target)
+    start, stop = covered(fields.path, target)
+    assert 0.0 < start < 0.1  # its schedule keeps a tenth of the data at its noisiest
+    _, scales = match(fields.path, target, torch.tensor([start, stop], dtype=torch.float64))
+    x = 3.0 * starts(100)
+    known = {"method": "rk4", "n_steps": 200}
+    own = sample(fields, x, **known).x
+    made = sample(moved, x * scales[0], start=start, stop=stop, **known).x / scales[1]
+    assert_close(made, own, rtol=0, atol=1e-3)

@@ -31,7 +31,8 @@ def test_ranks_take_every_second_item(monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_ranks_write_the_file_and_the_shards_of_one_process(tmp_path):
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_write_the_file_and_the_shards_of_one_process(tmp_path, ranks):
     x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
     bridge = Bridge("one_sided_linear", net={"kind": "mlp", "width": 16, "depth": 2})
     bridge.fit(x1=x, steps=10, batch_size=64, progress=False).save(tmp_path / "model")
@@ -44,13 +45,13 @@ def test_two_ranks_write_the_file_and_the_shards_of_one_process(tmp_path):
         "-m",
         "torch.distributed.run",
         "--standalone",
-        "--nproc-per-node=2",
+        f"--nproc-per-node={ranks}",
         "-m",
         "interpolants",
     ]
-    for name in ("two", "again"):
+    for name in ("many", "again"):
         more = ["--executor", "torchrun", "--out", str(tmp_path / f"{name}.npy")]
-        more += ["--shards", str(tmp_path / name)] if name == "two" else []
+        more += ["--shards", str(tmp_path / name)] if name == "many" else []
         ran = subprocess.run(
             [*torchrun, *words, *more],
             capture_output=True,
@@ -60,5 +61,5 @@ def test_two_ranks_write_the_file_and_the_shards_of_one_process(tmp_path):
         )
         assert ran.returncode == 0, ran.stderr[-3000:]
         assert np.array_equal(np.load(tmp_path / "one.npy"), np.load(tmp_path / f"{name}.npy"))
-    manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two")]
+    manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "many")]
     assert manifests[0] == manifests[1]

@@ -1,5 +1,6 @@
 """One process writes in a folder: the second is told who holds it, and what the dead left is taken over and swept."""
 
+import errno
 import json
 import os
 import subprocess
@@ -24,7 +25,7 @@ HOLDER = """
 import fcntl, json, os, sys, time
 handle = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
 fcntl.flock(handle, fcntl.LOCK_EX)
-os.write(handle, json.dumps({"process": os.getpid(), "machine": "here", "since": "noon"}).encode())
+os.write(handle, b" " + json.dumps({"process": os.getpid(), "machine": "here", "since": "noon"}).encode())
 print("held", flush=True)
 time.sleep(600)
 """
@@ -109,6 +110,63 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
     with pytest.raises(StorageError, match="cannot lock"):
         locked("run", tmp_path / "a").__enter__()
     assert (tmp_path / "thesis").read_text() == "years"
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_used_without_a_lock(tmp_path, monkeypatch, code):
+    fail_with(code, monkeypatch)
+    with locked("run", tmp_path / "a"), locked("fit", tmp_path / "a"):
+        pass
+
+
+def test_a_disk_that_fails_is_reported(tmp_path, monkeypatch):
+    fail_with(errno.EIO, monkeypatch)
+    with pytest.raises(StorageError, match=r"cannot lock .*: bad disk"):
+        locked("run", tmp_path / "a").__enter__()
+
+
+def fail_with(code, monkeypatch):
+    import fcntl
+
+    def flock(handle, operation):
+        raise OSError(code, "bad disk")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+def test_the_lock_file_of_another_process_is_left_where_it_replaced_ours(tmp_path):
+    with locked("run", tmp_path):
+        (tmp_path / LOCK).unlink()
+        (tmp_path / LOCK).write_text("theirs")
+    assert (tmp_path / LOCK).read_text() == "theirs"
+
+
+COUNTER = """
+import sys, time
+from pathlib import Path
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.folder_lock import locked
+folder, count, done = sys.argv[1], Path(sys.argv[2]), 0
+while done < 100:
+    try:
+        with locked("run", folder):
+            before = int(count.read_text())
+            time.sleep(2e-4)
+            count.write_text(str(before + 1))
+            done += 1
+    except InvalidInputError:
+        time.sleep(1e-4)
+"""
+
+
+def test_processes_that_take_turns_are_never_in_the_folder_together(tmp_path):
+    """Each leaves with the file deleted: a lock on a deleted file must not count."""
+    count = tmp_path / "count"
+    count.write_text("0")
+    command = [sys.executable, "-c", COUNTER, str(tmp_path / "a"), str(count)]
+    children = [subprocess.Popen(command) for _ in range(3)]
+    assert [child.wait() for child in children] == [0, 0, 0]
+    assert count.read_text() == "300"
 
 
 def dead_process():

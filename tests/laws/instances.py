@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.card_file import Card
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import InvalidInputError
@@ -17,6 +18,8 @@ from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.settings import settings_of
 from interpolants.framework.task import Split, Task
+from interpolants.nets import MLP
+from interpolants.paths import VP
 from interpolants.runs.settings_files import find_config, read_settings
 from interpolants.testing.trial import Instance, of_recipe
 
@@ -28,6 +31,10 @@ SMALL = {
     "checkpoint_every": 10,
     "net": {"kind": "mlp", "width": 16, "depth": 2},
 }
+# What a method is made of, where it is not trained here.
+MADE_OF: dict[str, Callable[[], dict[str, Any]]] = {
+    "imported": lambda: {"source": learned_fields()},
+}
 # Where these are not what a method takes, or its default would train more when it is asked.
 OTHER = {
     "bridge": {"path": "one_sided_linear"},
@@ -38,6 +45,7 @@ OTHER = {
 # Bridges beside that of the recipe, which leads from rows to rows without a condition: settings, and further roles.
 BRIDGES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "of_numbers": ({"path": "one_sided_linear", "drop_condition": 0.2}, ("x1", "cond")),
+    "of_masks": ({"path": "one_sided_linear", "masks": True}, ("x1",)),
     "of_labels": (
         {"path": "linear", "coupling": "minibatch_ot", "transform": "quantile"},
         ("x0", "x1", "cond", "cond0"),
@@ -97,10 +105,18 @@ def _bridge(card: Card, settings: dict[str, Any], roles: tuple[str, ...]) -> Ins
     return Instance(method, Task.of(method.roles(), values, Split(test=0.5)))
 
 
+def learned_fields() -> LearnedFields:
+    """Fields of a small network with the weights that it begins with."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return LearnedFields(VP(), noise=MLP((2,), width=16, depth=2))
+
+
 def _by_role(card: Card) -> Instance:
     kind: Any = card.load_entry()
     small = {f.name: SMALL[f.name] for f in settings_of(kind) if f.name in SMALL}
-    method = kind(**{**small, **OTHER.get(card.id, {})})
+    own = MADE_OF[card.id]() if card.id in MADE_OF else OTHER.get(card.id, {})
+    method = kind(**{**small, **own})
     values = {role.name: _toy(role) for role in method.roles() if not role.optional}
     kinds = {role.name: role.kind for role in method.roles()}
     timed = "series" in kinds.values()

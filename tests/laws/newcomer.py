@@ -13,7 +13,11 @@ for line in sys.stdin:
     read, write = os.pipe()
     if os.fork() == 0:
         try:
-            said = type(interpolants.load(json.loads(line))).__name__
+            kind = type(interpolants.load(json.loads(line)))
+            from interpolants.framework.capabilities import capabilities_of, leading_arguments
+            for verb in capabilities_of(kind):  # known without another room's modules
+                leading_arguments(verb)
+            said = kind.__name__
         except BaseException as error:
             said = f"{type(error).__name__}: {error}"
         os.write(write, said[:4000].encode())

@@ -106,3 +106,36 @@ def test_values_without_noise_are_fitted_and_come_back():
     found = model.predict(x[:-1] + 0.02, noise=False)
     assert_close(found.mean, x[:-1, 0] + 0.02, rtol=0, atol=1e-4)
     assert bool((found.std > 0).all() & (found.std < 1e-3).all())
+
+
+@pytest.mark.parametrize("smoothness", [0.5, 1.5, 2.5])
+def test_evidence_and_predictions_are_those_of_gpytorch(smoothness):
+    """The second opinion on a rival: the same hyperparameters in the exact GP of another library."""
+    gpytorch = pytest.importorskip("gpytorch")
+    x, y = rows()
+    fitted = ExactGP(smoothness=smoothness, steps=15).fit(x, y)
+    state, scaled = fitted.state, (y - y.mean()) / y.std()
+    new = torch.rand(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    columns = [gpytorch.kernels.MaternKernel(nu=smoothness, active_dims=(k,)) for k in range(2)]
+    kernel = gpytorch.kernels.ScaleKernel(columns[0] * columns[1]).double()
+    kernel.outputscale = state["log_variance"].exp()
+    for column, scale in zip(columns, state["log_shape"].exp(), strict=True):
+        column.lengthscale = scale
+    least = gpytorch.constraints.GreaterThan(1e-12)
+    likelihood = gpytorch.likelihoods.GaussianLikelihood(noise_constraint=least).double()
+    likelihood.noise = state["log_noise"].exp() + 1e-8 * (1 + state["log_variance"].exp())
+
+    class Process(gpytorch.models.ExactGP):
+        def forward(self, points):
+            return gpytorch.distributions.MultivariateNormal(points.new_zeros(len(points)), kernel(points))
+
+    process = Process(x, scaled, likelihood).double()
+    with torch.no_grad(), gpytorch.settings.fast_computations(False, False, False):
+        total = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, process)(process(x), scaled) * len(x)
+        process.eval(), likelihood.eval()
+        theirs = process(new)
+        ours = fitted.predict(new, noise=False)
+        none = torch.zeros(2, dtype=torch.bool)
+        assert_close(evidence(x, scaled[:, None], none, Matern(smoothness), state), total)
+        assert_close(ours.mean, y.mean() + y.std() * theirs.mean)
+        assert_close(ours.std, y.std() * theirs.variance.sqrt())

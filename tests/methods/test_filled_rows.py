@@ -10,6 +10,7 @@ from interpolants.framework.questions import ask
 from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
 from interpolants.methods.questions.filled_rows import FilledRows
+from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
 R = 0.8  # correlation of the columns; the second of the three has ten times the size
 
@@ -53,6 +54,23 @@ def test_draws_have_the_error_of_theory_and_means_that_of_the_gaussian():
     assert found["error_over_gaussian"].rivals["mean"] == pytest.approx(1.0, abs=0.01)
     assert found["error_over_gaussian"].rivals["blind"] > 1.9  # (1 + own^2)^(1/2) / own = 1.94
     assert float(found["distance"].value) < 0.01 < found["distance"].rivals["blind"]
+
+
+def test_draws_are_scored_at_random_gaps_too():
+    g = torch.Generator().manual_seed(0)
+    z = torch.randn(4000, 2, generator=g, dtype=torch.float64)
+    x = torch.stack([z[:, 0], 10 * (R * z[:, 0] + (1 - R**2) ** 0.5 * z[:, 1])], 1)
+    given = Task.of(GaussianFit().roles(), {"x1": x}, Split(test=0.5))
+    question = FilledRows(pattern="random", draws=20, n=400)
+    hidden = question._hidden(x[:400])
+    assert bool((hidden.sum(1) == 1).all())
+    assert 0.4 < float(hidden[:, 0].double().mean()) < 0.6
+    found = ask(question, given.fit(GaussianFit()), given, [{"name": "wide", "twin": {"ridge": 1.0}}])
+    own = (1 - R**2) ** 0.5
+    assert found["crps"].value == pytest.approx(own / torch.pi**0.5, rel=0.08)  # of a normal distribution
+    assert found["crps"].rivals["wide"] > found["crps"].value
+    assert found["coverage"].value == pytest.approx(0.8, abs=0.06)
+    assert found["error_over_gaussian"].value == pytest.approx(2**0.5, rel=0.08)
 
 
 def test_what_does_not_fit_is_refused():

@@ -84,3 +84,17 @@ def test_its_spectrum_has_peaks_there():
 def test_what_it_cannot_take_is_refused(x, told):
     with pytest.raises(InvalidInputError, match=told):
         SpectralGP().fit(x, torch.zeros(len(x), 1))
+
+
+def test_gaussian_peaks_are_those_of_gpytorch():
+    """The second opinion on the kernel; Student's t peaks are in no other library."""
+    gpytorch = pytest.importorskip("gpytorch")
+    model, (x, _) = fitted(envelope="gaussian", steps=3), waves()
+    peaks = model.peaks
+    kernel = gpytorch.kernels.SpectralMixtureKernel(num_mixtures=3).double()
+    kernel.mixture_weights = peaks.log_weight.exp()
+    kernel.mixture_means = peaks.frequency.reshape(3, 1, 1)
+    kernel.mixture_scales = 1 / (2 * math.pi * peaks.log_lengthscale.exp()).reshape(3, 1, 1)
+    with torch.no_grad():
+        ours = SpectralMixture("gaussian").covariance(x - x[:, 0], peaks)
+        assert_close(ours, kernel(x).to_dense())

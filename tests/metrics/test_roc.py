@@ -78,3 +78,12 @@ def test_between_modes_and_nan_are_beyond():
     assert beyond_modes(x, modes, 0.05, reach=25).tolist() == [False, False, False, False, True, True]
     with pytest.raises(InvalidInputError, match=r"must have one D, got \(6, 2\) and \(2, 1\)"):
         beyond_modes(x, modes[:, :1], 0.05)
+
+
+def test_the_area_is_that_of_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    source = torch.Generator().manual_seed(2)
+    scores = torch.randint(0, 20, (500,), generator=source).double()
+    wanted = torch.rand(500, generator=source) < 0.2 + scores / 40
+    expected = metrics.roc_auc_score(wanted.numpy(), scores.numpy())
+    assert roc(scores, wanted).area == pytest.approx(expected, abs=1e-12)

@@ -29,6 +29,17 @@ def test_a_figure_is_as_large_as_it_says_and_has_its_panels():
     )
 
 
+def test_a_named_heat_map_has_a_colour_bar():
+    def drawn(name):
+        heat = Series(mark="heat", arrays={"values": np.zeros((4, 4))}, low=0, high=1, name=name)
+        return image(one(heat, width=400, height=300))
+
+    red, green, blue = np.moveaxis(drawn("level (dB)"), -1, 0)
+    assert ((red > 200) & (green > 180) & (blue < 110)).any()  # the colour of 1, which no value has
+    red, green, blue = np.moveaxis(drawn(""), -1, 0)
+    assert not ((red > 200) & (green > 180) & (blue < 110)).any()
+
+
 def test_an_image_is_drawn_upright_with_its_own_limits_and_nan_in_blue():
     values = np.zeros((1, 1, 2, 2))
     values[0, 0] = [[1.0, -1.0], [np.nan, -1.0]]

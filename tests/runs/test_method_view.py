@@ -12,7 +12,9 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import NotAbleError
 from interpolants.framework.figures import Figure
+from interpolants.framework.questions import ask
 from interpolants.framework.task import Task
+from interpolants.methods.questions.sample_quality import SampleQuality
 from interpolants.runs.method_view import MethodView, Plot
 
 pytest.importorskip("matplotlib")
@@ -148,6 +150,37 @@ def test_questions_follow_from_the_verbs(tmp_path):
     shown = text(model.report(tmp_path, task).read_text())
     assert "Sliced Wasserstein-2" in shown
     assert "Held-out log" in shown
+
+
+def test_a_question_is_put_to_the_method_as_by_a_recipe_and_by_the_framework():
+    task = Task.of(itp.GaussianFit().roles(), {"x1": ROWS})
+    model = task.fit(itp.GaussianFit())
+    fitted_rival = task.fit(itp.GaussianFit(ridge=1.0))
+    rivals = [{"name": "wide", "twin": {"ridge": 0.5}}, fitted_rival]
+    by_name = model.ask("sample_quality", task, rivals=rivals, n=40)["energy_distance"]
+    table = {"question": "sample_quality", "n": 40, "rivals": rivals[:1]}
+    by_table = model.ask(table, task, rivals=[fitted_rival])["energy_distance"]
+    direct = ask(SampleQuality(n=40), model, task, rivals)["energy_distance"]
+    assert by_name == by_table == direct
+    assert set(by_name.rivals) == {"wide", "gaussian_fit"}
+    assert model.ask(SampleQuality(n=40), task)["energy_distance"].value == direct.value
+
+
+def test_a_question_of_a_method_refuses_what_it_cannot_measure():
+    task = Task.of(itp.GaussianFit().roles(), {"x1": ROWS})
+    model = task.fit(itp.GaussianFit())
+    with pytest.raises(InvalidInputError, match=r"Bridge\.ask: the bridge must be fitted"):
+        flow().ask("sample_quality", task)
+    with pytest.raises(
+        InvalidInputError, match=r"GaussianFit\.ask: task must be the task of the fit, got None"
+    ):
+        model.ask("sample_quality", None)
+    with pytest.raises(InvalidInputError, match="sample_quality"):
+        model.ask("sample_qualify", task)
+    with pytest.raises(InvalidInputError, match="its own settings, got n"):
+        model.ask(SampleQuality(), task, n=40)
+    with pytest.raises(NotAbleError, match="must be able to transport"):
+        model.ask("trajectories", task)
 
 
 def test_what_is_not_fitted_is_neither_drawn_nor_reported(tmp_path):

@@ -3,6 +3,7 @@
 import ast
 import builtins
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,9 +88,8 @@ def test_calls_of_topics_name_what_there_is():
 
 
 def slug(head: str) -> str:
-    """The anchor of a heading on the site."""
-    kept = "".join(letter for letter in head.casefold() if letter.isalnum() or letter in " -_")
-    return kept.strip().replace(" ", "-")
+    """The anchor of a heading on the site; on GitHub it is the same where no sign stands between two words."""
+    return re.sub("[^a-z0-9]+", "-", head.casefold()).strip("-")
 
 
 def test_find_in_python_and_on_the_command_line_agree():

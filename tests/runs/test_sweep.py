@@ -5,6 +5,7 @@ import importlib.util
 import json
 import math
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from interpolants.cli.app import app
 from interpolants.executors import Local, RayCluster
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework import experiment
+from interpolants.framework.stage_logs import StageLog
+from interpolants.runs import sweep as sweeps
 from interpolants.runs.recipe_files import read_recipe
 from interpolants.runs.sweep import Sweep, read_grid, settings_of_grid
 from interpolants.runs.sweep_run import Row, SweepRun, as_good, best_of, figure_of
@@ -73,6 +76,14 @@ def test_the_rate_at_which_something_is_learnt_wins(tmp_path):
     chosen = read_recipe(tmp_path / "out" / "best.json")
     assert chosen.tasks[0].method["lr"] == 5e-3
     assert chosen.tasks[0].ask[0]["question"] == "sample_quality"  # which are asked on the test part
+
+
+def test_the_loss_of_the_initial_weights_does_not_count(tmp_path, monkeypatch):
+    losses = ({"step": step, "held_out_loss": loss} for step, loss in ((0, 1.0), (10, 3.0), (20, 2.0)))
+    log = StageLog([{"step": 20}], held_out=tuple(losses))
+    monkeypatch.setattr(sweeps, "stage_logs", lambda _: {"bridge": log})
+    work = SimpleNamespace(method=SimpleNamespace(is_fitted=True), folder=tmp_path)
+    assert sweeps._held_out_loss(work).value == 2.0
 
 
 @pytest.mark.slow

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from interpolants.training import TrainSettings, optimizers
 from interpolants.training.fused_adam import AdamGroup, FusedAdam
+from interpolants.training.optimizers import Optimizer
 
 
 def _parameters(dtype: torch.dtype = torch.float32) -> list[nn.Parameter]:
@@ -108,3 +110,26 @@ def test_counts_take_one_operation_for_all_parameters():
     names = [event.name for event in profile.events()]
     assert names.count("aten::add_") == 1
     assert names.count("aten::_fused_adam_") == 1
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_a_pytorch_without_the_kernels_gives_the_same_bits(name: str, monkeypatch: pytest.MonkeyPatch):
+    """Its own optimizer is taken then: with a step that is switched off, and with state from a checkpoint."""
+    settings = TrainSettings(optimizer=name, weight_decay=0.1)
+    with_kernels, without = (dict(zip("abc", _parameters(), strict=True)) for _ in range(2))
+    ours = Optimizer(with_kernels, settings)
+    monkeypatch.setattr(optimizers, "HAS_KERNELS", False)
+    theirs = Optimizer(without, settings)
+    assert type(theirs._dense).__name__ == "_Rented"
+    assert theirs.takes_flag
+    for step in range(6):
+        if step == 4:
+            stored = ours.tensors()
+            theirs = Optimizer(without, settings)
+            theirs.load(stored)
+        for optimizer, parameters in ((ours, with_kernels), (theirs, without)):
+            _gradients(step, list(parameters.values()), missing=True)
+            optimizer.step(0.02, torch.tensor(float(step != 2)))
+    assert all(torch.equal(with_kernels[key], without[key]) for key in "abc")
+    assert ours.tensors().keys() == theirs.tensors().keys()
+    assert all(torch.equal(value, theirs.tensors()[key]) for key, value in ours.tensors().items())

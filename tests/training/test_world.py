@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from interpolants.training import TrainSettings, engine, fit
 from interpolants.training.sharding import sharded, squares
+from interpolants.training.world import values_of_all
 from training import threads, toy
 
 
@@ -58,6 +59,21 @@ def test_a_loss_may_be_larger_than_numbers_of_the_type_of_the_weights(monkeypatc
         assert one.tolist() == two.tolist() == [70001.0]
         assert half.dtype == torch.float16
         assert double.item() == 1 + 1e-15
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+def test_values_are_shared_out_and_known_to_all_in_as_many_calls(monkeypatch, processes):
+    made = threads.processes(monkeypatch, processes)
+
+    def work(rank):
+        calls = []
+        found = values_of_all(3, lambda k: calls.append(k) or k + 1 / 3, torch.device("cpu"))
+        return found, calls
+
+    answers = made.run(work)
+    assert all(found == [k + 1 / 3 for k in range(3)] for found, _ in answers)
+    assert {len(calls) for _, calls in answers} == {-(-3 // processes)}
+    assert {k for _, calls in answers for k in calls} == {0, 1, 2}
 
 
 def test_sums_means_and_what_the_first_process_says(monkeypatch):

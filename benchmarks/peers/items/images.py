@@ -44,7 +44,7 @@ def _training(bench: Bench, net: PlainUNet, batch: int, steps: int) -> Item:
         hand = _step(net, batch, bf16=True, last=True, compiled=True)
         cases.append(Case("by hand, compiled", several(hand, steps), "hand", kind=_BF16))
         best = _ours(net, batch, steps, last=True, precision="bf16", compile=True)
-        cases.append(Case("ours, compiled", best, "ours", 0.48, _BF16))
+        cases.append(Case("ours, compiled", best, "ours", 0.71, _BF16))
     return Item(
         f"Training step of a U-Net on digits, batch {batch} (unit: {steps} steps)", cases, bursts=False
     )
@@ -138,7 +138,7 @@ def _sampling(bench: Bench, net: PlainUNet, batch: int, steps: int) -> Item:
         compiled: Any = torch.compile(_channels_last(twin(net)), fullgraph=True)
         hand = lambda: _euler(compiled, x, steps, bf16=True)  # noqa: E731
         cases.append(Case("by hand, compiled", hand, "hand", kind=_BF16))
-        cases.append(Case("ours, compiled", ours(compiled, bf16=True), "ours", 0.42, _BF16))
+        cases.append(Case("ours, compiled", ours(compiled, bf16=True), "ours", 0.61, _BF16))
     if solvers := bench.peer("flow_matching.solver"):
         solver = solvers.ODESolver(velocity_model=lambda x, t: net(x, t))
         cases.append(

@@ -8,7 +8,7 @@ from typing import Any
 
 import interpolants
 
-_CORE = ("torch", "numpy", "safetensors", "pydantic", "PyYAML", "tqdm", "rich", "typer")
+_CORE = ("torch", "filelock", "numpy", "safetensors", "pydantic", "PyYAML", "tqdm", "rich", "typer")
 # Extras that are for developers, or only gather others.
 _HIDDEN = {"all", "dev", "test"}
 

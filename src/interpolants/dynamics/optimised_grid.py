@@ -104,18 +104,7 @@ def choose_grid(
 ) -> GridChoice:
     """Compare the grid of equal local errors with the standard ones on a pilot, and keep the best.
 
-    Args:
-        fields: As in :func:`optimise_grid`.
-        x: As in :func:`optimise_grid`.
-        n_steps: As in :func:`optimise_grid`.
-        method: As in :func:`optimise_grid`.
-        start: As in :func:`optimise_grid`.
-        stop: As in :func:`optimise_grid`.
-        cells: As in :func:`optimise_grid`.
-        cond: As in :func:`optimise_grid`.
-
-    Raises:
-        InvalidInputError: As :func:`optimise_grid`.
+    Arguments and errors are those of :func:`optimise_grid`.
     """
     whole("optimise_grid", "n_steps", n_steps, at_least=1)
     whole("optimise_grid", "cells", cells, at_least=4)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.fields.conversions import At, Rule, explain, fold, plan
+from interpolants.fields.matched_net import FieldsNet, MatchedNet, check_reachable, matched_heads, same_path
 from interpolants.fields.protocol import QUANTITIES, Combined, Fields, Weights, weighted_sum
 from interpolants.foundations.calls import takes_third
 from interpolants.foundations.checks import number, one_of
@@ -119,6 +120,16 @@ class LearnedFields(Fields):
         return (*self._sources, *self._heads)
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that make equal fields on the same path."""
+        arguments: dict[str, Any] = {name: _inner(f) for name, f in self._sources.items()}
+        if isinstance(self._sources.get("score"), _Gradient):
+            arguments["energy" if self._log_density is None else "log_density"] = arguments.pop("score")
+        if self._joint is not None:
+            arguments |= {"joint": _inner(self._joint), "heads": self._heads}
+        return {**arguments, "mean1": self._mean1, "margin": None if self._may_go_closer else self.margin}
+
+    @property
     def networks(self) -> list[nn.Module]:
         """The networks among what was given."""
         given = [_inner(f) for f in (*self._sources.values(), self._joint) if f is not None]
@@ -152,6 +163,10 @@ class LearnedFields(Fields):
         found._joint = None if self._joint is None else _through(self._joint, change)
         found._log_density = None if self._log_density is None else _through(self._log_density, change)
         return found
+
+    def on(self, path: Path) -> Fields:
+        """The fields of the same model on another path; see :func:`on_path`."""
+        return on_path(self, path)
 
     @cached_property
     def knows_latent_apart(self) -> bool:
@@ -220,13 +235,15 @@ class LearnedFields(Fields):
         if "velocity" not in self.known:
             return super().velocity_of(cond)
         source, only = self._sources.get("velocity"), {"velocity"}
+        # The inner loop of samplers, without the hooks of a module.
+        ask = source.forward if isinstance(source, RowTimes) else source
 
         def of_a_head(x: Tensor, t: Tensor) -> Tensor:
             return self._learnt(x, self._entered(t, self.margin), only, cond)["velocity"]
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
-            assert source is not None
-            value = source(x, self._entered(t, self.margin), cond)
+            assert ask is not None
+            value = ask(x, self._entered(t, self.margin), cond)
             _check_shape("velocity", value, x)
             return value
 
@@ -316,6 +333,72 @@ class LearnedFields(Fields):
             assert self.path is not None
             self._plans[quantity] = plan(self.path, self.known, quantity)
         return self._plans[quantity]
+
+
+def on_path(fields: Fields, path: Path) -> Fields:
+    """Return the fields of a model on another path than that of its training.
+
+    Mean noise and denoised state are those of the model at the matched time and scale, and the velocity follows by the
+    relation of the new path; see :mod:`interpolants.fields.matched_net`. Exact samplers reach the same points, up to
+    the scales of the two bases. Runge-Kutta steps do not, and ``path`` decides how many of them are needed. Steps in
+    the log of signal over noise (``ddim``, ``dpmpp_2m``, ...) are the same on every path.
+
+    Args:
+        fields: Fields of a model, such as ``bridge.fields``, guided fields, or those of ``from_diffusers``. What in
+            them depends on time, such as the strength of guidance, depends on the time of the model path.
+        path: One-sided with the same base up to its scale, or two-sided without a latent term, as is the model's.
+
+    Returns:
+        Fields on ``path``. These are ``fields`` itself if ``path`` is already its path, and the original fields if they
+        were moved from ``path``.
+
+    Raises:
+        InvalidInputError: If the path cannot be reached; the reason is named.
+        NotIdentifiableError: If noise and denoised state do not follow from the learnt quantities.
+    """
+    source = fields.path
+    if source is None:
+        raise invalid(
+            "on", "the fields must have a path", "none", "For example, pass the fields of a Bridge."
+        )
+    if not isinstance(path, Path):
+        raise invalid(
+            "on", "path must be a Path", type(path).__name__, "For example, paths.OneSidedLinear()."
+        )
+    if same_path(path, source):
+        return fields
+    check_reachable(source, path)
+    functions = []
+    if isinstance(fields, LearnedFields):
+        functions = [f for f in (*fields._sources.values(), fields._joint) if f is not None]
+    net = functions[0] if len(functions) == 1 else None
+    if isinstance(net, MatchedNet):
+        return _unmatched(net) if same_path(path, net.source) else _matched(path, net.toward(path))
+    heads = matched_heads(path)
+    if (
+        isinstance(fields, LearnedFields)
+        and isinstance(net, nn.Module)
+        and not isinstance(net, _IgnoringCond)
+    ):
+        return _matched(path, MatchedNet(net, source, path, fields.known, fields._mean1, fields.margin))
+    if missing := [name for name in heads if not fields.provides(name)]:
+        raise explain(source, fields.known, missing[0])
+    return _matched(path, MatchedNet(FieldsNet(fields, heads), source, path, heads))
+
+
+def _matched(path: Path, net: MatchedNet) -> LearnedFields:
+    return LearnedFields(path, joint=net, heads=matched_heads(path))
+
+
+def _unmatched(net: MatchedNet) -> Fields:
+    """The fields that a network was moved from."""
+    if isinstance(net.net, FieldsNet):
+        original: Fields = net.net.fields
+        return original
+    if len(net.heads) > 1:
+        return LearnedFields(net.source, joint=net.net, heads=net.heads, margin=net.margin)
+    head: dict[str, Any] = {net.heads[0]: net.net}
+    return LearnedFields(net.source, mean1=net.mean1, margin=net.margin, **head)
 
 
 def _check_shape(name: str, value: Tensor, x: Tensor) -> None:

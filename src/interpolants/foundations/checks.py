@@ -85,7 +85,10 @@ def positive(who: str, name: str, value: object, remedy: str = "") -> float:
 
 def _real(value: object) -> float:
     """The value as a float, nan where it is no number."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, SupportsFloat):
+    if isinstance(value, bool | np.bool_):
+        return math.nan
+    # Python's own first: asking the protocol takes ten times as long.
+    if not isinstance(value, float | int) and not isinstance(value, SupportsFloat):
         return math.nan
     try:
         return float(value)

@@ -28,6 +28,7 @@ _PACKAGES = {
     "soundfile": ("soundfile", "speech"),
     "julius": ("julius", "speech"),
     "pystoi": ("pystoi", "speech"),
+    "nara_wpe": ("nara_wpe", "speech"),
     "pesq": ("pesq", "pesq"),
     "pysindy": ("pysindy", "symbolic"),
     "statsmodels": ("statsmodels", "forecast"),

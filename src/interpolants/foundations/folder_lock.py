@@ -1,7 +1,7 @@
 """Lock of a folder: one process writes in it, and a second is refused with who holds it.
 
-The lock is the operating system's, on the file ``.lock`` in the folder. It ends with its process, however that ends, so
-nothing stale can block: a file that a dead process left is taken over. The file tells people who is at work.
+The lock is that of filelock on the file ``.lock`` in the folder. The operating system ends it with its process, so the
+file of a dead process does not block. The file names the process that holds the lock.
 """
 
 import errno
@@ -10,17 +10,23 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.storage import StorageError
 
 LOCK = ".lock"
 _held: dict[str, int] = {}  # folders of this process's locks, and the thread that holds each
-_TRIES = 100
-_BEYOND = 1 << 20  # the byte that Windows locks: what is locked there cannot be read
+_LOCKED_BYTES = 1  # Windows locks the first byte, which others cannot read then
+_WITHOUT_LOCKS = (
+    errno.ENOLCK,
+    errno.ENOSYS,
+    errno.EINVAL,
+    errno.EOPNOTSUPP,
+)  # errors of a disk without locks
 
 
 @contextmanager
@@ -39,89 +45,62 @@ def locked(who: str, folder: str | os.PathLike[str]) -> Iterator[None]:
     if _held.get(place) == thread:
         yield
         return
-    handle = _taken(who, Path(folder))
+    file = Path(folder) / LOCK
+    lock, identity = _taken(who, file)
     _held[place] = thread
     try:
         yield
     finally:
         del _held[place]
-        _leave(Path(folder) / LOCK, handle)
+        _leave(file, lock, identity)
 
 
-def _taken(who: str, folder: Path) -> int:
-    file = folder / LOCK
+def _taken(who: str, file: Path) -> tuple[Any, list[os.stat_result]]:
+    """The lock, and the identity of its file; no identity where the disk has no locks."""
+    from filelock import FileLock, Timeout  # 70 ms, of which a process without a lock has no need
+
+    identity: list[os.stat_result] = []
+
+    def sign(handle: int) -> None:
+        identity.append(os.fstat(handle))
+        _sign(handle)
+
+    lock = FileLock(file, thread_local=False, fallback_to_soft=False, on_acquired=sign)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for _ in range(_TRIES):
-            handle = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
-            try:
-                if not _lock(handle):
-                    raise _refused(who, folder, handle)
-                if _is_still(file, handle):
-                    _sign(handle)
-                    return handle
-            except BaseException:
-                os.close(handle)
-                raise
-            os.close(handle)  # its holder deleted it while we waited: take the new one
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise _refused(who, file) from None
     except OSError as error:
-        raise StorageError(error.errno, f"cannot lock {folder}: {error.strerror or error}") from error
-    raise invalid(who, f"{folder} must be free", "a lock that changes hands", "Try again.")
-
-
-def _lock(handle: int) -> bool:
-    """Whether the lock is ours now; also where the disk knows no locks."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            os.lseek(handle, _BEYOND, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-            return False
-        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
-            return True
-        raise
-    return True
-
-
-def _is_still(file: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(os.stat(file, follow_symlinks=False), os.fstat(handle))
-    except FileNotFoundError:
-        return False
+        if error.errno not in _WITHOUT_LOCKS:
+            message = f"cannot lock {file.parent}: {error.strerror or error}"
+            raise StorageError(error.errno, message) from error
+    return lock, identity
 
 
 def _sign(handle: int) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    told = {"process": os.getpid(), "machine": socket.gethostname(), "since": now}
+    holder = {"process": os.getpid(), "machine": socket.gethostname(), "since": now}
     os.ftruncate(handle, 0)
     os.lseek(handle, 0, os.SEEK_SET)
-    os.write(handle, json.dumps(told).encode())
+    os.write(handle, b" " * _LOCKED_BYTES + json.dumps(holder).encode())
 
 
-def _refused(who: str, folder: Path, handle: int) -> InvalidInputError:
+def _refused(who: str, file: Path) -> InvalidInputError:
     try:
-        os.lseek(handle, 0, os.SEEK_SET)
-        told = json.loads(os.read(handle, 1000))
+        with file.open("rb", buffering=0) as record:
+            record.seek(_LOCKED_BYTES)
+            told = json.loads(record.read(1000))
         holder = f"process {told['process']} on {told['machine']}, at work there since {told['since']}"
-    except (ValueError, KeyError, TypeError):  # it has not signed yet
+    except (OSError, ValueError, KeyError, TypeError):  # it has not signed yet
         holder = "another process, at work there"
     remedy = "Wait until it ends, or choose another folder."
-    return invalid(who, f"{folder} must have no other process that writes in it", holder, remedy)
+    return invalid(who, f"{file.parent} must have no other process that writes in it", holder, remedy)
 
 
-def _leave(file: Path, handle: int) -> None:
-    """Delete the file while the lock is held, so that nobody takes a file that goes away."""
-    try:
-        if os.name != "nt" and _is_still(file, handle):
-            file.unlink(missing_ok=True)
-    except OSError:
-        pass  # the lock ends anyway
-    finally:
-        os.close(handle)
+def _leave(file: Path, lock: Any, identity: list[os.stat_result]) -> None:
+    """Delete the file while the lock is held, so that no other process locks a deleted file."""
+    with suppress(OSError):  # the lock ends anyway
+        if os.name != "nt" and identity and os.path.samestat(file.lstat(), identity[0]):
+            file.unlink()
+    lock.release()

@@ -7,9 +7,9 @@ from torch import Tensor
 def expand_like(t: Tensor, x: Tensor) -> Tensor:
     """Reshape times so that they broadcast against states: ``()`` or ``(B,)`` -> ``(B, 1, ..., 1)``.
 
-    A 0-d ``t`` is returned as it is: it broadcasts already, and costs nothing.
+    A 0-d ``t`` is returned as it is: it broadcasts already, and costs nothing. So does one time per entry, ``(B, *D)``.
     """
-    return t if t.ndim == 0 else t.reshape(t.shape[0], *(1,) * (x.ndim - 1))
+    return t if t.ndim in (0, x.ndim) else t.reshape(t.shape[0], *(1,) * (x.ndim - 1))
 
 
 def batch_time(t: Tensor | float, x: Tensor) -> Tensor:

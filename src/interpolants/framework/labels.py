@@ -119,7 +119,7 @@ def _named_codes(names: np.ndarray[Any, Any], role: Role, reading: Reading) -> t
     for name in names.tolist():
         if name not in codes:
             rule = f"{role.name} must be labels of the fit"
-            raise invalid(reading.who, rule, repr(name), nearest(name, codes))
+            raise invalid(reading.who, rule, repr(name), nearest(name, map(str, known)))
     coded = torch.tensor([codes[name] for name in names.tolist()], dtype=torch.long)
     return coded, Given("labels", "int64", columns=tuple(known))
 

@@ -451,6 +451,31 @@ class Method(Settings):
         page: Path = self._view().report(folder, task, questions)
         return page
 
+    def ask(self, question: Any, task: Any, rivals: Sequence[Any] = (), **settings: Any) -> Any:
+        """Put a question to the fitted method, and to rivals, on the test rows of a task.
+
+        ::
+
+            task = Task.of(method.roles(), {"x1": x1})
+            task.fit(method)
+            print(method.ask("sample_quality", task, rivals=["gaussian_fit"], n=1000)["energy_distance"])
+
+        Args:
+            question: The name of a question, a table as in ``[[ask]]`` of a recipe, or a ``Question``.
+            task: The task of the fit (:class:`interpolants.framework.task.Task`).
+            rivals: Names or tables of methods, fitted methods, or ``{"twin": {settings}}`` for the method itself with
+                other settings. Unfitted rivals are fitted on the training rows.
+            settings: Settings of the question.
+
+        Returns:
+            The scores next to floor and rivals, and the figures, as ``framework.answered.Answered``.
+
+        Raises:
+            InvalidInputError: If the method is not fitted, or the question or a setting is unknown.
+            NotAbleError: If the method cannot answer, with the reason.
+        """
+        return self._view().ask(question, task, rivals, settings)
+
     def plot(self, context: Any = None, **options: Any) -> Any:
         """Draw samples, or forecasts as fan charts. Notebooks show the figure; ``plot().save("x.png")`` writes it.
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from interpolants.foundations.asked import asking
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.kinds import Checker, checker, plain
+from interpolants.foundations.kinds import Checker, checker
 from interpolants.foundations.said import PlainSignature, Told
 from interpolants.framework.capabilities import capabilities_of
 
@@ -39,6 +39,7 @@ class Settings:
             and cls.check_settings is Settings.check_settings
         ):
             raise TypeError(f"{cls.__name__}: settings are checked by check_settings(), not by check()")
+        cls.former = {k: v for base in reversed(cls.__mro__) for k, v in vars(base).get("former", {}).items()}
         _refuse_hiding(cls)
         _keep_kinds(cls)
         dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
@@ -64,9 +65,10 @@ class Settings:
         self._asked = {f.name: getattr(self, f.name) for f in settings}
         with asking(type(self).__name__):
             for name, check in checks_of(type(self)).items():
-                setattr(self, name, check(name, getattr(self, name)))
-            # NumPy's truth values are stored as Python's: files hold no others.
-            self._asked |= {f.name: getattr(self, f.name) for f in settings if plain(f.type) is bool}
+                value = check(name, getattr(self, name))
+                setattr(self, name, value)
+                if type(value) is bool:  # NumPy's truth values are stored as Python's: files hold no others
+                    self._asked[name] = value
             self.check_settings()
 
     if not TYPE_CHECKING:

@@ -18,6 +18,7 @@ from interpolants.guidance.experts import product as product
 from interpolants.guidance.experts import Reward as Reward
 from interpolants.guidance.feynman_kac import FeynmanKac as FeynmanKac
 from interpolants.guidance.keep_known import KeepKnown as KeepKnown
+from interpolants.guidance.masked_flow import MaskedFlow as MaskedFlow
 from interpolants.guidance.observation import AncestralStrength as AncestralStrength
 from interpolants.guidance.observation import QuantileGap as QuantileGap
 from interpolants.guidance.observation import SquaredGap as SquaredGap

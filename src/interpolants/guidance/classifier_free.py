@@ -108,7 +108,7 @@ class ClassifierFree(WrappedFields):
         if readable and not first <= number_of(t) <= last:
             return 1.0
         wanted: float | Tensor = self.strength(t) if callable(self.strength) else self.strength
-        wanted = wanted if own is None else own
+        wanted = wanted if own is None else expand_like(own, t)
         if readable:
             number = not isinstance(wanted, Tensor) or wanted.ndim == 0
             return float(wanted) if number else wanted

@@ -133,6 +133,8 @@ class Job:
         cond: Condition of the rows.
         first_index: Index of the first row in a larger job.
         coordinates: Those of ``x`` and ``mask``.
+        sigma: Standard deviation of the noise of known entries, ``(B, *D)``; None for no noise. Only ``MaskedFlow``
+            takes it.
 
     Raises:
         InvalidInputError: If the path is another, the mask does not fit, or a known entry is not finite.
@@ -145,6 +147,7 @@ class Job:
     cond: Condition = None
     first_index: int = 0
     coordinates: Coordinates = Coordinates()
+    sigma: Tensor | None = None
 
     def __post_init__(self) -> None:
         gaussian_path("complete", self.fields.path)
@@ -176,8 +179,9 @@ class Job:
         ).x  # fmt: skip
 
     def pasted(self, x: Tensor) -> Tensor:
-        """States with the known entries as they are."""
-        data = torch.lerp(self.coordinates.of_state(x), self.known.to(x), self.mask.to(x))
+        """States with the known entries as they are, those without noise."""
+        mask = self.mask if self.sigma is None else torch.where(self.sigma == 0, self.mask, 0.0)
+        data = torch.lerp(self.coordinates.of_state(x), self.known.to(x), mask.to(x))
         return self.coordinates.to_state(data)
 
 

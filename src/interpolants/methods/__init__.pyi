@@ -7,6 +7,7 @@ from interpolants.methods.flow_map.flow_map import FlowMap as FlowMap
 from interpolants.methods.flow_map.rules import AverageVelocity as AverageVelocity
 from interpolants.methods.flow_map.rules import RULES as RULES
 from interpolants.methods.forecaster import Forecaster as Forecaster
+from interpolants.methods.imported import Imported as Imported
 from interpolants.methods.questions.beyond_modes import BeyondModes as BeyondModes
 from interpolants.methods.questions.box_solution import SolutionInBox as SolutionInBox
 from interpolants.methods.questions.column_quality import ColumnQuality as ColumnQuality
@@ -44,6 +45,7 @@ from interpolants.methods.rivals.forecasts import Climatology as Climatology
 from interpolants.methods.rivals.forecasts import Persistence as Persistence
 from interpolants.methods.rivals.gaussian_fit import GaussianFit as GaussianFit
 from interpolants.methods.rivals.mean_value import MeanValue as MeanValue
+from interpolants.methods.rivals.nearest_rows import NearestRows as NearestRows
 from interpolants.methods.rivals.numerical_solver import NumericalSolver as NumericalSolver
 from interpolants.methods.rivals.series_rivals import Interpolation as Interpolation
 from interpolants.methods.rivals.series_rivals import SeasonalNaive as SeasonalNaive

@@ -101,3 +101,8 @@ class OneSidedTrigonometric(_TrigonometricSchedule):
     base: BaseDistribution = field(default_factory=Gaussian)
     """The distribution of x0; standard normal by default."""
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
+
+    def time_at_log_snr(self, value: Tensor) -> Tensor:
+        """Closed form: ``2/pi`` times the angle whose tangent is ``scale exp(value/2)``."""
+        ratio = self._base_scale("time_at_log_snr") * torch.exp(0.5 * value.double())
+        return torch.atan(ratio) / _QUARTER

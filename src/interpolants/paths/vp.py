@@ -7,6 +7,7 @@ exponential is always written with expm1, so that the noise near the data keeps 
 Source: Song et al. (2021), arXiv:2011.13456, section 3.4 and appendices B and C; rates derived anew.
 """
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
@@ -107,6 +108,14 @@ class VP(VariancePreservingDecay):
         """Refuse a rate that falls."""
         super().check_settings()
         _check_rates(self.bmin, self.bmax)
+
+    def time_at_log_snr(self, value: Tensor) -> Tensor:
+        """Closed form: ``B = log(1 + exp(-value) / scale^2)``, a quadratic in ``s``; within [0, 1]."""
+        shifted = -value.double() - 2 * math.log(self._base_scale("time_at_log_snr"))
+        decay = torch.nn.functional.softplus(shifted, threshold=700.0)
+        slope = self.bmax - self.bmin
+        s = 2 * decay / (self.bmin + torch.sqrt(self.bmin**2 + 2 * slope * decay))
+        return 1 - s.nan_to_num(1.0).clamp(0, 1)
 
     def decay(self, t: Tensor) -> Tensor:
         """``bmin s + (bmax - bmin) s^2 / 2``."""

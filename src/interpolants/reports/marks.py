@@ -78,12 +78,17 @@ def _rule(axes: Any, series: Series, theme: Theme) -> None:
 
 
 def _heat(axes: Any, series: Series, theme: Theme) -> None:
-    """Values ``(H, W)``, the first row at the bottom; from the page's colour to grey where the hue is muted."""
+    """Values ``(H, W)``, the first row at the bottom; from the page's colour to grey where the hue is muted.
+
+    Named values have a colour bar.
+    """
     extent = tuple(_array(series, "extent")) if "extent" in series.arrays else None
     muted = "Greys" if theme.name == "light" else "Greys_r"
     colours = muted if series.hue == "muted" else COLOURS
     style = {"origin": "lower", "cmap": colours, "aspect": "auto", "alpha": series.alpha}
-    axes.imshow(_array(series, "values"), extent=extent, vmin=series.low, vmax=series.high, **style)
+    heat = axes.imshow(_array(series, "values"), extent=extent, vmin=series.low, vmax=series.high, **style)
+    if series.name:
+        _scale(axes, heat, series.name, theme)
 
 
 def _contour(axes: Any, series: Series, theme: Theme) -> None:

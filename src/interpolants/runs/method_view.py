@@ -5,7 +5,7 @@
 
 import base64
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud, s
 from interpolants.framework.labels import column_names
 from interpolants.framework.machine import manifest
 from interpolants.framework.method import Method
-from interpolants.framework.questions import ask, check_able
+from interpolants.framework.questions import Question, ask, check_able
 from interpolants.framework.role import Role
 from interpolants.framework.task import Task
 from interpolants.methods.questions.series_parts import BANDS, fan
@@ -154,6 +154,30 @@ class MethodView:
         validation = self.method.about.get("validation", {})
         for name, rows in self.method.about.get("history", {}).items():
             yield StageFacts(name=name, history=rows, held_out=validation.get(name, {}).get("rows", ()))
+
+    # --- questions
+
+    def ask(self, question: Any, task: Any, rivals: Sequence[Any], settings: Mapping[str, Any]) -> Answered:
+        """Put a question to the fitted method; see ``Method.ask``."""
+        caller = f"{type(self.method).__name__}.ask"
+        if not self.method.is_fitted:
+            raise invalid(
+                caller, f"the {self.method.noun} must be fitted", "one that is not", "Call fit first."
+            )
+        if not isinstance(task, Task):
+            remedy = "Pass task=Task.of(method.roles(), values), which was fitted by task.fit(method)."
+            raise invalid(caller, "task must be the task of the fit", repr(task), remedy)
+        if isinstance(question, Question):
+            if settings:
+                rule = "a question that is an object has its own settings"
+                raise invalid(caller, rule, ", ".join(settings), "Pass the name of the question.")
+            return ask(question, self.method, task, rivals)
+        table = {**_as_table(question), **settings}
+        if rivals:
+            table["rivals"] = [*table.get("rivals", ()), *rivals]
+        named = [rival for rival in table.get("rivals", ()) if not isinstance(rival, Method)]
+        ((_, parsed, _),) = make_questions(TaskTables(ask=[{**table, "rivals": named}]), caller)
+        return ask(parsed, self.method, task, table.get("rivals", ()))
 
     # --- notebooks
 

@@ -209,10 +209,10 @@ def validation_task(task: Task) -> Task:
 
 
 def _held_out_loss(work: CellWork) -> Score:
-    """Least loss on held-out rows of the last stage that was followed: that of the weights that are kept."""
+    """Least loss on held-out rows of the last stage that was followed; that of the initial weights does not count."""
     assert work.method.is_fitted
     logs: Iterable[Any] = stage_logs(work.folder / TRAIN).values()
-    found = [[row[_LOSS] for row in log.held_out if _LOSS in row] for log in logs]
+    found = [[row[_LOSS] for row in log.held_out if _LOSS in row and row["step"] > 0] for log in logs]
     losses = [value for rows in found[-1:] for value in rows if math.isfinite(value)]
     if not losses:
         rule, remedy = (

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from interpolants.training.slices import is_cut
 
 _EPS = 1e-8
+# They are private: a later PyTorch may drop them.
+HAS_KERNELS = hasattr(torch, "_fused_adam_") and hasattr(torch, "_fused_adamw_")
 
 
 class AdamGroup(NamedTuple):

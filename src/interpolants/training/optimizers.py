@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.training.fused_adam import AdamGroup, FusedAdam
+from interpolants.training.fused_adam import HAS_KERNELS, AdamGroup, FusedAdam
 from interpolants.training.row_optimizer import RowOptimizer
 from interpolants.training.settings import GroupSettings, TrainSettings
 from interpolants.training.slices import like
@@ -31,8 +31,8 @@ def trainable(modules: nn.Module) -> dict[str, nn.Parameter]:
 class Optimizer:
     """The optimizer of a run: `RowOptimizer` for per-row parameters, and for all others a kernel of PyTorch.
 
-    Adam and AdamW are `FusedAdam`; SGD is taken in its fused form too, which costs a fifth of the default one. RMSprop
-    and complex weights take the foreach form.
+    Adam and AdamW are `FusedAdam` if PyTorch has its kernels; SGD is taken in its fused form too, which costs a fifth
+    of the default one. RMSprop and complex weights take the foreach form.
 
     Args:
         parameters: What is trained, by name.
@@ -137,7 +137,7 @@ class _Rented:
 def _make(groups: Sequence[AdamGroup], settings: TrainSettings) -> FusedAdam | _Rented:
     every = [p for group in groups for p in group.parameters]
     real = all(p.is_floating_point() for p in every)
-    if real and settings.optimizer in ("adam", "adamw"):
+    if HAS_KERNELS and real and settings.optimizer in ("adam", "adamw"):
         return FusedAdam(groups, betas=settings.betas, decoupled=settings.optimizer == "adamw")
     options = [{"params": group.parameters, "weight_decay": group.weight_decay} for group in groups]
     return _Rented(_of_pytorch(options, every, settings, real=real), [group.factor for group in groups])
@@ -164,7 +164,7 @@ def _of_pytorch(
                 momentum=settings.momentum,
                 foreach=True,
             )
-        case name:  # complex weights
+        case name:  # complex weights, or a PyTorch without the kernels
             kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
             return kind(groups, lr=settings.lr, betas=settings.betas, **form)
 

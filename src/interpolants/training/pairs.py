@@ -26,6 +26,7 @@ from interpolants.foundations.types import Condition, check_rows, join_rows, tak
 from interpolants.nets.build import choose_net
 from interpolants.nets.embeddings import drop_condition as drop_rows
 from interpolants.objectives.joint import JointLoss, joint_loss
+from interpolants.objectives.masked_loss import MaskedLoss
 from interpolants.objectives.penalties import Penalty, check_penalties
 from interpolants.objectives.times import StratifiedTimes, TimeSampler, UniformTimes
 from interpolants.paths.path import Path
@@ -226,7 +227,7 @@ class PathLoss:
 
     def __init__(
         self,
-        loss: JointLoss,
+        loss: JointLoss | MaskedLoss,
         times: TimeSampler,
         drop_condition: float = 0.0,
         penalties: Sequence[Penalty] = (),

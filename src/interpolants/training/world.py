@@ -7,7 +7,7 @@ in another order than the run it continues; and it needs the loss to be a module
 
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
 import torch
@@ -22,6 +22,25 @@ def leads() -> bool:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank() == 0
     return os.environ.get("RANK", "0") == "0"
+
+
+def values_of_all(count: int, value: Callable[[int], float], device: torch.device) -> list[float]:
+    """``value(k)`` for each k below ``count``, each computed by one of the processes that train together, for all.
+
+    Every process makes the same number of calls, some of them for nothing where the processes do not divide ``count``:
+    networks with cut weights are gathered by all processes together.
+    """
+    together = dist.is_available() and dist.is_initialized()
+    rank, size = (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
+    shared = torch.zeros(count, dtype=torch.float64, device=device)
+    for k in range(rank, rank + -(-count // size) * size, size):
+        number = value(k % count)
+        if k < count:
+            shared[k] = number
+    if size > 1:
+        dist.all_reduce(shared)  # of each entry all parts but one are zero, so the sum is exact
+    numbers: list[float] = shared.tolist()
+    return numbers
 
 
 class World:

@@ -34,8 +34,37 @@ def test_it_takes_white_noise_from_speech():
     assert float(si_sdr(found, SIGNAL)) > float(si_sdr(y, SIGNAL)) + 2
 
 
+def weighted_prediction(y, taps, delay, rounds):
+    """The equations of `DelayedPrediction` by tensors: bins (F, N) less what their past predicts."""
+    shifts = range(delay, delay + taps)
+    past = torch.stack([torch.nn.functional.pad(y, (k, 0))[:, : y.shape[1]] for k in shifts], -1)
+    x = y
+    for _ in range(rounds):
+        power = x.abs().square()
+        weight = (1 / power.clamp_min(1e-10 * power.amax(1, keepdim=True))).to(y)
+        normal = torch.einsum("fnk,fn,fnl->fkl", past.conj(), weight, past)
+        right = torch.einsum("fnk,fn,fn->fk", past.conj(), weight, y)
+        x = y - torch.einsum("fnk,fk->fn", past, torch.linalg.solve(normal, right))
+    return x
+
+
+@pytest.mark.parametrize(("taps", "delay", "rounds"), [(10, 3, 3), (4, 1, 1), (1, 2, 2)])
+def test_prediction_solves_the_equations_of_the_paper(taps, delay, rounds):
+    pytest.importorskip("nara_wpe")
+    c = torch.randn(2, 9, 200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = DelayedPrediction(taps=taps, delay=delay, rounds=rounds).changed(c)
+    expected = weighted_prediction(torch.complex(*c), taps, delay, rounds)
+    torch.testing.assert_close(torch.complex(*found), expected, rtol=1e-8, atol=1e-8)
+
+
+def test_silence_stays_silence():
+    pytest.importorskip("nara_wpe")
+    assert not fitted(DelayedPrediction()).restore(torch.zeros(4000)).any()
+
+
 def test_an_echo_from_beyond_the_delay_is_predicted():
     """White noise in each bin is not predictable by its past; with an echo it is, and the echo goes."""
+    pytest.importorskip("nara_wpe")
     x = noise()
     y = (
         x + 0.6 * torch.nn.functional.pad(x, (512, 0))[: len(x)]
@@ -49,6 +78,7 @@ def test_an_echo_from_beyond_the_delay_is_predicted():
 
 
 def test_channels_rates_and_lengths_are_kept():
+    pytest.importorskip("nara_wpe")
     both = Recording(torch.stack([SIGNAL + noise(0.1), SIGNAL + noise(0.1, seed=1)]), 16000, "both")
     for rule in (fitted(SpectralSubtraction()), fitted(DelayedPrediction())):
         found = rule.restore([both, Recording(SIGNAL[:50], 8000)])

@@ -94,7 +94,9 @@ def test_a_series_of_another_kind_is_refused(other, rule):
 
 def test_a_series_without_values_is_named():
     hours = pandas.date_range("2024-03-01", periods=60, freq="h")
-    table = pandas.DataFrame({"Queen": np.arange(60.0), "Albert": np.arange(60.0)}, index=hours)
+    table = pandas.DataFrame(
+        {"Queen": np.sin(np.arange(60.0)), "Albert": np.sin(np.arange(60.0))}, index=hours
+    )
     small = {"net": {"kind": "gated_convolution", "width": 4, "blocks": 1}, "steps": 1, "batch_size": 2}
     model = SelfGuidedDiffusion(context=8, horizon=4, **small).fit(each_column(table))
     table.loc[hours[-10:], "Albert"] = np.nan

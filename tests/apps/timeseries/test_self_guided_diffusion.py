@@ -6,6 +6,7 @@ guidance and the error of the sample mean.
 """
 
 import math
+import warnings
 from typing import get_args
 
 import numpy as np
@@ -23,7 +24,7 @@ from interpolants.apps.timeseries.window_units import Scale, WindowUnits
 from interpolants.cli.app import app
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
-from interpolants.foundations.tell import DataWarning, OutsideWarning
+from interpolants.foundations.tell import DataWarning, FitWarning, OutsideWarning
 from interpolants.framework.roles import read
 from interpolants.objectives.times import UniformTimes
 
@@ -516,3 +517,23 @@ def test_changes_that_are_small_beside_the_level_of_a_window_are_told_of():
     with pytest.warns(DataWarning, match="column 0 changes by .* of its own size .* Take scale='level'"):
         SelfGuidedDiffusion(**settings).fit(x + 1e4)
     SelfGuidedDiffusion(**settings).fit(1e4 * x)  # warnings are errors here
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_a_trend_in_units_of_the_whole_series_is_warned_of(gaps):
+    t = torch.arange(120.0)
+    values = torch.stack(
+        [torch.randn(120, generator=torch.Generator().manual_seed(0)), 5 + 0.1 * t + (t / 3).sin()], 1
+    )
+    if gaps:
+        values[30:40, 1] = math.nan
+    table = pd.DataFrame(values.numpy(), columns=["noise", "sales"])
+    small = {"context": 12, "horizon": 4, "steps": 1, "net": {"kind": "gated_convolution", "width": 8}}
+    with pytest.warns(
+        FitWarning, match=r"explains 9\d% of the variance of column sales; .* Take scale='level'"
+    ):
+        SelfGuidedDiffusion(**small).fit(table, progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FitWarning)
+        SelfGuidedDiffusion(**small).fit(table[["noise"]], progress=False)
+        SelfGuidedDiffusion(**small, scale="level").fit(table, progress=False)

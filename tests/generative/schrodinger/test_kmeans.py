@@ -30,3 +30,13 @@ def test_repeated_points_and_as_many_clusters_as_points(generator):
 def test_a_bad_number_of_clusters_is_refused(k):
     with pytest.raises(InvalidInputError, match=f"k must lie between 1 and .* 3, got {k}"):
         kmeans(torch.zeros(3, 2), k)
+
+
+def test_scikit_learn_finds_no_better_centres_from_ours(generator):
+    cluster = pytest.importorskip("sklearn.cluster")
+    x = torch.randn(300, 3, generator=generator, dtype=torch.float64)
+    found = kmeans(x, 5, n_iter=300, generator=generator)
+    theirs = cluster.KMeans(5, init=found.centres.numpy(), n_init=1, tol=0).fit(x.numpy())
+    assert_close(torch.from_numpy(theirs.cluster_centers_), found.centres)
+    assert theirs.labels_.tolist() == found.labels.tolist()
+    assert theirs.n_iter_ <= 2

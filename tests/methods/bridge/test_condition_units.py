@@ -120,6 +120,13 @@ def test_a_number_that_is_no_category_is_refused(asked):
         bridge.sample(3, cond=asked)
 
 
+def test_known_labels_that_are_numbers_are_listed_once():
+    bridge = fit(GROUPS, cond=pd.Series(np.array([3, 1, 2])[LABELS], dtype="category"))
+    with pytest.raises(InvalidInputError, match=r"got 'x'. Known: ") as refused:
+        bridge.sample(3, cond="x")
+    assert str(refused.value).count("3") == 1
+
+
 def test_categories_that_are_fractions_are_refused():
     with pytest.raises(InvalidInputError, match="cond must be labels, whole numbers or names"):
         fit(GROUPS, cond=pd.Series(np.array([0.5, 0.1, 7])[LABELS], dtype="category"))

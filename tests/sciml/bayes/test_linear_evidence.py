@@ -96,3 +96,18 @@ def test_rows_that_lie_on_a_plane_because_they_are_few_are_told():
     LinearEvidence().fit(x, y)
     with pytest.warns(FitWarning, match="4 rows of 3 columns"):
         LinearEvidence().fit(x[:4], y[:4])
+
+
+def test_noise_and_predictions_are_those_of_scikit_learn():
+    """Its evidence counts the mean as known, a relative difference of 1 / n; our penalty is one of a grid."""
+    linear = pytest.importorskip("sklearn.linear_model")
+    x, y = rows(n=2000)
+    model = LinearEvidence().fit(x, y)
+    z = ((x - x.mean(0)) / x.std(0)).numpy()
+    flat = dict.fromkeys(("alpha_1", "alpha_2", "lambda_1", "lambda_2"), 0.0)
+    theirs = linear.BayesianRidge(tol=1e-10, **flat).fit(z, y.numpy())
+    assert_close(float(model.state["noise"]), 1 / theirs.alpha_, rtol=2e-3, atol=0)
+    mean, std = (torch.from_numpy(part) for part in theirs.predict(z[:5], return_std=True))
+    answer = model.predict(x[:5])
+    assert_close(answer.mean.flatten(), mean, rtol=1e-3, atol=1e-3)
+    assert_close(answer.std.flatten(), std, rtol=2e-3, atol=0)

@@ -7,10 +7,12 @@ from torch import Tensor
 
 from interpolants.foundations.asked import invalid
 from interpolants.foundations.kinds import Count
-from interpolants.framework.capabilities import capability
+from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
+
+verb("counterfactual", "x")
 
 
 class UnchangedImages(Method):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from interpolants.apps.speech.compressed_spectra import CompressedSpectra
 from interpolants.apps.speech.recordings import Heard, Recording
+from interpolants.foundations.extras import require
 from interpolants.foundations.kinds import Count, Positive, Share
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -88,7 +89,7 @@ class DelayedPrediction(_Spectral):
     """Weighted prediction error: what of a bin is predicted by its past, some frames back, is late reverberation.
 
     ``x_n = y_n - sum_k g_k y_(n - delay - k)`` with the g of weighted least squares; weights are the power of x of the
-    round before.
+    round before, at least 1e-10 of the largest of the bin. Computed by the package nara_wpe.
 
     Source: Nakatani et al. (2010), IEEE Trans. ASLP 18, 1717-1731.
     """
@@ -112,20 +113,7 @@ class DelayedPrediction(_Spectral):
 
     def changed(self, c: Tensor) -> Tensor:
         """See the class."""
+        wpe = require("nara_wpe.wpe", by="DelayedPrediction")
         y = torch.view_as_complex(c.movedim(0, -1).double().contiguous())
-        past = torch.stack([_later(y, self.delay + k) for k in range(self.taps)], -1)  # (F, N, taps)
-        x = y
-        for _ in range(self.rounds):
-            power = x.abs().square()
-            weight = 1 / power.clamp_min(1e-6 * float(power.mean()) + 1e-20)
-            normal = torch.einsum("fnk,fn,fnl->fkl", past.conj(), weight.to(y), past)
-            right = torch.einsum("fnk,fn,fn->fk", past.conj(), weight.to(y), y)
-            ridge = 1e-8 * normal.diagonal(dim1=1, dim2=2).real.mean(1)[:, None, None] + 1e-20
-            g = torch.linalg.solve(normal + ridge * torch.eye(self.taps), right)
-            x = y - torch.einsum("fnk,fk->fn", past, g)
-        return torch.view_as_real(x).movedim(-1, 0).to(c)
-
-
-def _later(y: Tensor, frames: int) -> Tensor:
-    """``y (F, N)`` some frames later, zeros before."""
-    return torch.nn.functional.pad(y, (frames, 0))[:, : y.shape[1]]
+        prediction_error = wpe.wpe_v8(y.numpy()[:, None], self.taps, self.delay, self.rounds)  # (F, 1, N)
+        return torch.view_as_real(torch.from_numpy(prediction_error[:, 0].copy())).movedim(-1, 0).to(c)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interpolants.apps.timeseries.guided_windows import GuidedWindows
 from interpolants.apps.timeseries.refined_windows import FORECAST, Refinement, forecast_members
-from interpolants.apps.timeseries.training_windows import TrainingWindows, warn_if_narrow
+from interpolants.apps.timeseries.training_windows import TrainingWindows, warn_if_narrow, warn_if_trend
 from interpolants.apps.timeseries.unseen_columns import warn_of_unseen
 from interpolants.apps.timeseries.window_units import Scale, WindowUnits
 from interpolants.data.windows import padded_front
@@ -144,6 +144,8 @@ class SelfGuidedDiffusion(Trained):
         windows = TrainingWindows(
             series, context=self.context, length=self.length, lags=self.lags, units=units
         )
+        if self.scale == "standard":
+            warn_if_trend(series, self.columns("series"))
         inner = named_net(self.net, windows.shape, who=who(), seed=self.seed).float()
         warn_if_narrow(inner, windows.shape)
         net = self.flow.learnt(run, "windows", self.flow.wrap(inner), windows.rows, self.training())

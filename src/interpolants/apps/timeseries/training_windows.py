@@ -13,7 +13,7 @@ from interpolants.apps.timeseries.nets.sequence import SequenceNet
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.data.windows import all_windows, interpolated, with_lags
 from interpolants.foundations.asked import invalid
-from interpolants.foundations.tell import DataWarning, SettingWarning, tell
+from interpolants.foundations.tell import DataWarning, FitWarning, SettingWarning, tell
 from interpolants.framework.series import Series
 
 # Windows of which less is seen are not learnt from.
@@ -21,6 +21,8 @@ _LEAST_SEEN = 0.5
 # Networks err by about a hundredth of the unit of windows, so that smaller changes are lost.
 _LEVEL = 0.03
 _KEPT_SCALES = 1000
+# Share of the variance of a column that a straight line explains in a series with a trend.
+_STRAIGHT = 0.5
 
 
 class TrainingWindows:
@@ -110,6 +112,28 @@ def _warn_if_level(scaled: Tensor) -> None:
         told = f"SelfGuidedDiffusion: column {column} changes by {share:.2g} of its own size within a window"
         remedy = "a network errs by about as much. Take scale='level', or 'standard' if there is no trend"
         tell(DataWarning, f"{told}; {remedy}.")
+
+
+def warn_if_trend(series: Sequence[Series], columns: Sequence[str]) -> None:
+    """Warn of columns that mostly follow a straight line: in units of the whole series no forecast continues it."""
+    for measured in series:
+        observed, time = (
+            measured.seen,
+            torch.arange(len(measured), dtype=torch.float64)[:, None].expand(measured.seen.shape),
+        )
+        count = observed.sum(0).clamp_min(1)
+        t, x = (
+            torch.where(observed, v - torch.where(observed, v, 0.0).sum(0) / count, 0.0)
+            for v in (time, measured.values.double())
+        )
+        fraction = (t * x).sum(0).square() / (t.square().sum(0) * x.square().sum(0)).clamp_min(1e-300)
+        c = int(fraction.argmax())
+        if float(fraction[c]) > _STRAIGHT:
+            name = columns[c] if c < len(columns) else c
+            line = f"a straight line explains {float(fraction[c]):.0%} of the variance of column {name}"
+            reason = "forecasts with scale='standard' stay within the range of the training data"
+            tell(FitWarning, f"SelfGuidedDiffusion: {line}; {reason}. Take scale='level'.")
+            return
 
 
 def warn_if_narrow(net: Any, shape: tuple[int, int]) -> None:

@@ -38,13 +38,15 @@ from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.likelihood.result import LogProb
 from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.classification import class_log_likelihoods, classes_of
-from interpolants.methods.bridge.completion import complete_rows, has_gaussian_base
+from interpolants.methods.bridge.completion import Incomplete, complete_rows, has_gaussian_base
 from interpolants.methods.bridge.drawing import Drawing, Guided
 from interpolants.methods.bridge.examples import Examples, examples_of
 from interpolants.methods.bridge.fitted import FittedBridge
 from interpolants.methods.bridge.fitting import as_float32
 from interpolants.methods.bridge.held_out_checks import held_out_checks
 from interpolants.methods.bridge.noise_level import choose_level, known_choice, own_choice
+from interpolants.methods.bridge.order_gap import order_gap
+from interpolants.methods.bridge.rescheduled import rescheduled
 from interpolants.methods.bridge.scored import check_scored, scored
 from interpolants.methods.bridge.self_test import check_bridge
 from interpolants.methods.parts.start_points import Pool, draw_base
@@ -166,6 +168,25 @@ class Bridge(FittedBridge):
 
     # --- draws
 
+    def on(self, path: Any) -> Self:
+        """Return this bridge on another path, without training; see :func:`~interpolants.fields.on_path`.
+
+        The network, the units and the rows stay those of this bridge. ``sample``, ``transport``, ``log_prob``,
+        ``complete`` and guidance then follow the new path. A straighter path needs fewer Runge-Kutta steps.
+
+        Args:
+            path: Name of a path, ``{"kind": name, **settings}``, or a ``Path``: one-sided with the same base up to its
+                scale, or two-sided without a latent term, as this bridge's is.
+
+        Returns:
+            A fitted bridge on ``path``, which can be saved; this bridge itself if ``path`` is already its path.
+
+        Raises:
+            InvalidInputError: If the path cannot be reached, or the bridge is not fitted.
+            NotIdentifiableError: If noise and denoised state do not follow from the learnt quantities.
+        """
+        return rescheduled(self, path)
+
     @overload
     def sample(
         self, /, n: Count, *, log_prob: Literal[False] = False, details: Literal[True], **options: Any
@@ -207,6 +228,9 @@ class Bridge(FittedBridge):
             ``(n, *D)`` in the kind that ``x1`` had, or the details.
         """
         drawing, options = Drawing.among(options)
+        if drawing.on is not None:
+            same = {**vars(replace(drawing, on=None)), **options}
+            return self.on(drawing.on).sample(n, log_prob=log_prob, details=details, **same)
         if log_prob:
             check_scored(self, log_prob, drawing.eps, drawing.reverse, options)
         seed = secrets.randbits(31) if drawing.seed is None else drawing.seed
@@ -243,6 +267,9 @@ class Bridge(FittedBridge):
             OutsideWarning: If the points lie far from all rows that the end had in the fit.
         """
         drawing, options = Drawing.among(options)
+        if drawing.on is not None:
+            same = {**vars(replace(drawing, on=None)), **options}
+            return self.on(drawing.on).transport(x, details=details, **same)
         seed = secrets.randbits(31) if drawing.seed is None else drawing.seed
         fields, cond = self._target(drawing)
         if bool(self.frame.outside(x).any()):
@@ -384,19 +411,25 @@ class Bridge(FittedBridge):
         x: Tensor,
         *,
         known: Tensor | None = None,
-        using: Any = "repaint",
+        sigma: Any = None,
+        using: Any = "auto",
         seed: int = 0,
         **options: Any,
     ) -> Tensor:
         """Fill in the entries of rows that are NaN, given the others; on a one-sided path from a Gaussian base.
 
-        The rules are heuristics, which come near the conditional distribution: repeat a row for several answers.
+        A bridge with ``masks`` draws from the conditional distribution that it has learnt. The rules for others are
+        heuristics, which come near it. Repeat a row for several draws.
 
         Args:
             x: Rows ``(n, *D)`` in data units, NaN where an entry is to be filled in.
             known: How surely each entry is known, from 0 to 1, of the shape of ``x``; None for 1. It is 0 wherever
                 ``x`` is NaN. What is known for sure comes out as it came in.
-            using: ``"repaint"``, ``"cyclic_one_way"``, a table with settings, or an object of these classes.
+            sigma: Standard deviation of Gaussian noise on known entries, in data units: a number, one per entry, or a
+                table of columns such as ``{"alcohol": 0.3}``; 0 for entries without noise. The noisy entries are
+                redrawn, given all others. Needs ``Bridge(masks="levels")``.
+            using: ``"masked_flow"``, ``"repaint"``, ``"cyclic_one_way"``, a table with settings, or an object of these
+                classes. ``"auto"``: ``"masked_flow"`` for a bridge with ``masks``, else ``"repaint"``.
             seed: Seed of the noise.
             options: The arguments of :class:`~interpolants.methods.bridge.drawing.Guided`.
 
@@ -405,7 +438,7 @@ class Bridge(FittedBridge):
         """
         guided, _ = Guided.among(options)
         fields, told = self._target(guided)
-        return complete_rows(self, fields, x, known, using, seed, told, guided.first_index)
+        return complete_rows(self, fields, Incomplete(x, known, sigma), using, seed, told, guided.first_index)
 
     @capability(reads={"x": "x1"})
     def classify(
@@ -525,6 +558,8 @@ class Bridge(FittedBridge):
     def check(self, *, n: int = 2000, seed: int = 0, eps: float = 0.5) -> CheckReport:
         """Test the trained bridge on rows that it has not seen, against itself, and against its data.
 
+        For a bridge with ``masks`` it also tests whether the conditional distributions agree with each other.
+
         Print the report: its first line is the worst finding. Held-out rows are scored beside training rows and a
         Gaussian fit of these, or their arrival beside not moving.
 
@@ -539,7 +574,9 @@ class Bridge(FittedBridge):
             starts = None if held.x0 is None else Pool(held.x0, held.cond0)
             known["held"] = starts, Pool(held.x1, held.cond)
         found = check_bridge(self.fields, *pools, self.field_shape, n=n, seed=seed, eps=eps, **known)
-        return CheckReport((*held_out_checks(self, seed), *found.checks))
+        masked = bool(self.masks) and math.prod(self.field_shape) > 1
+        orders = (order_gap(self, seed),) if masked else ()
+        return CheckReport((*held_out_checks(self, seed), *found.checks, *orders))
 
 
 def _strength(guidance: Any, n: int) -> Any:

@@ -44,3 +44,5 @@ class Drawing(Guided):
     """From rho1 to rho0."""
     seed: Whole | None = None
     """Seed of starts and noise; drawn afresh when None."""
+    on: Any = None
+    """Path to sample on, as in ``Bridge.on``; None for that of the training."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
+from interpolants.fields.entry_preconditioned import EntryPreconditioned
 from interpolants.fields.error_growth import warn_of_growing_errors
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned, can_precondition
@@ -26,6 +27,7 @@ from interpolants.methods.bridge.pairs_by_data import pairs_by_data
 from interpolants.methods.bridge.settings import BridgeSettings
 from interpolants.methods.bridge.units import (
     gaussian_part,
+    masked_covariance,
     new_frame,
     preconditions,
     starts_from_gaussians,
@@ -38,10 +40,11 @@ from interpolants.methods.parts.validation import followed
 from interpolants.nets.build import choose_net
 from interpolants.nets.scaled_condition import ScaledCondition
 from interpolants.objectives.joint import JointLoss, joint_loss
+from interpolants.objectives.masked_loss import MaskedLoss
 from interpolants.objectives.times import StratifiedTimes, TimeSampler
 from interpolants.paths.custom import General
 from interpolants.paths.fitted import UnfittedPath
-from interpolants.paths.path import Path
+from interpolants.paths.path import Path, SpatiallyLinearPath
 from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, finished
 
 # Rounding of a condition, in standard deviations, that is refused.
@@ -180,22 +183,11 @@ def _batches(bridge: BridgeSettings, ends: Ends, size: int, coupling: Any, times
     return PairBatches(ends.x0, ends.x1, size, coupling, times, who="Bridge.fit", **known)
 
 
-def _new_net(bridge: BridgeSettings, path: Path, ends: Ends) -> tuple[nn.Module, JointLoss]:
+def _new_net(bridge: BridgeSettings, path: Path, ends: Ends) -> tuple[nn.Module, JointLoss | MaskedLoss]:
     """The network with its initial weights, as the fields use it, and the loss that suits it."""
-    own = isinstance(bridge.net, nn.Module)
-    if own:
+    if isinstance(bridge.net, nn.Module):
         check_takes_condition("Bridge", bridge.net)
-    cond = ends.cond
-    if bridge.heads == ("log_density",):
-        known = read_whole(ends)
-        net: nn.Module = LogDensity.fitted(
-            path, known.x0, known.x1, net=bridge.net, cond=known.cond, seed=bridge.seed
-        )
-    else:
-        net = choose_net(bridge.net, tuple(ends.x1.shape[1:]), len(bridge.heads), cond, bridge.seed)
-        if not own and cond is not None and cond.is_floating_point() and bridge.standardize is not False:
-            net = ScaledCondition(net, *units_of(cond))
-    net = net if own else net.float()  # the ends are float32 here, whatever torch's default type
+    net = _bare_net(bridge, path, ends)
     if not preconditions(bridge, path, ends.x1):
         # What is learnt by default is stable, and the other quantities follow from it.
         instead = f"heads={list(choices.choose_heads('Bridge', 'auto', path))}"
@@ -206,8 +198,29 @@ def _new_net(bridge: BridgeSettings, path: Path, ends: Ends) -> tuple[nn.Module,
     if size == 0:
         remedy = "There is nothing to learn: every sample would be this row."
         raise invalid("Bridge.fit", "rows of x1 must differ", "the same row everywhere", remedy)
+    if bridge.masks:
+        assert isinstance(path, SpatiallyLinearPath)
+        masked = EntryPreconditioned(net, path, size, masked_covariance(bridge, ends.x1))
+        return masked, MaskedLoss(path, masked.weight, levels=bridge.masks == "levels")
     wrapped = Preconditioned(net, path, bridge.heads, size)
     return wrapped, joint_loss(bridge.heads, path, wrapped.weight)
+
+
+def _bare_net(bridge: BridgeSettings, path: Path, endpoints: Ends) -> nn.Module:
+    """The network for units of the fit."""
+    own, cond = isinstance(bridge.net, nn.Module), endpoints.cond
+    if bridge.heads == ("log_density",):
+        known = read_whole(endpoints)
+        net: nn.Module = LogDensity.fitted(
+            path, known.x0, known.x1, net=bridge.net, cond=known.cond, seed=bridge.seed
+        )
+    else:
+        first, *others = endpoints.x1.shape[1:]
+        shape = (2 * first if bridge.masks else first, *others)  # each entry, and its time
+        net = choose_net(bridge.net, shape, len(bridge.heads), cond, bridge.seed)
+        if not own and cond is not None and cond.is_floating_point() and bridge.standardize is not False:
+            net = ScaledCondition(net, *units_of(cond))
+    return net if own else net.float()  # the ends are float32 here, whatever torch's default type
 
 
 def leg_of(bridge: BridgeSettings, pool0: Pool | None, frame: Frame, run: Run) -> Any:

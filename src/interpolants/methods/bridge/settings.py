@@ -9,10 +9,11 @@ from torch import nn
 
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
-from interpolants.fields.preconditioned import check_preconditioned
+from interpolants.fields.preconditioned import can_precondition, check_preconditioned
 from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.checks import is_among
 from interpolants.foundations.errors import nearest
+from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.kinds import Check, Remedy
 from interpolants.framework.role import Role
 from interpolants.framework.settings import settings_of
@@ -44,6 +45,13 @@ def _several(who: str, penalties: Any) -> tuple[Any, ...]:
     if not isinstance(penalties, str | Mapping | list | tuple):
         raise invalid("penalties must be a list of tables", penalties)
     return (penalties,) if isinstance(penalties, str | Mapping) else tuple(penalties)
+
+
+def can_mask(path: Path) -> bool:
+    """Return True if each entry of the path may have another time."""
+    return (
+        can_precondition(path, ("denoised",)) and isinstance(path.base, Gaussian) and path.ends.end_is_exact
+    )
 
 
 class BridgeSettings(Trained):
@@ -114,6 +122,12 @@ class BridgeSettings(Trained):
     penalties: Annotated[Any, Check(_several)] = ()
     """Terms beside the loss, each a table such as ``{"kind": "fokker_planck_residual", "weight": 0.1}``; see
     ``objectives.Penalty``. Each goes with one quantity to learn."""
+    masks: Literal[True, False, "levels"] = False
+    """Learn the denoised state at one time per entry: :meth:`complete` then draws from the conditional distribution
+    under any mask. ``"levels"``: also under noise of any standard deviation per entry, ``complete(sigma=)``. One
+    network learns all conditional distributions, at the price of somewhat worse unconditional samples. Needs a
+    one-sided path from a centred Gaussian of one scale that is exact at t = 1, and units of single entries:
+    ``standardize="auto"`` is then True."""
     leg: Mapping[str, Any] | None = None
     """Settings that differ for a Gaussian -> rho0 bridge learnt in the same fit, for ``log_prob`` of two sample sets;
     ``{}`` for none that differs: the fit takes twice as long. None learns no leg."""
@@ -121,6 +135,8 @@ class BridgeSettings(Trained):
     def check_settings(self) -> None:
         """Refuse settings that do not go together."""
         now, name = self.first_path, who()
+        if self.masks:
+            self._check_masks(now)
         self.heads = choices.choose_heads(name, self.heads, now)
         choices.choose_times(name, self.times, now)
         choices.choose_aggregate(name, self.aggregate, now)
@@ -130,6 +146,21 @@ class BridgeSettings(Trained):
             check_preconditioned(now, self.heads)
         if self.leg is not None:
             self.leg_template(self.leg)
+
+    def _check_masks(self, path: Path) -> None:
+        """Check the settings that masks require, and set the head to the denoised state."""
+        if not can_mask(path):
+            rule = "masks need a one-sided path from a centred Gaussian of one scale, by one schedule, exact at t = 1"
+            raise invalid(rule, type(path).__name__, "Take path='one_sided_linear'.")
+        if is_among(self.heads, (AUTO,)):
+            self.heads = ("denoised",)
+        if tuple([self.heads] if isinstance(self.heads, str) else self.heads) != ("denoised",):
+            raise invalid("masks need heads='denoised'", self.heads, "Omit heads.")
+        if self.standardize == WHITEN:
+            rule = "masks need units of single entries"
+            raise invalid(rule, "standardize='whiten', which mixes columns", "Take standardize=True.")
+        if self.precondition is False:
+            raise invalid("masks need a preconditioned network", "precondition=False", "Omit it.")
 
     @property
     def first_path(self) -> Path:

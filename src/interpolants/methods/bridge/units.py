@@ -34,6 +34,8 @@ from interpolants.training.pairs import draw_pairs
 
 # Whitening unasked: at least so many rows, and at most so many columns, whose product is D^2 per row.
 _ROWS, _COLUMNS = 20, 256
+# Columns up to which there is one linear system per row and evaluation, for bridges with masks.
+_SOLVED = 32
 # Few rows of an end of a two-sided bridge: less than so many per column. Pairs from which their covariance is taken.
 _FEW, _PAIRS = 50, 2048
 
@@ -76,10 +78,24 @@ def _bent(x: Rows, frame: Transformed) -> Rows:
 
 def preconditions(bridge: BridgeSettings, path: Path, x1: Rows) -> bool:
     """Whether the network of a fit is preconditioned."""
+    if bridge.masks:
+        return True
     if bridge.precondition != AUTO:
         return bool(bridge.precondition)
     plain = isinstance(path, SpatiallyLinearPath) and path.basis is None and _has_plain_base(path)
     return plain and bridge.standardize is not False and _by_default(bridge, x1)
+
+
+def masked_covariance(bridge: BridgeSettings, x1: Rows) -> Tensor | None:
+    """Shrunk covariance of vectors in standardised units, whose denoiser a bridge with masks corrects.
+
+    None for bridges without masks, images, many columns or few rows, and for networks made for other units.
+    """
+    fits = len(x1.shape) == 2 and x1.shape[1] <= _SOLVED and len(x1) >= _ROWS
+    if not bridge.masks or not fits or bridge.standardize is False or not _by_default(bridge, x1):
+        return None
+    values, vectors = shrunk_correlation(x1)
+    return (vectors * values) @ vectors.T
 
 
 def starts_from_gaussians(bridge: BridgeSettings, ends: Ends) -> bool:
@@ -140,7 +156,7 @@ def _has_flat_columns(ends: Ends) -> bool:
 
 
 def _whitens(bridge: BridgeSettings, rows: Rows, out: Tensor | None) -> bool:
-    if bridge.standardize != AUTO:
+    if bridge.standardize != AUTO or bridge.masks:
         return bridge.standardize == WHITEN
     columns = math.prod(rows.shape[1:]) - (0 if out is None else int(out.sum()))
     has_gaps = isinstance(rows, Tensor) and bool(rows.isnan().any())

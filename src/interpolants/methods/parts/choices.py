@@ -204,6 +204,6 @@ def warn_about_loss_of_detail(who: str, tensor: Tensor, name: str) -> None:
     if len(head) >= 100 and torch.equal(head, head.round()):
         tell(
             DataWarning,
-            f"{who}: {name} takes whole numbers only, and discrete data have no density. Samples are fine; before "
+            f"{who}: {name} has integers only, and discrete data have no density. Samples are not rounded; before "
             "reading log_prob, add uniform noise of one step (dequantise).",
         )

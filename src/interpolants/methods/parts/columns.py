@@ -33,8 +33,8 @@ _OF_DENSITIES = (
     "constant; samples have the value exactly, and log_prob leaves it out",
     "constant, where log_prob has no meaning. Drop the column before fit",
     "collinear, so that log_prob has no meaning. Drop one of them before fit",
-    "of whole numbers, and discrete data have no density. Samples are fine; before reading log_prob, add uniform "
-    "noise of one step (dequantise)",
+    "of whole numbers, and discrete data have no density. Samples are not integers: round them; before reading "
+    "log_prob, add uniform noise of one step (dequantise)",
 )
 _OF_SAMPLES = (
     "constant; samples have the value exactly",

@@ -15,6 +15,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.stages import Run
 from interpolants.training.losses import Batches, Loss
 from interpolants.training.settings import TrainSettings
+from interpolants.training.world import values_of_all
 
 HELD_OUT_LOSS = "held_out_loss"
 # Steps between validations, more for batches of fewer rows, whose steps are cheap; and the steps of the least patience.
@@ -83,10 +84,14 @@ class HeldOutLoss:
         ]
 
     def __call__(self, modules: nn.Module, step: int) -> Mapping[str, float]:
-        """The mean over all draws and losses."""
+        """The mean over all draws and losses; the processes that train together share the batches."""
         call: Callable[..., Any] = self.loss
-        device, total = next(modules.parameters()).device, 0.0
-        for k, batch in enumerate(self.batches):
-            losses = call(modules, batch, generator(self.seed, "validation noise", k, device=device))
-            total += sum(float(values.mean()) for values in losses.values())
-        return {HELD_OUT_LOSS: total / len(self.batches)}
+        device = next(modules.parameters()).device
+
+        def of_batch(k: int) -> float:
+            losses = call(
+                modules, self.batches[k], generator(self.seed, "validation noise", k, device=device)
+            )
+            return sum(float(values.mean()) for values in losses.values())
+
+        return {HELD_OUT_LOSS: sum(values_of_all(len(self.batches), of_batch, device)) / len(self.batches)}

@@ -8,7 +8,7 @@ from torch import Tensor
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.kinds import Count, NonNegative
-from interpolants.foundations.randomness import BLOCK, by_block
+from interpolants.foundations.randomness import BLOCK, BlockNoise, by_block
 from interpolants.foundations.shrinkage import LEAST_VARIANCE, shrunk_correlation
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -67,3 +67,26 @@ class GaussianFit(Method):
     def log_prob(self, x: Tensor) -> Tensor:
         """Log densities ``(B,)`` in nats."""
         return self._gaussian().log_prob(x.flatten(1).double())
+
+    @capability(reads={"x": Role(name="x", like="x1", gaps=True)}, like="x")
+    def complete(self, x: Tensor, *, seed: int = 0, first_index: int = 0) -> Tensor:
+        """Draw the entries of rows that are NaN from their conditional Gaussian given the others.
+
+        Args:
+            x: Rows ``(n, *D)``, NaN for entries to fill in.
+            seed: Seed of the draws.
+            first_index: Index of the first row in a larger job.
+        """
+        mean, covariance, rows = self.state["mean"], self.state["covariance"], x.flatten(1).double()
+        noise = BlockNoise.like(rows, seed, "gaussian completion", first=first_index).normal()
+        filled = rows.clone()
+        for row, z in zip(filled, noise, strict=True):  # one by one: a row has the same bits in every batch
+            k = ~row.isnan()
+            gain = torch.linalg.solve(covariance[k][:, k], covariance[k][:, ~k]).T
+            residual = covariance[~k][:, ~k] - gain @ covariance[k][:, ~k]
+            row[~k] = (
+                mean[~k]
+                + gain @ (row[k] - mean[k])
+                + torch.linalg.cholesky((residual + residual.T) / 2) @ z[~k]
+            )
+        return filled.reshape(x.shape).to(x)

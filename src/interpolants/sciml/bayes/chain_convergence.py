@@ -12,7 +12,8 @@ from interpolants.framework.questions import About, Measured, Question
 from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.metrics.estimate import Estimate
-from interpolants.sciml.bayes.functional_prior import MOST_R_HAT, FunctionalPrior
+from interpolants.sciml.bayes.functional_prior import FunctionalPrior
+from interpolants.sciml.bayes.mcmc.convergence import MOST_R_HAT
 
 _CHAINS = "chains that agree"
 

@@ -18,14 +18,13 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
-from interpolants.sciml.bayes.mcmc.convergence import effective_sample_size, split_r_hat
+from interpolants.sciml.bayes.mcmc.convergence import MOST_R_HAT, effective_sample_size, split_r_hat
 from interpolants.sciml.bayes.mcmc.sghmc import SGHMC, Slope, halves
 from interpolants.sciml.bayes.nets.weight_vectors import ActivationName, WeightVectors
 from interpolants.sciml.bayes.prior_matching import Matching, Places, Target, covariance_gap
 from interpolants.sciml.bayes.target_process import Lengthscale, lengthscale_of
 from interpolants.sciml.bayes.weight_priors import GaussianPrior, make_prior
 
-MOST_R_HAT = 1.1
 # Prior of the noise variance of standardised values, InverseGamma(shape, rate); places at which chains are compared.
 _NOISE_SHAPE, _NOISE_RATE, _COMPARED = 1.0, 0.05, 60
 _TELLING = 10  # kept networks of a chain from which a warning is given
@@ -374,6 +373,3 @@ class _Posterior:
 def _scale(x: Tensor) -> Tensor:
     scale = x.std(0)
     return torch.where(scale > 0, scale, 1.0)
-
-
-__all__ = ["MOST_R_HAT", "FunctionalPrior"]

@@ -98,3 +98,10 @@ def test_cases_of_one_event_are_a_column_of_them():
     events, happened = (torch.rand(*size, generator=source) < 0.4 for size in ((30, 8), (30,)))
     for score in (brier_score, log_loss):
         assert score(events, happened) == score(events[..., None], happened[:, None])
+
+
+def test_the_plain_brier_score_is_that_of_another_library():
+    rules = pytest.importorskip("scoringrules")
+    events, came = coins(10, 0.3, n=50)
+    theirs = rules.brier_score(came.double().numpy(), events.double().mean(1).numpy())
+    assert_close(brier_score(events, came, fair=False).value, float(theirs.mean()))

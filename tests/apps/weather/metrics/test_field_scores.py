@@ -144,3 +144,10 @@ def test_a_gap_has_an_error_where_one_case_alone_has_power_at_a_wavenumber():
 def test_what_has_no_score_is_refused(call, words):
     with pytest.raises(InvalidInputError, match=words):
         call()
+
+
+def test_the_fair_variogram_score_is_that_of_another_library():
+    rules = pytest.importorskip("scoringrules")
+    x, y = normal(6, 4, 5), normal(6, 5, seed=1)
+    theirs = rules.vs_ensemble(y.numpy(), x.numpy(), p=0.5, estimator="fair")
+    assert_close(variogram_score(x, y, fair=True).value, float(np.mean(theirs)) / 20)

@@ -53,14 +53,15 @@ def test_effective_size_of_an_autoregression(rho):
 
 
 def test_effective_sizes_of_few_draws_by_hand():
-    """Halves (0, 2) and (1, 5) as above: rho_1 = 1 - (5 + 2.5) / 4.5 = -2/3, whose sum would be negative: at the most.
+    """Halves (0, 2) and (1, 5) as above: rho_1 = 1 - (5 + 1.25) / 4.5 = -7/18; the number 4 / (2/9) is above the most.
 
-    Halves (0, 0, 2, 2) and (1, 1, 3, 3): autocovariances 1, 1/4, -1/2, -1/4, total 1 + 1/2, rho = 1, 1/3, -1/3, -1/9.
+    Halves (0, 0, 2, 2) and (1, 1, 3, 3): autocovariances 1, 1/4, -1/2, -1/4, total 1 + 1/2, W = 4/3; rho is 1, 5/18,
+    -2/9, -1/18.
     """
     found = effective_sample_size(torch.tensor([[0.0, 2.0, 1.0, 5.0]]))
     assert_close(float(found), 4 * math.log10(4))
     found = effective_sample_size(torch.tensor([[0.0, 0.0, 2.0, 2.0, 1.0, 1.0, 3.0, 3.0]]))
-    assert_close(float(found), 8 / (2 * (1 + 1 / 3) - 1))
+    assert_close(float(found), 8 / (2 * (1 + 5 / 18) - 1))
 
 
 def test_chains_apart_have_few_effective_draws():
@@ -77,3 +78,15 @@ def test_too_few_draws_are_refused(shape):
 def test_draws_that_are_not_finite_are_refused():
     with pytest.raises(InvalidInputError, match="draws must be finite"):
         effective_sample_size(torch.full((2, 8), math.nan))
+
+
+@pytest.mark.parametrize(("n", "rho"), [(500, 0.0), (501, 0.7), (300, 0.9)])
+def test_r_hat_and_effective_samples_are_those_of_arviz(n, rho):
+    stats = pytest.importorskip("arviz_stats.base").array_stats
+    x = autoregression(4, n, rho, width=(3,))
+    x[..., 1] += 0.1 * torch.arange(4.0)[:, None]  # chains that disagree
+    axes = {"chain_axis": 0, "draw_axis": 1}
+    r_hat = torch.as_tensor(stats.rhat(x.numpy(), **axes, method="split"))
+    independent = torch.as_tensor(stats.ess(x.numpy(), **axes, method="mean"))
+    assert_close(split_r_hat(x), r_hat, rtol=1e-10, atol=0)
+    assert_close(effective_sample_size(x), independent, rtol=1e-8, atol=0)

@@ -11,6 +11,7 @@ from interpolants.foundations.checks import finite
 from interpolants.foundations.errors import invalid
 
 _FEWEST = 4  # draws of a chain
+MOST_R_HAT = 1.1  # above it chains have not converged
 
 
 def split_r_hat(draws: Tensor) -> Tensor:
@@ -41,7 +42,8 @@ def effective_sample_size(draws: Tensor) -> Tensor:
     """Number of independent draws whose mean would be as exact as that of these dependent ones.
 
     ``M n / (1 + 2 sum_t rho_t)``, with autocorrelations ``rho_t`` of all chains together, summed in pairs for as long
-    as the pairs are positive and falling (Geyer's initial monotone sequence). At most ``M n log10(M n)``.
+    as the pairs are positive and falling (Geyer's initial monotone sequence). At most ``M n log10(M n)``. The value
+    equals that of ArviZ with ``method="mean"`` if the sum ends before the last lags.
 
     Args:
         draws: ``(chains, draws, *D)``, at least 4 draws each.
@@ -59,11 +61,15 @@ def effective_sample_size(draws: Tensor) -> Tensor:
     covariance = _autocovariance(halved)
     within = covariance[0] * n / (n - 1)
     total = covariance[0] + halved.mean(1).var(0)
-    rho = 1 - (within - covariance * n / (n - 1)) / total
-    even = n - n % 2
-    pairs = rho[0:even:2] + rho[1:even:2]
-    falling = torch.where((pairs <= 0).cumsum(0) > 0, 0.0, pairs).cummin(0).values
-    length = 2 * falling.sum(0) - 1
+    rho = 1 - (within - covariance) / total
+    rho[0] = 1
+    last = n - n % 2
+    even = rho[0:last:2]
+    pairs = even + rho[1:last:2]
+    ended = (pairs <= 0).cumsum(0)
+    falling = torch.where(ended > 0, 0.0, pairs).cummin(0).values
+    after = torch.where((ended == 1) & (pairs <= 0), even, 0.0).sum(0)  # the even lag behind the last pair
+    length = 2 * falling.sum(0) - 1 + after.clamp_min(0)
     most = m * n * torch.log10(torch.tensor(float(m * n), dtype=torch.float64))
     return torch.where(total > 0, (m * n / length.clamp_min(1e-12)).clamp_max(most), torch.nan)
 
