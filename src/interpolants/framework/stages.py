@@ -325,14 +325,14 @@ class Run:
         return replace(result, history=self.history[stage], end=None)
 
     def fit(
-        self, stage: str, template: Any, /, *, held: Mapping[str, Any] | None = None, **roles: Any
+        self, stage: str, template: Any, /, *, heldout: Mapping[str, Any] | None = None, **roles: Any
     ) -> Any:
         """Fit a clone of a method with a seed of its own, as a stage.
 
         Args:
             stage: Name of the stage.
             template: The method.
-            held: Held-out rows by role, as in ``Method.fit``.
+            heldout: Held-out rows by role, as in ``Method.fit``.
             roles: Values by role.
         """
         folder = self._claim(stage)
@@ -342,7 +342,7 @@ class Run:
         where = {"device": str(default_device())} if draws_on_cpu() else {}
         inner = template.clone().set_params(seed=seed, **where)
         fitted = inner.fit_roles(
-            roles, held=held, out=folder, resume=folder is not None, progress=self.progress, watch=watch
+            roles, held=heldout, out=folder, resume=folder is not None, progress=self.progress, watch=watch
         )
         return fitted.forget_training()
 

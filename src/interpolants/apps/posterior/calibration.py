@@ -36,8 +36,8 @@ class Calibration:
     contraction: Tensor
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{value:.2f}" for value in self.contraction.tolist())
-        return f"SBC: p = {self.p:.3g}; contraction {shown}"
+        text = ", ".join(f"{value:.2f}" for value in self.contraction.tolist())
+        return f"SBC: p = {self.p:.3g}; contraction {text}"
 
 
 def sbc(draws: Tensor, theta: Tensor, *, bins: int = 20, generator: Generator | None = None) -> Calibration:
@@ -135,8 +135,8 @@ def tarp(
             raise invalid("tarp", "x or references must be passed", "neither", remedy)
         references = near_references(theta, x, generator)
     truth = ((theta - references) / scale).square().sum(1, keepdim=True)
-    apart = ((draws - references[:, None]) / scale).square().sum(2)
-    below, equal, count = (apart < truth).sum(1), (apart == truth).sum(1), draws.shape[1]
+    distances = ((draws - references[:, None]) / scale).square().sum(2)
+    below, equal, count = (distances < truth).sum(1), (distances == truth).sum(1), draws.shape[1]
     u = torch.rand(len(theta), generator=generator, dtype=torch.float64)
     fractions = ((below + u * (equal + 1)) / (count + 1)).sort().values
     distance = _distance_to_uniform(fractions)
@@ -289,9 +289,9 @@ def misfit(x: Tensor, x_o: Tensor) -> Misfit:
     mean, std = x.mean(0), x.std(0)
     std = torch.where(std > 0, std, 1.0)
     rows, at = (x - mean) / std, (x_o.double().reshape(1, -1) - mean) / std
-    gaps = torch.cdist(rows, rows).fill_diagonal_(math.inf).min(1).values
+    nearest = torch.cdist(rows, rows).fill_diagonal_(math.inf).min(1).values
     distance = torch.cdist(at, rows).min()
-    return Misfit(float(distance), float((1 + (gaps >= distance).sum()) / (1 + len(gaps))))
+    return Misfit(float(distance), float((1 + (nearest >= distance).sum()) / (1 + len(nearest))))
 
 
 def _checked(caller: str, draws: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:

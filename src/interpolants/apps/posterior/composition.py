@@ -146,13 +146,13 @@ def composition(
     def compose(t: Tensor, s_prior: Tensor, scores: list[Tensor]) -> Tensor:
         t = t.double().reshape(-1, 1, 1)
         ratio = (path.beta(t) / path.alpha(t).clamp_min(1e-6)).square()
-        base, *own = [ratio * eye + one for one in inverse]
-        bracket = extra * base + torch.stack(own).sum(0)
+        base, *precisions = [ratio * eye + inverse_covariance for inverse_covariance in inverse]
+        bracket = extra * base + torch.stack(precisions).sum(0)
         # Posteriors wider than the prior: the smallest multiple of the identity that leaves a positive bracket.
         smallest, size = torch.linalg.eigvalsh(bracket)[:, 0], base.diagonal(dim1=1, dim2=2).mean(1)
         lift = torch.where(smallest > 0, 0.0, 1e-3 * size - smallest)
         total = extra * base @ s_prior[..., None]
-        for precision, score in zip(own, scores, strict=True):
+        for precision, score in zip(precisions, scores, strict=True):
             total = total + precision @ score[..., None]
         composed: Tensor = torch.linalg.solve(bracket + lift[:, None, None] * eye, total)[..., 0]
         return composed

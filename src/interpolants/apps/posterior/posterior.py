@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -99,8 +99,6 @@ class Posterior(Trained):
     Source: Wildberger et al. (2023), arXiv:2305.17161.
     """
 
-    noun: ClassVar[str] = "posterior"
-
     prior: Annotated[Any, Check(optional_prior)] = field(default=None, kw_only=False)
     """Prior from which the parameters were drawn: ``Box(low, high)``, ``Normal(mean, std)``, ``LogNormal(mean,
     std)``, a table or a distribution of PyTorch. None if only its draws are known: nothing is then
@@ -139,8 +137,8 @@ class Posterior(Trained):
     @override
     def fit_roles(self, values: Mapping[str, Any], **options: Any) -> Self:
         values, dropped = _valid(values)
-        if (held := options.get("held")) is not None:
-            options["held"], _ = _valid(held)
+        if (heldout := options.get("held")) is not None:
+            options["held"], _ = _valid(heldout)
         super().fit_roles(values, **options)
         self.about["dropped"] = dropped
         return self
@@ -148,7 +146,7 @@ class Posterior(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Fit the conditional flow, measure how much of it is outside of the bounds, and fit again if that is much."""
         theta, x = data["theta"].double(), data["x"].double()
-        held = {name: value.double() for name, value in run.held.items()} or None
+        heldout = {name: value.double() for name, value in run.held.items()} or None
         if theta.ndim != 2 or x.ndim != 2:
             shapes = f"{tuple(theta.shape)} and {tuple(x.shape)}"
             raise invalid(
@@ -158,19 +156,19 @@ class Posterior(Trained):
                 "Flatten the simulations.",
             )
         self._check_simulations(theta)
-        flow = self._flow(run, "flow", self.bounds, theta, x, held)
+        flow = self._flow(run, "flow", self.bounds, theta, x, heldout)
         state: dict[str, Any] = {"flow": flow, "bounds": "reject" if self.bounds == "auto" else self.bounds}
         state["outside"] = self._outside(flow, x)
         if self.bounds == "auto" and state["outside"] > _MUCH:
-            again = self._flow(run, "flow between bounds", "probit", theta, x, held)
+            again = self._flow(run, "flow between bounds", "probit", theta, x, heldout)
             state = {"flow": again, "bounds": "probit", "outside": self._outside(again, x)}
         std = x.std(0)
-        known = (x[:_STORED] - x.mean(0)) / torch.where(std > 0, std, 1.0)
-        distances = torch.cdist(known, known).fill_diagonal_(math.inf).min(1).values
+        stored = (x[:_STORED] - x.mean(0)) / torch.where(std > 0, std, 1.0)
+        distances = torch.cdist(stored, stored).fill_diagonal_(math.inf).min(1).values
         units = {"mean": x.mean(0), "std": torch.where(std > 0, std, 1.0)}
         return {
             **state,
-            "known": known,
+            "known": stored,
             "reach": float(distances.max()),
             "gap": float(distances.median()),
             **units,
@@ -202,7 +200,13 @@ class Posterior(Trained):
         return f"{type(self).__name__}.{verb}"
 
     def _flow(
-        self, run: Run, stage: str, bounds: str, theta: Tensor, x: Tensor, held: Mapping[str, Tensor] | None
+        self,
+        run: Run,
+        stage: str,
+        bounds: str,
+        theta: Tensor,
+        x: Tensor,
+        heldout: Mapping[str, Tensor] | None,
     ) -> Bridge:
         settings = self.training_params()
         template = Bridge(
@@ -213,8 +217,8 @@ class Posterior(Trained):
             held_out=self.held_out,
             **settings,
         )
-        unseen = None if held is None else {"x1": held["theta"], "cond": held["x"]}
-        result: Bridge = run.fit(stage, template, held=unseen, x1=theta, cond=x)
+        unseen = None if heldout is None else {"x1": heldout["theta"], "cond": heldout["x"]}
+        result: Bridge = run.fit(stage, template, heldout=unseen, x1=theta, cond=x)
         return result
 
     def _transforms(self, bounds: str) -> dict[str, ColumnTransform] | None:
@@ -239,7 +243,7 @@ class Posterior(Trained):
     # --- what is answered
 
     @override
-    def cannot(self, verb: str) -> str:
+    def cannot(self, verb: str) -> str:  # prose: keep  # a name of the framework
         if verb == "infer" and self.prior is None:
             return "several observations need the density of the prior; fit Posterior(prior=...)."
         return ""

@@ -55,10 +55,10 @@ def _simulations(ask: Ask, n: int) -> tuple[Tensor, Tensor]:
 
 
 def _calibration_figures(
-    question: Any, own: Measured, rivals: Mapping[str, Measured], task: Task
+    question: Any, measured: Measured, rivals: Mapping[str, Measured], task: Task
 ) -> Sequence[Figure]:
     """Empirical distribution of ranks, and the TARP curve."""
-    named = {"the method": own, **rivals}
+    named = {"the method": measured, **rivals}
     figures = []
     for name, label in (("ranks", "rank of the true parameter / draws"), ("fractions", "credibility")):
         ideal = Series(
@@ -231,11 +231,11 @@ def posterior_quality(
     std = x.std(0)
     samples = _draws(ask.method, x[:observations], draws, seed)
     accuracies, distances = [], []
-    for k, (row, own) in enumerate(zip(x, samples, strict=False)):
+    for k, (row, sampled) in enumerate(zip(x, samples, strict=False)):
         exact = problem.posterior_sample(row, draws, generator=generator(seed, "exact posterior", k))
-        judged = c2st(own, exact, judge="mlp", folds=3, generator=generator(seed, "judge", k))
+        judged = c2st(sampled, exact, judge="mlp", folds=3, generator=generator(seed, "judge", k))
         accuracies.append(judged.value)
-        again = problem.simulate(own, generator=generator(seed, "predictive", k))
+        again = problem.simulate(sampled, generator=generator(seed, "predictive", k))
         distances.append(float(((again - row) / std).norm(dim=1).mean()))
     values = (torch.tensor(result, dtype=torch.float64) for result in (accuracies, distances))
     return dict(zip(("c2st", "predictive"), values, strict=True))

@@ -29,7 +29,6 @@ class NearestSimulations(Method):
     Source: Beaumont, Zhang & Balding (2002), Genetics 162, 2025-2035.
     """
 
-    noun: ClassVar[str] = "baseline"
     learns_rows: ClassVar[bool] = False
 
     accepted: Count = 100
@@ -76,7 +75,6 @@ class LinearPosterior(Method):
     It is the posterior if parameters and simulations are jointly Gaussian.
     """
 
-    noun: ClassVar[str] = "baseline"
     learns_rows: ClassVar[bool] = False
 
     @override
