@@ -9,7 +9,7 @@ META = {"method/few_shot_classifier", "method/hierarchical_gaussian", "method/fi
 # Written before the synonyms: what people type, and the answers of which one must come first.
 FIFTY = {
     "restore image": RESTORE,
-    "posterior": {"topic/posterior"},
+    "posterior": {"topic/posterior", "method/posterior"},
     "tabular": {"topic/table"},
     "impute": {"topic/missing"},
     "GPU": {"topic/gpu"},

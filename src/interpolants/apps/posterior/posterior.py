@@ -319,7 +319,7 @@ class Posterior(Trained):
         x = x.double()
         self._warn_if_far(x)
         if self.new_prior is None:
-            return self._rejected(n, x, n_steps, seed, first_index).to(self.given["theta"].torch_dtype)
+            return self.rejected_draws(n, x, n_steps, seed, first_index).to(self.given["theta"].torch_dtype)
         self._check_new_prior()
         draws = torch.empty(n, self.shapes["theta"][0], dtype=torch.float64)
         different, index = torch.unique(x, dim=0, return_inverse=True)
@@ -331,7 +331,7 @@ class Posterior(Trained):
             draws[mine] = pool.resampled(len(mine), generator(seed, "resample", k))
         return draws.to(self.given["theta"].torch_dtype)
 
-    def _rejected(self, n: int, x: Tensor, n_steps: int, seed: int, first: int = 0) -> Tensor:
+    def rejected_draws(self, n: int, x: Tensor, n_steps: int, seed: int, first: int = 0) -> Tensor:
         """Draws of the flow, those outside of the bounds redrawn with another seed."""
         flow: Bridge = self.state["flow"]
         draws = _draw(flow, n, x, seed=seed, first=first, n_steps=n_steps)
@@ -367,7 +367,7 @@ class Posterior(Trained):
 
     def _reweighted(self, x: Tensor, size: int, n_steps: int, seed: int) -> Weighted:
         """Draws at one observation, with the ratio of the priors as weights."""
-        theta = self._rejected(size, x.expand(size, -1), n_steps, seed)
+        theta = self.rejected_draws(size, x.expand(size, -1), n_steps, seed)
         result = Weighted(theta, self.new_prior.log_prob(theta) - self.prior.log_prob(theta))
         ess = result.ess if bool(result.log_weights.isfinite().any()) else 0.0
         if ess < _LEAST_ESS:

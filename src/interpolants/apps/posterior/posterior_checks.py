@@ -23,7 +23,7 @@ def check_posterior(posterior: Any, *, n: int, seed: int) -> CheckReport:
     """
     theta, x = (rows[:n] for rows in posterior.held_out_simulations())
     repeated = x.repeat_interleave(_DRAWS, 0)
-    samples = posterior._rejected(len(repeated), repeated, 50, seed)
+    samples = posterior.rejected_draws(len(repeated), repeated, 50, seed)
     draws = samples.reshape(len(theta), _DRAWS, -1)
     ranks = sbc(draws, theta, generator=generator(seed, "check ranks"))
     regions = tarp(draws, theta, x, generator=generator(seed, "check references"))

@@ -235,7 +235,7 @@ def posterior_quality(
         exact = problem.posterior_sample(row, draws, generator=generator(seed, "exact posterior", k))
         judged = c2st(sampled, exact, judge="mlp", folds=3, generator=generator(seed, "judge", k))
         accuracies.append(judged.value)
-        again = problem.simulate(sampled, generator=generator(seed, "predictive", k))
+        again = problem.simulate(sampled, generator=generator(seed, "posterior predictive", k))
         distances.append(float(((again - row) / std).norm(dim=1).mean()))
     values = (torch.tensor(result, dtype=torch.float64) for result in (accuracies, distances))
     return dict(zip(("c2st", "predictive"), values, strict=True))
