@@ -12,7 +12,7 @@ import interpolants as itp
 from interpolants.apps.posterior import Box, Normal, Posterior
 from interpolants.apps.posterior.composition import composition
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.foundations.tell import DataWarning, OutsideWarning
+from interpolants.foundations.tell import DataWarning, FitWarning, OutsideWarning
 from interpolants.paths import OneSidedLinear
 
 X = torch.tensor([0.5, -0.5], dtype=torch.float64)
@@ -183,5 +183,5 @@ def test_an_observation_far_from_all_simulations_is_told_with_its_distance():
 
 
 def test_few_simulations_are_told():
-    with pytest.warns(DataWarning, match="300 simulations are few"):
+    with pytest.warns(FitWarning, match="300 simulations are few"):
         Posterior(tiny().prior, **TINY).fit(*simulations(tiny().prior, 300))

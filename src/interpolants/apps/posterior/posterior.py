@@ -178,11 +178,11 @@ class Posterior(Trained):
         """Check that the prior can have drawn the parameters, and warn if there are few simulations.
 
         Warns:
-            DataWarning: If there are fewer than 1,000.
+            FitWarning: If there are fewer than 1,000.
         """
         if len(theta) < 1000:
             message = f"{self._caller('fit')}: {len(theta)} simulations are few, and posteriors from few are too narrow"
-            tell(DataWarning, f"{message}. Simulate more often, and check() the result.")
+            tell(FitWarning, f"{message}. Simulate more often, and check() the result.")
         if self.prior is None:
             return
         if self.prior.dim != theta.shape[1]:

@@ -163,8 +163,10 @@ class Bridge(FittedBridge):
         return "Log densities rest on that of x0, which was learnt from samples by a leg: its error adds to theirs."
 
     def likened(self, verb: str, argument: str, options: Mapping[str, Any]) -> str:
-        """Sureness of :meth:`complete` has no units of the data."""
-        return "" if argument == "known" else super().likened(verb, argument, options)
+        """Sureness of :meth:`complete` has no units of the data; a masked flow compares the values that it holds."""
+        holds = verb == "complete" and self.masks and options.get("using", "auto") in ("auto", "masked_flow")
+        compared = argument == "known" or (argument == "x" and holds)
+        return "" if compared else super().likened(verb, argument, options)
 
     # --- draws
 
