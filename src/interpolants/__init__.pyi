@@ -38,6 +38,9 @@ from interpolants.apps.medical.classical_restoration import ClassicalRestoration
 from interpolants.apps.multimodal.linked_gaussian import LinkedGaussian as LinkedGaussian
 from interpolants.apps.multimodal.multimodal import MultimodalDiffusion as MultimodalDiffusion
 from interpolants.apps.multimodal.separate_models import SeparateModels as SeparateModels
+from interpolants.apps.posterior.posterior import Posterior as Posterior
+from interpolants.apps.posterior.posterior_rivals import LinearPosterior as LinearPosterior
+from interpolants.apps.posterior.posterior_rivals import NearestSimulations as NearestSimulations
 from interpolants.apps.simulation.frame_stepper import FrameStepper as FrameStepper
 from interpolants.apps.simulation.text_to_simulation import TextToSimulation as TextToSimulation
 from interpolants.apps.speech.classical_restoration import DelayedPrediction as DelayedPrediction
