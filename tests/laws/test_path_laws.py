@@ -231,6 +231,7 @@ def test_log_snr_has_an_inverse(name):
     t = torch.linspace(0.001, 0.999, 25, dtype=torch.float64)
     assert_close(path.time_at_log_snr(path.log_snr(t)), t, rtol=0, atol=1e-11)
     assert float(path.time_at_log_snr(torch.tensor(1e6))) == pytest.approx(1.0)
+    assert float(path.time_at_log_snr(torch.tensor(-math.inf))) == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize("name", PATHS)
