@@ -116,3 +116,14 @@ def test_bad_input_is_refused():
         tarp(theta, theta, x)
     with pytest.raises(InvalidInputError, match="must be finite"):
         sbc(draws(x, 99, g) * float("nan"), theta)
+
+
+def test_a_parameter_that_is_constant_does_not_change_the_regions():
+    g = torch.Generator().manual_seed(2)
+    theta, draws = (torch.randn(shape, generator=g) for shape in ((200, 1), (200, 19, 1)))
+    wide = torch.cat([theta, torch.ones(200, 1)], 1), torch.cat([draws, torch.ones(200, 19, 1)], 2)
+    references = torch.randn(200, 1, generator=g)
+    one = tarp(draws, theta, references=references, generator=torch.Generator().manual_seed(0))
+    both = torch.cat([references, torch.ones(200, 1)], 1)
+    two = tarp(wide[1], wide[0], references=both, generator=torch.Generator().manual_seed(0))
+    assert one.p == two.p

@@ -10,7 +10,8 @@ from torch.testing import assert_close
 
 import interpolants as itp
 from interpolants.apps.posterior import Box, Normal, Posterior
-from interpolants.apps.posterior.composition import composition
+from interpolants.apps.posterior.composition import _prior_score, composition
+from interpolants.apps.posterior.posterior_checks import check_posterior
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.tell import DataWarning, FitWarning, OutsideWarning
 from interpolants.paths import OneSidedLinear
@@ -185,3 +186,27 @@ def test_an_observation_far_from_all_simulations_is_told_with_its_distance():
 def test_few_simulations_are_told():
     with pytest.warns(FitWarning, match="300 simulations are few"):
         Posterior(tiny().prior, **TINY).fit(*simulations(tiny().prior, 300))
+
+
+def test_the_stand_in_of_the_prior_is_normal_at_every_time():
+    path, y = OneSidedLinear(), torch.tensor([[0.5, -2.0]])
+    for t in (0.0, 0.3, 1.0):
+        expected = -y / ((1 - t) ** 2 + t**2)
+        assert_close(_prior_score(path, y, torch.tensor(t)), expected)
+
+
+def test_the_check_names_the_coverage_farthest_from_its_level():
+    g = torch.Generator().manual_seed(0)
+    theta, x = torch.rand(300, 2, generator=g, dtype=torch.float64), torch.zeros(300, 1, dtype=torch.float64)
+
+    class Narrow:
+        held_out_simulations = lambda self: (theta, x)  # noqa: E731
+        state = {"outside": 0.0}
+
+        def rejected_draws(self, n, observed, n_steps, seed):
+            draws = torch.rand(n, 2, generator=g, dtype=torch.float64)
+            draws[:, 1] = 0.5 + 0.4 * (draws[:, 1] - 0.5)  # intervals of 90 % hold 36 %
+            return draws
+
+    line = next(c for c in check_posterior(Narrow(), n=300, seed=0).checks if c.name.startswith("coverage"))
+    assert line.value == pytest.approx(0.36, abs=0.1)

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import interpolants
 from interpolants.apps.timeseries import SelfGuidedDiffusion, guided_windows
-from interpolants.apps.timeseries.training_windows import TrainingWindows
+from interpolants.apps.timeseries.training_windows import TrainingWindows, warn_if_trend
 from interpolants.apps.timeseries.window_units import Scale, WindowUnits
 from interpolants.cli.app import app
 from interpolants.foundations.errors import DivergedError, InvalidInputError
@@ -537,3 +537,15 @@ def test_a_trend_in_units_of_the_whole_series_is_warned_of(gaps):
         warnings.simplefilter("error", FitWarning)
         SelfGuidedDiffusion(**small).fit(table[["noise"]], progress=False)
         SelfGuidedDiffusion(**small, scale="level").fit(table, progress=False)
+
+
+def test_a_constant_column_hides_no_trend():
+    values = torch.stack([torch.ones(50), torch.arange(50.0)], 1)
+
+    class Measured:
+        seen = torch.ones(50, 2, dtype=torch.bool)
+        __len__ = lambda self: 50  # noqa: E731
+
+    Measured.values = values
+    with pytest.warns(FitWarning, match="100% of the variance of column sales"):
+        warn_if_trend([Measured()], ["flat", "sales"])

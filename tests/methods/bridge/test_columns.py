@@ -70,7 +70,6 @@ def test_constant_columns_are_exact_and_left_out_of_log_prob(standardize, tmp_pa
     assert bridge.check(n=200).checks
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.OutsideWarning")
 def test_rows_off_a_constant_have_no_density_and_cannot_be_carried():
     x0, x1 = (torch.cat([normal(300, 1, seed=k) + k, torch.full((300, 1), 3.0)], 1) for k in (0, 1))

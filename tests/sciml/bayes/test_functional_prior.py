@@ -133,6 +133,8 @@ def test_the_noise_is_found_with_the_weights():
         x, y
     )
     assert_close(model.noise_std, 0.5, rtol=0.12, atol=0)
+    more = model.predict(x).std.square() - model.predict(x, noise=False).std.square()
+    assert_close(more, torch.full_like(more, 0.25), rtol=0.25, atol=0)
 
 
 def test_chains_that_do_not_agree_are_told():
