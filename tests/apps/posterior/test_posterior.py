@@ -201,7 +201,9 @@ def test_the_check_names_the_coverage_farthest_from_its_level():
 
     class Narrow:
         held_out_simulations = lambda self: (theta, x)  # noqa: E731
-        state = {"outside": 0.0}
+
+        def __init__(self):
+            self.state = {"outside": 0.0}
 
         def rejected_draws(self, n, observed, n_steps, seed):
             draws = torch.rand(n, 2, generator=g, dtype=torch.float64)
