@@ -295,7 +295,7 @@ class Posterior(Trained):
         seed: int = 0,
         first_index: int = 0,
         **settings: Any,
-    ) -> Tensor:
+    ) -> Any:
         """Draw parameters from ``p(theta | x)``, ``(n, D)``.
 
         Args:
@@ -474,7 +474,7 @@ class Posterior(Trained):
         using: Literal["particles", "gauss"] = "particles",
         n_steps: Count = 200,
         seed: int = 0,
-    ) -> Tensor:
+    ) -> Any:
         """Draw parameters given several observations that are independent given theta, ``(n, D)``.
 
         ``p(theta | x_1..m)`` is proportional to ``p(theta)^(1 - m) prod_i p(theta | x_i)``. Errors of the single

@@ -47,7 +47,7 @@ class NearestSimulations(Method):
         return {"theta": theta, "x": (x - mean) / std, "mean": mean, "std": std}
 
     @capability(like="theta")
-    def sample(self, /, n: Count, *, x: Tensor | None = None, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, /, n: Count, *, x: Tensor | None = None, seed: int = 0, first_index: int = 0) -> Any:
         """Draw parameters of accepted simulations, ``(n, D)``.
 
         Args:
@@ -99,7 +99,7 @@ class LinearPosterior(Method):
         return mean
 
     @capability(like="theta")
-    def sample(self, /, n: Count, *, x: Tensor | None = None, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, /, n: Count, *, x: Tensor | None = None, seed: int = 0, first_index: int = 0) -> Any:
         """Draw parameters from the Gaussian, ``(n, D)``.
 
         Args:
