@@ -476,3 +476,29 @@ def test_a_leg_of_unknown_settings_is_refused_in_words(leg, told):
 def test_a_leg_may_have_a_network_of_its_own():
     net = {"kind": "mlp", "width": 4, "depth": 1}
     assert Bridge("linear", leg={"net": net}, **TINY).leg_template({"net": net}).net == net
+
+
+# --- entries by their numbers, and rows off a constant ------------------------------------------------------
+
+
+def test_noise_of_unnamed_columns_goes_by_their_numbers_whatever_the_rows():
+    rows = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    bridge = Bridge(
+        "one_sided_linear", masks="levels", steps=2, net={"kind": "mlp", "width": 8, "depth": 1}
+    ).fit(x1=rows, **QUIET)
+    one = torch.tensor([[0.1, math.nan, 2.0]])
+    assert bridge.complete(one, sigma={"2": 0.5}, seed=0).isfinite().all()
+    with pytest.raises(InvalidInputError, match="sigma must name columns of the fit, got '3'"):
+        bridge.complete(one, sigma={"3": 0.5}, seed=0)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_of_two_rows_the_one_off_a_constant_has_no_density():
+    rows = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    rows[:, 1] = 7.0
+    bridge = Bridge("one_sided_linear", steps=2, net={"kind": "mlp", "width": 8, "depth": 1}).fit(
+        x1=rows, **QUIET
+    )
+    log_p = bridge.log_prob(torch.tensor([[0.1, 7.0, 0.2], [0.1, 8.0, 0.2]]))
+    assert log_p[0].isfinite()
+    assert log_p[1] == -math.inf

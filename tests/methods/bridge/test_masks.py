@@ -274,12 +274,3 @@ def test_trained_conditionals_are_far_nearer_than_replacement_at_little_cost_els
         )
         assert ours < 0.25 * theirs + 0.005
     assert float(energy_distance(masked.sample(1500, seed=2), test).value) < 0.01
-
-
-def test_noise_of_unnamed_columns_goes_by_their_numbers_whatever_the_rows():
-    few = {**SMALL, "steps": 2}
-    bridge = Bridge(masks="levels", **few).fit(x1=TABLE.to_numpy(), progress=False)
-    one = np.array([[0.1, np.nan, 2.0]])
-    assert np.isfinite(bridge.complete(one, sigma={"2": 0.5}, seed=0)).all()
-    with pytest.raises(InvalidInputError, match="sigma must name columns of the fit, got '3'"):
-        bridge.complete(one, sigma={"3": 0.5}, seed=0)
