@@ -20,7 +20,7 @@ from interpolants.foundations.rings import RINGS
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(interpolants.__file__).parent
-MENU = 40
+MENU = 50  # 46 on a full page: own data, questions, comparison, growth and trained models are new
 # What people type, and a page that must be among the first twenty results.
 QUESTIONS = {
     "own data": "docs/howto",
@@ -65,7 +65,7 @@ QUESTIONS = {
     "overhead": "BENCHMARKS",
     "checkerboard": "studies/checkerboard/README",
     "resume": "docs/howto",
-    "checkpoint": "docs/reference/training",
+    "checkpoint": "docs/scale",
     "save": "docs/howto",
     "changelog": "CHANGELOG",
     "browser": "docs/explorer",
@@ -117,7 +117,7 @@ NEWCOMERS = {
     "overfitting with few rows": "docs/howto",
     "what is eps": "docs/learn/3_ode_or_sde",
     "how do I choose the noise level": "docs/howto",
-    "fill in missing values": "docs/methods/completion",
+    "fill in missing values": "docs/questions",  # its row leads to docs/methods/completion
     "impute gaps in a time series": "docs/methods/self_guided_diffusion",
     "forecast the next state": "docs/methods/forecasting",
     "forecast trajectories of particles": "docs/methods/geometric_diffusion",
@@ -229,7 +229,7 @@ def test_links_lead_somewhere(site):
 
 
 @pytest.mark.slow
-def test_the_menu_shows_fewer_than_forty_entries_on_every_page(site):
+def test_the_menu_shows_fewer_than_fifty_entries_on_every_page(site):
     for page in site.rglob("*.html"):
         assert Menu.of(page).visible < MENU, page.relative_to(site)
 
