@@ -502,3 +502,10 @@ def test_of_two_rows_the_one_off_a_constant_has_no_density():
     log_p = bridge.log_prob(torch.tensor([[0.1, 7.0, 0.2], [0.1, 8.0, 0.2]]))
     assert log_p[0].isfinite()
     assert log_p[1] == -math.inf
+
+
+def test_a_former_setting_of_a_base_class_is_refused_with_what_takes_its_place():
+    with pytest.raises(InvalidInputError, match="Give the settings of the training directly"):
+        Bridge(train={"steps": 5})
+    with pytest.raises(InvalidInputError, match="It is called heads now"):
+        Bridge(learn="velocity")
