@@ -77,7 +77,6 @@ class Forecaster(Trained):
 
     noun: ClassVar[str] = "forecaster"
     former: ClassVar = {
-        **Trained.former,
         "ensemble": "Call forecast(x, members=M).x.",
         "rollout": "Call forecast(x, members=M, steps=S).x, (B, M, S, *D), without the start.",
         "verify": "Call metrics.verify_forecast(ensemble.x, later, ...).",

@@ -70,7 +70,6 @@ class LatentGenerator(Trained):
 
     noun: ClassVar[str] = "model"
     former: ClassVar[Mapping[str, str]] = {
-        **Trained.former,
         "transport": "Use sample(n), or decode(z) for latents of your own.",
         "summary": "Use s, perturb.std and the columns of history.",
         "result": "Use history.",

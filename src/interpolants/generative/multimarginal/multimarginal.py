@@ -73,7 +73,6 @@ class Multimarginal(Trained):
 
     noun: ClassVar[str] = "bridge"
     former: ClassVar[Mapping[str, str]] = {
-        **Trained.former,
         "summary": "Use cost(source, target) and the columns of history.",
         "size": "Use densities.",
     }

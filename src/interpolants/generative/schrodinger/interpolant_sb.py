@@ -61,7 +61,6 @@ class InterpolantSB(LearntBridge):
     """
 
     former: ClassVar[Mapping[str, str]] = {
-        **LearntBridge.former,
         "learnt_interpolant": "Use state['interpolant'].",
     }
 

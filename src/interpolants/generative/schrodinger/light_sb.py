@@ -78,7 +78,6 @@ class LightSB(SchrodingerBridge, LightTraining):
     """
 
     former: ClassVar[Mapping[str, str]] = {
-        **SchrodingerBridge.former,
         "training": "Its settings are those of the method, e.g. steps=.",
     }
 

@@ -82,7 +82,6 @@ class TokenBridge(Trained):
     noun: ClassVar[str] = "model"
     per_fit: ClassVar[tuple[str, ...]] = (*Trained.per_fit, "length")
     former: ClassVar = {
-        **Trained.former,
         "infill": "Call complete(x).",
         "judge": "Ask methods.questions.token_quality.TokenQuality on a task.",
     }

@@ -24,7 +24,6 @@ from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.frames import Frame, Standard, widened
 from interpolants.framework.stages import Run
-from interpolants.framework.trained import Trained
 from interpolants.methods.flow_map.rules import RULES, Rule, diagonal
 from interpolants.methods.flow_map.two_time_net import Diagonal, TwoTimeNet
 from interpolants.methods.parts.choices import choose_coupling
@@ -64,7 +63,6 @@ class FlowMap(TwoEnds):
     streams: ClassVar[bool] = True
     noun: ClassVar[str] = "flow map"
     former: ClassVar[Mapping[str, str]] = {
-        **Trained.former,
         "summary": "Use agreement(x).",
     }
 

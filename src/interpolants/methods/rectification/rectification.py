@@ -22,7 +22,6 @@ from interpolants.foundations.types import take_rows
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard
 from interpolants.framework.stages import Run
-from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_coupling
 from interpolants.methods.parts.columns import warn_about_columns, warn_about_units
 from interpolants.methods.parts.conditions import ConditionForm
@@ -83,7 +82,6 @@ class Rectification(TwoEnds):
 
     noun: ClassVar[str] = "bridge"
     former: ClassVar[Mapping[str, str]] = {
-        **Trained.former,
         "summary": "Use compare_flows(x).",
         "straightness": "Use compare_flows(x), or straightness(fields, x) of each of flows.",
         "pairs": "Use methods.rectified_pairs(bridge.flows[-2], x0).",

@@ -91,7 +91,6 @@ class PriorRestoration(Trained):
 
     noun: ClassVar[str] = "method"
     former: ClassVar[Mapping[str, str]] = {
-        **Trained.former,
         "summary": "Use residual(x, observed).",
     }
 

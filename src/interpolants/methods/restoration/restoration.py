@@ -68,7 +68,6 @@ class Restoration(Trained):
 
     noun: ClassVar[str] = "bridge"
     former: ClassVar[Mapping[str, str]] = {
-        **Trained.former,
         "summary": "Use distance_squared(x).",
     }
 

@@ -69,7 +69,6 @@ class CausalPINN(Trained):
 
     noun: ClassVar[str] = "solver"
     former: ClassVar[Mapping[str, str]] = {
-        **Trained.former,
         "eps": "It was replaced by 'steepness' = eps batch_size / T, T being the length of a window.",
     }
 
