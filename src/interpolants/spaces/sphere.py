@@ -141,7 +141,7 @@ class Rotations(_Round):
     A distance is the angle of the rotation between two rotations, at most pi, which is twice the angle between their
     quaternions. The volume of the space in these units is ``8 pi^2``.
 
-    Differences from Bose et al. (2023), arXiv:2310.02391: the velocity is one closed formula, on quaternions.
+    Differences from Bose et al. (2024), arXiv:2310.02391: the velocity is one closed formula, on quaternions.
     """
 
     stretch: ClassVar[float] = 2.0

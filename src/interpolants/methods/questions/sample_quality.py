@@ -8,11 +8,12 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.kinds import Count
+from interpolants.foundations.kinds import Check, Count
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Question
 from interpolants.framework.task import Task
+from interpolants.methods.parts.space_frame import choose_space
 from interpolants.methods.questions.calls import options_for, unknown_option
 from interpolants.methods.questions.distances import (
     Distances,
@@ -42,6 +43,9 @@ class SampleQuality(Question):
     units: Literal["standard", "data"] = "standard"
     """``"standard"``: columns over their standard deviation in the training rows, images over one for all pixels; or
     ``"data"``."""
+    space: Annotated[Any, Check(choose_space)] = None
+    """Spaces of the columns, as ``GeodesicBridge`` takes them: rows are then compared by their points, an angle by its
+    cosine and sine, so that distances have no seam. None for real numbers."""
     shown: Count = 2000
     """Most samples to keep for pictures."""
     options: Mapping[str, Any] | None = None
@@ -53,7 +57,7 @@ class SampleQuality(Question):
 
     @property
     def _distances(self) -> Distances:
-        return Distances(self.distances, self.seed, self.units)
+        return Distances(self.distances, self.seed, self.units, self.space)
 
     def about(self, name: str) -> About:
         """What a distance means."""
