@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from interpolants import load
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import NotAbleError
+from interpolants.framework.stored import fingerprint
 from interpolants.methods import GeodesicBridge
 from interpolants.problems import GlobeCaps
 from interpolants.spaces import LatitudeLongitude, Sphere
@@ -90,6 +91,21 @@ def test_a_saved_bridge_answers_alike(mixed, tmp_path):
     assert again.sample(10, seed=3).equals(mixed.sample(10, seed=3))
     x = rows(5, seed=7)
     assert np.array_equal(again.log_prob(x), mixed.log_prob(x))
+
+
+def test_held_out_rows_leave_no_trace_in_units_and_weights():
+    def learnt(row):
+        table = rows(60)
+        if row is not None:
+            table.loc[row, "wind"] = 1e4
+        model = GeodesicBridge(space=MIXED, held_out=0.5, **SMALL)
+        state = model.fit(table, progress=False, validate=lambda modules, step: {}).state
+        return fingerprint({"frame": state["frame"], "net": state["net"]})
+
+    before = learnt(None)
+    unseen = [learnt(row) == before for row in range(4)]
+    assert any(unseen)
+    assert not all(unseen)
 
 
 def test_noise_is_refused_on_a_geodesic_path(mixed):

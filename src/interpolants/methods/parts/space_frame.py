@@ -1,6 +1,6 @@
 """Columns of a table as points of a product of spaces: the setting ``space``, and the units that follow from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from interpolants.framework.frames import Standard, constant_columns
 from interpolants.spaces.codes import Code, code_of
 from interpolants.spaces.product import Product
 from interpolants.spaces.reals import Reals
+from interpolants.spaces.sphere import Sphere
 
 # Columns, joined by ", " -> kind and settings of their space; or one kind for the whole table.
 SpaceSetting = str | dict[str, dict[str, Any]] | None
@@ -139,6 +140,14 @@ class SpaceFrame:
         space = self.space
         parts = zip(space.factors, space.parts(self.encode(rows)), strict=True)
         return torch.cat([factor.features(part) / factor.rms_distance for factor, part in parts], -1)
+
+    @property
+    def globe(self) -> Callable[[Tensor], Tensor] | None:
+        """Map of rows to unit vectors ``(N, 3)`` of the first factor that is a sphere in three dimensions, if any."""
+        for code, indices in zip(self.codes, self.columns, strict=True):
+            if code.space == Sphere(2):
+                return lambda rows: code.encode(rows.double()[:, list(indices)])
+        return None
 
     def decode(self, points: Tensor) -> Tensor:
         """Rows ``(N, D)`` of points ``(N, S)``, float64."""

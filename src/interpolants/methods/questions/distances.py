@@ -65,19 +65,19 @@ class Distances(Checked):
 
     def scaled(self, task: Task, role: str) -> Callable[[Tensor], Tensor]:
         """What brings rows of a role into the units."""
-        if self.space is not None:
-            return self._points(task, role)
+        if (frame := self.frame(task, role)) is not None:
+            return frame.chords
         if self.units == "data":
             return lambda x: x
         spread = spread_of(real_rows(task, role, "train"))
         return lambda x: x / spread.to(x)
 
-    def _points(self, task: Task, role: str) -> Callable[[Tensor], Tensor]:
-        """Return the map of rows to points whose Euclidean distances are chords of the product of spaces."""
-        real = real_rows(task, role, "train").double()
+    def frame(self, task: Task, role: str) -> SpaceFrame | None:
+        """Units of rows of a role in the spaces of their columns; None for real numbers."""
+        if self.space is None:
+            return None
         names = getattr(task.values[role], "columns", ())
-        frame = SpaceFrame.of(self.space, real, [str(name) for name in names], role)
-        return frame.chords
+        return SpaceFrame.of(self.space, real_rows(task, role, "train").double(), [*map(str, names)], role)
 
     def between(self, x: Tensor, y: Tensor) -> dict[str, Estimate]:
         """Each of them between ``x`` (N, *D) and ``y`` (M, *D), in the units."""

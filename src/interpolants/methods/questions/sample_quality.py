@@ -22,6 +22,7 @@ from interpolants.methods.questions.distances import (
     pooled_rows,
     real_rows,
 )
+from interpolants.methods.questions.globe import globe_figure
 from interpolants.methods.questions.plane import Plane, fit_plane
 from interpolants.metrics.estimate import Estimate
 
@@ -91,6 +92,9 @@ class SampleQuality(Question):
             for name, one in rivals.items()
             if "samples" in one.arrays
         }
+        frame = self._distances.frame(task, self.role)
+        if frame is not None and (globe := frame.globe) is not None:
+            return [globe_figure("samples", {title: globe(rows) for title, rows in named.items()})]
         return [samples_figure("samples", named, columns=column_names(task, self.role))]
 
 
