@@ -467,7 +467,7 @@ class Bridge(FittedBridge):
 
         Returns:
             ``label``, ``(n,)`` as in the fit, and ``probability``, ``(n, K)`` for the K classes in the order of their
-            codes.
+            codes: 0 for a class that no row of the fit had.
 
         Raises:
             InvalidInputError: If the span or the number of levels is out of range.
