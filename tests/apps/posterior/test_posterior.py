@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 import interpolants as itp
-from interpolants.apps.posterior import Box, Normal, Posterior
+from interpolants.apps.posterior import Box, GaussianLinear, Normal, Posterior, TwoMoons
 from interpolants.apps.posterior.composition import _prior_score, composition
 from interpolants.apps.posterior.posterior_checks import check_posterior
 from interpolants.foundations.errors import InvalidInputError
@@ -174,6 +174,34 @@ def test_bad_input_is_refused_with_its_value():
         tiny().sample(50, x=torch.zeros(3, 2))
     with pytest.raises(InvalidInputError, match=r"fit Posterior\(prior=\.\.\.\)"):
         Posterior(None, **TINY).fit(theta, x).infer(x[:2])
+
+
+def test_theta_and_x_that_are_swapped_are_refused_with_and_without_bounds():
+    drawn = TwoMoons().sample(1200, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(
+        InvalidInputError, match=r"got .* rows outside .*seem to be swapped. Pass theta first"
+    ):
+        Posterior(TwoMoons().prior, **TINY).fit(drawn["x"], drawn["theta"])
+    problem = GaussianLinear(dim=2)
+    drawn = problem.sample(4000, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(
+        InvalidInputError, match=r"as x are, got column .* is 0\.\d+ from .*seem to be swapped"
+    ):
+        Posterior(problem.prior, **TINY).fit(drawn["x"], drawn["theta"])
+
+
+def test_parameters_of_another_prior_are_told_with_their_distance():
+    theta, x = simulations(Normal([0.0, 0.0], [0.5, 1.0]), 1200)
+    with pytest.warns(
+        DataWarning, match=r"column 0 is 0\.1\d from the prior .*for the distribution of theta"
+    ):
+        Posterior(Normal([0.0, 0.0], [1.0, 1.0]), **TINY).fit(theta, x)
+
+
+def test_the_density_of_a_row_does_not_depend_on_the_others():
+    theta, x = torch.zeros(2, 2).double(), torch.tensor([[-0.3, 0.2], [0.9, 0.9]], dtype=torch.float64)
+    together = torch.as_tensor(tiny().log_prob(theta, x=x))
+    assert_close(together[1:], torch.as_tensor(tiny().log_prob(theta[1:], x=x[1:])), rtol=0, atol=1e-5)
 
 
 def test_an_observation_far_from_all_simulations_is_told_with_its_distance():

@@ -11,8 +11,9 @@ from annotated_types import Interval
 from torch import Tensor
 from typing_extensions import override
 
+from interpolants.apps.posterior.calibration import kolmogorov
 from interpolants.apps.posterior.composition import composed_draws
-from interpolants.apps.posterior.posterior_checks import check_posterior
+from interpolants.apps.posterior.posterior_checks import COARSE_STEPS, check_posterior
 from interpolants.apps.posterior.posterior_rivals import simulation_roles
 from interpolants.apps.posterior.priors import optional_prior
 from interpolants.data.column_transforms import ColumnTransform
@@ -42,10 +43,14 @@ _OBSERVED = Role(
 _MUCH, _ROUNDS = 0.2, 60
 # Draws that measure the fraction outside of the bounds in the fit; stored simulations for distances.
 _LEAKAGE_DRAWS, _STORED = 1000, 2000
+# Observations per block of the draws that normalise densities.
+_MASS_ROWS = 64
 # Draws per requested one, the smallest pool and the smallest relative effective size for a change of the prior.
 _POOL, _SMALLEST_POOL, _LEAST_ESS = 4, 4000, 0.01
 # Fraction of draws of a new prior that may lie where the old prior has simulated nothing.
 _NEW_OUTSIDE = 0.01
+# p-value below which parameters are not draws of the prior.
+_UNLIKE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ class Posterior(Trained):
                 shapes,
                 "Flatten the simulations.",
             )
-        self._check_simulations(theta)
+        self._check_simulations(theta, x)
         flow = self._flow(run, "flow", self.bounds, theta, x, heldout)
         state: dict[str, Any] = {"flow": flow, "bounds": "reject" if self.bounds == "auto" else self.bounds}
         state["outside"] = self._outside(flow, x)
@@ -174,11 +179,12 @@ class Posterior(Trained):
             **units,
         }
 
-    def _check_simulations(self, theta: Tensor) -> None:
+    def _check_simulations(self, theta: Tensor, x: Tensor) -> None:
         """Check that the prior can have drawn the parameters, and warn if there are few simulations.
 
         Warns:
             FitWarning: If there are fewer than 1,000.
+            DataWarning: If the distribution of the parameters is not the prior.
         """
         if len(theta) < 1000:
             message = f"{self._caller('fit')}: {len(theta)} simulations are few, and posteriors from few are too narrow"
@@ -188,13 +194,32 @@ class Posterior(Trained):
         if self.prior.dim != theta.shape[1]:
             rule = f"theta must have {self.prior.dim} columns, the parameters of the prior"
             raise invalid(self._caller("fit"), rule, theta.shape[1], "Pass theta first and x second.")
+        swapped = x.shape == theta.shape and not self._unlike(x) and bool(self.prior.inside(x).all())
+        remedy = "Drop these rows, or pass the prior that they were drawn from."
+        if swapped:
+            remedy = "All rows of x do: theta and x seem to be swapped. Pass theta first and x second."
         if bool((outside := ~self.prior.inside(theta)).any()):
             row = int(outside.nonzero()[0])
             value_text = f"{int(outside.sum())} of {len(theta)} rows outside (row {row}: {_text(theta[row])})"
-            remedy = "Drop these rows, pass the prior that they were drawn from, or check the order of theta and x."
             raise invalid(
                 self._caller("fit"), "theta must lie within the bounds of the prior", value_text, remedy
             )
+        if not (text := self._unlike(theta)):
+            return
+        if swapped:
+            raise invalid(self._caller("fit"), "theta must be draws of the prior, as x are", text, remedy)
+        message = f"{self._caller('fit')}: {text}. The posterior is that for the distribution of theta"
+        tell(DataWarning, f"{message}, not for the prior. Pass the prior that theta was drawn from.")
+
+    def _unlike(self, theta: Tensor) -> str:
+        """The column that is least like draws of the prior, by a Kolmogorov-Smirnov test; empty if all may be draws."""
+        levels = self.prior.levels(theta).sort(dim=0).values
+        results = [kolmogorov(column) for column in levels.T]
+        worst = min(range(len(results)), key=lambda k: results[k][1])
+        distance, p = results[worst]
+        if p >= _UNLIKE / len(results):
+            return ""
+        return f"column {worst} is {distance:.2f} from the prior by Kolmogorov-Smirnov (p = {p:.1g})"
 
     def _caller(self, verb: str) -> str:
         return f"{type(self).__name__}.{verb}"
@@ -237,7 +262,9 @@ class Posterior(Trained):
         if self.prior is None:
             return 0.0
         rows = torch.arange(_LEAKAGE_DRAWS) % len(x)
-        draws = _draw(flow, _LEAKAGE_DRAWS, x[rows], seed=key(self.seed, "outside"), first=0, n_steps=25)
+        draws = _draw(
+            flow, _LEAKAGE_DRAWS, x[rows], seed=key(self.seed, "outside"), first=0, n_steps=COARSE_STEPS
+        )
         return 1 - float(self.prior.inside(draws).double().mean())
 
     # --- what is answered
@@ -449,21 +476,20 @@ class Posterior(Trained):
         return torch.where(old.isfinite(), self.new_prior.log_prob(theta) - old, 0.0)
 
     def _log_mass(self, x: Tensor, draws: int, seed: int) -> Tensor:
-        """Log of the flow's mean of the ratio of priors within the bounds, at each row of x."""
+        """Log of the flow's mean of the ratio of priors within the bounds, at each row of x.
+
+        All rows share their noise, so that the value of a row does not depend on the others.
+        """
         different, index = torch.unique(x, dim=0, return_inverse=True)
+        flow: Bridge = self.state["flow"]
+        start = draw_base(flow.fitted_path.base, flow.field_shape, draws, key(seed, "mass"), 0)
         logs = []
-        for k, row in enumerate(different):
-            theta = _draw(
-                self.state["flow"],
-                draws,
-                row.expand(draws, -1),
-                seed=key(seed, "mass", k),
-                first=0,
-                n_steps=50,
-            )
+        for rows in different.split(_MASS_ROWS):
+            theta = _flowed(flow, start.repeat(len(rows), 1), rows.repeat_interleave(draws, 0), COARSE_STEPS)
             inside = self.prior.inside(theta) | (self.state["bounds"] == "none")
-            logs.append(self._log_ratio(theta).masked_fill(~inside, -math.inf).logsumexp(0) - math.log(draws))
-        return torch.stack(logs)[index]
+            ratios = self._log_ratio(theta).masked_fill(~inside, -math.inf)
+            logs.append(ratios.reshape(len(rows), draws).logsumexp(1) - math.log(draws))
+        return torch.cat(logs)[index]
 
     @capability(reads={"observed": _OBSERVED}, like="theta")
     def infer(
@@ -551,6 +577,11 @@ def _draw(
     start = draw_base(flow.fitted_path.base, flow.field_shape, n, seed, first)
     if rows is not None:
         start, x = start[rows], x[rows]
+    return _flowed(flow, start, x, n_steps)
+
+
+def _flowed(flow: Bridge, start: Tensor, x: Tensor, n_steps: int) -> Tensor:
+    """Parameters at the ends of the flow's paths from noise, ``(n, D)`` float64."""
     result = run_ode(flow.fields, start, method="heun", n_steps=n_steps, cond=x.float(), seed=0, eps=0.0)
     return flow.decoded(result.x).double()
 
