@@ -1,8 +1,10 @@
 """Self-check of a posterior on held-out simulations."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from interpolants.apps.posterior.calibration import central_coverage, sbc, tarp
+from interpolants.apps.posterior.rounds import EXCLUDED
 from interpolants.foundations.randomness import generator
 from interpolants.framework.self_checks import Check, CheckReport
 
@@ -69,8 +71,20 @@ def check_posterior(posterior: Any, *, n: int, seed: int) -> CheckReport:
                 _OUTSIDE,
                 "fraction over the simulations; fit with bounds='probit' if it is large",
             ),
+            *_by_rounds(posterior.state.get("regions", ())),
         )
     )
+
+
+def _by_rounds(regions: Sequence[Any]) -> tuple[Check, ...]:
+    """Largest mass outside of the regions of earlier rounds."""
+    if not regions:
+        return ()
+    mass = EXCLUDED * len(regions)
+    message = (
+        "of the learnt posteriors of earlier rounds; the tests above are over the prior within their regions"
+    )
+    return (Check("mass outside of rounds", "pass" if mass < 0.01 else "warn", mass, 0.01, message),)
 
 
 def _by_p(name: str, p: float, accepted: str, rejected: str) -> Check:

@@ -54,6 +54,10 @@ class Prior(Checked, ABC):
     def levels(self, theta: Tensor) -> Tensor:
         """Probability of a smaller value of each parameter, ``(B, D)``; uniform for draws of the prior."""
 
+    @abstractmethod
+    def quantiles(self, levels: Tensor) -> Tensor:
+        """Parameters below which the prior has these probabilities, ``(B, D)``; the inverse of :meth:`levels`."""
+
     def inside(self, theta: Tensor) -> Tensor:
         """Return True for each row of ``theta (B, D)`` that lies within the bounds."""
         low, high = self.bounds
@@ -89,10 +93,7 @@ class Box(Prior):
 
     @override
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        low, high = self.bounds
-        u = torch.rand(n, self.dim, generator=generator, dtype=torch.float64)
-        theta: Tensor = low + (high - low) * u
-        return theta
+        return self.quantiles(torch.rand(n, self.dim, generator=generator, dtype=torch.float64))
 
     @override
     def log_prob(self, theta: Tensor) -> Tensor:
@@ -105,6 +106,12 @@ class Box(Prior):
         low, high = self.bounds
         levels: Tensor = ((theta - low) / (high - low)).clamp(0, 1)
         return levels
+
+    @override
+    def quantiles(self, levels: Tensor) -> Tensor:
+        low, high = self.bounds
+        theta: Tensor = low + (high - low) * levels
+        return theta
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,14 @@ class Normal(_Spread):
     @override
     def levels(self, theta: Tensor) -> Tensor:
         mean, std = torch.tensor([self.mean, self.std], dtype=theta.dtype)
-        return torch.special.ndtr((theta - mean) / std)
+        levels: Tensor = torch.special.ndtr((theta - mean) / std)
+        return levels
+
+    @override
+    def quantiles(self, levels: Tensor) -> Tensor:
+        mean, std = torch.tensor([self.mean, self.std], dtype=levels.dtype)
+        theta: Tensor = mean + std * torch.special.ndtri(levels)
+        return theta
 
 
 @dataclass(frozen=True)
@@ -184,6 +198,10 @@ class LogNormal(_Spread):
     @override
     def levels(self, theta: Tensor) -> Tensor:
         return self._logs.levels(theta.clamp_min(0).log())
+
+    @override
+    def quantiles(self, levels: Tensor) -> Tensor:
+        return self._logs.quantiles(levels).exp()
 
 
 def choose_prior(caller: str, prior: Any) -> Prior:
