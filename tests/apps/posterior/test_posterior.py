@@ -62,6 +62,19 @@ def test_a_new_prior_by_weights_is_the_conjugate_one():
     assert normal().ess(one) == 1.0
 
 
+def test_the_summary_is_that_of_the_conjugate_posterior():
+    table = normal().summary(X)
+    assert list(table.index) == ["theta 1", "theta 2"]
+    width = 0.2**0.5
+    for column, exact in {"mean": 0.8 * X, "50%": 0.8 * X, "5%": 0.8 * X - 1.645 * width}.items():
+        assert_close(torch.tensor(table[column].to_numpy()), exact, rtol=0, atol=0.1)
+    assert table["contraction"].between(0.74, 0.86).all()
+    assert (table["ess"] == 2000).all()
+    narrow = normal().with_prior(Normal([1.0, 1.0], [0.3, 0.3])).summary(torch.ones(2).double())
+    assert narrow["ess"].between(600, 1200).all()  # 0.434 of 2,000
+    assert narrow["contraction"].between(0.16, 0.37).all()  # 1 - 0.257248^2 / 0.09 = 0.265
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("using", ["particles", "gauss"])
 def test_several_observations_are_the_conjugate_posterior(using):

@@ -21,6 +21,7 @@ from interpolants.data.column_transforms import ColumnTransform
 from interpolants.data.column_transforms import Interval as ColumnInterval
 from interpolants.dynamics.sample import sample as run_ode
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.extras import require
 from interpolants.foundations.kinds import Answer, Check, Count
 from interpolants.foundations.randomness import generator, key
 from interpolants.foundations.tell import DataWarning, FitWarning, OutsideWarning, tell
@@ -236,6 +237,7 @@ class Posterior(Trained):
             "known": stored,
             "reach": float(distances.max()),
             "gap": float(distances.median()),
+            "variance": theta.var(0),
             **units,
         }
 
@@ -490,6 +492,37 @@ class Posterior(Trained):
                 remedy,
             )
         return result
+
+    def summary(self, x: Any, *, n: int = 2000, seed: int = 0) -> Any:
+        """Return a DataFrame with one row per parameter of the posterior at one observation.
+
+        Columns are ``mean``, ``std``, the quantiles ``5%``, ``50%`` and ``95%``, ``ess``, the effective number of the
+        ``n`` draws, and ``contraction``, 1 - posterior variance / prior variance; 0 if x says nothing on a parameter.
+
+        Args:
+            x: Observation, ``(C,)``.
+            n: Number of draws.
+            seed: Seed of the draws.
+        """
+        pandas = require("pandas", by="Posterior.summary")
+        draws = torch.as_tensor(np.asarray(self.sample(n, x=x, seed=seed)), dtype=torch.float64)
+        low, median, high = draws.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64), 0)
+        prior = self.prior if self.new_prior is None else self.new_prior
+        variance = self.state["variance"]
+        if prior is not None:
+            variance = prior.sample(10_000, generator=generator(self.seed, "prior variance")).var(0)
+        columns = {
+            "mean": draws.mean(0),
+            "std": draws.std(0),
+            "5%": low,
+            "50%": median,
+            "95%": high,
+            "ess": torch.full_like(low, n * self.ess(x, draws=max(n, _SMALLEST_POOL), seed=seed)),
+            "contraction": 1 - draws.var(0) / variance,
+        }
+        names = self.columns("theta") or [f"theta {k + 1}" for k in range(draws.shape[1])]
+        table = {name: value.tolist() for name, value in columns.items()}
+        return pandas.DataFrame(table, index=pandas.Index(names, name="parameter"))
 
     def ess(self, x: Any, *, draws: int = 4000, seed: int = 0) -> float:
         """Effective number of draws for the new prior at one observation, relative to their number; 1 without one.
