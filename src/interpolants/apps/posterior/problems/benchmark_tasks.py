@@ -126,7 +126,8 @@ class SLCP(LikelihoodSimulator):
     """Four draws of a two-dimensional normal distribution whose mean and covariance are five parameters.
 
     Parameters are uniform in [-3, 3]^5: two means, two numbers whose squares are standard deviations, and
-    the inverse hyperbolic tangent of the correlation. The posterior has four modes, by the signs of the third and fourth parameter.
+    the inverse hyperbolic tangent of the correlation. The posterior has four modes, by the signs of the third and the
+    fourth parameter.
     """
 
     def __init__(self) -> None:
