@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 import interpolants as itp
-from interpolants.apps.posterior import Box, GaussianLinear, Normal, Posterior, TwoMoons
+from interpolants.apps.posterior import Box, GaussianLinear, LogNormal, Normal, Posterior, TwoMoons
 from interpolants.apps.posterior.composition import _prior_score, composition
 from interpolants.apps.posterior.posterior_checks import check_posterior
 from interpolants.foundations.errors import InvalidInputError
@@ -142,6 +142,16 @@ def test_it_is_saved_with_its_prior_and_its_new_prior(tmp_path):
     assert again.prior == tiny().prior
     assert again.new_prior == new.new_prior
     assert_close(torch.as_tensor(again.sample(20, x=X)), torch.as_tensor(new.sample(20, x=X)))
+
+
+def test_positive_parameters_stay_positive_and_are_saved(tmp_path):
+    prior = LogNormal([0.0, 0.0], [1.0, 0.5])
+    post = Posterior(prior, bounds="logit", **TINY).fit(*simulations(prior, 1200))
+    draws = torch.as_tensor(post.sample(300, x=[0.05, 0.5]))
+    assert float(draws.min()) > 0
+    assert post.state["outside"] == 0
+    again = itp.load(post.save(tmp_path / "positive"))
+    assert_close(torch.as_tensor(again.sample(300, x=[0.05, 0.5])), draws)
 
 
 def test_failed_simulations_are_dropped_and_counted():

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
-from annotated_types import Interval
+from annotated_types import Interval as Within
 from torch import Tensor
 from typing_extensions import override
 
@@ -17,8 +17,7 @@ from interpolants.apps.posterior.posterior_checks import COARSE_STEPS, check_pos
 from interpolants.apps.posterior.posterior_rivals import simulation_roles
 from interpolants.apps.posterior.priors import optional_prior
 from interpolants.apps.posterior.rounds import fit_by_simulator, inside
-from interpolants.data.column_transforms import ColumnTransform
-from interpolants.data.column_transforms import Interval as ColumnInterval
+from interpolants.data.column_transforms import ColumnTransform, Interval, Log
 from interpolants.dynamics.sample import sample as run_ode
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
@@ -120,7 +119,7 @@ class Posterior(Trained):
     """Network, as in ``Bridge``: ``"auto"``, a name, a table with settings, or a module ``net(x, t, cond)``."""
     new_prior: Answer[Annotated[Any, Check(optional_prior)]] = None
     """Prior to answer for, in place of that of the fit; see :meth:`with_prior`."""
-    held_out: Annotated[float, Interval(ge=0, le=0.5)] = 0.1
+    held_out: Annotated[float, Within(ge=0, le=0.5)] = 0.1
     """Fraction of the simulations that training does not use. The weights with the smallest loss on them are kept, and
     :meth:`check` is computed from them."""
     rounds: Count = 1
@@ -308,15 +307,16 @@ class Posterior(Trained):
         result: Bridge = run.fit(stage, template, heldout=unseen, x1=theta, cond=x)
         return result
 
-    def _transforms(self, bounds: str) -> dict[str, ColumnTransform] | None:
+    def _transforms(self, bounds: Any) -> dict[str, ColumnTransform] | None:
         """Column maps of the parameters that have bounds."""
         if self.prior is None or bounds not in ("probit", "logit"):
             return None
         maps: dict[str, ColumnTransform] = {}
         for k, (low, high) in enumerate(self.prior.bounds.T.tolist()):
-            if math.isfinite(low) or math.isfinite(high):
-                shape: Any = bounds if math.isfinite(high - low) else "logit"
-                maps[str(k)] = ColumnInterval(low=low, high=high, shape=shape)
+            if math.isfinite(high):
+                maps[str(k)] = Interval(low=low, high=high, shape=bounds)
+            elif math.isfinite(low):  # of a log-normal prior, 0
+                maps[str(k)] = Log()
         return maps or None
 
     def _outside(self, flow: Bridge, x: Tensor) -> float:
