@@ -33,6 +33,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "lorenz_ensemble",
         "logistic_map",
         "heat",
+        "epidemic",
         "cells",
         "one_prior_of_heads",
         "differentiation",

@@ -32,6 +32,7 @@ def test_densities_and_draws_are_those_of_pytorch(prior, known):
     assert bool(prior.inside(theta).all())
     assert_close(prior.log_prob(theta), known.log_prob(theta.float()).double().sum(1), rtol=1e-4, atol=1e-5)
     uniform = known.cdf(theta.float())
+    assert_close(prior.levels(theta), uniform.double(), rtol=0, atol=1e-5)
     assert_close(uniform.mean(0), torch.full((2,), 0.5), rtol=0, atol=4 * (1 / 12 / 20_000) ** 0.5)
     assert choose_prior("test", distributions.Independent(known, 1)) == prior
 
