@@ -278,7 +278,8 @@ def _descend(fields: Fields, start: _Table, train: _Pairs, held_pairs: _Pairs, h
             # Gradients of the networks stay unchanged. Not every velocity depends on time.
             slopes = torch.autograd.grad(loss, numbers, allow_unused=True, materialize_grads=True)
         for number, slope in zip(numbers, slopes, strict=True):
-            number.grad = slope
+            # The rate of a matched time can be infinite at t = 0: such a time stays.
+            number.grad = slope.nan_to_num(0.0, 0.0, 0.0)
         optimizer.step()
         decay.step()
         with torch.no_grad():
