@@ -8,6 +8,7 @@ Source: Shaul et al. (2024), arXiv:2403.01329, non-stationary solvers.
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -137,7 +138,9 @@ class FittedSolver:
             raise invalid("FittedSolver.load", "the file must contain a fitted solver of format 1", str(file))
         try:
             rows = tuple(tuple(row) for row in values.pop("weights"))
-            tuples = {k: tuple(values.pop(k)) for k in ("times", "start_weights", "shape", "answers")}
+            tuples: dict[str, Any] = {
+                k: tuple(values.pop(k)) for k in ("times", "start_weights", "shape", "answers")
+            }
         except TypeError as error:
             rule = "times, weights, shape and answers must be lists"
             raise invalid("FittedSolver.load", rule, str(file)) from error
@@ -214,8 +217,8 @@ def probe(
     t = torch.tensor(times, dtype=time_dtype(template)).repeat(2).to(template.device)
     with torch.no_grad():
         value = model.evaluate(states.to(template), t, ("velocity",), _on(cond, template.device))["velocity"]
-    size = max(1, states[0].numel())
-    return (value.double().cpu() * signs.sign()).flatten(1).sum(1) / size**0.5
+    answers: Tensor = (value.double().cpu() * signs.sign()).flatten(1).sum(1)
+    return answers / math.sqrt(max(1, states[0].numel()))
 
 
 def plain_condition(cond: Condition) -> Any:
