@@ -28,6 +28,7 @@ COMMANDS = [
     "explore",
     "serve",
     "export",
+    "fit-solver",
     "follow",
     "compare",
     "find",

@@ -10,6 +10,7 @@ from interpolants.cli.compare import compare
 from interpolants.cli.explore import explore
 from interpolants.cli.export import export
 from interpolants.cli.find import find
+from interpolants.cli.fit_solver import fit_solver
 from interpolants.cli.follow import follow
 from interpolants.cli.group import Commands
 from interpolants.cli.methods import methods
@@ -60,6 +61,7 @@ for command in (
     explore,
     serve,
     export,
+    fit_solver,
     follow,
     compare,
     find,

@@ -316,6 +316,10 @@ class VerbCommand:
         from interpolants.runs.overrides import literal
 
         parameter = self.one.options.get(name)
+        if name == "method" and isinstance(value, str) and value.endswith(".json"):
+            from interpolants.dynamics.solver_table import FittedSolver
+
+            return FittedSolver.load(value)
         return literal(value) if parameter is not None and is_literal(parameter) else value
 
     def _rows(self, text: str, role: "Role", key: str | None) -> Any:
