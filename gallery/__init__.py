@@ -13,6 +13,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "flow_map",
         "rectification",
         "spurious_modes",
+        "without_training",
     ),
     "Schrödinger bridges": (
         "schrodinger_bridge",
