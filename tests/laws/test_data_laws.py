@@ -148,6 +148,10 @@ def test_what_is_no_number_is_refused_unless_it_is_a_gap(card):
 BY_HELD_OUT_ROWS = {
     "bridge": (("held",), "keeps them, to be judged by"),
     "few_step": (("held_out_mmd",), "is judged by them"),
+    "kernel_interpolant": (
+        ("scale", "frequencies", "phases", "ridge", "held_out_loss", "weights", "dynamics"),
+        "chooses features, ridge and dynamics by them; its units know nothing of them",
+    ),
     "multimodal": ((), "chooses its units by them"),
     "nowcaster": (("validation",), "scores weights of the guidance by them"),
     "posterior": ((), "stops its flow by them"),
