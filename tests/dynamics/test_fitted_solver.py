@@ -3,12 +3,14 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
 from interpolants.dynamics import FittedSolver, best_grid, fit_solver, sample
+from interpolants.dynamics.best_grid import _descend as _descend_grid
 from interpolants.dynamics.fitted_solver import table_of
 from interpolants.dynamics.optimised_grid import choose_grid, standard_grids
 from interpolants.fields import LearnedFields, on_path
@@ -325,3 +327,62 @@ def test_a_grid_that_descends_is_reported_with_errors_on_starts_that_it_has_not_
     assert seen["descended"] == min(seen.values())
     with pytest.raises(InvalidInputError, match="best_grid: x must have at least 32"):
         best_grid(fields, x[:31], 4)
+
+
+def test_a_fit_that_is_hardly_nearer_leaves_the_named_solver():
+    x = starts(400, 1)
+    fitted = fit_solver(exact(), x, 2, steps=20, start="euler", lr=1e-9)
+    assert fitted.start_weights == (1.0, 1.0)
+    assert fitted.errors["fitted"] == fitted.errors[next(iter(fitted.errors))]
+
+
+def test_the_descent_moves_each_time_towards_both_neighbours():
+    asked = []
+
+    def error(times):
+        asked.append(times.copy())
+        return abs(times[1] - 0.3) + abs(times[2] - 0.8)
+
+    grid = np.array([0.0, 0.4, 0.6, 1.0])
+    found = _descend_grid(grid, error, 1)
+    moved = [
+        np.array(one)
+        for one in (
+            [0.0, 0.3, 0.6, 1.0],
+            [0.0, 0.375, 0.6, 1.0],
+            [0.0, 0.3, 0.525, 1.0],
+            [0.0, 0.3, 0.7, 1.0],
+        )
+    ]
+    for seen, wanted in zip(asked, [grid, *moved], strict=True):
+        assert seen == pytest.approx(wanted)
+    assert found == pytest.approx([0.0, 0.3, 0.7, 1.0])
+    assert _descend_grid(grid, error, 12)[1:3] == pytest.approx([0.3, 0.8], abs=0.02)
+
+
+def test_grids_are_made_on_the_first_half_and_judged_on_the_second():
+    x = starts(64, 4)
+    choice = best_grid(exact(), x, 4, method="midpoint", rounds=1)
+    first = choose_grid(exact(), x[:32], 4, method="midpoint")
+    assert set(choice.grids) == {*first.grids, "descended"}
+    for name, times in first.grids.items():
+        assert choice.grids[name] == pytest.approx(times)
+        end = sample(exact(), x[32:], method="dopri5", rtol=1e-8, atol=1e-8).x
+        made = sample(exact(), x[32:], method="midpoint", time_grid=times).x
+        wanted = float((made - end).square().mean().sqrt())
+        assert choice.errors[name] == pytest.approx(wanted, rel=1e-2)
+
+
+def test_each_half_keeps_its_conditions():
+    """Rows of the first half turn once, those of the second five times: grids are those of the first."""
+
+    def velocity(x, t, cond):
+        return torch.cos(6 * cond * t.reshape(-1, 1)) * torch.ones_like(x)
+
+    fields, x = LearnedFields(PATH, velocity=velocity), starts(64, 4)
+    cond = torch.cat([torch.ones(32, 1), torch.full((32, 1), 5.0)]).double()
+    choice = best_grid(fields, x, 4, method="midpoint", rounds=1, cond=cond)
+    first = choose_grid(fields, x[:32], 4, method="midpoint", cond=cond[:32])
+    assert choice.grids["made"] == pytest.approx(first.grids["made"])
+    other = choose_grid(fields, x[32:], 4, method="midpoint", cond=cond[32:])
+    assert choice.grids["made"] != pytest.approx(other.grids["made"], abs=1e-3)

@@ -1,4 +1,4 @@
-"""Checkpoints in pieces, as processes with cut weights write them: joined again, and read by any number of processes."""
+"""Checkpoints in pieces, as processes with cut weights write them: joined, and read by any number of processes."""
 
 import pytest
 import torch

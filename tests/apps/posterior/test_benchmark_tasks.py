@@ -98,3 +98,11 @@ def test_an_epidemic_ends_at_the_size_that_its_rates_imply():
     peak = 1 - 0.25 + math.log(0.25) * 0.25
     assert float(fraction.max()) <= peak
     assert float(fraction[0, -1]) < 1e-6
+
+
+def test_an_epidemic_that_dies_out_leaves_counts_with_a_chance():
+    """The fraction falls to exp(-5 x 17 k); counts stay possible, with the smallest chance that is kept."""
+    theta = torch.tensor([[0.01, 5.0]], dtype=torch.float64)
+    fraction = SIR()._fraction(theta)
+    assert float(fraction.min()) == 1e-12
+    assert bool(SIR().log_likelihood(theta, torch.full((1, 10), 2.0).double()).isfinite().all())

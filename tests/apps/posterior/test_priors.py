@@ -54,3 +54,8 @@ def test_bad_settings_are_refused_with_their_values():
         Box([0.0, math.nan], [1.0, 1.0])
     with pytest.raises(InvalidInputError, match=r"PyTorch, got Gamma. Pass prior=None"):
         choose_prior("test", distributions.Gamma(torch.ones(2), torch.ones(2)))
+
+
+def test_levels_of_points_outside_a_box_are_those_of_its_sides():
+    levels = Box([0.0, 2.0], [1.0, 4.0]).levels(torch.tensor([[-1.0, 5.0], [0.25, 3.0]]).double())
+    assert_close(levels, torch.tensor([[0.0, 1.0], [0.25, 0.5]]).double())

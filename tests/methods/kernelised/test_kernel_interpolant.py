@@ -12,6 +12,7 @@ from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.tell import OutsideWarning
+from interpolants.framework.frames import Whitened
 from interpolants.methods import GaussianFit, Imported, KernelInterpolant
 from interpolants.methods.kernelised.features import FieldFeatures, FourierFeatures, System
 from interpolants.methods.kernelised.kernel_fields import InUnits
@@ -318,3 +319,13 @@ def test_models_that_cannot_be_combined_are_refused():
         units_of("who", SimpleNamespace(fields=two_sided, given={}), None, x)
     with pytest.raises(InvalidInputError, match="models must have no condition"):
         units_of("who", SimpleNamespace(fields=two_sided, given={"cond": 1}), None, x)
+
+
+def test_the_scale_of_waves_is_a_multiple_of_the_median_distance():
+    """Of standard normal numbers two are 0.954 apart in the median; frequencies are normal with that inverse spread."""
+    x = torch.randn(1500, 1, generator=torch.Generator().manual_seed(0)).double()
+    model = KernelInterpolant(n_features=400, scales=(0.5,), times=4, draws=2000)
+    train = (x - x.mean()) / x.std()
+    frame = Whitened().fit(train)
+    (tried,) = model._tried(frame, frame.encode(train).flatten(1), torch.Generator().manual_seed(0))
+    assert float(tried["frequencies"].std()) == pytest.approx(1 / (0.5 * 0.954), rel=0.1)
