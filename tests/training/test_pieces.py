@@ -25,6 +25,7 @@ def stored(tmp_path):
             ema=None,
             optimizer={"weight::mean": -rows, **count},
             state={"pieces": 3, "cut": cut},
+            aggregate={} if rank else {"weights": BIAS},
         )
         if rank == 0:
             first = checkpoint
@@ -55,6 +56,7 @@ def test_each_of_other_processes_reads_its_rows(stored, processes):
         assert torch.equal(found.optimizer["weight::mean"].rows, -WHOLE[mine.first : mine.last])
         assert_close(found.model["bias"], BIAS)
         assert float(found.optimizer["weight::count"]) == 5
+        assert_close(found.aggregate["weights"], BIAS)
 
 
 def test_a_piece_that_is_gone_is_named(stored):
