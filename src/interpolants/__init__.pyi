@@ -69,6 +69,7 @@ from interpolants.methods.few_step.few_step import FewStep as FewStep
 from interpolants.methods.flow_map.flow_map import FlowMap as FlowMap
 from interpolants.methods.forecaster import Forecaster as Forecaster
 from interpolants.methods.imported import Imported as Imported
+from interpolants.methods.kernelised.kernel_interpolant import KernelInterpolant as KernelInterpolant
 from interpolants.methods.rectification.rectification import Rectification as Rectification
 from interpolants.methods.restoration.prior_restoration import PriorRestoration as PriorRestoration
 from interpolants.methods.restoration.restoration import Restoration as Restoration

@@ -1,5 +1,6 @@
 """What can be handed over as a field, and how it is called."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -7,6 +8,7 @@ from torch.testing import assert_close
 
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
+from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.registry import build
 from interpolants.paths import Linear, OneSidedLinear
@@ -168,3 +170,13 @@ def test_an_unknown_quantity_is_refused_by_name():
 def test_the_card_makes_one():
     fields = build("field", "learned_fields", path=PATH, velocity=Network())
     assert isinstance(fields, LearnedFields)
+
+
+def test_a_table_of_times_gives_the_sums_of_the_relations_at_the_ends_too():
+    """With a margin the relations are evaluated just inside; the table holds the same."""
+    fields = LearnedFields(OneSidedLinear(), velocity=Network(), margin=1e-3)
+    x, ticks = states(4), clock(np.array([0.0, 0.3, 1.0]), states(4))
+    names, weights = ("velocity", "score"), lambda t: (1.0, 0.5 + t)
+    told, plain = fields.combined(names, weights, ticks), fields.combined(names, weights)
+    for tick in ticks:
+        assert_close(told(x, tick, None), plain(x, tick.clone(), None), rtol=1e-9, atol=1e-9)

@@ -154,6 +154,10 @@ BY_HELD_OUT_ROWS = {
     "bridge": (("held",), "keeps them, to be judged by"),
     "geodesic_bridge": ((), "refuses rows that were moved, which are off their space"),
     "few_step": (("held_out_mmd",), "is judged by them"),
+    "kernel_interpolant": (
+        ("scale", "frequencies", "phases", "ridge", "held_out_loss", "weights", "dynamics"),
+        "chooses features, ridge and dynamics by them; its units know nothing of them",
+    ),
     "multimodal": ((), "chooses its units by them"),
     "nowcaster": (("validation",), "scores weights of the guidance by them"),
     "posterior": ((), "stops its flow by them"),
