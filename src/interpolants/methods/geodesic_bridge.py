@@ -154,7 +154,7 @@ class GeodesicBridge(Trained):
         seed: Whole | None = None,
         cond: Tensor | None = None,
         first_index: int = 0,
-    ) -> Tensor:
+    ) -> Any:
         """Draw ``n`` samples of rho1.
 
         Args:
