@@ -11,6 +11,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import NotAbleError
 from interpolants.framework.stored import fingerprint
 from interpolants.methods import GeodesicBridge
+from interpolants.methods.questions.globe import _graticule
 from interpolants.problems import GlobeCaps
 from interpolants.spaces import LatitudeLongitude, Sphere
 
@@ -269,3 +270,10 @@ def test_caps_on_the_globe_reach_the_floor_and_the_density_integrates_to_one():
     assert abs(float(model.log_prob(grid).exp().sum()) * 25 - 1) < 0.02
     gap = (GlobeCaps().log_prob(test) - model.log_prob(test)).mean()
     assert float(gap) < 0.15
+
+
+def test_meridians_and_parallels_are_thirty_degrees_apart():
+    lines = _graticule(torch.zeros(1, 3, dtype=torch.float64))
+    assert len(lines) == 12 + 5
+    heights = sorted(float(line[0, 2]) for line in lines[12:])
+    assert heights == pytest.approx([-(3**0.5) / 2, -0.5, 0, 0.5, 3**0.5 / 2], abs=1e-12)

@@ -59,6 +59,7 @@ def test_images_stand_in_rows_by_the_label_that_was_asked_for():
         [2.0, 2.0, 2.0],
     ]  # one 1 is no row
     assert made.panels[0].y.names == ("0", "2")
+    assert made.height == 2 * 42 + 20  # a line of pictures for each of them
     assert [panel.series[0].high for panel in made.panels] == [
         2.0,
         2.0,

@@ -318,7 +318,7 @@ def _check_columns(data: Any, names: list[str], caller: str, name: str) -> None:
             caller, rule, repr(repeated), "Rename them, or pass values without names, table.to_numpy()."
         )
     if len(names) == 1 and any(mark in names[0] for mark in ";\t"):  # cells of several columns in one
-        remedy = "Read the file with its delimiter: pandas.read_csv(file, sep=';'), and decimal=',' if it has these."
+        remedy = "Read the file with its delimiter: pass sep=';' to pandas.read_csv, and decimal=',' if it has these."
         raise invalid(caller, f"{name} must have a column for each name", repr(names[0]), remedy)
     if names[:1] == ["Unnamed: 0"] and np.array_equal(data.iloc[:, 0].to_numpy(), np.arange(len(data))):
         remedy = "Read the file with index_col=0, or drop the column."

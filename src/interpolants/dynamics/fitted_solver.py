@@ -131,7 +131,7 @@ def fit_solver(
         text = "one evaluation leaves two weights and a time: end points are pulled to the mean of the data"
         tell(SettingWarning, f"{_WHO}: {text}. Fit n=4, or train a FlowMap for one evaluation.")
     end = reference(fields, x, cond)
-    order = torch.randperm(len(x), generator=generator(how.seed, "held-out pairs")).to(x.device)
+    order = torch.randperm(len(x), generator=generator(how.seed, "starts held out")).to(x.device)
     pairs, n_held = _Pairs(x, cond, end), max(1, round(how.held_out * len(x)))
     held_pairs, train = pairs.rows(order[:n_held]), pairs.rows(order[n_held:])
     name, table = _best_start(fields, n, train.rows(slice(0, how.batch_size)), how.start)
