@@ -19,6 +19,7 @@ from everyday_questions import FIFTY
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.rings import RINGS
 from interpolants.runs.search import find
+from rings import ABSENT
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(interpolants.__file__).parent
@@ -258,6 +259,7 @@ def test_the_page_of_the_search_ranks_as_find_does(find_index):
         assert [r.score for r in found] == pytest.approx([score for _, _, score, _ in ranked]), question
 
 
+@pytest.mark.skipif(bool(ABSENT), reason="answers lie in all rings")
 def test_the_page_of_the_search_shows_the_first_answers_of_find(find_index):
     for question, ranked in zip(FIFTY, in_node(SHOWN, find_index, list(FIFTY)), strict=True):
         first = [(r.kind, r.id) for r in find(question, limit=3)]
