@@ -196,6 +196,7 @@ def test_other_runs_are_refused(options, rule, quick):
     assert sample(fields, starts(5, 1, torch.float32), method=quick, n_steps=3).x.shape == (5, 2)
 
 
+@pytest.mark.filterwarnings("ignore:on. at t = 0:interpolants.foundations.tell.SettingWarning")
 def test_other_models_are_refused(quick):
     fields, x = LearnedFields(PATH, velocity=Net()), starts(5, 1, torch.float32)
     cases = {
