@@ -22,7 +22,7 @@ from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.foundations.types import Condition, Field, FieldLike
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
-# Factor of the learnt quantity in the denoised state from which on a changed path warns of its start.
+# Factor of the learnt quantity in the denoised state at t = 0 above which a changed path warns.
 _FACTOR = 20.0
 # A sum over the state and what was learnt: the weight of the state, and those of the quantities needed.
 _Terms = tuple[float, list[tuple[str, float]]]
@@ -399,8 +399,8 @@ def _warn_of_the_start(fields: Fields) -> None:
         return
     factor = float(fields.error_factors("denoised", torch.zeros(1)))
     if factor > _FACTOR:
-        known = " and ".join(fields.known)
-        text = f"on: at t = 0 the denoised state is {known} times {factor:.0f}, and so are its errors"
+        heads = " and ".join(fields.known)
+        text = f"on: at t = 0 the denoised state is {heads} times {factor:.0f}, and so are its errors"
         tell(
             SettingWarning,
             f"{text}. Start later, sample(..., start=0.05), and compare with the model's own path.",
