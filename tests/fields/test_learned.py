@@ -10,8 +10,9 @@ from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import build
-from interpolants.paths import Linear, OneSidedLinear
+from interpolants.paths import Linear, OneSidedLinear, SpatiallyLinear
 from problems.bridges import F64, bridge, states
 
 PATH = Linear()
@@ -74,6 +75,26 @@ def test_errors_of_the_noise_are_multiplied_by_noise_over_signal_in_the_end_poin
     fields = LearnedFields(path, noise=lambda x, t: x)
     assert_close(fields.error_factors("denoised", t), (1 - t) / t)
     assert_close(fields.error_factors("noise", t), torch.ones_like(t))
+    ends = torch.tensor([0.0, fields.margin], dtype=F64)
+    # At t = 0 the relation is evaluated at the margin, as in evaluate: one over beta(0) would be infinite.
+    assert_close(
+        fields.error_factors("denoised", ends), (1 - fields.margin) / fields.margin * torch.ones(2, dtype=F64)
+    )
+
+
+def test_a_network_on_a_steep_path_is_evaluated_just_inside_both_ends():
+    root = SpatiallyLinear(lambda t: 1 - t, torch.sqrt, base=Gaussian())
+    assert root.is_steep_at_0
+    seen = []
+
+    def rate(x, t):
+        seen.append(float(t[0]))
+        return x
+
+    fields = LearnedFields(root, velocity=rate, margin=0.01)
+    for t in (0.0, 0.4, 1.0):
+        fields.velocity(states(4), t)
+    assert seen == pytest.approx([0.01, 0.4, 0.99])
 
 
 def test_joint_heads_are_one_call_and_in_order():
