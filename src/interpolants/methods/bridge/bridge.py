@@ -134,9 +134,11 @@ class Bridge(FittedBridge):
             raise invalid(
                 "Bridge.fit", rule, f"samples, on the path {type(self.first_path).__name__}", remedy
             )
-        if x1 is None and x0 is not None and not self.first_path.is_static:
+        two_sided = not (self.first_path.is_one_sided or self.first_path.is_static)
+        if two_sided and (x0 is None) != (x1 is None):
+            rule = "x1 is needed, samples at t = 1" if x1 is None else "x0 is needed, samples at t = 0"
             remedy = "To generate from noise: Bridge('one_sided_linear').fit(x)."
-            raise invalid("Bridge.fit", "x1 is needed, samples at t = 1", "None", remedy)
+            raise invalid("Bridge.fit", rule, "None", remedy)
         given = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0}
         options = {"progress": True, **options}
         return super().fit(**{name: value for name, value in given.items() if value is not None}, **options)
