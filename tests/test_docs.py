@@ -23,6 +23,7 @@ from thirds import third
 ROOT = Path(__file__).parents[1]
 NOT_RUN = {
     "CONTRIBUTING.md": "the files of a method that does not exist; the real ones are tested where they lie",
+    "docs/serve.md": "it asks a server at a port; tests/web/test_model_server.py asks one in the same way",
 }
 
 # The steps of a training, where one is set; a forecast of 18 steps is none.

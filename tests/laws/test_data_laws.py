@@ -256,6 +256,7 @@ def test_few_rows_that_are_learnt_by_heart_are_told_of(card):
 CONSTANTS_IN_UNITS = {
     "entropic_sb": "eps is a variance",
     "few_step": "its teacher was fitted to data in one unit",
+    "imported": "its networks were trained in one unit, and rows give only their shape",
     "interpolant_sb": "eps is a variance",
     "light_sb": "eps is a variance",
     "moment_closure": "the equations of the fluid fix its units",

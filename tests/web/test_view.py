@@ -331,12 +331,11 @@ def test_a_method_that_is_no_bridge_shows_its_numbers_and_says_why_nothing_moves
 def test_the_figures_of_a_run_are_drawn_for_light_and_for_dark(page, scheme):
     page.media(prefers_color_scheme=scheme)
     page.open({"run": CLOSED})
-    page.run("document.querySelector('#figures img').scrollIntoView()")
-    page.wait(
-        "[...document.querySelectorAll('#figures img')].every((i) => i.complete && i.naturalWidth > 300)"
-    )
-    assert page.run("return document.querySelector('#figures img').currentSrc").endswith(f"/{scheme}")
-    assert page.run("return document.querySelector('#figures img').alt")
+    images = "#picture img, #figures img"  # the first figure opens the page
+    page.run(f"document.querySelector('{images}').scrollIntoView()")
+    page.wait(f"[...document.querySelectorAll('{images}')].every((i) => i.complete && i.naturalWidth > 300)")
+    assert page.run(f"return document.querySelector('{images}').currentSrc").endswith(f"/{scheme}")
+    assert page.run(f"return document.querySelector('{images}').alt")
 
 
 def test_a_verb_is_a_command_to_copy(page):
@@ -365,13 +364,12 @@ def test_a_run_opens_with_its_first_figure_its_main_score_and_its_worst_loss(pag
     )
 
 
-def test_what_went_wrong_stands_first(page):
+def test_what_went_wrong_follows_the_claims_where_no_check_failed(page):
     page.open({"run": SEEDS})
-    found = page.run("return [...document.querySelectorAll('#findings li')].map((e) => e.textContent)")
-    assert any("Check" in text for text in found)
-    assert page.run(
-        "return document.getElementById('findings-box').getBoundingClientRect().bottom"
-    ) <= page.run("return document.getElementById('stage').getBoundingClientRect().top")
+    findings = page.run("return [...document.querySelectorAll('#findings li')].map((e) => e.textContent)")
+    assert any("Check" in text for text in findings)  # warnings, none of them a failed check
+    boxes = [f"document.getElementById('{name}-box')" for name in ("claims", "findings")]
+    assert page.run(f"return Boolean({boxes[0]}.compareDocumentPosition({boxes[1]}) & 4)")  # 4: it follows
 
 
 def test_three_coordinates_are_shown_by_two_and_rho0_from_samples_has_no_likelihood(page):

@@ -46,7 +46,9 @@ def c2st(
 
     Copies of a row, within a set or across the two, lie in the same fold: a classifier that remembers rows gains
     nothing from them. The error is the largest of three: that of the two proportions, that of sums over copies, and the
-    spread of the accuracy over folds by sqrt(folds).
+    spread of the accuracy over folds by sqrt(folds). Folds share training rows, so that it is somewhat too small: for
+    two sets of one distribution, 150 rows in 3 dimensions, (value - 0.5) / error had a root mean square of 1.27 over
+    100 seeds with ``judge="forest"``.
 
     Args:
         x: First set, (N, *D), N >= folds.

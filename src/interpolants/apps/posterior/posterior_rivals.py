@@ -33,7 +33,10 @@ class _OfSimulations(Method):
     def _columns(self, data: dict[str, Any]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Parameters, simulations in standard units, and these units; float64."""
         theta, x = data["theta"].flatten(1).double(), data["x"].flatten(1).double()
-        units = {"mean": x.mean(0), "std": x.std(0).clamp_min(1e-300)}
+        std = x.std(0)
+        # A constant column differs from its mean by rounding, which must not become its unit.
+        constant = ~(std > 1e-12 * x.abs().amax(0))
+        units = {"mean": x.mean(0), "std": torch.where(constant, torch.ones_like(std), std)}
         return theta, (x - units["mean"]) / units["std"], units
 
     def _standard(self, x: Tensor | None) -> Tensor:
@@ -91,11 +94,15 @@ class LinearPosterior(_OfSimulations):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Least squares in float64, and the Cholesky factor of the residuals' covariance."""
         theta, x, units = self._columns(data)
+        needed = x.shape[1] + 2  # one more than the coefficients of a parameter, for the residuals
+        if len(x) < needed:
+            rule = f"at least {needed} simulations are needed for {x.shape[1]} columns of x"
+            raise invalid(rule, len(x), "Pass more simulations.")
         design = torch.cat([torch.ones(len(x), 1, dtype=torch.float64), x], 1)
         gram = design.T @ design + 1e-12 * len(x) * torch.eye(design.shape[1], dtype=torch.float64)
         weights = torch.linalg.solve(gram, design.T @ theta)
         cov = torch.cov((theta - design @ weights).T).reshape(theta.shape[1], -1)
-        ridge = 1e-12 * cov.diagonal().mean().clamp_min(1e-300) * torch.eye(len(cov), dtype=torch.float64)
+        ridge = 1e-12 * cov.diagonal().mean().clamp_min(1e-200) * torch.eye(len(cov), dtype=torch.float64)
         return {"weights": weights, "root": torch.linalg.cholesky(cov + ridge), **units}
 
     @capability(like="theta")
