@@ -65,7 +65,9 @@ def test_persons_of_both_ends_are_on_one_side(by):
 
 
 def test_a_role_to_split_by_that_is_not_there_is_refused():
-    with pytest.raises(InvalidInputError, match="values of part, by which rows are parted, must be given"):
+    with pytest.raises(
+        InvalidInputError, match="values of part, by which the rows are split, must be passed"
+    ):
         Task.of(ROLES, {"x": X}, GIVEN)
 
 

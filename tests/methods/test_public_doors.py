@@ -297,7 +297,7 @@ def test_a_condition_of_the_fit_must_be_given():
         lambda: fitted("two_labelled").transport(X, **QUICK),
         lambda: lp(fitted("labelled"), X),
     ):
-        with pytest.raises(InvalidInputError, match="a bridge fitted with cond must be given it"):
+        with pytest.raises(InvalidInputError, match="a bridge fitted with cond needs it in every call"):
             door()
 
 

@@ -163,7 +163,7 @@ def check_modifiers(who: str, modifiers: object, fields: Fields) -> tuple[Modifi
     """The modifiers, made where words or tables stand for them, if they fit the fields.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         modifiers: One or a sequence of them: objects, ids of cards, or tables ``{"kind": id, **settings}``.
         fields: The fields that they modify.
 
@@ -175,7 +175,7 @@ def check_modifiers(who: str, modifiers: object, fields: Fields) -> tuple[Modifi
     apart = [type(modifier).__name__ for modifier in found if modifier.takes_networks_apart]
     if len(apart) > 1:
         rule = "one modifier alone may call the parts of the networks"
-        raise invalid(who, rule, " and ".join(apart), "Take one of them.")
+        raise invalid(who, rule, " and ".join(apart), "Use one of them.")
     return found
 
 

@@ -42,7 +42,7 @@ def renoise(
         or path.basis is not None
     ):
         rule = "the path must be one-sided from a Gaussian base, with one schedule"
-        raise invalid(who, rule, type(path).__name__, "E.g. paths.VP() or OneSidedLinear().")
+        raise invalid(who, rule, type(path).__name__, "For example, use paths.VP() or OneSidedLinear().")
     times = torch.tensor([t_from, t_to], dtype=torch.float64)
     if not 0 <= t_to <= t_from <= 1:
         raise invalid(who, "times must satisfy 0 <= t_to <= t_from <= 1", (t_from, t_to))

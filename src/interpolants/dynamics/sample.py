@@ -197,7 +197,7 @@ def sample(
 
     Raises:
         InvalidInputError: If an argument breaks its rule; NotIdentifiableError if eps > 0 and there is no score.
-        DivergedError: If a sample left the finite numbers or missed its tolerance.
+        DivergedError: If a sample became NaN or infinite or missed its tolerance.
     """
     how = changed("sample", how, changes)
     check_call("sample", x, cond, first_index, how.chunk, how.on_failure)
@@ -271,7 +271,7 @@ def fixed_sampler(course: Course, x: Tensor, acting: str = "", compiled: int = 0
         return course.ode(x, compiled)
     solver = get_solver(course.method)
     if acting and isinstance(solver, Multistep) and solver.corrects:
-        remedy = "Take one that does not, e.g. 'exponential_ab2'."
+        remedy = "Use one that does not, e.g. 'exponential_ab2'."
         rule = f"{acting} need a solver that does not take a step again"
         raise invalid("sample", rule, repr(course.method), remedy)
     return course.multistep()
@@ -314,13 +314,13 @@ def _check_adaptive(name: str, finish: str, acting: str) -> None:
         raise invalid("sample", f"finish={finish!r} needs fixed steps", repr(name), remedy)
     if acting:
         rule = f"{acting} need fixed steps"
-        raise invalid("sample", rule, repr(name), "Take fixed steps, e.g. method='heun'.")
+        raise invalid("sample", rule, repr(name), "Use fixed steps, e.g. method='heun'.")
 
 
 def _check_compiled(fields: Fields, name: str, acts: str, how: Sampling, *, noisy: bool) -> None:
     """Refuse compiled steps where something must see single steps, or where they would be other steps."""
     if noisy or name not in available("ode") or name in ADAPTIVE:
-        remedy = "E.g. method='midpoint' with eps=0; or compile the network itself, torch.compile(net)."
+        remedy = "For example, use method='midpoint' with eps=0; or compile the network itself, torch.compile(net)."
         raise invalid(
             "sample", "compiled steps are those of a flow by a Runge-Kutta method", repr(name), remedy
         )
@@ -366,7 +366,7 @@ def check_call(
         what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise invalid(who, "x must be a floating-point tensor (B, *D)", what)
     if x.shape[0] < 1:
-        raise invalid(who, "there must be at least one sample", tuple(x.shape))
+        raise invalid(who, "x must have at least one row", tuple(x.shape))
     if x.layout != torch.strided:
         raise invalid(who, "x must be dense", str(x.layout), "Call x.to_dense().")
     if not bool(torch.isfinite(x).all()):
@@ -403,16 +403,16 @@ def _failure(run: Run, result: Samples, x: Tensor, chunks: Chunks) -> DivergedEr
     share = f"{len(bad)} of {x.shape[0]} samples"
     if isinstance(run.sampler, AdaptiveSampler):
         remedy = (
-            "Loosen rtol and atol, raise max_steps, or take fixed steps; on_failure='keep' returns the rest."
+            "Loosen rtol and atol, raise max_steps, or use fixed steps; on_failure='keep' returns the rest."
         )
         ended = f"{result.method} ended with {code.name.lower()} for {share}, first row {row}"
         return DivergedError(f"sample: {ended}. {remedy}")
     when = _first_bad_time(run, chunks, row)
     remedy = (
-        "Take more steps or a smaller eps, and check the fields there; on_failure='keep' returns the rest."
+        "Use more steps or a smaller eps, and check the fields there; on_failure='keep' returns the rest."
     )
     where = f"row {row} at t={float(result.times[-1] if when is None else when):.6g}"
-    return DivergedError(f"sample: {share} left the finite numbers, {where}. {remedy}")
+    return DivergedError(f"sample: {share} became NaN or infinite, {where}. {remedy}")
 
 
 def _first_bad_time(run: Run, chunks: Chunks, row: int) -> float | None:

@@ -68,7 +68,7 @@ class TrajectoryStatistics(Checked, Modifier):
         steps = sum(is_within(time, low, high) for time in times[:-1].tolist())
         if steps < 2:
             rule = f"two steps or more must begin in the window {low:g} to {high:g}"
-            raise invalid(_WHO, rule, f"{steps} of {len(times) - 1}", "Widen it, or take more steps.")
+            raise invalid(_WHO, rule, f"{steps} of {len(times) - 1}", "Widen it, or use more steps.")
         return _Observing(self, x)
 
 

@@ -145,7 +145,7 @@ def check_grid(who: str, times: npt.ArrayLike) -> npt.NDArray[np.float64]:
     )
     grid = np.array(raw, dtype=np.float64)
     if grid.ndim != 1 or len(grid) < 2:
-        remedy = "Give the start, the end and the times between."
+        remedy = "Pass the start, the end and the times in between."
         raise invalid(who, "times must be a vector of at least two", f"shape {grid.shape}", remedy)
     steps = np.diff(grid)
     if not (np.isfinite(grid).all() and ((steps > 0).all() or (steps < 0).all())):

@@ -174,7 +174,7 @@ def parse_card(
     _check_forms(table, place)
     help_of = table.get("verb_help", {})
     if unknown := [verb for verb in help_of if verb not in table.get("verbs", ())]:
-        rule = "verb_help must hold verbs of this card"
+        rule = "verb_help must contain verbs of this card"
         raise invalid(place, rule, repr(unknown[0]), nearest(unknown[0], table.get("verbs", ())))
     if "scopes" not in tables and table["kind"] in _SCOPED_KINDS:
         rule = f"a {table['kind']} must declare its scopes"
@@ -239,7 +239,7 @@ def _check_values(table: Mapping[str, object], place: str) -> None:
             raise invalid(place, f"{name} must be {kind}", value)
         if not value and name not in _MAY_BE_EMPTY:
             raise invalid(
-                place, f"{name} must say something", repr(value), "Fill it in: the card is what readers see."
+                place, f"{name} must not be empty", repr(value), "Fill it in: readers see the card."
             )
 
 
@@ -257,7 +257,7 @@ def _check_forms(table: Mapping[str, str], place: str) -> None:
             place,
             "entry must read module:name",
             repr(table["entry"]),
-            "E.g. interpolants.paths.linear:Linear.",
+            "For example, use interpolants.paths.linear:Linear.",
         )
 
 

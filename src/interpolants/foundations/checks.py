@@ -153,7 +153,7 @@ def changed(who: str, settings: T, changes: Mapping[str, Any]) -> T:
     known = [field.name for field in fields(settings) if field.init]  # type: ignore[arg-type]
     for name in changes:
         if name not in known:
-            raise invalid(who, "the argument must be known", repr(name), nearest(name, known))
+            raise invalid(who, "the argument must be one of the settings", repr(name), nearest(name, known))
     with asking(who):
         return replace(settings, **changes)  # type: ignore[type-var]
 

@@ -41,7 +41,7 @@ def choose_device(who: str, asked: object) -> torch.device:
     """The device of a name.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         asked: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"meta"``, or ``"auto"``: the GPU where PyTorch sees one, else the
             CPU.
 
@@ -53,14 +53,14 @@ def choose_device(who: str, asked: object) -> torch.device:
     try:
         device = torch.device(str(asked))
     except RuntimeError as error:
-        remedy = "Take 'cpu', 'cuda', 'cuda:1' or 'auto'."
+        remedy = "Use 'cpu', 'cuda', 'cuda:1' or 'auto'."
         raise invalid(who, "device must be one of PyTorch's", repr(asked), remedy) from error
     if device.type == "mps":
-        raise invalid(who, "device must have float64, in which units are kept", "mps", "Take 'cpu'.")
+        raise invalid(who, "device must have float64, in which units are kept", "mps", "Use 'cpu'.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = f"{asked}, and PyTorch sees {torch.cuda.device_count()} GPUs"
         raise invalid(
-            who, "device must be there", found, "Take 'auto' or 'cpu'; interpolants doctor tells more."
+            who, "device must exist", found, "Use 'auto' or 'cpu'; `interpolants doctor` prints details."
         )
     return device
 

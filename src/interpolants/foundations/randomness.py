@@ -84,7 +84,7 @@ def checked_place(who: str, first: object) -> int:
     """
     found = whole(who, "first_index", first)
     if found // BLOCK >> 32:
-        raise invalid(who, "first_index must be below 2^38", first, "Take another seed for further samples.")
+        raise invalid(who, "first_index must be below 2^38", first, "Use another seed for further samples.")
     return found
 
 

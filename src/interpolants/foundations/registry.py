@@ -169,7 +169,7 @@ def find_card(name: str, kind: str | None = None, who: str = "registry") -> Card
     Args:
         name: Its id, or ``kind/id`` where several kinds have a member of that id.
         kind: Its kind; ``None`` looks among all.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
 
     Raises:
         InvalidInputError: If there is none (the nearest is named), or ``kind`` is ``None`` and there are several.
@@ -180,8 +180,7 @@ def find_card(name: str, kind: str | None = None, who: str = "registry") -> Card
     known = [card for card in _cards() if kind in (None, card.kind)]
     found = [card for card in known if card.id == bare and within in ("", card.kind)]
     if not found:
-        article = "an" if kind and kind[0] in "aeiou" else "a"
-        rule = f"there must be {article} {kind or 'member'} of this name"
+        rule = f"name must be the id of a registered {kind or 'member'}"
         raise invalid(who, rule, repr(name), nearest(bare, {card.id for card in known}))
     if len(found) > 1:
         remedy = f"Write {' or '.join(repr(f'{card.kind}/{card.id}') for card in found)}."

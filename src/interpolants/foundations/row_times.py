@@ -35,7 +35,7 @@ class RowTimes(TakesOneTime, nn.Module):
     """A user's ``f(x, t, ...)``, called with ``t (B,)`` whatever the solver has.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         function: What is called.
     """
 

@@ -157,7 +157,7 @@ def read_folder(
         files = manifest["files"]
         if (claimed := sum(entry["size"] for entry in files.values())) > limit:
             raise invalid(
-                "read_folder", f"{folder} must hold at most {limit} bytes", claimed, "Raise limit=."
+                "read_folder", f"{folder} must contain at most {limit} bytes", claimed, "Raise limit=."
             )
         tensors: dict[str, dict[str, Tensor]] = {}
         documents: dict[str, Any] = {}
@@ -319,7 +319,7 @@ def _encode_tensors(name: str, values: Mapping[str, Tensor]) -> bytes:
         data: bytes = safetensors.torch.save(stored)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise invalid(
-            "write_folder", f"{name} must hold tensors that safetensors can store", str(error)
+            "write_folder", f"{name} must contain tensors that safetensors can store", str(error)
         ) from error
     return data
 
@@ -424,10 +424,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     who = "read_folder"
     links = [entry.name for entry in folder.iterdir() if entry.is_symlink()]
     if links:
-        raise invalid(who, f"{folder} must hold no symbolic link", repr(links[0]))
+        raise invalid(who, f"{folder} must contain no symbolic link", repr(links[0]))
     if not (folder / MANIFEST).exists():
         remedy = "The folder is incomplete, or another program wrote it."
-        raise invalid(who, f"{folder} must hold {MANIFEST}", f"only {sorted(os.listdir(folder))[:5]}", remedy)
+        raise invalid(
+            who, f"{folder} must contain {MANIFEST}", f"only {sorted(os.listdir(folder))[:5]}", remedy
+        )
     return parse_manifest(folder, _read_bytes(folder / MANIFEST, MANIFEST_LIMIT))
 
 

@@ -413,8 +413,8 @@ def _refuse_other(folder: str | Path, stored: StoredFolder) -> NoReturn:
     if earlier := sorted(stored.documents.keys() & set(_EARLIER)):
         remedy = "Read it with interpolants 0.1.0 of commit f653ca4 or earlier, or fit the model again."
         got = f"{earlier[0]}, written before methods had one format"
-        raise invalid("load", f"{folder} must hold a stored tree", got, remedy)
-    raise invalid("load", "the folder must hold a stored tree", str(folder), "Save one with save(folder).")
+        raise invalid("load", f"{folder} must contain a stored tree", got, remedy)
+    raise invalid("load", "the folder must contain a stored tree", str(folder), "Save one with save(folder).")
 
 
 class _PassedCode:

@@ -36,8 +36,8 @@ def refusing_content(who: str, rule: str, remedy: str = "") -> Iterator[None]:
     """Within it, whatever a reader ends in because of a file's content is one error that names the file.
 
     Args:
-        who: Public name for errors.
-        rule: What must hold of the file, with its name.
+        who: Name of the caller, used in error messages.
+        rule: Requirement on the file, with its name.
         remedy: What to do about it, one sentence.
 
     Raises:
@@ -59,7 +59,7 @@ def check_unpacked(who: str, name: str, packed: int, unpacked: int, times: int =
     """Refuse what becomes out of all proportion.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the file.
         packed: Its bytes.
         unpacked: Bytes that it would take in memory.
@@ -77,7 +77,7 @@ def gunzipped(who: str, name: str, data: bytes, form: str = "whole") -> bytes:
     """The bytes without gzip's compression; as they are where they have none.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the file.
         data: Its bytes.
         form: What it must be, for errors.
@@ -111,7 +111,7 @@ def unpacked(who: str, name: str, data: bytes) -> bytes:
     """The bytes without the compression of gzip, bzip2 or xz; as they are where they have none.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the file.
         data: Its bytes.
 
@@ -144,7 +144,7 @@ def check_deflated(who: str, name: str, data: bytes) -> None:
     """Refuse a bare stream of deflate, without gzip's header, that becomes out of all proportion or is damaged.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the file.
         data: The stream; what follows it is left alone.
 

@@ -64,7 +64,12 @@ class Answered:
     def __getitem__(self, name: str) -> Score:
         found = {score.name: score for score in self.scores}
         if name not in found:
-            raise invalid("Answered", "the score must be known", repr(name), nearest(name, found))
+            raise invalid(
+                "Answered",
+                "the score must be one of those that were computed",
+                repr(name),
+                nearest(name, found),
+            )
         return found[name]
 
 

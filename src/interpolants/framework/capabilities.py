@@ -57,7 +57,9 @@ def leading_arguments(name: str) -> tuple[str, ...]:
         InvalidInputError: If the verb is unknown.
     """
     if name not in _VERBS:
-        raise invalid("capability", "the verb must be known", repr(name), nearest(name, _VERBS))
+        raise invalid(
+            "capability", "the verb must be one of the defined verbs", repr(name), nearest(name, _VERBS)
+        )
     return _VERBS[name]
 
 
@@ -514,7 +516,9 @@ def _bound(one: Capability, args: tuple[Any, ...], given: dict[str, Any], who: s
     """The arguments by name; a name that there is not is answered with the nearest."""
     for name in given:
         if name not in one.options and not one.spreads:
-            raise invalid(who, "the argument must be known", repr(name), nearest(name, one.options))
+            raise invalid(
+                who, "the argument must be one that the verb accepts", repr(name), nearest(name, one.options)
+            )
     try:
         bound = inspect.signature(one.call).bind(None, *args, **given)
     except TypeError as error:
@@ -559,7 +563,7 @@ def _check_conditions(
     """Refuse a request without the condition that all training rows had: what a network makes of none is arbitrary."""
     for role in roles:
         if data.get(role.name) is None and one.needs_told(method, role):
-            rule = f"a {method.noun} fitted with {one.source(role.name)} must be given it"
+            rule = f"a {method.noun} fitted with {one.source(role.name)} needs it in every call"
             raise invalid(who, rule, "none", f"Pass {role.name}=...")
         codes = data.get(role.name)
         if not isinstance(codes, Tensor) or codes.is_floating_point() or role.kind != "condition":
@@ -578,7 +582,7 @@ def _check_shapes(one: Capability, method: Any, data: Mapping[str, Any], who: st
             continue
         if tuple(value.shape[1:]) != shape and value.is_floating_point():
             rule = f"{name} must have the event shape the {method.noun} was fitted to, {shape}"
-            remedy = "Give one such sample per row, with the columns of the training."
+            remedy = "Pass one such sample per row, with the columns of the training."
             raise invalid(who, rule, tuple(value.shape[1:]), remedy)
 
 

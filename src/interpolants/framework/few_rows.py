@@ -43,5 +43,5 @@ def warn_if_by_heart(who: str, rows: int | None, steps: int, *, asked: bool = Fa
     rule = f"of {rows} rows none is set aside unasked, and {steps:,} steps learn them by heart"
     remedy = "Fit with held_out=0.2: training then stops in time"
     if not asked:
-        remedy = "Take fewer steps, or a method without a network"
+        remedy = "Use fewer steps, or a method without a network"
     tell(FitWarning, f"{who}: {rule}. {remedy}.")

@@ -65,7 +65,7 @@ class Axis(Checked):
     def check_settings(self) -> None:
         """Refuse another number of names than of ticks."""
         if self.names and len(self.names) != len(self.ticks or ()):
-            raise asked.invalid("there must be one name a tick", f"{self.names} at {self.ticks}")
+            raise asked.invalid("names must have one entry per tick", f"{self.names} at {self.ticks}")
 
     @property
     def text(self) -> str:
@@ -113,7 +113,9 @@ class Series(Checked):
         for name, array in self.arrays.items():
             if name not in needed | optional:
                 remedy = nearest(name, needed | optional)
-                raise asked.invalid(f"arrays of {self.mark} must be known", repr(name), remedy)
+                raise asked.invalid(
+                    f"arrays of {self.mark} must be among those that it accepts", repr(name), remedy
+                )
             _check_shape(self.mark, name, array, (needed | optional)[name], sizes)
         if self.mark == "histogram" and sizes["e"] != sizes["n"] + 1:
             raise asked.invalid("a histogram must have one edge more than counts", sizes)

@@ -114,7 +114,7 @@ class GriddedEnsemble(Ensemble):
     def dataset(self) -> Any:
         """An ``xarray.Dataset`` with one variable each, on the axes and coordinates of what came in."""
         if self.asked is None:
-            raise invalid("GriddedEnsemble.dataset", "there must be coordinates", "none")
+            raise invalid("GriddedEnsemble.dataset", "the context must have coordinates", "none")
         return self.asked.dataset(self.x, torch.arange(self.x.shape[1]))
 
     def table(self) -> Any:

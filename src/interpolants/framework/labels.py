@@ -219,7 +219,7 @@ def _joined(kind: Conditions, parts: Mapping[str, Any], role: Role, reading: Rea
         rule = f"{role.name} must be what it was in the fit, a dict of {', '.join(forms)}"
         raise invalid(reading.who, rule, f"a dict of {', '.join(parts)}")
     if not parts:
-        raise invalid(reading.who, f"{role.name} must hold a condition", "an empty dict")
+        raise invalid(reading.who, f"{role.name} must contain a condition", "an empty dict")
     found: list[Tensor] = []
     told: list[tuple[Any, ...]] = []
     for name in forms or parts:

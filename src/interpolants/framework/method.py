@@ -220,7 +220,7 @@ class Method(Settings):
         """The device of a name; ``"auto"`` is the CPU for what works there alone."""
         place = choose_device(who, "cpu" if asked == "auto" and self.only_cpu else asked)
         if self.only_cpu and place.type != "cpu":
-            raise invalid(who, f"device must be 'cpu': {self.only_cpu}", repr(asked), "Take 'cpu' or 'auto'.")
+            raise invalid(who, f"device must be 'cpu': {self.only_cpu}", repr(asked), "Use 'cpu' or 'auto'.")
         return place
 
     @property
@@ -272,7 +272,7 @@ class Method(Settings):
             values: Values by role.
             held: Values of the same roles that must not be learnt from: to stop by, to choose by, or only to watch.
             out: Folder for checkpoints.
-            resume: Go on from the checkpoints in ``out``; give the same data and settings.
+            resume: Continue from the checkpoints in ``out``; pass the same data and settings.
             warm_start: Train a fitted method longer, for ``steps`` more steps, on the data of its fit: weights, their
                 averages and optimizer go on. With a constant learning rate 1000 steps and 1000 more end with the bits
                 of 2000; a cosine schedule has ended, and begins anew.
@@ -288,7 +288,12 @@ class Method(Settings):
         run = Run(self.seed, None if out is None else Path(out), resume, progress, watch, options=options)
         run.densities = {n: v for n, v in values.items() if callable(getattr(v, "log_prob", None))}
         if held is not None and not isinstance(held, Mapping):
-            raise invalid(who, "held must be a dict of roles", type(held).__name__, "E.g. held={'x1': rows}.")
+            raise invalid(
+                who,
+                "held must be a dict of roles",
+                type(held).__name__,
+                "For example, pass held={'x1': rows}.",
+            )
         if held is not None:
             asked = named(roles, (), held, f"{who} (held)")
             run.held = read(roles, asked, f"{who} (held)", before=given, source=source)[0]
@@ -592,7 +597,10 @@ class Method(Settings):
         if not isinstance(found, cls):
             remedy = "Read it with interpolants.load(folder)."
             raise invalid(
-                f"{cls.__name__}.load", f"{folder} must hold a {cls.__name__}", type(found).__name__, remedy
+                f"{cls.__name__}.load",
+                f"{folder} must contain a {cls.__name__}",
+                type(found).__name__,
+                remedy,
             )
         return found
 
@@ -625,7 +633,7 @@ def load(folder: str | Path, **code: Any) -> Any:
     found = tree.get("method") if isinstance(tree, Mapping) else None
     if not isinstance(found, Method):
         raise invalid(
-            "load", f"{folder} must hold a method", type(found).__name__, "Save one with save(folder)."
+            "load", f"{folder} must contain a method", type(found).__name__, "Save one with save(folder)."
         )
     _check_probe(found, tree.get("probe"))
     return found

@@ -62,7 +62,7 @@ def model_card(
         InvalidInputError: If the licence is no such id.
     """
     if not isinstance(license, str) or not _LICENSE.fullmatch(license):
-        remedy = "Take the hub's id in lower case, e.g. 'apache-2.0', 'cc-by-4.0' or 'unknown'."
+        remedy = "Use the hub's id in lower case, e.g. 'apache-2.0', 'cc-by-4.0' or 'unknown'."
         raise invalid("save", "license must be the id of a licence", repr(license), remedy)
     front = yaml.safe_dump(_front(method, license, datasets, scores), sort_keys=False, allow_unicode=True)
     text = "\n".join([f"---\n{front}---\n", *_body(method, datasets, scores)])

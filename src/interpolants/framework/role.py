@@ -54,7 +54,7 @@ class Reading:
     """Circumstances of a reading.
 
     Attributes:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         before: How the role came to ``fit``; None while fitting.
         rows: Number of rows that the value must have or stand for, where it is known.
         source: Seeds draws from distributions.

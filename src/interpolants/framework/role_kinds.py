@@ -22,7 +22,9 @@ class Known:
         tensor = plain.detach() if isinstance(plain, Tensor) else torch.as_tensor(np.array(plain))
         if tensor.dtype != torch.bool or tensor.ndim < 2:
             rule = f"{role.name} must be bool with one row per row of the data"
-            raise invalid(reading.who, rule, f"{tensor.dtype} {tuple(tensor.shape)}", "E.g. ~isnan(x).")
+            raise invalid(
+                reading.who, rule, f"{tensor.dtype} {tuple(tensor.shape)}", "For example, use ~isnan(x)."
+            )
         return tensor, Given("condition", "bool")
 
 

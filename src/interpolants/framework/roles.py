@@ -107,7 +107,7 @@ def named(
         roles: The roles.
         args: Values in the order of the roles.
         given: Values by name.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         options: Further names, one of which a misspelt one may have been meant to be.
 
     Raises:
@@ -124,7 +124,7 @@ def named(
                 who, "every argument must be a role of this method", repr(name), nearest(name, known)
             )
         if name in placed:
-            raise invalid(who, "every role must be given once", repr(name))
+            raise invalid(who, "every role must be passed only once", repr(name))
     return {**placed, **given}
 
 
@@ -143,7 +143,7 @@ def read(
     Args:
         roles: The roles.
         values: Values by name; None for what is not given.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         before: How the roles came to ``fit``, for capabilities.
         rows: Rows that conditions must have or stand for.
         source: Seeds draws from distributions.
@@ -212,7 +212,7 @@ def _parted_sets(roles: Sequence[Role], values: Mapping[str, Any], who: str) -> 
         ]
         if role.axis and beside and is_shuffled(found.get(role.name)):
             rule = f"rows of {role.name} must come in the order of those of {beside[0]}"
-            remedy = "Take shuffle=False: training draws rows at random by itself."
+            remedy = "Use shuffle=False: training draws rows at random by itself."
             if any(r.name in beside and r.kind == "condition" for r in roles):
                 remedy += f" Labels of the data set itself are read by passing it as {beside[0]}= too."
             raise invalid(who, rule, "a loader that shuffles", remedy)

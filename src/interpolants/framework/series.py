@@ -128,7 +128,7 @@ class SeriesKind:
         if not is_many(value):
             return _read_one(value, role, reading)
         if not len(value):
-            raise invalid(reading.who, f"{role.name} must hold series", "none")
+            raise invalid(reading.who, f"{role.name} must contain series", "none")
         parts = [_read_one(part, role, reading, padded=True) for part in _in_one_order(value, role, reading)]
         widths = sorted({one.values.shape[1] for one, _ in parts})
         clocks = sorted({_told(one.clock, one.frequency) for one, _ in parts})

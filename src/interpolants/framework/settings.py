@@ -120,7 +120,7 @@ class Settings:
             if head not in own or (rest and not isinstance(own[head], Settings)):
                 who = f"{type(self).__name__}.set_params"
                 remedy = self.former.get(head) or nearest(name, self.get_params())
-                raise invalid(who, "the parameter must be known", repr(name), remedy)
+                raise invalid(who, "the parameter must be one of get_params()", repr(name), remedy)
             own[head] = own[head].set_params(**{rest: value}) if rest else value
         self.__dict__ = type(self)(**own).__dict__
         return self

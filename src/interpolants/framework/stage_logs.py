@@ -50,7 +50,7 @@ def _logs(out: Path) -> Iterator[tuple[str, StageLog]]:
         found = read_document(plan)
         steps = found.get("steps") if isinstance(found, dict) else None
         if type(steps) is not int:
-            raise invalid("fit", f"{plan} must tell the number of steps", str(found)[:80])
+            raise invalid("fit", f"{plan} must contain the number of steps", str(found)[:80])
         log = _of_gradients(plan.parent, steps) or _of_loop(plan.parent, steps)
         if log is not None and log.rows:
             yield plan.parent.relative_to(out).as_posix(), log

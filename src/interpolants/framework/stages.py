@@ -133,7 +133,7 @@ class Run:
 
     def __post_init__(self) -> None:
         if self.resume and self.out is None:
-            raise invalid("fit", "out must be given with resume=True", "None")
+            raise invalid("fit", "out must be passed with resume=True", "None")
         self._names: set[str] = set()
 
     def open(self, parts: Mapping[str, Tree], code: Mapping[str, Tensor] | None = None) -> None:
@@ -168,7 +168,7 @@ class Run:
             raise invalid("fit", "out must not hold another run", str(self.out), remedy)
         changed = [name for name in identity if identity[name] != before.get(name)]
         if changed:
-            remedy = "Give the same data and settings, or choose another folder."
+            remedy = "Pass the same data and settings, or choose another folder."
             raise invalid(
                 "fit", "resume=True must go on with the same run", f"another {', '.join(changed)}", remedy
             )
@@ -482,7 +482,7 @@ def _check_code(now: Mapping[str, Tensor], before: Mapping[str, Any]) -> None:
         InvalidInputError: If it does.
     """
     if changed := changed_code(now, before):
-        remedy = "Give the code of the first fit, or choose another folder."
+        remedy = "Pass the code of the first fit, or choose another folder."
         rule = "resume=True must go on with the same code"
         raise invalid("fit", rule, f"{', '.join(changed)} with other answers at probe points", remedy)
 

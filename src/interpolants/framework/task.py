@@ -235,14 +235,14 @@ def _check_labelled(split: Split, counts: Mapping[str, int], axes: Mapping[str, 
         UserWarning: If some data have another number of rows, which are then split at random.
     """
     if split.role not in axes:
-        rule = f"values of {split.role}, by which rows are parted, must be given"
+        rule = f"values of {split.role}, by which the rows are split, must be passed"
         raise invalid("split", rule, "none", f"Known are {', '.join(axes) or 'no roles with rows'}.")
     n = counts[axes[split.role]]
     rows = {name: counts[axis] for name, axis in axes.items() if name not in split.roles}
     others = {name: k for name, k in rows.items() if k != n}
     told = ", ".join(f"{name} has {k}" for name, k in others.items())
     if len(others) == len(rows):
-        remedy = f"Give {split.role} one word for each row."
+        remedy = f"Pass {split.role} with one entry per row."
         raise invalid("split", f"{split.role} must have as many rows as the data", f"{n}; {told}", remedy)
     if others:
         words = f"split: {split.role} has {n} rows and {told}, so that these rows are split at random"

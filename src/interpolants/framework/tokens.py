@@ -80,7 +80,7 @@ def _numbers(value: Any, symbols: tuple[str, ...], role: Role, reading: Reading)
         raise invalid(reading.who, f"{role.name} must be whole numbers, (N, L) or (N,), or text", got)
     if x.numel() == 0 or int(x.min()) < 0:
         found = "none" if x.numel() == 0 else int(x.min())
-        raise invalid(reading.who, f"{role.name} must be >= 0, and there must be some", found)
+        raise invalid(reading.who, f"{role.name} must be >= 0 and not empty", found)
     highest = len(symbols) - 1 + role.gaps
     if symbols and int(x.max()) > highest:
         raise invalid(reading.who, f"{role.name} must be 0 ... {highest}", int(x.max()))

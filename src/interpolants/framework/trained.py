@@ -17,7 +17,7 @@ class Trained(Method, LoopSettings):
     free: ClassVar[tuple[str, ...]] = tuple(sorted(FREE - {"steps"}))
     per_fit: ClassVar[tuple[str, ...]] = ("steps", "batch_size")
     former: ClassVar[Mapping[str, str]] = {
-        "train": "Give the settings of the training directly, e.g. steps=500, lr=2e-3."
+        "train": "Pass the settings of the training directly, e.g. steps=500, lr=2e-3."
     }
 
     # Bases whose settings the help of a subclass names in one line.

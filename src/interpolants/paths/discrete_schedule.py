@@ -58,7 +58,7 @@ class DiscreteSchedule(VariancePreservingDecay):
         super().check_settings()
         table = self.alphabar
         if not table:
-            raise invalid("there must be at least one step", "an empty table", _CARE)
+            raise invalid("alphabar must have at least one entry", "an empty table", _CARE)
         for k, (before, level) in enumerate(zip((1.0, *table), table, strict=False), start=1):
             if not 0 < level < before:
                 rule = f"alphabar must fall within (0, 1); at step {k} after {before:g}"

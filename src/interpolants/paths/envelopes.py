@@ -207,7 +207,7 @@ class CustomEnvelope(Envelope):
                 raise invalid(
                     f"gamma must be 0 at t={at}",
                     float(end),
-                    "Multiply it by t(1-t), or take one of the shipped envelopes.",
+                    "Multiply it by t(1-t), or use one of the shipped envelopes.",
                 )
         inside = gamma[1:-1]
         if not bool((torch.isfinite(inside) & (inside > 0)).all()):

@@ -35,7 +35,7 @@ class VE(SpatiallyLinearPath):
 
     smin: Annotated[float, Gt(0), Remedy("The papers take smin=0.01.")] = 0.01
     """Noise left on the data, in data units."""
-    smax: Annotated[float, Gt(0), Remedy("Take about the largest distance between two data points.")] = 50.0
+    smax: Annotated[float, Gt(0), Remedy("Use about the largest distance between two data points.")] = 50.0
     """Noise of the base, in data units; about the largest distance between two data points."""
     base: Gaussian = field(init=False)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
@@ -48,7 +48,7 @@ class VE(SpatiallyLinearPath):
         """Refuse noise that does not grow."""
         super().check_settings()
         if not self.smax > self.smin:
-            remedy = "Take about the largest distance between two data points."
+            remedy = "Use about the largest distance between two data points."
             raise invalid(f"smax must be > smin = {self.smin:g}", self.smax, remedy)
 
     @property

@@ -133,8 +133,13 @@ class Causal:
             rule = f"loss {self.loss!r} must have one value per place of {self.axis!r}, {tuple(places.shape)}"
             raise invalid("Causal", rule, tuple(ordered.shape))
         if not bool((places[1:] > places[:-1]).all()):
-            remedy = "Sort them, and let none come twice."
-            raise invalid("Causal", f"{self.axis!r} of the batch must increase", "places that do not", remedy)
+            remedy = "Sort the positions and remove repeated ones."
+            raise invalid(
+                "Causal",
+                f"{self.axis!r} of the batch must be strictly increasing",
+                "positions that are not",
+                remedy,
+            )
         if context.world.size > 1:
             raise invalid(
                 "Causal", "it must see all places, so training must be by one process", context.world.size

@@ -110,7 +110,7 @@ def fit(
     """
     settings = settings or TrainSettings()
     if resume and out is None:
-        raise invalid("fit", "out must be given with resume=True", out)
+        raise invalid("fit", "out must be passed with resume=True", out)
     if settings.keep_best and validate is None:
         raise invalid("fit", "keep_best needs validate, which returns the number", settings.keep_best)
     with ExitStack() as stack:

@@ -43,7 +43,7 @@ def _warn_of_blind_pairs(who: str, coupling: object) -> None:
     if isinstance(coupling, LabelledCoupling) and coupling.within == AUTO and not looks:
         told = (
             f"{who}: {type(coupling).__name__} pairs without a look at conditions that are no labels, which biases the "
-            "starts of each condition. Take condition_weight='auto', or coupling='independent'."
+            "starts of each condition. Use condition_weight='auto', or coupling='independent'."
         )
         tell(SettingWarning, told)
 
@@ -70,7 +70,7 @@ class PairBatches:
         cond: What is known of each row of ``x1``.
         cond0: What is known of each row of ``x0``.
         perturb: Noise on the rows of ``x1``, before they are paired.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
 
     Raises:
         InvalidInputError: If conditions do not fit their rows, or the coupling does not fit the ends or their labels.
@@ -96,7 +96,7 @@ class PairBatches:
         self.perturb = perturb
         if isinstance(coupling, UnfittedCoupling):
             if x0 is None:
-                remedy = "Take a two-sided path, or another coupling."
+                remedy = "Use a two-sided path, or another coupling."
                 raise invalid(who, f"{type(coupling).__name__} needs samples of both ends", "x0=None", remedy)
             coupling = coupling.fit(*map(_known_rows, (x0, x1)))
         self.x0, self.x1, self.cond, self.cond0 = x0, x1, cond, cond0
@@ -108,7 +108,7 @@ class PairBatches:
         self.by_label = RowsOfLabel.of(who, cond0, cond, within) if x0 is not None and within else None
         self.paired = x0 is not None and isinstance(coupling, Paired)
         if self.paired and any(isinstance(x, EndlessRows) for x in (x0, x1)):
-            remedy = "Draw pairs once, or take another coupling."
+            remedy = "Draw pairs once, or use another coupling."
             raise invalid(who, "a paired coupling needs rows that belong together", "draws", remedy)
         if self.paired and x0 is not None and len(x0) != len(x1):
             remedy = "Row i of x0 must belong to row i of x1; for unrelated sets take coupling='independent'."
@@ -163,7 +163,7 @@ def _prepared(who: str, x: Rows, perturb: InstanceNoise | None) -> Rows:
         return x
     if isinstance(x, EndlessRows):
         rule = "instance noise must be fresh where rows are drawn afresh"
-        raise invalid(who, rule, "fresh=False", "Take InstanceNoise(std).")
+        raise invalid(who, rule, "fresh=False", "Use InstanceNoise(std).")
     return perturb.prepare(in_memory(x))
 
 

@@ -212,7 +212,7 @@ class RunState:
         """Refuse a batch that cannot be cut into equal shares for the processes."""
         size, world = self.settings.batch_size, self.world.size * self.settings.accumulate
         if size % world:
-            remedy = f"Take {size // world * world or world} or {(size // world + 1) * world}."
+            remedy = f"Use {size // world * world or world} or {(size // world + 1) * world}."
             times = " times accumulate" if self.settings.accumulate > 1 else ""
             rule = f"batch_size must be a multiple of the number of processes{times}, {world}"
             raise invalid("fit", rule, size, remedy)

@@ -43,9 +43,9 @@ class Tracked:
         Bridge("one_sided_linear").fit(x, callbacks=[Tracked(wandb.init(project="..."))])
         Bridge("one_sided_linear").fit(x, callbacks=[Tracked(lambda values, step: print(step, values))])
 
-    Only the leading process writes. A method that trains several networks one after the other begins its steps anew
-    for each: give each a ``prefix`` by a fit of its own, or read the logs in the run's folder. The tracker is neither
-    closed nor finished.
+    Only the leading process writes. A method that trains several networks in sequence counts steps from 0
+    for each of them: fit them separately, each with its own ``prefix``, or read the logs in the run's folder.
+    The tracker is neither closed nor finished.
 
     Args:
         tracker: A writer of TensorBoard, the module ``mlflow``, a run of ``wandb``, or ``write(values, step)``.

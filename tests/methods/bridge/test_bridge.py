@@ -505,7 +505,7 @@ def test_of_two_rows_the_one_off_a_constant_has_no_density():
 
 
 def test_a_former_setting_of_a_base_class_is_refused_with_what_takes_its_place():
-    with pytest.raises(InvalidInputError, match="Give the settings of the training directly"):
+    with pytest.raises(InvalidInputError, match="Pass the settings of the training directly"):
         Bridge(train={"steps": 5})
     with pytest.raises(InvalidInputError, match="It is called heads now"):
         Bridge(learn="velocity")

@@ -163,7 +163,7 @@ def test_the_way_back_starts_from_rows_of_the_label(bridge):
 
 def test_a_label_without_stored_rows_has_no_way_back():
     pool = Pool(torch.randn(4, 2), torch.tensor([0, 2, 0, 2]))
-    with pytest.raises(InvalidInputError, match=r"start from stored rows of their label, .* got label 1"):
+    with pytest.raises(InvalidInputError, match=r"must have stored rows, .* got label 1"):
         pool.draw(3, 0, 0, torch.tensor([0, 1, 2]))
 
 

@@ -336,7 +336,7 @@ def test_lotka_volterra_is_solved_causally_where_plain_training_fails_and_the_cr
 def test_a_criterion_that_a_state_at_rest_would_pass_is_told():
     """u from 1e-6 on: all residuals are tiny, w_min was 0.996 for an answer two hundred times too large."""
     tiny = pde.ODE(rates=decay, start=(1e-6,), end=2.0)
-    with pytest.warns(FitWarning, match=r"w_min tells nothing\. Take units in which u and t are of size one"):
+    with pytest.warns(FitWarning, match=r"w_min tells nothing\. Use units in which u and t are of size one"):
         CausalPINN(**SMALL).fit(tiny)
     CausalPINN(**SMALL).fit(
         pde.ODE(rates=lambda t, u: 0 * u, start=(1.0,), end=2.0)

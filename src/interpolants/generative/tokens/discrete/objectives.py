@@ -58,7 +58,7 @@ class MaskedCrossEntropy(Checked):
     def check_settings(self) -> None:
         """Refuse paths without a mask."""
         if self.path.mask is None:
-            remedy = "Take Masked(vocabulary), or DiscreteFlowLoss for this path."
+            remedy = "Use Masked(vocabulary), or DiscreteFlowLoss for this path."
             raise invalid("the path must have a mask token", type(self.path).__name__, remedy)
 
     def __call__(
