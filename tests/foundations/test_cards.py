@@ -113,7 +113,7 @@ def test_a_card_may_list_verbs():
 def test_a_card_may_declare_that_files_hold_its_kind():
     assert parse_card(f"stored = true\n{CARD}", "halves.card.toml").stored
     for value in ("false", "1", '"yes"'):
-        with pytest.raises(InvalidInputError, match="stored must be true, or left out"):
+        with pytest.raises(InvalidInputError, match="stored must be true, or omitted"):
             parse_card(f"stored = {value}\n{CARD}", "halves.card.toml")
 
 

@@ -272,7 +272,7 @@ def test_dates_of_another_zone_are_brought_to_that_of_the_fit():
     asked, _ = one(table.tz_convert("UTC"), before={"series": given})
     assert_close(asked.times, fitted.times)
     assert asked.clock == "Europe/London"
-    with pytest.raises(InvalidInputError, match="Say in which time zone"):
+    with pytest.raises(InvalidInputError, match="Set the time zone"):
         one(table.tz_convert("UTC").tz_localize(None), before={"series": given})
     with pytest.raises(InvalidInputError, match="Pass a table with dates"):
         one(table.to_numpy(), before={"series": given})

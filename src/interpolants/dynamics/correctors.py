@@ -43,7 +43,7 @@ class Langevin(Checked):
     """Correct before each step of the predictor, as the official code does, not after it."""
 
     def step(self, x: Tensor, score: Tensor, z: Tensor, *, rho: float, std: float) -> Tensor:
-        """One step.
+        """Compute one corrector step.
 
         Args:
             x: States, ``(B, *D)``.

@@ -124,7 +124,7 @@ class TabulatedNoise(NoiseLevel):
     """One level per time."""
 
     def check_settings(self) -> None:
-        """Refuse times that do not increase, or have no level."""
+        """Check that the times are strictly increasing, with one level each."""
         if len(self.times) != len(self.levels) or not self.times:
             sizes = (len(self.times), len(self.levels))
             raise asked.invalid("times and levels must have equal, nonzero lengths", sizes)
@@ -184,7 +184,7 @@ class NoiseTable:
         self._on: tuple[torch.device, torch.dtype] | None = None
 
     def weight(self, t: Tensor, *, of_score: bool) -> Tensor:
-        """What multiplies the score (eps) or minus the noise (eps / sigma) at times ``()`` or ``(n,)``."""
+        """Factor of the score (eps) or of minus the noise (eps / sigma) at times ``()`` or ``(n,)``."""
         return self.eps(t) if of_score else self.over_scale(t)
 
     def eps_score(self, fields: Fields, value: Tensor, t: Tensor) -> Tensor:

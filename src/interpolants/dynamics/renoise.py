@@ -71,7 +71,7 @@ def invert(fields: Fields, x: Tensor, t_to: float, *, t_from: float = 1.0, **opt
 
 
 def sample_between(fields: Fields, x: Tensor, t_from: float, t_to: float, **options: Any) -> Tensor:
-    """Carry states from one time to a later one, by ODE or SDE: a part of a run of ``sample``.
+    """Propagate states from one time to a later one, by ODE or SDE: a part of a run of ``sample``.
 
     Args:
         fields: Velocity and, for noise, score.

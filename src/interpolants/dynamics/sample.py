@@ -75,13 +75,13 @@ class Samples:
 
     @property
     def ok(self) -> Tensor:
-        """Which samples arrived, ``(B,)``."""
+        """Whether each sample reached the end, ``(B,)``."""
         return self.status == int(Status.OK)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling(Checked):
-    """How a run samples; what belongs to the run and not to the way, its seed, condition and place, is no part of it.
+    """Settings of the sampler, without those of a single run: its seed, condition and first index.
 
     Raises:
         InvalidInputError: If a name is unknown. What depends on the fields and the states is checked by ``sample``.
@@ -173,7 +173,7 @@ def sample(
     first_index: int = 0,
     **changes: Any,
 ) -> Samples:
-    """Carry ``x`` from rho0 to rho1, or back, along the fields of a bridge.
+    """Transport ``x`` from rho0 to rho1, or back, along the fields of a bridge.
 
     ::
 
@@ -299,14 +299,14 @@ def _check_fitted(how: Sampling, solver: FittedSolver, acting: str) -> None:
 
 
 def _acting(how: Sampling, modifiers: Sequence[Modifier]) -> str:
-    """What acts between steps, in words; empty for nothing."""
+    """Kind of the parts that act between steps; empty without such parts."""
     if how.corrector is not None or how.constraint is not None:
         return "correctors and constraints"
     return "modifiers" if modifiers else ""
 
 
 def _check_adaptive(name: str, finish: str, acting: str) -> None:
-    """Refuse what acts at common steps where every sample has steps of its own."""
+    """Check that parts that act at common steps are not combined with separate steps per sample."""
     if name not in ADAPTIVE:
         return
     if finish != "step":
@@ -318,7 +318,7 @@ def _check_adaptive(name: str, finish: str, acting: str) -> None:
 
 
 def _check_compiled(fields: Fields, name: str, acts: str, how: Sampling, *, noisy: bool) -> None:
-    """Refuse compiled steps where something must see single steps, or where they would be other steps."""
+    """Check that compiled steps are not combined with parts that need single steps, or would change them."""
     if noisy or name not in available("ode") or name in ADAPTIVE:
         remedy = "For example, use method='midpoint' with eps=0; or compile the network itself, torch.compile(net)."
         raise invalid(
@@ -339,7 +339,7 @@ def _check_compiled(fields: Fields, name: str, acts: str, how: Sampling, *, nois
 
 
 def _coupling(corrector: Langevin | None, modifiers: Sequence[Modifier]) -> list[str]:
-    """What makes a sample depend on the others of its batch."""
+    """Names of the parts that make a sample depend on the others of its batch."""
     named = [type(modifier).__name__ for modifier in modifiers if modifier.couples_rows]
     return [
         *named,
@@ -361,7 +361,7 @@ def _whole_batch(coupling: Sequence[str], x: Tensor, how: Sampling) -> int | Non
 def check_call(
     who: str, x: Tensor, cond: Condition, first_index: int, chunk: int | None, on_failure: str
 ) -> None:
-    """Refuse states, conditions and settings that no job can run with."""
+    """Check states, conditions and settings before the run."""
     if not isinstance(x, Tensor) or x.ndim < 2 or not x.is_floating_point():
         what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise invalid(who, "x must be a floating-point tensor (B, *D)", what)

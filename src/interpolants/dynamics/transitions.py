@@ -207,7 +207,7 @@ def make_moves(
 
 
 def terms_of(fields: Fields, moves: Sequence[Move], clock: Sequence[Tensor]) -> Combined:
-    """What the moves take of the fields, as one function of state and time."""
+    """Combination of the fields in the moves, as one function of state and time."""
     return fields.combined([name for name, _ in moves[0].terms], _weights(moves, clock), clock[: len(moves)])
 
 

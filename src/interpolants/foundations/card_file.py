@@ -1,4 +1,4 @@
-"""Format of a card, the TOML file beside a member: what it holds, and the check of every key and value."""
+"""Format of a card, the TOML file next to a member: its content, and the checks of all keys and values."""
 
 import importlib
 import re
@@ -84,16 +84,16 @@ class Card:
         status: ``"trial"``, ``"stable"`` or ``"leaving"``.
         extra: Optional dependency group that it needs, or ``""``.
         sources: Keys of ``docs/references.bib``.
-        shapes: Shapes of what goes in and comes out.
+        shapes: Shapes of input and output.
         cost: How time and memory grow.
         limits: Where it does not hold.
         proof: The test that guards it.
         also: Other names that people know it by, such as that of the paper.
         recipe: Name of the reference recipe; the id, where the card names none.
-        verbs: What a method can be asked for; each is a command.
+        verbs: Verbs of a method; each is a command.
         verb_help: Help text of the verbs that this method introduces, by verb; one card has that of each verb.
-        two_sample: Name under which questions ask for a metric that is called ``(x, y, generator=) -> Estimate`` and is
-            zero, or least, where both sets have the same distribution.
+        two_sample: Name by which questions refer to a metric ``(x, y, generator=) -> Estimate`` that is zero, or
+            smallest, if both sets have the same distribution.
         stored: Whether a setting or a state of a method can hold members of this kind, so that model folders may name
             them; one card declares it for its whole kind.
         scopes: How far rows are independent and runs resumable; required of a method.
@@ -218,7 +218,7 @@ def _texts(values: Iterable[object]) -> bool:
     return all(isinstance(text, str) and text for text in values)
 
 
-# Keys whose values are no strings: the test of a value, and its words.
+# Keys whose values are not strings: the check of a value, and its description.
 _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **{
         name: (lambda value: isinstance(value, list) and _texts(value), words)
@@ -228,7 +228,7 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: isinstance(value, dict) and _texts(value.values()),
         "a table of verbs, each with a sentence",
     ),
-    "stored": (lambda value: value is True, "true, or left out"),
+    "stored": (lambda value: value is True, "true, or omitted"),
 }
 
 

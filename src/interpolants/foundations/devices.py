@@ -1,6 +1,6 @@
 """The device on which a method works: data and state are moved there; random numbers are still drawn on the CPU.
 
-Code that makes tensors without a word about devices, and draws from generators on the CPU, works on any device inside
+Code that creates tensors without a device, and draws from generators on the CPU, works on any device inside
 :class:`On`: what it makes is made on the device, and draws are made on the CPU and moved, so that random streams are
 the same everywhere. Without it nothing changes, and nothing costs.
 """
@@ -71,12 +71,12 @@ def draws_on_cpu() -> bool:
 
 
 def default_device() -> torch.device:
-    """Where new tensors are made: the device of the innermost :class:`On`, else PyTorch's default."""
+    """Device of new tensors: that of the innermost :class:`On`, else PyTorch's default."""
     return _ACTIVE[-1] if _ACTIVE else torch.get_default_device()
 
 
 def here(x: Tensor) -> Tensor:
-    """A tensor where new ones are made; as it is outside of :class:`On`."""
+    """Move a tensor to the device of new tensors; unchanged outside of :class:`On`."""
     return x.to(_ACTIVE[-1]) if _ACTIVE else x
 
 
@@ -163,7 +163,7 @@ def moved(value: Any, device: torch.device) -> Any:
 
 
 def on_device(data: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Values by name on a device; those that are there already, or are no data, as they are."""
+    """Move values by name to a device; values already there, or without data, are unchanged."""
     return {name: _value_on(value, device) for name, value in data.items()}
 
 

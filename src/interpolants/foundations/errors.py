@@ -21,7 +21,7 @@ class InvalidInputError(InterpolantsError, ValueError):
 
 
 class NotIdentifiableError(InvalidInputError):
-    """The fields that were given do not determine the one that was asked for."""
+    """Raised when the given fields do not determine the requested one."""
 
 
 class MissingExtraError(InterpolantsError, ImportError):

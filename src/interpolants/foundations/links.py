@@ -8,10 +8,10 @@ from interpolants.foundations.errors import invalid
 
 
 def refuse_links(who: str, folder: str | os.PathLike[str]) -> None:
-    """Refuse a folder with a symbolic link anywhere below it; the folder itself may be one, and need not exist.
+    """Raise an error if a folder has a symbolic link below it; the folder itself may be one, and need not exist.
 
     Args:
-        who: What is about to go on in the folder, for the message.
+        who: Operation in the folder, used in error messages.
         folder: The folder.
 
     Raises:

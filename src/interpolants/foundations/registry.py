@@ -25,7 +25,7 @@ _reading_folder: ContextVar[bool] = ContextVar("reading_folder", default=False)
 
 @runtime_checkable
 class Described(Protocol):
-    """A member that has words of its own, from which an equal one is made."""
+    """A member that defines its own description, from which an equal one can be rebuilt."""
 
     def describe(self) -> dict[str, Any]:
         """The JSON-able ``{"kind": id, **settings}``."""
@@ -37,7 +37,7 @@ def _cards() -> tuple[Card, ...]:
 
 
 class _Catalogued:
-    """The cards sorted by kind, and members that were imported: kept for as long as the catalogue is the same."""
+    """The cards sorted by kind, and imported members: cached while the catalogue is unchanged."""
 
     def __init__(self) -> None:
         self._cards: tuple[Card, ...] = ()
@@ -45,7 +45,7 @@ class _Catalogued:
         self.members: dict[str, dict[str, Any]] = {}
 
     def now(self) -> "_Catalogued":
-        """Those of today."""
+        """Return the current catalogue."""
         cards = _cards()
         if cards is not self._cards:
             self._cards, self.members = cards, {}
@@ -125,7 +125,7 @@ def _refuse_kind(kind: str, name: str) -> None:
 
 
 def members(kind: str) -> dict[str, Any]:
-    """The members of a kind by id, imported; one of another distribution that cannot be imported is left out.
+    """The members of a kind by id, imported; one of another distribution that cannot be imported is omitted.
 
     Raises:
         InvalidInputError: If no member is of this kind.
@@ -151,7 +151,7 @@ def _loaded(card: Card) -> Any:
     try:
         return card.load_entry()
     except Exception as error:  # noqa: BLE001  # whatever the module does when it is imported
-        tell(FileWarning, f"{card.kind}/{card.id} is left out, {type(error).__name__}: {error}")
+        tell(FileWarning, f"{card.kind}/{card.id} is omitted, {type(error).__name__}: {error}")
         return None
 
 
@@ -255,7 +255,7 @@ def describe(member: object, who: str = "describe") -> dict[str, Any]:
 
 
 def rebuild(description: dict[str, Any], kind: str | None = None) -> Any:
-    """Inverse of :func:`describe`.
+    """Rebuild a member from the result of :func:`describe`.
 
     Args:
         description: ``{"kind": id, **settings}``.

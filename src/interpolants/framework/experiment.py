@@ -62,7 +62,7 @@ class Experiment(Protocol):
         ...
 
     def gather(self, answers: Mapping[str, Answered]) -> Answered:
-        """What the finished cells say together; cells that are missing are left out."""
+        """Combined results of the finished cells; missing cells are omitted."""
         ...
 
 
@@ -80,14 +80,14 @@ def conduct(
     Args:
         experiment: What is run.
         out: Folder of the results, gone on with if it has some.
-        workers: 1 for this process, more for that many processes of their own, or an `executors.Executor`.
-        resume: Whether finished cells are kept; otherwise the cells asked for are run again.
+        workers: 1 for this process, more for that many separate processes, or an `executors.Executor`.
+        resume: Whether finished cells are kept; otherwise the requested cells are run again.
         only: Ids of the cells to run; all if empty.
         progress: Called with the id of each cell that is done, and its seconds.
 
     Raises:
-        InvalidInputError: If ids are no names of folders, ``only`` names an unknown cell, another process works in the
-            folder, or it holds results of another experiment or of other settings.
+        InvalidInputError: If ids are not valid folder names, ``only`` names an unknown cell, another process works in
+            the folder, or it holds results of another experiment or of other settings.
     """
     place, cells = Path(out), experiment.cells()
     refuse_links(experiment.name, place)
@@ -198,7 +198,7 @@ def _tell(progress: Progress | None, name: str, seconds: float) -> None:
 def _executor(workers: int | Executor) -> Executor:
     if not isinstance(workers, int):
         if not workers.one_driver:
-            rule, remedy = "one process must hand out the cells", "Use Local or RayCluster."
+            rule, remedy = "one process must distribute the cells", "Use Local or RayCluster."
             raise invalid("conduct", rule, type(workers).__name__, remedy)
         return workers
     if workers < 1:

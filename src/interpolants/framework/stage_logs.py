@@ -1,4 +1,4 @@
-"""Logs of the stages of a fit, read from its folder of checkpoints: after the fit, and while it goes on."""
+"""Logs of the stages of a fit, read from its folder of checkpoints: after the fit, and while it runs."""
 
 import math
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class StageLog:
         rows: Its rows, each with a ``step``.
         written: When the last one was written, in seconds of the epoch.
         seconds: Training time at each row; NaN where it is not known.
-        steps: Steps that the stage shall make at most; None if it is not known.
+        steps: Maximum number of steps of the stage; None if unknown.
         held_out: What its validations measured on rows that training does not see, each with a ``step``.
     """
 
@@ -33,7 +33,7 @@ class StageLog:
 
 
 def stage_logs(out: Path) -> dict[str, StageLog]:
-    """Logs by stage, the one that was written last at the end; stages of a method inside are ``outer/inner``.
+    """Logs by stage, the last written one at the end; stages of a method inside are ``outer/inner``.
 
     Args:
         out: What ``fit(out=...)`` was given.

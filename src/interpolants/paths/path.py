@@ -262,11 +262,11 @@ class SpatiallyLinearPath(Path):
 
     @abstractmethod
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """Rate of alpha."""
+        """Time derivative of alpha."""
 
     @abstractmethod
     def beta_dot(self, t: Tensor) -> Tensor:
-        """Rate of beta."""
+        """Time derivative of beta."""
 
     def alpha_alpha_dot(self, t: Tensor) -> Tensor:
         """Half the rate of alpha squared; closed form where ``alpha_dot`` is infinite."""

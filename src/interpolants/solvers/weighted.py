@@ -38,7 +38,7 @@ class Node:
     drift: Tensor | None = None
 
     def take(self, rows: Tensor) -> Self:
-        """Some of the paths, or some of them twice."""
+        """Return the selected paths; a path may be selected twice."""
         values = {part.name: getattr(self, part.name) for part in fields(self)}
         return type(self)(**{name: v[rows] if isinstance(v, Tensor) else v for name, v in values.items()})
 

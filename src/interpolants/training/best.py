@@ -58,7 +58,7 @@ class BestWeights:
         self.since = 0
 
     def restore(self, state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
         self.since = int(state.get("since", 0))
         if "value" in state:
             self.best = Best(int(state["step"]), float(state["value"]), dict(weights))

@@ -108,7 +108,7 @@ class Causal:
         }
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        """Take over a stored state."""
+        """Restore a stored state."""
         for name in self.state_dict():
             setattr(self, name, state[name])
 
@@ -118,7 +118,7 @@ class Causal:
         return self.front if self.still >= self.rung_steps else None
 
     def warn(self, who: str) -> None:
-        """Say at which place training stalled, if it did.
+        """Warn if training stalled, with the position.
 
         Args:
             who: Public name of who trains.

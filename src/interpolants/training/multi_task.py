@@ -157,7 +157,7 @@ class UncertaintyWeighting(TaskWeights):
         return dict(self.state)
 
     def load_state_dict(self, state: Any, /) -> None:
-        """Take over a stored state; one of earlier versions counts steps of all tasks together."""
+        """Restore a stored state; one of an earlier version counts steps of all tasks together."""
         found = {name: value.detach().double().cpu() for name, value in state.items()}
         self.state = found | {"steps": found["steps"].expand_as(found["s"]).clone()}
 
@@ -220,11 +220,11 @@ class NashMTL(TaskWeights):
         return self.state["weights"]
 
     def state_dict(self) -> dict[str, Any]:
-        """Products and weights."""
+        """Return the stored products and weights."""
         return dict(self.state)
 
     def load_state_dict(self, state: Any, /) -> None:
-        """Take over a stored state; one of earlier versions has met all tasks, if any."""
+        """Restore a stored state; one of an earlier version has seen all tasks, if any."""
         found = {name: value.detach().double().cpu() for name, value in state.items()}
         met = torch.ones_like(found["products"]) * bool(found["products"].any())
         self.state = {"met": met, **found}

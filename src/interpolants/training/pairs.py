@@ -150,7 +150,7 @@ class PairBatches:
 
 
 def _rows_at(x: Rows, pick: Tensor | None, share: tuple[int, int, int, int], generator: Generator) -> Tensor:
-    """Some rows in memory; of endless ones those of the step."""
+    """Return the picked rows; of endless data, this process's share of the step's rows."""
     if pick is not None:
         return training_rows(x, pick, generator)
     found: Tensor = x.batch(*share)
@@ -168,7 +168,7 @@ def _prepared(who: str, x: Rows, perturb: InstanceNoise | None) -> Rows:
 
 
 def _known_rows(x: Rows) -> Tensor:
-    """What a coupling learns from: all rows, or the pilot of endless ones, in the units of their batches."""
+    """Rows that a coupling learns from: all rows, or the pilot of endless ones, in the units of their batches."""
     return x.change(here(x.pilot)) if isinstance(x, EndlessRows) else in_memory(x)
 
 
@@ -206,7 +206,7 @@ class TimedNet(TakesOneTime, nn.Module):
             self.times = times
 
     def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
-        """The network's output."""
+        """Return the network's output."""
         output: Tensor = ask(self.net, x, t, cond)
         return output
 
@@ -277,7 +277,7 @@ class Learnt:
 
 
 def check_precision(who: str, name: str, x: Rows) -> None:
-    """Refuse samples in whose precision no network is learnt.
+    """Check that samples have a precision in which a network can be trained.
 
     Raises:
         InvalidInputError: If they are not float32 or float64: in half precision the squares of gradients vanish.

@@ -17,7 +17,7 @@ _LOGS = ("log", "validation", TIMES)
 
 
 class RunFolder:
-    """Where a run writes; nowhere without a folder, and only from the first process.
+    """Output folder of a run; only the first process writes, and nothing is written without a folder.
 
     Args:
         folder: The folder, visible to all processes.

@@ -34,7 +34,7 @@ FREE = {
 
 @dataclass(frozen=True, kw_only=True)
 class GroupSettings(Checked):
-    """How one group of parameters is trained, where that differs from the rest."""
+    """Training settings of one group of parameters that differ from the others."""
 
     lr: Positive = 1.0
     """Factor on the learning rate of the run."""
@@ -87,7 +87,7 @@ def _kept_best(who: str, value: Any) -> str | None:
 
 @dataclass(kw_only=True, eq=False)  # methods inherit it: two of them with equal settings are still two
 class LoopSettings(Checked):
-    """How a gradient loop runs: the settings that every method with one has."""
+    """Settings of a gradient loop, shared by all methods that have one."""
 
     steps: Count = 2000
     """Training steps."""
@@ -161,12 +161,12 @@ class LoopSettings(Checked):
     them, and gradients are averaged over the groups (HSDP). 0 for one group of all processes."""
 
     def check_settings(self) -> None:
-        """Refuse settings that do not go together."""
+        """Check that the settings are compatible."""
         check_loop(self)
 
 
 def check_loop(loop: LoopSettings) -> None:
-    """Refuse settings of a loop that do not go together.
+    """Check that the settings of a loop are compatible.
 
     Raises:
         InvalidInputError: If momentum is asked of Adam, Nesterov's without SGD, restarts that no cosine schedule has,
@@ -190,7 +190,7 @@ def check_loop(loop: LoopSettings) -> None:
 
 @dataclass(kw_only=True)
 class TrainSettings(LoopSettings):
-    """How a run is trained; a misspelt or impossible setting is refused."""
+    """Settings of a training run; a misspelt or impossible setting raises an error."""
 
     seed: Whole = 0
     """All randomness of the run follows from it."""

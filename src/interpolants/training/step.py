@@ -23,7 +23,7 @@ READ_EVERY = 25
 
 
 class Done(NamedTuple):
-    """What a step gave: losses, their aggregate, the gradient's norm, learning rate, whether to stop after it."""
+    """Results of a step: losses, their aggregate, the gradient's norm, learning rate, whether to stop after it."""
 
     losses: Losses
     total: Tensor
@@ -50,7 +50,7 @@ class Stepper:
         self._first = True
 
     def advance(self, stop: bool) -> Done:
-        """Do one step.
+        """Compute one training step.
 
         Args:
             stop: Whether this process was asked to stop; the answer says whether any was.

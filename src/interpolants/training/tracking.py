@@ -13,21 +13,21 @@ Write = Callable[[Mapping[str, float], int], Any]
 
 @runtime_checkable
 class ScalarWriter(Protocol):
-    """What TensorBoard's ``SummaryWriter`` has."""
+    """Interface of TensorBoard's ``SummaryWriter``."""
 
     def add_scalar(self, tag: str, scalar_value: Any, global_step: Any = None) -> Any: ...  # noqa: D102
 
 
 @runtime_checkable
 class MetricsLogger(Protocol):
-    """What the module ``mlflow`` has."""
+    """Interface of the module ``mlflow``."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> Any: ...  # noqa: D102
 
 
 @runtime_checkable
 class RunLogger(Protocol):
-    """What a run of ``wandb`` has."""
+    """Interface of a run of ``wandb``."""
 
     def log(self, data: dict[str, Any], step: int | None = None) -> Any: ...  # noqa: D102
 
@@ -72,7 +72,7 @@ class Tracked:
 
 
 def _writing(tracker: Any) -> Write:
-    """How a row is written."""
+    """Return the function that writes a row to the tracker."""
     if isinstance(tracker, ScalarWriter):
         return lambda values, step: [tracker.add_scalar(name, v, step) for name, v in values.items()]
     if isinstance(tracker, MetricsLogger):

@@ -303,7 +303,9 @@ def test_a_series_sets_factors_by_name_and_never_by_place(learnt):
 def test_rows_in_other_units_are_told_of(learnt):
     model, _ = learnt
     x, _, _ = chain(20, np.random.default_rng(7))
-    with pytest.warns(OutsideWarning, match="column 2 of x lies .* deviations .*are the units the same"):
+    with pytest.warns(
+        OutsideWarning, match="column 2 of x lies .* standard deviations .*are the units the same"
+    ):
         model.encode(x + np.array([0, 0, 40, 0], dtype="float32"))
 
 

@@ -124,7 +124,7 @@ def test_a_condition_that_does_not_fit_is_refused(cond, message):
 
 def test_a_label_is_a_whole_number(bridge):
     assert bridge.sample(2, cond=1.0).shape == (2, 2)
-    with pytest.raises(InvalidInputError, match=r"cond must be labels, whole numbers, got \[0\.7"):
+    with pytest.raises(InvalidInputError, match=r"cond must be labels, integers, got \[0\.7"):
         bridge.sample(2, cond=0.7)
 
 

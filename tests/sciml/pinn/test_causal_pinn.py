@@ -211,13 +211,13 @@ def test_a_users_function_is_passed_again_and_checked(tmp_path):
     bare = interpolants.load(folder)
     assert torch.equal(bare.solve(T), pinn.solve(T))
     with pytest.raises(
-        InvalidInputError, match=r"rates is code of your own .* Pass load\(folder, rates=...\)"
+        InvalidInputError, match=r"rates is user-defined code .* Pass load\(folder, rates=...\)"
     ):
         bare.residual(T)
     assert torch.equal(interpolants.load(folder, rates=decay).residual(T), pinn.residual(T))
     with pytest.raises(InvalidInputError, match="must be that of the fit, got answers that differ"):
         interpolants.load(folder, rates=lambda t, u: -2 * u)
-    with pytest.raises(InvalidInputError, match="must ask for code that is passed"):
+    with pytest.raises(InvalidInputError, match="code that is passed must be required"):
         interpolants.load(folder, rate=decay)
     assert torch.equal(
         interpolants.load(bare.save(tmp_path / "again"), rates=decay).residual(T), pinn.residual(T)
@@ -229,7 +229,7 @@ def test_a_users_class_is_passed_again(tmp_path):
     folder = pinn.save(tmp_path / "m")
     bare = interpolants.load(folder)
     assert torch.equal(bare.solve(T), pinn.solve(T))
-    with pytest.raises(InvalidInputError, match="problem is code of your own"):
+    with pytest.raises(InvalidInputError, match="problem is user-defined code"):
         bare.residual(T)
     assert torch.equal(interpolants.load(folder, problem=Logistic()).residual(T), pinn.residual(T))
 
