@@ -12,6 +12,7 @@ from interpolants.couplings.pairs import Coupling, Pairs, UnfittedCoupling
 from interpolants.couplings.reflow import Reflow
 from interpolants.couplings.sinkhorn import EntropicPlan, Sinkhorn
 from interpolants.couplings.super_resolution import SuperResolution
+from interpolants.couplings.unbalanced import PartialOT, Unbalanced, UnbalancedPlan
 from interpolants.foundations.cards import carded
 
 if not TYPE_CHECKING:
@@ -27,10 +28,13 @@ __all__ = [
     "MinibatchOT",
     "Paired",
     "Pairs",
+    "PartialOT",
     "Reflow",
     "Sinkhorn",
     "Start",
     "SuperResolution",
+    "Unbalanced",
+    "UnbalancedPlan",
     "UnfittedCoupling",
     "get_coupling",
 ]

@@ -14,5 +14,8 @@ from interpolants.couplings.reflow import Reflow as Reflow
 from interpolants.couplings.sinkhorn import EntropicPlan as EntropicPlan
 from interpolants.couplings.sinkhorn import Sinkhorn as Sinkhorn
 from interpolants.couplings.super_resolution import SuperResolution as SuperResolution
+from interpolants.couplings.unbalanced import PartialOT as PartialOT
+from interpolants.couplings.unbalanced import Unbalanced as Unbalanced
+from interpolants.couplings.unbalanced import UnbalancedPlan as UnbalancedPlan
 
-__all__ = ['Coupling', 'DataDependent', 'Degraded', 'EntropicPlan', 'InPainting', 'Independent', 'MinibatchOT', 'Paired', 'Pairs', 'Reflow', 'Sinkhorn', 'Start', 'SuperResolution', 'UnfittedCoupling', 'get_coupling']
+__all__ = ['Coupling', 'DataDependent', 'Degraded', 'EntropicPlan', 'InPainting', 'Independent', 'MinibatchOT', 'Paired', 'Pairs', 'PartialOT', 'Reflow', 'Sinkhorn', 'Start', 'SuperResolution', 'Unbalanced', 'UnbalancedPlan', 'UnfittedCoupling', 'get_coupling']

@@ -96,6 +96,17 @@ def with_conditions(
     return tuple(torch.cat([x, c.to(x)], 1) for x, c in zip(states, told, strict=True))  # type: ignore[return-value]
 
 
+def refuse_numbers(caller: str, cond0: Cond, cond1: Cond, within: str | None) -> None:
+    """Check that the conditions of x1 are labels: a cost that ignored their numbers would bias the base of each.
+
+    Raises:
+        InvalidInputError: If they hold numbers, and rows are not paired within labels.
+    """
+    if found_within(within, cond0, cond1) is None and _numbers(cond1) is not None:
+        remedy = "Use Sinkhorn or MinibatchOT, or conditions that are labels."
+        raise invalid(caller, "conditions must be labels, one integer per row", "numbers", remedy)
+
+
 def _check_widths(given: Tensor, numbers: Tensor | None) -> None:
     """Check that conditions of x0 can be compared with those of x1."""
     width = 0 if numbers is None else numbers.shape[1]

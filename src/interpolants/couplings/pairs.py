@@ -194,17 +194,18 @@ def permutation(n: int, generator: torch.Generator | None) -> Tensor:
 
 
 @torch.no_grad()
-def costs(who: str, x0: Tensor, x1: Tensor) -> tuple[Tensor, float]:
+def costs(who: str, x0: Tensor, x1: Tensor, *, common: bool = False) -> tuple[Tensor, float]:
     """Squared distances between the *centred* clouds, in units of their mean.
 
     ``|x0_i - x1_j|^2`` differs from the centred cost by one number per row and one per column, which
-    changes no optimal plan. So the pairing ignores a shift of either cloud, loses no digits to a
-    large offset, and, the mean being one, has no scale.
+    changes no optimal plan with given marginals. So the pairing ignores a shift of either cloud, loses no digits
+    to a large offset, and, the mean being one, has no scale.
 
     Args:
         who: Name of the caller, used in error messages.
         x0: (N0, *D), finite.
         x1: (N1, *D), finite.
+        common: Subtract one centre from both clouds: a shift between them then counts.
 
     Returns:
         The matrix (N0, N1) with mean 1 (all zeros if both clouds are single points), in float64 up to
@@ -217,13 +218,18 @@ def costs(who: str, x0: Tensor, x1: Tensor) -> tuple[Tensor, float]:
     with torch.autocast(a.device.type, enabled=False):
         # Centred before anything is rounded to float32.
         a, b = (x.to(torch.promote_types(x.dtype, dtype)) for x in (a, b))
-        a, b = (a - a.mean(0)).to(dtype), (b - b.mean(0)).to(dtype)
+        centre0, centre1 = a.mean(0), b.mean(0)
+        if common:
+            centre0 = centre1 = (centre0 + centre1) / 2
+        a, b = (a - centre0).to(dtype), (b - centre1).to(dtype)
         scale = float(torch.maximum(a.abs().max(), b.abs().max()))
         number(who, "differences of samples", scale, at_least=0, remedy="Rescale the data.")
         if scale == 0:
             return a.new_zeros(a.shape[0], b.shape[0]), 1.0
         a, b = a / scale, b / scale
         unit = float(a.square().sum(1).mean() + b.square().sum(1).mean())
+        if common:
+            unit -= 2 * float(a.mean(0) @ b.mean(0))
         a, b = a / unit**0.5, b / unit**0.5
         squares = a.square().sum(1, keepdim=True) + b.square().sum(1)
         return torch.addmm(squares, a, b.T, alpha=-2.0).clamp_(min=0), unit * scale**2
