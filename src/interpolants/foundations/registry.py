@@ -234,8 +234,8 @@ def build(kind: str, name: str, /, **settings: Any) -> Any:
     except InterpolantsError:
         raise
     except (TypeError, AttributeError, LookupError, ValueError, RuntimeError, ArithmeticError) as error:
-        told = f"{type(error).__name__}: {str(error)[:200]}"
-        raise invalid(f"{kind} {name!r}", "settings must fit its signature", told) from error
+        message = f"{type(error).__name__}: {str(error)[:200]}"
+        raise invalid(f"{kind} {name!r}", "settings must fit its signature", message) from error
 
 
 def describe(member: object, who: str = "describe") -> dict[str, Any]:

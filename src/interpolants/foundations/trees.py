@@ -401,8 +401,8 @@ def _read(folder: str | Path, code: Mapping[str, Any], rows: Choose | None) -> T
     except InterpolantsError:
         raise
     except Exception as error:  # whatever members do with settings that are none of theirs
-        told = f"{type(error).__name__}: {str(error)[:200]}"
-        raise invalid("load", f"{folder} must be complete and fit together", told) from error
+        message = f"{type(error).__name__}: {str(error)[:200]}"
+        raise invalid("load", f"{folder} must be complete and fit together", message) from error
     if rest := sorted(set(code) - passed.used):
         places = sorted({_last(place) for place in [*passed.asked]})
         raise invalid(

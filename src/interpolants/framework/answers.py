@@ -196,9 +196,11 @@ class Predictive:
         df = self._df
         heavy = (df <= 2).expand(self.loc.shape[1], 1)
         if bool(heavy.any()):
-            told = f"{who}: {int(heavy.sum())} of {len(heavy)} rows have {float(df.min()):.3g} <= 2 degrees of freedom"
-            told += ", whose standard deviation is infinite. Use quantile(p) instead."
-            tell(FitWarning, told)
+            message = (
+                f"{who}: {int(heavy.sum())} of {len(heavy)} rows have {float(df.min()):.3g} <= 2 degrees of "
+            )
+            message += "freedom, whose standard deviation is infinite. Use quantile(p) instead."
+            tell(FitWarning, message)
         return torch.where(df > 2, df / (df - 2), math.inf)
 
     @property

@@ -496,9 +496,9 @@ def _without_joint(one: Capability, method: Any, given: dict[str, Any], who: str
     if one.verb != "predict" or "joint" in one.options or "joint" not in given:
         return given
     if given["joint"] is not False:
-        told = f"joint must be False, got {given['joint']!r}: a {method.noun} answers for each row by itself, and does "
-        told += "not have a joint distribution of several rows. Omit joint."
-        raise NotAbleError(f"{who}: {told}")
+        message = f"joint must be False, got {given['joint']!r}: a {method.noun} answers for each row by itself, and "
+        message += "does not have a joint distribution of several rows. Omit joint."
+        raise NotAbleError(f"{who}: {message}")
     return {name: value for name, value in given.items() if name != "joint"}
 
 

@@ -120,8 +120,8 @@ def warn_if_far(who: str, name: str, z: Tensor, columns: Sequence[str] = (), *, 
         return False
     place = int(far.nonzero()[0])
     named = _named(name, place, len(middle), columns)
-    told = f"{who}: {named} lies {float(middle[place]):.3g} standard deviations from the training data"
-    tell(OutsideWarning, f"{told}; are the units the same? {remedy}".rstrip())
+    message = f"{who}: {named} lies {float(middle[place]):.3g} standard deviations from the training data"
+    tell(OutsideWarning, f"{message}; are the units the same? {remedy}".rstrip())
     return True
 
 
@@ -159,8 +159,8 @@ def warn_if_unlike(
     if warn_if_far(who, name, by_row, columns) or not bool((still & other).any()):
         return
     place = int((still & other).nonzero()[0])
-    told = f"{who}: {_named(name, place, len(mean), columns)} was {float(mean[place]):.6g} in every row of the fit"
-    tell(OutsideWarning, f"{told}; nothing was learnt of other values.")
+    message = f"{who}: {_named(name, place, len(mean), columns)} was {float(mean[place]):.6g} in every row of the fit"
+    tell(OutsideWarning, f"{message}; nothing was learnt of other values.")
 
 
 def _named(name: str, place: int, count: int, columns: Sequence[str]) -> str:

@@ -88,8 +88,8 @@ def check_seen(fields: Gridded, who: str, name: str) -> None:
     if bool(missing.any()):
         case, member, variable, *_ = missing.nonzero()[0].tolist()
         place = f"{fields.grid.variables[variable]} of case {case}, member {member}"
-        told = f"{int(missing.sum())} missing or infinite values, the first in {place}"
-        raise invalid(who, f"{name} must have no gaps", told, "Fill them, or leave those cases out.")
+        message = f"{int(missing.sum())} missing or infinite values, the first in {place}"
+        raise invalid(who, f"{name} must have no gaps", message, "Fill them, or leave those cases out.")
 
 
 @record("gridded_ensemble", skip=("given",))

@@ -646,8 +646,8 @@ def _check_probe(method: Method, then: Tensor | None) -> None:
     except InterpolantsError:
         raise
     except Exception as error:  # of a folder whose state and settings do not belong together
-        told = f"{type(error).__name__}: {str(error)[:200]}"
-        raise invalid("load", "the method must answer at its probe points", told) from error
+        message = f"{type(error).__name__}: {str(error)[:200]}"
+        raise invalid("load", "the method must answer at its probe points", message) from error
     if not isinstance(then, Tensor) or (now is not None and now.shape != then.shape):
         raise invalid("load", "the answers at the probe points must be a tensor", type(then).__name__)
     if now is not None and not torch.allclose(now, then, rtol=1e-5, atol=1e-8):

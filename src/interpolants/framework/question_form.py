@@ -178,11 +178,11 @@ def question(
             made.__name__,
             [
                 (
-                    one.name,
-                    one.annotation,
-                    field() if one.default is one.empty else field(default=one.default),
+                    setting.name,
+                    setting.annotation,
+                    field() if setting.default is setting.empty else field(default=setting.default),
                 )
-                for one in settings
+                for setting in settings
             ],
             bases=(FunctionQuestion,),
             namespace=named | own,

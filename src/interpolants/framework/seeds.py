@@ -189,7 +189,7 @@ class SeededCases:
         """The verdict on the seeds in which both sides were measured."""
         numbers = [stated.own, *([stated.rival] if stated.rival is not None else [])]
         seeds = [one for one in map(results.only, results.seeds) if all(one.values(*n) for n in numbers)]
-        return stated.claim.judge([_by_question(one, [stated]) for one in seeds], budget=self.budget)
+        return stated.claim.judge([_by_question(seed, [stated]) for seed in seeds], budget=self.budget)
 
 
 def cell_id(case: str, seed: int) -> str:

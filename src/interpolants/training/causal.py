@@ -125,8 +125,10 @@ class Causal:
         """
         if (place := self.stalled) is not None:
             remedy = "Begin the ladder lower, or train longer; what lies beyond was not trained."
-            told = f"{who}: stalled at {self.axis} = {place:.4g}: weights beyond it stay below {VANISHED:g}. {remedy}"
-            tell(FitWarning, told)
+            message = (
+                f"{who}: stalled at {self.axis} = {place:.4g}: weights beyond it stay below {VANISHED:g}"
+            )
+            tell(FitWarning, f"{message}. {remedy}")
 
     def _check(self, ordered: Tensor, places: Tensor, context: StepContext) -> None:
         if ordered.ndim != 1 or ordered.shape != places.shape:

@@ -41,11 +41,11 @@ def _warn_of_blind_pairs(who: str, coupling: object) -> None:
     """Pairs by distance alone give each condition starts of its own, which sampling does not know."""
     looks = isinstance(coupling, ConditionedCoupling) and coupling.condition_weight != 0
     if isinstance(coupling, LabelledCoupling) and coupling.within == AUTO and not looks:
-        told = (
+        message = (
             f"{who}: {type(coupling).__name__} pairs without a look at conditions that are no labels, which biases the "
             "starts of each condition. Use condition_weight='auto', or coupling='independent'."
         )
-        tell(SettingWarning, told)
+        tell(SettingWarning, message)
 
 
 class PairBatches:

@@ -189,9 +189,9 @@ class Stepper:
             name for name, p in run.parameters.items() if not bool(torch.isfinite(local(p.detach())).all())
         ]
         if wrong:
-            told = f"weights must be finite after step {run.step}, but {wrong[0]} are not"
+            message = f"weights must be finite after step {run.step}, but {wrong[0]} are not"
             kept = f"The last checkpoint is {checkpoint}" if checkpoint else "No checkpoint was written"
-            raise DivergedError(f"fit: {told}. {kept}. Lower lr, now {run.settings.lr:g}")
+            raise DivergedError(f"fit: {message}. {kept}. Lower lr, now {run.settings.lr:g}")
 
     def _what_happened(self) -> str:
         run = self._run

@@ -51,7 +51,7 @@ class MaskedCrossEntropy(Checked):
     path: DiscretePath
     """The masked path."""
     time_free: bool = True
-    """Take the sum over n; else the integral over the hidden share h, stratified: every position masked with
+    """Whether to use the sum over n; else the integral over the hidden share h, stratified: every position masked with
     probability h, the sum of cross-entropies divided by ``h L``. The same mean, but no finite variance: terms of size 1
     / h come with a chance in proportion to h."""
 
