@@ -275,7 +275,7 @@ def test_a_source_is_learnt_to_its_entropy_sampled_and_filled_in():
         (lambda: TokenBridge().posterior, r"the model must be fitted"),
         (
             lambda: TokenBridge(**FAST).fit(np.zeros((3, 4))),
-            r"whole numbers, \(N, L\) or \(N,\), or text, got torch.float64",
+            r"integers, \(N, L\) or \(N,\), or text, got torch.float64",
         ),
         (lambda: TokenBridge(**FAST).fit(torch.tensor([[0, -1]])), r"tokens must be >= 0.*got -1"),
         (
