@@ -93,7 +93,7 @@ def _as_tensor(plain: Any, role: Role, reading: Reading) -> Tensor:
         x = np.array(plain)
         return torch.as_tensor(x.astype(x.dtype.newbyteorder("="), copy=False))
     except (TypeError, ValueError, RuntimeError) as error:
-        rule = f"{role.name} must be rows of integers of equal length, or text"
+        rule = f"{role.name} must be integers in rows of equal length, or text"
         raise invalid(reading.who, rule, type(plain).__name__, str(error)) from error
 
 
