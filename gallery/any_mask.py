@@ -1,7 +1,7 @@
 """One model of digits, any mask.
 
-Each pixel has its own time. Known pixels are at the data from the start, and the flow draws the others: a half,
-single pixels, or in Haar coordinates the details. The mask is chosen after training.
+Each pixel has its own time. Observed pixels stay at the data from the start, and the flow draws the others:
+a half, single pixels, or the detail coefficients of a Haar transform. The mask is chosen after training.
 """
 
 import torch

@@ -1,7 +1,8 @@
-"""How far ahead chaos can be seen.
+"""The forecast horizon of a chaotic system.
 
-One coordinate of Halvorsen's flow, told from its last ten values. A network goes on along one path, a bridge to the
-next five values draws many. Errors of the network grow by the Lyapunov exponent, after a few faster steps.
+One coordinate of Halvorsen's flow, predicted from its last ten values. A network extrapolates one path; a
+bridge to the next five values draws many. Errors of the network grow at the rate of the Lyapunov exponent,
+after a few faster steps.
 """
 
 import torch

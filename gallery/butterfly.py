@@ -1,7 +1,7 @@
 """The butterfly as a density.
 
-Where the Lorenz system spends its time, learnt from 40,000 states, as a map of log-likelihood; beside it
-the counts of a run a hundred times as long.
+Log density of the Lorenz system's invariant distribution, learnt from 40,000 states, next to the histogram
+of a run a hundred times as long.
 """
 
 import torch

@@ -1,7 +1,7 @@
-"""Blood cells to order.
+"""Blood cells of a chosen kind.
 
-A bridge from noise to ten kinds of blood cells, with the kind as condition; a classifier that has seen real
-cells only says what the new ones are.
+A bridge from noise to ten kinds of blood cells, with the kind as condition. A classifier trained on real
+cells predicts the kinds of the generated ones.
 """
 
 import torch

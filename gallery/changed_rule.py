@@ -1,7 +1,8 @@
-"""The rule changes, and nobody says so.
+"""The rule changes without notice.
 
-A small network has seen twenty sequences, half of them 1, 0 again and again, half 1, 0 and a coin. It follows a new
-one symbol by symbol; when the rule changes it is surprised, and its prediction errors tell it the new one.
+A small network was trained on twenty sequences: half repeat 1, 0, the other half alternate 1, 0 and a
+random symbol. It follows a new sequence symbol by symbol. When the rule changes, its prediction errors rise
+and move it to the new rule.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """Gaussian noise becomes a checkerboard, and the density is learnt with it.
 
-The flow of one network draws samples and gives their log-likelihood; both are compared with the truth,
-which is known here.
+The flow of one network draws samples and computes their log-likelihood. Both are compared with the exact
+density, which is known here.
 """
 
 import torch

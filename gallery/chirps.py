@@ -1,7 +1,7 @@
 """A thousand numbers at once: chirps out of noise.
 
-Records of 1,024 numbers with sliding tones, as of birds, under noise that is louder than they are; the
-bridge starts at the noisy record and ends at a clean one.
+Records of 1,024 numbers with sliding tones, as of birds, under noise of larger amplitude. The bridge starts
+at the noisy record and ends at a clean one.
 """
 
 import torch

@@ -1,8 +1,8 @@
-"""From a cheap solution to the true one.
+"""From an approximate solution to the exact one.
 
-A process that was trained briefly solves nonlinear Poisson equations for any parameters, a little wrong; a
-bridge that was shown 600 solved problems carries its fields to the true ones, also for parameters that neither
-has seen.
+A briefly trained process solves nonlinear Poisson equations for any parameters, with small errors. A bridge
+trained on 600 solved problems maps its fields to the exact ones, also for parameters that neither model was
+trained on.
 """
 
 import torch

@@ -1,8 +1,7 @@
-"""A density on its way: two moons become eight clouds.
+"""Density of an interpolant: two moons become eight clouds.
 
-The distribution of the interpolant at every time is known in closed form when both ends are mixtures of Gaussians;
-nothing is
-trained. Each frame is shaded up to its own peak.
+If both ends are mixtures of Gaussians, the distribution of the interpolant at every time is known in closed
+form; nothing is trained. Each frame is shaded up to its own maximum.
 """
 
 from collections.abc import Iterator

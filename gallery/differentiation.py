@@ -1,7 +1,7 @@
 """Snapshots of differentiation, joined.
 
-Five snapshots of a gene network, without knowing which cell became which; one multimarginal model carries
-cells from the first through all of them to four fates.
+Five snapshots of a gene network, without the cells' identities between them. One multimarginal model
+transports cells from the first snapshot through all others to four fates.
 """
 
 from itertools import pairwise

@@ -1,7 +1,7 @@
-"""Digits to order, and how hard to insist.
+"""Digits by label, with a choice of guidance strength.
 
-One network learns all ten digits with and without their label; the strength of guidance is chosen
-afterwards.
+One network learns all ten digits with and without their label. The strength of guidance is chosen after
+training.
 """
 
 import interpolants as itp

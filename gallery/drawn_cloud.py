@@ -1,7 +1,7 @@
-"""A shape of your own, carried to another.
+"""From one hand-drawn shape to another.
 
-Points are drawn inside a letter A and inside a letter B; the bridge between the two clouds is their only
-link.
+Points are drawn inside a letter A and inside a letter B. The bridge learns a map between the two clouds,
+without pairs.
 """
 
 import torch

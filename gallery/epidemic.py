@@ -1,7 +1,7 @@
 """An epidemic from ten counts.
 
-Ten counts of infected among 1,000 people are known. `Posterior` learns from simulations which contact and recovery
-fit to any such counts; the exact posterior is known.
+Ten counts of infected people among 1,000 are observed. `Posterior` learns the rates of contact and recovery
+from simulations, for any such counts; the exact posterior is known.
 """
 
 import torch

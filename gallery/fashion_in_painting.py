@@ -1,7 +1,7 @@
 """Clothes with a hole, and several ways to fill it.
 
-The bridge begins at the picture with the hole, not at noise; what is known is kept, and every draw is
-another answer.
+The bridge starts at the image with the hole, not at noise. The observed pixels are kept, and every draw
+fills the hole differently.
 """
 
 import torch

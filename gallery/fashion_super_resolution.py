@@ -1,7 +1,7 @@
 """Sixteen times as many pixels.
 
-Clothes of 7 x 7 pixels are drawn at 28 x 28: the bridge starts at the coarse picture with a little noise and
-invents the detail, other detail in each draw.
+Clothes of 7 x 7 pixels are drawn at 28 x 28. The bridge starts at the coarse image with a little noise and
+adds detail, which differs in each draw.
 """
 
 from gallery.common import figure, label, main, show_images

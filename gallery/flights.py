@@ -1,7 +1,8 @@
 """From February to July: what changed in the air over New York.
 
-Flights of February 2013 are carried to July; hour and distance weigh most, so that each becomes a flight much like
-it. What happens on the way is read off, beside the difference of the monthly means.
+Flights of February 2013 are transported to July. Hour and distance have the largest weights, so that each
+flight is mapped to a similar one. The changes along the way are shown next to the difference of the monthly
+means.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """Four jumps instead of a hundred steps.
 
-A flow map learns where the flow will be at any later time; from noise to a pinwheel it needs four
-evaluations of the network.
+A flow map predicts the state of the flow at any later time. From noise to a pinwheel it needs four network
+evaluations.
 """
 
 import torch

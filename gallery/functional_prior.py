@@ -1,7 +1,8 @@
-"""A prior that one can choose.
+"""A prior that you choose.
 
-A network with standard normal weights has a prior over functions that nobody asked for. Matched to a Gaussian
-process, the same network expects smooth functions of a chosen length, and knows where there were no data.
+Standard normal weights give a network a prior over functions that is rarely the intended one. Matched to a
+Gaussian process, the same network expects smooth functions of a chosen length scale, and its uncertainty
+grows away from the data.
 """
 
 import torch

@@ -1,7 +1,8 @@
-"""A closure that draws.
+"""A closure that draws samples.
 
-Rods that drive a flow: a fluid keeps how much they are aligned, and needs a moment more. A function of the order gives
-its mean; a bridge, with the order as condition, draws it, spread where the rods are disordered included.
+Rods drive a flow; the fluid model stores their alignment and needs one more moment. A function of the
+alignment gives the mean of this moment. A bridge, conditional on the alignment, draws it, including its
+large spread where the rods are disordered.
 """
 
 import torch

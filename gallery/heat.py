@@ -1,7 +1,7 @@
 """What was the temperature an hour ago?
 
-Heat has smoothed a rod's temperature; six thermometers read it with noise. A bridge with the readings as
-condition draws initial profiles; the exact posterior is known.
+Diffusion has smoothed a rod's temperature; six thermometers measure it with noise. A bridge conditional on
+the readings draws initial profiles; the exact posterior is known.
 """
 
 import torch

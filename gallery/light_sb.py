@@ -1,7 +1,7 @@
 """A bridge without a network, at three temperatures.
 
-The light Schrödinger bridge fits a mixture in seconds; more noise, and a start (dot) may end anywhere.
-Contours are the exact density of the end given the start.
+The light Schrödinger bridge fits a mixture in seconds. The more noise, the wider the distribution of
+endpoints from one start (dot). Contours are the exact density of the endpoint given the start.
 """
 
 import torch

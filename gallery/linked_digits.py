@@ -1,7 +1,7 @@
 """Digits and labels, each from the other.
 
-One model of both draws images for a label, says of an image what it shows and how sure that is, and draws pairs.
-It is not told beforehand which of these it will be asked for.
+One joint model draws images for a label, predicts the label of an image with its probability, and draws
+pairs. The task is chosen after training.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """The logistic map, and a map to its distribution.
 
-Iterates of x → 4x(1 - x) have the density 1/(π √(x(1 - x))). A flow from the uniform distribution finds it, and in
-one dimension the flow's map is known: sin²(πu/2).
+Iterates of x → 4x(1 - x) have the density 1/(π √(x(1 - x))). A flow from the uniform distribution learns
+it. In one dimension the flow's map is known: sin²(πu/2).
 """
 
 import torch

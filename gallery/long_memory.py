@@ -1,7 +1,7 @@
-"""A river that remembers.
+"""A river with long memory.
 
-A hundred years of the Nile as increments of fractional Brownian motion: the evidence for each Hurst index, and what the
-memory says of the next twenty years, beside years that are independent.
+A hundred years of the Nile as increments of fractional Brownian motion: the evidence for each Hurst index,
+and a forecast of the next twenty years, next to a forecast with independent years.
 """
 
 import torch

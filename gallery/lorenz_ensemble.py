@@ -1,6 +1,6 @@
 """A forecast is a distribution.
 
-One state of a kicked Lorenz system, and the fan of states that may follow; the learnt ensemble beside
+One state of a kicked Lorenz system, and the distribution of its next states: the learnt ensemble next to
 members of the true distribution, over eight steps.
 """
 

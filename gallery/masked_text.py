@@ -1,7 +1,8 @@
 """Scripture from masks.
 
-A small transformer reads the King James Bible letter by letter for half a minute: enough for the shape of words, not
-yet for words. It writes by revealing masks one after the other, and fills gaps.
+A small transformer learns the King James Bible letter by letter for half a minute: enough for word-like
+strings, not yet for words. It generates text by revealing masked letters in sequence, and fills in missing
+letters.
 """
 
 from gallery.common import HUES, figure, main

@@ -1,6 +1,6 @@
 """Two moons become three rings.
 
-One bridge is trained once; whether points travel by an ODE or by an SDE, and how noisy, is chosen
+One bridge is trained once. Whether points travel by an ODE or by an SDE, and the noise level, is chosen
 afterwards.
 """
 

@@ -1,7 +1,8 @@
 """The same scene, had the lamp been elsewhere.
 
-A model that knows what causes what, a lamp and a rod their shadow, answers for one picture: sky and rod stay, the
-shadow follows. Without the arrows lamp and shadow contradict each other; with fresh noise it is another picture.
+A causal model, in which lamp and rod cause the shadow, answers a counterfactual question about one image:
+sky and rod stay, the shadow follows. Without the causal graph lamp and shadow contradict each other; with
+fresh noise the image is a different one.
 """
 
 import torch

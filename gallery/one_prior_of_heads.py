@@ -1,7 +1,7 @@
 """One prior of heads, three tasks.
 
-A network learns slices of a brain template. The same weights then take noise away, reconstruct a slice from a quarter
-of its k-space, and show what does not belong there; these slices are none of those it learnt from.
+A network learns slices of a brain template. The same weights then remove noise, reconstruct a slice from a
+quarter of its k-space, and mark anomalies; these slices are held out.
 """
 
 from typing import Any

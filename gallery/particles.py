@@ -1,7 +1,7 @@
 """Particles on their way from a spiral to eight clouds.
 
-The flow of a learnt bridge, frame by frame; a colour is where a particle started on the spiral, and is
-kept.
+The flow of a learnt bridge, frame by frame. The colour of a particle marks its starting point on the
+spiral.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Rectification: the same map with straight lines.
 
-A flow is trained again on its own pairs of start and end; afterwards one evaluation of the network tells
-where a point ends.
+A flow is trained again on its own pairs of start and endpoint. Afterwards one network evaluation maps a
+point to its endpoint.
 """
 
 import torch

@@ -1,7 +1,7 @@
-"""One model of digits, three ways of losing them.
+"""One model of digits, three degradations.
 
 RED-diff restores digits from a missing part, from a blur and from coarse pixels with the same unconditional
-model, which has seen none of these.
+model, which was trained on clean digits only.
 """
 
 import torch

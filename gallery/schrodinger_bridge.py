@@ -1,7 +1,7 @@
-"""The Schrödinger bridge: the same noise, the least effort.
+"""The Schrödinger bridge: the same noise, the smallest transport cost.
 
-Both processes carry eight clouds to two moons under the same noise. The ordinary bridge pairs ends at
-random; the Schrödinger bridge finds the pairs that cost least.
+Both processes transport eight clouds to two moons under the same noise. The ordinary bridge pairs endpoints
+at random; the Schrödinger bridge finds the pairs of smallest cost.
 """
 
 import torch

@@ -1,7 +1,7 @@
-"""A base that knows the frequencies.
+"""A base with the frequencies of the data.
 
-Days of electricity demand, from 63 of them: a bridge that begins at white noise, one that begins at draws of a Gaussian
-process whose spectrum was learnt from two weeks, and one whose base is a Student's t process with the same kernel.
+Days of electricity demand, learnt from 63 of them: a bridge from white noise, one from a Gaussian process
+whose spectrum was learnt from two weeks, and one from a Student's t process with the same kernel.
 """
 
 import torch

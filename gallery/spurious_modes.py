@@ -1,7 +1,7 @@
-"""Latent noise smooths what lies between.
+"""Latent noise smooths spurious modes.
 
-Half-way between three modes and three modes nine appear that neither end has; latent noise, a design choice
-of the path, blurs them. Exact densities, nothing is trained.
+Half-way between three modes and three modes, nine modes appear that neither end has. Latent noise, a design
+choice of the path, blurs them. Densities are exact, nothing is trained.
 """
 
 import torch

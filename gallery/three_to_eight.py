@@ -1,7 +1,7 @@
 """Threes become eights.
 
-A bridge between two sets of digits, without pairs: the flow finds an eight for every three, and the SDE
-another one each time.
+A bridge between two sets of digits, without pairs: the flow maps every three to one eight, and the SDE
+draws a different eight each time.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """The hours of days that nobody measured.
 
-From 500 of 17,472 hourly temperatures of two cities a tensor with smooth indices fills in the year, with its
-uncertainty; 60 days were never seen.
+A tensor with smooth indices, fitted to 500 of 17,472 hourly temperatures of two cities, fills in the year
+with its uncertainty. 60 days are held out entirely.
 """
 
 import torch

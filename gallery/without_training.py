@@ -1,7 +1,7 @@
 """A generative model without training, in seconds.
 
-A kernelised interpolant solves one linear system per time; a network of the same task takes minutes. More features
-follow finer structure.
+A kernelised interpolant solves one linear system per time; a network for the same task takes minutes. More
+features resolve finer structure.
 """
 
 import torch

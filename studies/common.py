@@ -56,7 +56,9 @@ class Study:
             InvalidInputError: If the size is unknown.
         """
         if size not in self.settings:
-            raise invalid(self.name, "the size must be known", repr(size), nearest(size, self.settings))
+            raise invalid(
+                self.name, "the size must be one of the study", repr(size), nearest(size, self.settings)
+            )
         settings, budget = self.settings[size], "ci" if size == "quick" else "study"
         return SeededCases(
             self.name, settings, tuple(self.cases(settings)), tuple(seeds), self.measure, self.table, self.figures,
@@ -74,7 +76,7 @@ class Study:
         for size, settings in self.settings.items():
             if settings_hash(settings) == found:
                 return self.at(size, sorted({cell["seed"] for cell in stored_cells(folder).values()}))
-        raise invalid(self.name, f"{folder} must hold results of one of its sizes", found)
+        raise invalid(self.name, f"{folder} must contain results of one of its sizes", found)
 
 
 def prepare(
@@ -91,7 +93,9 @@ def prepare(
     stored_answers(experiment, out)
     for name in only:
         if name not in experiment.cases:
-            raise invalid(study.name, "the case must be known", repr(name), nearest(name, experiment.cases))
+            raise invalid(
+                study.name, "the case must be one of the study", repr(name), nearest(name, experiment.cases)
+            )
     return experiment, [cell_id(case, seed) for seed in wanted for case in only or experiment.cases]
 
 

@@ -172,7 +172,7 @@ def test_one_that_cannot_be_imported_is_left_out_with_a_warning(install):
     assert "its settings cannot be listed: No module named 'a_package_that_nobody_has'" in " ".join(
         told.split()
     )
-    with pytest.warns(FileWarning, match="objective/step_loss is left out, ModuleNotFoundError"):
+    with pytest.warns(FileWarning, match="objective/step_loss is omitted, ModuleNotFoundError"):
         found = members("objective")
     assert "step_loss" not in found
     assert "velocity_loss" in found

@@ -357,7 +357,7 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
         (("sample", "runs/mine", "-n", 2, "--n-stepps", 2), "--n-steps"),
         (("log-prob", "runs/mine", "labels.npy"), "event shape"),
         (("log-prob", "runs/labels", "b.csv"), "cond"),
-        (("check", "runs"), "must hold a trained model"),
+        (("check", "runs"), "must contain a trained model"),
         (("report", "runs/none"), "the folder must be one of a run"),
         (("methods", "--kind", "paths"), "Did you mean 'path'?"),
         (("methods", "miror"), "Did you mean 'mirror'?"),

@@ -87,8 +87,8 @@ def test_conditions_may_be_names(folder):
         (["jump", "flow", "x.npy", "--s", "0"], ("--t", "missing a required argument: 't'")),
         (["jump", "flow", "x.npy", "--cond", "left", "--s", "0", "--t", "7"], "must lie in [0, 1]"),
         (["log-prob", "flow", "x.npy"], "It can"),
-        (["sample", "flow", "-n", "2"], "fitted with cond must be given it"),
-        (["transport", "nowhere", "x.npy"], "must hold a trained model"),
+        (["sample", "flow", "-n", "2"], "fitted with cond needs it in every call"),
+        (["transport", "nowhere", "x.npy"], "must contain a trained model"),
     ],
 )
 def test_mistakes_end_with_code_two_and_no_traceback(folder, words, said):

@@ -164,7 +164,7 @@ def test_the_condition_joins_what_is_there(generator):
     assert InPainting().net_settings(x) == {"cond_channels": 1}
     assert coupling.net_settings(x) == {"cond_channels": 2}
     assert InPainting().net_settings(torch.zeros(1, 7)) == {"cond_dim": 7}
-    with pytest.raises(InvalidInputError, match="leave the name 'field' free"):
+    with pytest.raises(InvalidInputError, match="must not have the key 'field'"):
         coupling.pair(x, x, generator=generator, cond1={"field": x})
 
 

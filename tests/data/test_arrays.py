@@ -180,7 +180,7 @@ def test_other_objects_that_sample():
         )
         assert a.shape == (5, 2)
         assert torch.equal(a, b)
-        with pytest.raises(InvalidInputError, match=r"so a number of samples must be given, got None"):
+        with pytest.raises(InvalidInputError, match=r"so the number of samples must be set, got None"):
             as_tensor(distribution, "fit")
 
     class Wrong:
@@ -239,8 +239,8 @@ def test_objects_with_values_or_an_array_interface():
         (np.array([None, 1.0]), r"x must be numeric, got type object"),
         (torch.zeros(2, 2).to_sparse(), r"x must be dense, got torch.sparse_coo"),
         (torch.tensor([[0.0], [float("nan")], [float("inf")]]), r"2 of 3 rows with NaN .*\(row 1, 2\)"),
-        ({"a": 1}, r"x must hold samples, got dict"),
-        ("file.npy", r"x must hold samples, got str"),
+        ({"a": 1}, r"x must contain samples, got dict"),
+        ("file.npy", r"x must contain samples, got str"),
     ],
     ids=str,
 )

@@ -37,11 +37,11 @@ def test_a_later_table_has_the_codes_of_the_fit():
     [
         (
             {"city": ["Rome", "Berne"]},
-            r"column 'city' of points must hold words .* 'Berne'. Did you mean 'Bern'",
+            r"column 'city' of points must contain words .* 'Berne'. Did you mean 'Bern'",
         ),
-        ({"city": [0, 1]}, "column 'city' of points must hold words, as in the fit, got numbers"),
-        ({"when": [0.0, 1.0]}, "column 'when' of points must hold dates, as in the fit, got numbers"),
-        ({"x": ["a", "b"]}, "column 'x' of points must hold numbers, as in the fit, got words"),
+        ({"city": [0, 1]}, "column 'city' of points must contain words, as in the fit, got numbers"),
+        ({"when": [0.0, 1.0]}, "column 'when' of points must contain dates, as in the fit, got numbers"),
+        ({"x": ["a", "b"]}, "column 'x' of points must contain numbers, as in the fit, got words"),
         ({"city": ["Rome", None]}, "column 'city' of points must have no gaps, got 1 of 2 missing"),
     ],
 )
@@ -61,7 +61,7 @@ def test_an_array_is_refused_where_the_fit_had_words():
 
 def test_words_are_refused_where_the_fit_had_an_array():
     _, given = read(ROLE, {"points": np.zeros((2, 3))}, "fit")
-    with pytest.raises(InvalidInputError, match="column 'when' of points must hold numbers"):
+    with pytest.raises(InvalidInputError, match="column 'when' of points must contain numbers"):
         read(ROLE, {"points": TABLE}, "predict", before=given)
 
 

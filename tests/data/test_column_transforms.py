@@ -216,7 +216,7 @@ def test_a_value_has_the_same_bits_in_every_batch(transform):
 
 def test_values_without_a_logarithm_are_refused_with_a_remedy():
     with pytest.raises(
-        InvalidInputError, match=r"column price: a logarithm needs values above 0, got -3\. Take 'quant"
+        InvalidInputError, match=r"column price: a logarithm needs values above 0, got -3\. Use 'quant"
     ):
         Log().fit(torch.tensor([1.0, -3.0, 0.0]), "column price")
     assert Log(shift=1.0).fit(torch.tensor([0.0, 2.0])).outside(torch.tensor([-1.0, 0.0])).tolist() == [

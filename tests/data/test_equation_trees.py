@@ -108,12 +108,12 @@ def test_terms_of_a_sum_keep_their_signs():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("__import__('os').system('true')", "operators must be known"),
+        ("__import__('os').system('true')", "every operator must be one of"),
         ("u1 +", "must be a formula"),
-        ("exp(u1)", "operators must be known"),
+        ("exp(u1)", "every operator must be one of"),
         ("u1**u2", "exponents must be whole numbers"),
         ("sinn(u1)", "Did you mean 'sin'"),
-        ("u1 if u2 else 3", "operators must be known"),
+        ("u1 if u2 else 3", "every operator must be one of"),
         ("'a'", "constants must be numbers"),
         ("u3 | u1", "states u1 ... u2"),
         ("(" * 60 + "u1" + ")" * 60 + "+ u9", "states u1"),

@@ -38,7 +38,7 @@ def test_npz_with_one_array_or_a_key(tmp_path):
     np.savez(tmp_path / "two.npz", alpha=a, beta=b)
     assert_close(read_array(tmp_path / "one.npz").x, torch.from_numpy(a))
     assert_close(read_array(tmp_path / "two.npz", key="beta").x, torch.from_numpy(b))
-    with pytest.raises(InvalidInputError, match=r"must hold one array.*got 2 arrays. Known: alpha, beta"):
+    with pytest.raises(InvalidInputError, match=r"must contain one array.*got 2 arrays. Known: alpha, beta"):
         read_array(tmp_path / "two.npz")
     with pytest.raises(InvalidInputError, match=r"got betta. Did you mean 'beta'"):
         read_array(tmp_path / "two.npz", key="betta")

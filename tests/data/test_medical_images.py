@@ -140,7 +140,7 @@ def test_what_would_come_out_wrong_is_refused(tmp_path):
     (tmp_path / "two").mkdir()
     dicom(tmp_path / "two" / "a", 0)
     dicom(tmp_path / "two" / "b", 1, series="1.2.4")
-    with pytest.raises(InvalidInputError, match="must hold one series, got 2 of SeriesInstanceUID"):
+    with pytest.raises(InvalidInputError, match="must contain one series, got 2 of SeriesInstanceUID"):
         read_volume(tmp_path / "two")
     from pydicom.data import get_testdata_file
 
@@ -217,13 +217,13 @@ def test_what_a_file_does_not_tell_of_its_place_is_said(tmp_path):
     [
         (
             lambda k: {"ImageOrientationPatient": None},
-            "must tell their ImageOrientationPatient, got 2 of 2 without",
+            "must have the tag ImageOrientationPatient, got 2 of 2 without",
         ),
         (
             lambda k: {"ImagePositionPatient": None},
-            "must tell their ImagePositionPatient, got 2 of 2 without",
+            "must have the tag ImagePositionPatient, got 2 of 2 without",
         ),
-        (lambda k: {"PixelSpacing": None}, "must tell their PixelSpacing"),
+        (lambda k: {"PixelSpacing": None}, "must have the tag PixelSpacing"),
         (lambda k: {"PixelSpacing": [2.0 + k, 1.0]}, "must have one PixelSpacing, got 2 different ones"),
         (lambda k: {"direction": (1, 0, 0, 0, 1 - k, -k)}, "must have one ImageOrientationPatient"),
         (lambda k: {"ImagePositionPatient": [0, 0.5 * k, 3.0 * k]}, "right angles .* a tilted gantry"),

@@ -74,7 +74,7 @@ HOURS = "time,v\n2024-10-27 01:00,1\n2024-10-27 02:00,2\n2024-10-27 02:00,3\n202
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (HOURS, r"times must increase, got 2024-10-27 02:00:00 twice, again in row 3. .*summer time.*offset"),
+        (HOURS, r"must be strictly increasing, got 2024-10-27 02:00:00 twice, again in row 3. .*summer time.*offset"),
         ("time,v\n2024-01-02,1\n2024-01-01,2\n2024-01-03,3\n", r"got 2024-01-01 00:00:00 in row 2, after.*[Ss]ort"),
         ("time,v\n2024-01-01,1\n2024-01-02,2\n2024-01-03 07:11,3\n2024-01-04,4\n2024-01-05,4\n",
          r"regularly, got a step of 1 days 07:11:00 after 2024-01-02 00:00:00, to row 3, where most are"),
@@ -84,8 +84,8 @@ HOURS = "time,v\n2024-10-27 01:00,1\n2024-10-27 02:00,2\n2024-10-27 02:00,3\n202
         ("timestamp,v\n1704067200,1\n1704070800,2\n", r"times must be dates.*got .*1704067200.* in column 'timestamp'"),
         ("date,v\n20240101,1\n20240102,2\n", r"times must be dates.*'date'. .*2024-03-01"),
         ("time,v\n0.5,1\n1.0,2\n", r"times must be dates.*'time'"),
-        ("time\n2024-01-01\n2024-01-02\n", "a column beside the times"),
-        ("time,v\n", "there must be rows"),
+        ("time\n2024-01-01\n2024-01-02\n", "a column in addition to the times"),
+        ("time,v\n", "the table must have at least one row"),
     ],
 )  # fmt: skip
 def test_what_is_no_clock_is_refused_and_the_row_named(tmp_path, text, words):
@@ -183,7 +183,7 @@ def test_the_whole_column_tells_whether_days_come_first(tmp_path, cells, first, 
     [
         (
             [f"01/{m:02d}/2024" for m in range(1, 10)],
-            "days from months, got '01/02/2024' in row 2, which may be 1 February",
+            "an unambiguous order of day and month, got '01/02/2024' in row 2, which may be 1 February",
         ),
         (["13/02/2024", "02/14/2024"], "written in one way, got 13/02/2024 and 02/14/2024"),
     ],

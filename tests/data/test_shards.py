@@ -110,7 +110,7 @@ BAD = [
         labels_beside,
         r"must be called alike but for a number .* got labels\.npy beside part\*\.npy",
     ),
-    (mixed_folder, r"the folder f must hold \.npy or \.tar alone"),
+    (mixed_folder, r"the folder f must contain only \.npy files or only \.tar files"),
     (
         lambda p: other_shard(p, rows(shape=(4,))),
         r"rows of shape \(3,\) and type float32, as part000\.npy, got \(4,\)",
@@ -119,7 +119,7 @@ BAD = [
         lambda p: other_shard(p, rows(dtype=np.float64)),
         r"type float32, as part000\.npy, got \(3,\) and float64",
     ),
-    (lambda p: other_shard(p, np.float32(1)), r"part001\.npy must hold an array of rows"),
+    (lambda p: other_shard(p, np.float32(1)), r"part001\.npy must contain an array of rows"),
     (lambda p: other_shard(p, np.array([{}])), r"part001\.npy must be a whole NumPy file of plain numbers"),
     (cut, r"x\.tar must be (whole|a whole tar archive)"),
     (lambda p: packed(p / "x.tar", {"a.npy": as_npy(rows())}, "w:gz"), r"tar archive without compression"),

@@ -127,8 +127,8 @@ def test_a_time_out_of_range_is_refused(stop):
 
 def test_fields_without_a_density_and_paths_without_a_base_are_refused():
     fields = LearnedFields(OneSidedLinear(), score=lambda x, t: -x)
-    with pytest.raises(InvalidInputError, match=r"fields must know their log density.*LogDensity"):
+    with pytest.raises(InvalidInputError, match=r"fields must have a log density.*LogDensity"):
         log_density_mismatch(fields, points())
     exact = GaussianMixtureBridge(START, DATA).fields(Linear())
-    with pytest.raises(InvalidInputError, match="base must be given on a two-sided path"):
+    with pytest.raises(InvalidInputError, match="base must be passed for a two-sided path"):
         log_density_mismatch(exact, points())

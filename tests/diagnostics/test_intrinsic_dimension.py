@@ -94,7 +94,7 @@ def test_settings_out_of_range_are_refused(options, message):
 
 def test_the_other_end_of_the_flow_is_named_where_it_is_out_of_range():
     fields = GaussianMixtureBridge(Gaussian((5,)), SHEET).fields(Linear())
-    told = r"coarse \* sigma must lie between 0 and 1 on this path, got 2.0. Take a smaller coarse"
+    told = r"coarse \* sigma must lie between 0 and 1 on this path, got 2.0. Use a smaller coarse"
     with pytest.raises(InvalidInputError, match=told):
         intrinsic_dimension(fields, points(), sigma=0.2, method="flow")
 

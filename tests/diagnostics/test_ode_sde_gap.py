@@ -115,7 +115,7 @@ def test_the_bounds_are_integrals_of_the_mismatch():
 
 
 def test_too_few_starts_and_no_noise_are_refused():
-    with pytest.raises(InvalidInputError, match="at least 4 starts, got 3"):
+    with pytest.raises(InvalidInputError, match="x0 must have at least 4 rows, got 3"):
         ode_sde_gap(wrong(1.1), starts(3))
     with pytest.raises(InvalidInputError, match="eps must be > 0"):
         flow_score(wrong(1.1), starts(3), Gaussian((2,)), eps=0.0)

@@ -63,7 +63,7 @@ def test_no_cosine_is_above_one():
 
 def test_what_does_not_fit_is_refused():
     net = Linear(3)
-    with pytest.raises(InvalidInputError, match="two times or more"):
+    with pytest.raises(InvalidInputError, match="at least two entries"):
         task_affinity(net, lambda t: net.w.sum(), torch.tensor([0.5]))
     with pytest.raises(InvalidInputError, match="finite and not zero"):
         task_affinity(net, lambda t: 0 * net.w.sum(), torch.tensor([0.1, 0.5]))

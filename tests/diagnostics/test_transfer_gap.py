@@ -92,5 +92,5 @@ def test_what_does_not_fit_is_refused():
         negative_transfer_gap(noise_of(0.0), other, INSIDE, STARTS, off)
     with pytest.raises(InvalidInputError, match="two rising times"):
         UniformTimes(interval=(0.5, 0.2))
-    with pytest.raises(InvalidInputError, match="margin must leave"):
+    with pytest.raises(InvalidInputError, match="margin must be smaller than half"):
         UniformTimes(margin=0.4, interval=(0.0, 0.3))

@@ -218,7 +218,7 @@ def test_a_score_that_is_not_a_number_is_reported_with_its_time():
         bad = torch.where(t > 0.6, math.nan, 1.0)[:, None]
         return bad * good.evaluate(x, t, ("score",))["score"]
 
-    with pytest.raises(DivergedError, match=r"2 of 2 samples left the finite numbers, row 0 at t=0.75"):
+    with pytest.raises(DivergedError, match=r"2 of 2 samples became NaN or infinite, row 0 at t=0.75"):
         sample(
             LearnedFields(path, score=score),
             start(path, 2),

@@ -241,7 +241,7 @@ def test_fields_may_be_asked_at_a_time_of_each_sample():
 def test_a_failure_is_found_again_under_a_modifier():
     fields = LearnedFields(Linear(), velocity=lambda x, t: x * x, noise=lambda x, t: x)
     x = torch.full((2, 2), 50.0)
-    with pytest.raises(DivergedError, match=r"2 of 2 samples left the finite numbers, row 0 at t="):
+    with pytest.raises(DivergedError, match=r"2 of 2 samples became NaN or infinite, row 0 at t="):
         sample(fields, x, n_steps=20, modifiers=(Toy(push=1.0),))
 
 
@@ -254,7 +254,7 @@ def test_a_failure_is_found_again_under_a_modifier():
             "Toy makes a sample depend on its batch",
         ),
         ({"modifiers": (Toy(),), "method": "dopri5"}, "modifiers need fixed steps, got 'dopri5'"),
-        ({"modifiers": "size_gard"}, "there must be a modifier of this name, got 'size_gard'"),
+        ({"modifiers": "size_gard"}, "name must be the id of a registered modifier, got 'size_gard'"),
         ({"modifiers": {"kind": "size_guard", "limits": 3}}, "got 'limits'. Did you mean 'limit'"),
         ({"modifiers": (3,)}, "modifiers must be Modifier objects, ids, or tables with a kind, got int"),
     ],

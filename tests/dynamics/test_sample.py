@@ -516,7 +516,7 @@ def test_conditions_reach_the_drift_of_an_sde():
 
 
 def bursting(rows_apart=False):
-    """dx/dt = x^2 has x(t) = x0/(1 - x0 t): starts above 1 leave the finite numbers before t = 1."""
+    """dx/dt = x^2 has x(t) = x0/(1 - x0 t): starts above 1 become infinite before t = 1."""
     return LearnedFields(Linear(envelope=ZeroEnvelope()), velocity=lambda x, t: x * x)
 
 
@@ -525,7 +525,7 @@ def test_a_failing_sample_raises_and_says_where_and_when():
     x[7] = 4.0
     x[3] = 2.0
     with pytest.raises(
-        DivergedError, match=r"2 of 20 samples left the finite numbers, row 3 at t=0\.\d+"
+        DivergedError, match=r"2 of 20 samples became NaN or infinite, row 3 at t=0\.\d+"
     ) as caught:
         sample(bursting(), x, method="euler", n_steps=400)
     when = float(str(caught.value).split("t=")[1].split(". ")[0])
@@ -561,7 +561,7 @@ def test_an_sde_that_fails_in_its_last_denoising_step_says_so():
     broken = LearnedFields(
         Linear(), velocity=fields.velocity, noise=fields.noise, denoised=lambda x, t: x / 0
     )
-    with pytest.raises(DivergedError, match=r"12 of 12 samples left the finite numbers, row 0 at t=1\."):
+    with pytest.raises(DivergedError, match=r"12 of 12 samples became NaN or infinite, row 0 at t=1\."):
         sample(broken, points(), eps=0.5, n_steps=5, seed=0, finish="denoise")
 
 
@@ -592,7 +592,7 @@ GOOD = {"x": points(4)}
         ({"x": torch.zeros(4, 2, dtype=torch.long)}, r"floating-point tensor \(B, \*D\), got torch.int64"),
         ({"x": torch.zeros(4)}, r"of shape \(4,\)"),
         ({"x": [[0.0, 0.0]]}, "got list"),
-        ({"x": torch.zeros(0, 2)}, "at least one sample"),
+        ({"x": torch.zeros(0, 2)}, "x must have at least one row"),
         (
             {"x": torch.tensor([[0.0, 0.0], [math.nan, 0.0]])},
             r"x must be finite, got nan or inf in 1 rows, first row 1",
@@ -600,9 +600,9 @@ GOOD = {"x": points(4)}
         ({"x": torch.tensor([[math.inf, 0.0]])}, "x must be finite"),
         ({"time_grid": [0.0, 1.5]}, r"times must lie in \[0, 1\], got \(0.0, 1.5\)"),
         ({"time_grid": [-0.1, 1.0]}, r"times must lie in \[0, 1\]"),
-        ({"time_grid": [0.0, 0.5, 0.5, 1.0]}, "times must increase"),
-        ({"time_grid": [1.0, 0.0]}, r"must increase.* reverse=True"),
-        ({"time_grid": [0.5]}, "at least two times"),
+        ({"time_grid": [0.0, 0.5, 0.5, 1.0]}, "times must be strictly increasing"),
+        ({"time_grid": [1.0, 0.0]}, r"must be strictly increasing.* reverse=True"),
+        ({"time_grid": [0.5]}, "a vector of at least two entries"),
         ({"time_grid": [0.0, math.nan]}, r"\[0, 1\]"),
         ({"time_grid": "cosin"}, "Did you mean 'cosine'"),
         ({"time_grid": ["a", "b"]}, "times must be numbers"),

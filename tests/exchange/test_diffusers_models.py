@@ -112,7 +112,7 @@ def test_labels_reach_the_network_and_guidance_extrapolates():
             {"prediction": "noise"},
             "prediction must be one of epsilon",
         ),
-        (Exact("epsilon"), SimpleNamespace(config={}), {}, "it must be known what the network predicts"),
+        (Exact("epsilon"), SimpleNamespace(config={}), {}, "must define what the network predicts"),
         (Exact("epsilon"), SimpleNamespace(config={}), {"prediction": "epsilon"}, "must have alphas_cumprod"),
         (3, SCHEDULERS["epsilon"], {}, "net must be a module"),
         ("nowhere/at/all", None, {}, "the folder must exist, got nowhere/at/all. Nothing is downloaded"),
@@ -141,7 +141,7 @@ def test_states_and_labels_of_another_form_are_refused():
 def test_folders_without_safetensors_or_of_other_classes_are_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"_class_name": "UNet2DModel"}))
     (tmp_path / "diffusion_pytorch_model.bin").write_bytes(b"a pickle")
-    with pytest.raises(InvalidInputError, match=r"must hold diffusion_pytorch_model\.safetensors"):
+    with pytest.raises(InvalidInputError, match=r"must contain diffusion_pytorch_model\.safetensors"):
         from_diffusers(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"_class_name": "os.system"}))
     with pytest.raises(InvalidInputError, match="the class of the network must be one of UNet2DModel"):

@@ -280,11 +280,11 @@ class Branching(nn.Module):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "dopri5"}, "the solver must have fixed steps.*got 'dopri5'. Take euler"),
+        ({"method": "dopri5"}, "the solver must have fixed steps.*got 'dopri5'. Use euler"),
         ({"method": "sra1", "eps": 0.5}, "noise from Brownian increments alone, got 'sra1'"),
         ({"method": "ancestral"}, "noise from Brownian increments alone, got 'ancestral'"),
-        ({"what": "velocity", "eps": 0.5}, "eps must be left out for what='velocity', got 0.5"),
-        ({"what": "velocity", "method": "heun"}, "method must be left out for what='velocity'"),
+        ({"what": "velocity", "eps": 0.5}, "eps must not be passed with what='velocity', got 0.5"),
+        ({"what": "velocity", "method": "heun"}, "method must not be passed with what='velocity'"),
         ({"what": "velocty"}, "what must be one of sampler, jumps, velocity.*Did you mean 'velocity'"),
         (
             {"guidance": 2.0},
@@ -374,8 +374,8 @@ def test_jumps_are_refused_where_there_are_none(one, tmp_path):
     flow = FlowMap(path="linear", directions="forward", **SMALL).fit(X0, X1, **QUIET)
     for model, options, message in (
         (one, {}, "needs a model of jumps"),
-        (flow, {"method": "heun"}, "method must be left out"),
-        (flow, {"eps": 0.5}, "eps must be left out"),
+        (flow, {"method": "heun"}, "method must not be passed"),
+        (flow, {"eps": 0.5}, "eps must not be passed"),
         (flow, {"reverse": True}, "both directions"),
     ):
         with pytest.raises(InvalidInputError, match=message):

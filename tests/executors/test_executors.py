@@ -70,7 +70,7 @@ def test_a_piece_whose_process_was_killed_is_done_again(executor, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", MORE, indirect=True)
 def test_a_piece_that_is_always_killed_ends_with_a_message(executor):
-    with pytest.raises(LostWorkerError, match=r"item3.*killed in 3 attempts.*Take fewer workers"):
+    with pytest.raises(LostWorkerError, match=r"item3.*killed in 3 attempts.*Use fewer workers"):
         list(executor.each(pieces.always_killed, {"item3": (3,), "other": (1,)}))
 
 
@@ -147,7 +147,7 @@ def test_an_address_where_no_cluster_is_is_refused(monkeypatch):
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "shutdown", lambda: None)  # other tests go on with their connection
-    with pytest.raises(InvalidInputError, match=r"must be a Ray cluster to connect to, got 127\.0\.0\.1:1"):
+    with pytest.raises(InvalidInputError, match=r"must be that of a running Ray cluster, got 127\.0\.0\.1:1"):
         list(RayCluster(address="127.0.0.1:1").each(pieces.product, {"one": (1, 2)}))
 
 

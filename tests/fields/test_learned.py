@@ -163,7 +163,7 @@ def test_an_output_of_another_shape_is_refused(shape):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "at least one field must be given"),
+        ({}, "at least one field must be passed"),
         ({"velocity": 3}, "a field must be callable"),
         ({"joint": Network(2)}, "joint and heads go together"),
         ({"heads": ("velocity",)}, "joint and heads go together"),

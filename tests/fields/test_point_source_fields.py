@@ -143,7 +143,7 @@ def test_the_first_step_has_the_distribution_of_the_path(generator):
         (lambda: PointSourceFields(Diffusive(), drift=torch.add, margin=0.0), "margin"),
         (
             lambda: PointSourceFields(Diffusive(), drift=torch.add).velocity(torch.zeros(1, 2), 0.5),
-            "where each row started",
+            "the starting point of each row",
         ),
         (
             lambda: PointSourceFields(Diffusive(), drift=lambda x, t, cond: x[:, :1]).velocity(

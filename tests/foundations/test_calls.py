@@ -63,7 +63,7 @@ def test_whole_numbers_and_many_dimensions_are_refused_with_a_remedy():
     with pytest.raises(InvalidInputError, match=r"dequantise: x must be floating point, got torch.uint8"):
         dequantise(torch.zeros(2, 3, dtype=torch.uint8), 1.0)
     x = torch.randn(16, 9, generator=generator(0))
-    with pytest.raises(InvalidInputError, match=r"rows of at most 8 numbers, got 9. Take method='exact'"):
+    with pytest.raises(InvalidInputError, match=r"rows of at most 8 numbers, got 9. Use method='exact'"):
         MinibatchOT(method="fast").pair(x, x)
 
 

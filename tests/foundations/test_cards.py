@@ -113,7 +113,7 @@ def test_a_card_may_list_verbs():
 def test_a_card_may_declare_that_files_hold_its_kind():
     assert parse_card(f"stored = true\n{CARD}", "halves.card.toml").stored
     for value in ("false", "1", '"yes"'):
-        with pytest.raises(InvalidInputError, match="stored must be true, or left out"):
+        with pytest.raises(InvalidInputError, match="stored must be true, or omitted"):
             parse_card(f"stored = {value}\n{CARD}", "halves.card.toml")
 
 
@@ -199,13 +199,13 @@ def test_a_package_without_cards_gives_none(make_package):
             "status must be one of .* got 'stabel'. Did you mean 'stable'",
         ),
         ('kind = "path"', 'kind = "Paths"', "kind must be lower_snake, got 'Paths'"),
-        ('kind = "path"', 'kind = ""', "kind must say something, got ''"),
+        ('kind = "path"', 'kind = ""', "kind must not be empty, got ''"),
         (
             'family = "halving paths"',
             "",
             "every key but also, recipe, scopes, stored, two_sample, verb_help, verbs is required, got none for family",
         ),
-        ('title = "Halving"', 'title = "Halving"\nrecipe = ""', "recipe must say something, got ''"),
+        ('title = "Halving"', 'title = "Halving"\nrecipe = ""', "recipe must not be empty, got ''"),
         ('ring = "core"', 'ring = "moon"', "ring must be one of core, apps, sciml, generative, got 'moon'"),
         ("limits =", "limit =", "every key must be one that cards have, got 'limit'. Did you mean 'limits'"),
         (
@@ -216,7 +216,7 @@ def test_a_package_without_cards_gives_none(make_package):
         ('id = "halves"', 'id = "Halves"', "id must be lower_snake, got 'Halves'"),
         ('id = "halves"', 'id = "halves_"', "id must be lower_snake, got 'halves_'"),
         ('id = "halves"', "id = 3", "id must be a string, got 3"),
-        ('title = "Halving"', 'title = ""', "title must say something, got ''"),
+        ('title = "Halving"', 'title = ""', "title must not be empty, got ''"),
         (
             'entry = "interpolants.parts.halves:Halves"',
             'entry = "halves.Halves"',
@@ -226,7 +226,7 @@ def test_a_package_without_cards_gives_none(make_package):
         ('sources = ["someone2023halving", "other2024"]', "sources = [1]", "sources must be a list"),
         ("answer =", "answers =", r"\[proof\]: every key .* got 'answers'. Did you mean 'answer'"),
         ('answer = "the half of 4 is 2"', "", r"\[proof\]: every key .* is required, got none for answer"),
-        ('answer = "the half of 4 is 2"', 'answer = ""', r"\[proof\]: answer must say something, got ''"),
+        ('answer = "the half of 4 is 2"', 'answer = ""', r"\[proof\]: answer must not be empty, got ''"),
         ("[proof]", "[prof]", "every key must be one that cards have, got 'prof'. Did you mean 'proof'"),
         ('cost = "O(B D)"', "cost =", "must be valid TOML"),
     ],
@@ -294,7 +294,9 @@ def test_a_card_makes_its_method_public_and_nothing_else_is():
 def test_verb_help_is_a_sentence_for_verbs_of_the_card():
     told = f'verbs = ["jump"]\n{CARD}\n[verb_help]\n'
     assert parse_card(f'{told}jump = "Jump."', "halves.card.toml").verb_help == {"jump": "Jump."}
-    with pytest.raises(InvalidInputError, match=r"verb_help must hold verbs of this card, got 'jumps'.*jump"):
+    with pytest.raises(
+        InvalidInputError, match=r"verb_help must contain verbs of this card, got 'jumps'.*jump"
+    ):
         parse_card(f'{told}jumps = "Jump."', "halves.card.toml")
     for value in ('""', "3"):
         with pytest.raises(

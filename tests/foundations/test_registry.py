@@ -48,7 +48,7 @@ def test_an_id_of_two_kinds_is_told_apart_by_the_kind(more_cards):
         InvalidInputError, match=r"one kind, got 'linear'. Write 'path/linear' or 'toy/linear'"
     ):
         rebuild({"kind": "linear"})
-    with pytest.raises(InvalidInputError, match="there must be a path of this name, got 'toy/linear'"):
+    with pytest.raises(InvalidInputError, match="name must be the id of a registered path, got 'toy/linear'"):
         rebuild({"kind": "toy/linear"}, "path")
 
 
@@ -78,7 +78,7 @@ def test_an_envelope_is_an_id_a_table_or_an_object(envelope):
 
 def test_a_misspelt_envelope_names_the_nearest():
     with pytest.raises(
-        InvalidInputError, match=r"there must be an envelope of this name, got 'zreo'. .*'zero'"
+        InvalidInputError, match=r"name must be the id of a registered envelope, got 'zreo'. .*'zero'"
     ):
         build("path", "linear", envelope="zreo")
 

@@ -99,7 +99,9 @@ def test_changed_code_is_refused_and_the_same_goes_on(name, tmp_path):
     same, other = OWN[name]
     whole = fit(same(), tmp_path / "whole")
     fit(same(), tmp_path / "run", steps=4)
-    with pytest.raises(InvalidInputError, match=r"resume=True must go on with the same code, got (net|path)"):
+    with pytest.raises(
+        InvalidInputError, match=r"resume=True must continue with the same code, got (net|path)"
+    ):
         fit(other(), tmp_path / "run", resume=True)
     again = fit(same(), tmp_path / "run", resume=True)
     assert trees.fingerprint(again.state["net"]) == trees.fingerprint(whole.state["net"])

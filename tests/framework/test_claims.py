@@ -104,7 +104,7 @@ def test_it_is_judged_only_with_its_budget_and_its_seeds():
 
 
 def test_a_missing_score_rival_or_floor_is_named():
-    with pytest.raises(InvalidInputError, match="the score must be known, got 't'"):
+    with pytest.raises(InvalidInputError, match="the score must be one of those that were computed, got 't'"):
         Claim(says="q.t < 1", role="number").judge(seeds(0.1), budget="ci")
     with pytest.raises(InvalidInputError, match=r"must have the rival, got 'othr'. Did you mean 'other'"):
         Claim(says="q.s < othr").judge(seeds(0.1, rival=1.0), budget="ci")

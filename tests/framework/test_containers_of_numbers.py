@@ -82,7 +82,7 @@ def test_ages_as_labels_are_told_with_the_rule():
     ages = 18 + np.arange(300) % 60
     rows = np.zeros((300, 1))
     for cond in (ages, torch.from_numpy(ages), pandas.Series(ages)):
-        with pytest.warns(AssumptionWarning, match=r"60 different ones in 300 rows.*a measure in a table"):
+        with pytest.warns(AssumptionWarning, match=r"60 different ones in 300 rows.*numbers in a table"):
             found = Regression().fit(rows, rows, cond=cond)
         assert found.state["cond"].dtype == torch.int64
     table = Regression().fit(rows, rows, cond=pandas.DataFrame({"age": ages}))

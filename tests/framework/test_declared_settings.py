@@ -123,7 +123,7 @@ def test_settings_of_answers_are_arguments_of_verbs_that_take_settings(fitted: S
     assert torch.equal(fitted.predict(ROWS, strength=None), 4 * ROWS)
     assert torch.equal(fitted.encode(ROWS, mode="minus"), -ROWS)
     for verb, name in (("encode", "strength"), ("transport", "mode")):
-        with pytest.raises(InvalidInputError, match="the argument must be known"):
+        with pytest.raises(InvalidInputError, match="the argument must be one"):
             getattr(fitted, verb)(ROWS, **{name: 1})
 
 
@@ -211,6 +211,6 @@ def test_settings_of_a_loop_are_named_in_one_line() -> None:
     ):
         Learner(groups={"net": {"lr": 0}})
     with pytest.raises(
-        InvalidInputError, match=r"^Learner: every key of groups.net must be known, got 'lrr'"
+        InvalidInputError, match=r"^Learner: every key of groups.net must be a setting of a group, got 'lrr'"
     ):
         Learner(groups={"net": {"lrr": 1}})

@@ -120,7 +120,7 @@ def test_the_device_is_no_part_of_what_is_stored(here, tmp_path):
     assert here.clone().take_over(here.learnt()).set_params(device="meta").is_fitted
 
 
-NOT_THERE = [("gpu", "device must be one of"), ("mps", "must have float64"), ("cuda:99", "must be there")]
+NOT_THERE = [("gpu", "device must be one of"), ("mps", "must have float64"), ("cuda:99", "must exist")]
 
 
 @pytest.mark.parametrize(("name", "said"), NOT_THERE)

@@ -181,7 +181,7 @@ def test_results_of_other_settings_or_experiments_are_refused_not_mixed(tmp_path
     conduct(Toy(str(tmp_path / "ran")), tmp_path / "out")
     before = kept(tmp_path / "out")
     for other in ({"settings": {"scale": 3.0}}, {"name": "tot"}):
-        with pytest.raises(InvalidInputError, match=r"must hold results of to. with these settings"):
+        with pytest.raises(InvalidInputError, match=r"must contain results of to. with these settings"):
             conduct(Toy(str(tmp_path / "ran"), **other), tmp_path / "out")
     assert kept(tmp_path / "out") == before
 
@@ -198,7 +198,7 @@ def test_bad_ids_unknown_cells_and_empty_folders_are_refused(tmp_path):
         conduct(Toy(""), tmp_path, only=["cel-1"])
     with pytest.raises(InvalidInputError, match="workers must be >= 1"):
         conduct(Toy(str(tmp_path / "ran")), tmp_path / "out", workers=0)
-    with pytest.raises(InvalidInputError, match="must hold results"):
+    with pytest.raises(InvalidInputError, match="must contain results"):
         gather(Toy(""), tmp_path / "nothing")
 
 

@@ -50,7 +50,7 @@ def test_a_sparse_field_in_other_units_is_told_by_its_size():
     spread, field = ((0.0, 1.0),), torch.zeros(3, 1, 100)
     field[:, :, :4] = 5.0
     warn_if_unlike("who", "x", field, spread)
-    with pytest.warns(OutsideWarning, match="who: x lies 12 deviations"):
+    with pytest.warns(OutsideWarning, match="who: x lies 12 standard deviations"):
         warn_if_unlike("who", "x", 12 * field, spread)
 
 
@@ -58,7 +58,7 @@ def test_what_is_asked_on_the_way_is_not_compared():
     far, spread = torch.full((8, 1), 100.0), ((0.0, 1.0),)
     with untold():
         warn_if_unlike("who", "x", far, spread)
-    with pytest.warns(OutsideWarning, match="x lies 100 deviations"):
+    with pytest.warns(OutsideWarning, match="x lies 100 standard deviations"):
         warn_if_unlike("who", "x", far, spread)
 
 
@@ -67,7 +67,7 @@ def test_what_is_asked_on_the_way_is_not_compared():
     [
         ([[2.0, 5.0]], None),
         ([[11.9, 5.0]], None),
-        ([[12.1, 5.0], [2.0, 5.0], [12.1, 5.0]], "b of x|column a of x lies 10.1 deviations"),
+        ([[12.1, 5.0], [2.0, 5.0], [12.1, 5.0]], "b of x|column a of x lies 10.1 standard deviations"),
         ([[12.1, 5.0], [2.0, 5.0], [2.0, 5.0]], None),  # one outlier of three
         ([[2.0, 5.001]], "column b of x was 5 in every row of the fit; nothing was learnt of other values"),
     ],
@@ -99,7 +99,7 @@ def test_conditions_in_other_units_are_told(form, tmp_path):
     bridge.save(tmp_path / "model")
     for one in (bridge, Bridge.load(tmp_path / "model")):
         with pytest.warns(
-            OutsideWarning, match=r"cond.* lies 30.7 deviations from .* are the units the same"
+            OutsideWarning, match=r"cond.* lies 30.7 standard deviations from .* are the units the same"
         ):
             one.sample(3, cond=given(KELVIN[:3] - 273.15), n_steps=1)
         one.sample(3, cond=given(KELVIN[:3]), n_steps=1)

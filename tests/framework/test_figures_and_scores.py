@@ -44,7 +44,7 @@ def test_every_mark_takes_its_arrays_and_refuses_others(mark):
                 mark=mark,
                 arrays={**GOOD[mark], name: np.zeros((2, 2, 2, 2, 2, 2))[:1, 0] if mark != "images" else [1]},
             )
-    with pytest.raises(InvalidInputError, match="must be known"):
+    with pytest.raises(InvalidInputError, match="must be among those that it accepts"):
         Series(mark=mark, arrays={**GOOD[mark], "colour": [1, 2]})
 
 
@@ -57,7 +57,7 @@ def test_sizes_must_agree_within_a_series():
         Series(mark="lines", arrays={})
     with pytest.raises(InvalidInputError, match="scale must be"):
         Axis(scale="root")
-    with pytest.raises(InvalidInputError, match="one name a tick"):
+    with pytest.raises(InvalidInputError, match="one entry per tick"):
         Axis(ticks=(0, 1), names=("a",))
     with pytest.raises(InvalidInputError, match="must have panels"):
         Figure(name="a", panels=())

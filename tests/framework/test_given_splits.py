@@ -38,7 +38,9 @@ def test_a_word_that_is_no_part_is_refused_with_its_rows():
 @pytest.mark.parametrize("given", [{"test": 1.0}, {"test": 2.5}, {"train": 1.0}, {"train": 3.5}])
 def test_what_is_neither_a_share_nor_a_number_of_rows_is_refused(given):
     name = next(iter(given))
-    with pytest.raises(InvalidInputError, match=f"{name} must be a share below 1 or a whole number of rows"):
+    with pytest.raises(
+        InvalidInputError, match=f"{name} must be a fraction below 1 or an integer number of rows"
+    ):
         Split(**given)
 
 
@@ -65,7 +67,9 @@ def test_persons_of_both_ends_are_on_one_side(by):
 
 
 def test_a_role_to_split_by_that_is_not_there_is_refused():
-    with pytest.raises(InvalidInputError, match="values of part, by which rows are parted, must be given"):
+    with pytest.raises(
+        InvalidInputError, match="values of part, by which the rows are split, must be passed"
+    ):
         Task.of(ROLES, {"x": X}, GIVEN)
 
 

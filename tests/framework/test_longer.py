@@ -87,7 +87,7 @@ def test_what_cannot_go_on_is_refused_before_anything_changes():
     one.fit(*DATA, **QUIET)
     before = stored.fingerprint(one)
     for other in ((rows(), rows(3.0)), (rows()[:60], rows(2.0))):
-        with pytest.raises(InvalidInputError, match="warm_start must go on with the same data"):
+        with pytest.raises(InvalidInputError, match="warm_start must continue with the same data"):
             one.fit(*other, warm_start=True, **QUIET)
     with pytest.raises(InvalidInputError, match="not fitted in this process"):
         pickle.loads(pickle.dumps(one)).fit(*DATA, warm_start=True, **QUIET)

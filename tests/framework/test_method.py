@@ -87,7 +87,7 @@ def test_arrays_and_tables_go_in_and_come_out_with_names_and_index():
         (lambda m: m.fit(X, Y, resum=True), "must be a role.*Did you mean 'resume'"),
         (lambda m: m.fit(X / 0, Y), "x must be finite"),
         (lambda m: m.predict(X[:, :2]), r"event shape the method was fitted to, \(3,\), got \(2,\)"),
-        (lambda m: m.predict(z=X), "argument must be known"),
+        (lambda m: m.predict(z=X), "argument must be one"),
         (lambda m: Ridge().predict(X), r"must be fitted.*Call fit\(x, y\) first"),
     ],
 )

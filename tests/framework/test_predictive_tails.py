@@ -58,7 +58,7 @@ def test_draws_follow_the_tails_of_their_row():
 
 
 def test_as_many_tails_as_rows():
-    with pytest.raises(InvalidInputError, match="df must be a number, or one for each of 4 rows"):
+    with pytest.raises(InvalidInputError, match="df must be a number, or one per row, 4"):
         Predictive(loc=LOC, scale=SCALE, df=TAILS[:2])
 
 

@@ -88,7 +88,7 @@ def test_one_array_is_x1_and_labels_beside_it_are_the_condition():
     by_name = flow().fit(x1=X, cond=LABEL, progress=False)
     assert told.score(X, LABEL) == by_name.score(X, LABEL)
     assert flow().fit(X, None, progress=False).score(X) == flow().fit(x1=X, progress=False).score(X)
-    with pytest.raises(InvalidInputError, match="fitted with cond must be given it"):
+    with pytest.raises(InvalidInputError, match="fitted with cond needs it in every call"):
         told.score(X)
     with pytest.raises(InvalidInputError, match="y requires a bridge fitted with conditions"):
         flow().fit(X, progress=False).score(X, LABEL)

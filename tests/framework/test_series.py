@@ -115,11 +115,11 @@ def test_many_series_are_a_list():
         ),
         (
             pd.Series(range(4), index=MONTHS[:4][::-1]),
-            r"dates of series must increase, .*in row 2.*sort_index",
+            r"dates of series must be strictly increasing, .*in row 2.*sort_index",
         ),
         (
             pd.Series(range(4), index=MONTHS[[0, 1, 1, 2]]),
-            r"must increase, got 2000-02-01 00:00:00 twice, again in row 3.*tz_localize",
+            r"must be strictly increasing, got 2000-02-01 00:00:00 twice, again in row 3.*tz_localize",
         ),
         (pd.Series(range(2), index=pd.DatetimeIndex(MONTHS[:2].to_numpy())), "got 2 dates"),
         (pd.Series(range(3), index=[0, 1, 5]), "steps of series must follow each other"),
@@ -127,7 +127,7 @@ def test_many_series_are_a_list():
         (pd.DataFrame({"a": MONTHS, "b": MONTHS, "c": 1.0}), r"one column of dates, got \['a', 'b'\]"),
         (np.array([1.0, np.inf]), "series must be finite"),
         (np.zeros((2, 2, 2, 2)), r"must be \(T,\) or \(T, C\)"),
-        ([], "must hold series"),
+        ([], "must contain series"),
     ],
 )
 def test_what_is_no_clock_is_refused_with_a_remedy(value, words):
@@ -272,7 +272,7 @@ def test_dates_of_another_zone_are_brought_to_that_of_the_fit():
     asked, _ = one(table.tz_convert("UTC"), before={"series": given})
     assert_close(asked.times, fitted.times)
     assert asked.clock == "Europe/London"
-    with pytest.raises(InvalidInputError, match="Say in which time zone"):
+    with pytest.raises(InvalidInputError, match="Set the time zone"):
         one(table.tz_convert("UTC").tz_localize(None), before={"series": given})
     with pytest.raises(InvalidInputError, match="Pass a table with dates"):
         one(table.to_numpy(), before={"series": given})

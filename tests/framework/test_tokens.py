@@ -90,10 +90,10 @@ def test_symbols_come_with_a_data_set_or_with_the_method():
     [
         ("", "must not be empty"),
         (["ab", "a"], "texts must have one length"),
-        (torch.zeros(2, 2), "whole numbers"),
-        (torch.zeros(2, 2, 2).long(), "whole numbers"),
-        (torch.tensor([[0, -1]]), r">= 0, and there must be some, got -1"),
-        ([[0, 1], [1]], "of one length"),
+        (torch.zeros(2, 2), "integers"),
+        (torch.zeros(2, 2, 2).long(), "integers"),
+        (torch.tensor([[0, -1]]), r"must be >= 0 and not empty, got -1"),
+        ([[0, 1], [1]], "of equal length"),
         (torch.zeros(0, 2).long(), "got none"),
     ],
 )

@@ -358,7 +358,7 @@ def test_a_coloured_base_survives_being_written_down():
             lambda: DiscreteSchedule((0.9, 0.95)),
             r"alphabar must fall within \(0, 1\); at step 2 after 0.9, got 0.95",
         ),
-        (lambda: DiscreteSchedule(()), r"there must be at least one step"),
+        (lambda: DiscreteSchedule(()), r"alphabar must have at least one entry"),
         (
             lambda: DiscreteSchedule.from_betas([0.1, 1.0]),
             r"every beta must lie in \(0, 1\); at step 2, got 1.0",
@@ -371,7 +371,7 @@ def test_a_coloured_base_survives_being_written_down():
         (lambda: Diffusive(hold=1.0), r"hold must lie in \[0, 1\), got 1.0"),
         (
             lambda: Tabulated([0.0, 0.5, 0.4, 1.0], [1, 0.5, 0.4, 0], [0, 0.5, 0.6, 1]),
-            r"the grid must increase",
+            r"the grid must be strictly increasing",
         ),
         (lambda: Tabulated([0.0, 1.0], [1.0, 0.1], [0.0, 1.0]), r"alpha_values must lead from 1 to 0"),
         (lambda: Tabulated([0.0, 0.5, 1.0], [1.0, 0.0], [0.0, 1.0]), r"two vectors of one length"),

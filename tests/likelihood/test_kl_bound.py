@@ -216,8 +216,8 @@ BAD = {
     "size": (lambda: SquaredErrors(SMALL.t, ONE[:1], ONE), r"velocity must hold one finite number"),
     "sign": (lambda: SquaredErrors(SMALL.t, -ONE, ONE), r"velocity must be >= 0, got -1.0"),
     "too_much_cross": (lambda: SquaredErrors(SMALL.t, 4 * ONE, ONE, -3 * ONE), r"within sqrt\(.*got 1 more"),
-    "table": (lambda: TabulatedNoise((0.1, 0.2), (1.0,)), r"one level per time, got \(2, 1\)"),
-    "table_times": (lambda: TabulatedNoise((0.2, 0.1), (1.0, 1.0)), r"increase within \[0, 1\]"),
+    "table": (lambda: TabulatedNoise((0.1, 0.2), (1.0,)), r"equal, nonzero lengths, got \(2, 1\)"),
+    "table_times": (lambda: TabulatedNoise((0.2, 0.1), (1.0, 1.0)), r"increasing within \[0, 1\]"),
 }
 
 

@@ -319,7 +319,7 @@ class Empirical:
         ),
         ({"x": torch.zeros(4, 2, dtype=torch.long)}, "floating-point"),
         ({"x": torch.zeros(4)}, r"shape \(4,\)"),
-        ({"x": torch.zeros(0, 2)}, "at least one sample"),
+        ({"x": torch.zeros(0, 2)}, "x must have at least one row"),
         ({"x": torch.full((4, 2), math.nan)}, "x must be finite, got nan or inf in 4 rows, first row 0"),
         ({"divergence": "exakt"}, r" \(in Scoring\): divergence must be one of"),
         ({"method": "dopri"}, "Did you mean 'dopri5'"),

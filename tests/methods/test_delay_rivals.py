@@ -73,7 +73,8 @@ def test_what_does_not_fit_is_refused_with_its_place():
     with pytest.raises(InvalidInputError, match="at least 12 times"):
         Analogue().fit(np.arange(8.0))
     with pytest.raises(
-        InvalidInputError, match=r"Autoregression.fit: there must be at least two times, got 1"
+        InvalidInputError,
+        match=r"Autoregression.fit: the series must have at least two times in total, got 1",
     ):
         Autoregression(lags=2).fit(np.ones(1))
     for wrong in (0, [], [3, 0], 2.5):

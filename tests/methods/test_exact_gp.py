@@ -80,9 +80,7 @@ def test_columns_share_the_kernel():
 
 
 def test_too_many_entries_are_refused_with_their_memory():
-    with pytest.raises(
-        InvalidInputError, match=r"at most 5000 entries, got 6000, whose matrices take 1.1 GiB"
-    ):
+    with pytest.raises(InvalidInputError, match=r"at most 5000 rows, got 6000, whose matrices take 1.1 GiB"):
         ExactGP().fit(torch.zeros(6000, 1).double(), torch.zeros(6000).double())
     with pytest.raises(InvalidInputError, match="smoothness must be one of"):
         ExactGP(smoothness=1.0)

@@ -203,7 +203,9 @@ def test_conditions_reach_the_network():
         assert float(drawn.std.mean()) == pytest.approx(0.3, abs=0.15)
     vector = Forecaster(net=NET, steps=1).fit(now, later, cond=label.float())
     assert vector.forecast(now[:3], members=2, cond=label[:3].float(), n_steps=3).x.shape == (3, 2, 1)
-    with pytest.raises(InvalidInputError, match=r"fitted with cond must be given it, got none\. Pass cond="):
+    with pytest.raises(
+        InvalidInputError, match=r"fitted with cond needs it in every call, got none\. Pass cond="
+    ):
         vector.forecast(now[:3], members=2, n_steps=3)
     with pytest.raises(InvalidInputError, match=r"cond must be labels of the fit, 0 to 1, got 5"):
         forecaster.forecast(now[:3], members=2, cond=torch.tensor([0, 1, 5]), n_steps=3)
@@ -224,10 +226,13 @@ def test_images_are_forecast_by_a_network_of_images():
         (lambda: Forecaster("mirror"), "lead from x0 to x1"),
         (lambda: Forecaster("difusive"), "diffusive"),
         (lambda: Forecaster(stepz=3), "every argument must be a setting, got 'stepz'. Did you mean 'steps'"),
-        (lambda: Forecaster(train={"steps": 3}), "Give the settings of the training directly"),
+        (lambda: Forecaster(train={"steps": 3}), "Pass the settings of the training directly"),
         (lambda: Forecaster(seed=-1), "seed must be a whole number >= 0, got -1"),
         (lambda: Forecaster(times="logitnormal"), "Forecaster: times must be .* mean 'logit_normal'"),
-        (lambda: Forecaster(net={"kind": "mlp", "cond_dim": 3}).fit(*pairs(PROBLEM, 9)), "leave cond_dim to"),
+        (
+            lambda: Forecaster(net={"kind": "mlp", "cond_dim": 3}).fit(*pairs(PROBLEM, 9)),
+            "net must not set cond_dim",
+        ),
         (lambda: Forecaster().forecast(torch.zeros(2, 2)), "must be fitted"),
         (lambda: Forecaster().fit(torch.zeros(4, 2), torch.zeros(5, 2)), "as many rows"),
         (lambda: Forecaster().fit(torch.zeros(4, 2), torch.zeros(4, 3)), "the same event shape"),

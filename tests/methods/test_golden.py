@@ -17,7 +17,7 @@ def test_every_earlier_store_has_an_example():
 @pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
 def test_an_earlier_store_is_refused_in_one_line_that_says_what_reads_it(folder):
     with pytest.raises(
-        InvalidInputError, match=r"must hold a stored tree, got \w+\.json, .*f653ca4"
+        InvalidInputError, match=r"must contain a stored tree, got \w+\.json, .*f653ca4"
     ) as found:
         interpolants.load(folder)
     assert "\n" not in str(found.value)

@@ -1,4 +1,4 @@
-"""Methods, samplers and problems in other processes give the same bits; code of your own is passed to load again."""
+"""Methods, samplers and problems in other processes give the same bits; user-defined code is passed to load again."""
 
 import multiprocessing
 import pickle
@@ -57,7 +57,7 @@ def test_a_network_of_ones_own_is_passed_to_load_again(tmp_path):
     folder = one.save(tmp_path / "b")
     assert torch.equal(drawn(interpolants.load(folder, net=Own())), drawn(one))
     with pytest.raises(
-        InvalidInputError, match=r"net is code of your own \(Own\).*Pass load\(folder, net=\.\.\.\)"
+        InvalidInputError, match=r"net is user-defined code \(Own\).*Pass load\(folder, net=\.\.\.\)"
     ):
         drawn(interpolants.load(folder))
 

@@ -146,7 +146,10 @@ def test_operators_may_be_named():
         (lambda: PriorRestoration({"kind": "downsample", "factr": 2}), "every setting must be one it has"),
         (lambda: PriorRestoration("saturate", stepz=3), "Did you mean 'steps'"),
         (lambda: PriorRestoration("saturate").restore(torch.zeros(1, 2)), r"must be fitted.*Call fit"),
-        (lambda: PriorRestoration("saturate").fit(), "x1 or a model must be given, got neither"),
+        (
+            lambda: PriorRestoration("saturate").fit(),
+            "exactly one of x1 and model must be passed, got neither",
+        ),
         (lambda: PriorRestoration("saturate").fit(model=3), "model must be a fitted method, got 3"),
         (
             lambda: PriorRestoration("saturate").fit(model=FlowMap()),
@@ -154,7 +157,7 @@ def test_operators_may_be_named():
         ),
         (
             lambda: PriorRestoration("saturate", red_diff={"n_step": 3}),
-            r"every setting of red_diff must be known, got 'n_step'\. Did you mean 'n_steps'",
+            r"every setting of red_diff must be one that it accepts, got 'n_step'\. Did you mean 'n_steps'",
         ),
         (lambda: PriorRestoration("saturate", red_diff={"lr": -1}), "lr must be finite and > 0, got -1"),
         (lambda: PriorRestoration("saturate", path="linear"), "every setting must be one it has, got 'base'"),
@@ -177,7 +180,7 @@ def test_a_model_whose_fields_are_in_unknown_units_is_refused(generator):
     x = 1e3 * torch.randn(40, 2, generator=generator)
     model = Forecaster(net={"kind": "mlp", "width": 8, "depth": 1}, steps=1, batch_size=8).fit(x, x)
     with pytest.raises(
-        InvalidInputError, match="must say in which units its fields are, by frame, got Forecaster"
+        InvalidInputError, match="must define the units of its fields in `frame`, got Forecaster"
     ):
         PriorRestoration(FIRST).fit(model=model)
 

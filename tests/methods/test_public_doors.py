@@ -297,7 +297,7 @@ def test_a_condition_of_the_fit_must_be_given():
         lambda: fitted("two_labelled").transport(X, **QUICK),
         lambda: lp(fitted("labelled"), X),
     ):
-        with pytest.raises(InvalidInputError, match="a bridge fitted with cond must be given it"):
+        with pytest.raises(InvalidInputError, match="a bridge fitted with cond needs it in every call"):
             door()
 
 
@@ -453,7 +453,7 @@ def test_a_fit_goes_on_with_the_same_data_in_another_container():
     ids=str,
 )
 def test_a_fit_does_not_go_on_with_other_data(changes):
-    with pytest.raises(InvalidInputError, match="resume=True must go on with the same run"):
+    with pytest.raises(InvalidInputError, match="resume=True must continue the same run"):
         resumed(**changes)
 
 

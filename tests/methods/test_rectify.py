@@ -264,7 +264,7 @@ def test_learnt_gradient_rounds_follow_the_closed_form_to_optimal_transport():
         ({"path": Linear()}, "velocity must be finite at both ends"),
         ({"path": "linar"}, "Did you mean 'linear'"),
         ({"learning_rate": 1}, "every argument must be a setting"),
-        ({"train": {}}, "Give the settings of the training directly"),
+        ({"train": {}}, "Pass the settings of the training directly"),
     ],
 )
 def test_bad_settings_are_refused(settings, words):
@@ -278,7 +278,7 @@ def test_bad_calls_are_refused():
         Rectification().transport(x)
     with pytest.raises(InvalidInputError, match="x0 is needed"):
         Rectification().fit(x1=x)
-    with pytest.raises(InvalidInputError, match="start points must be given"):
+    with pytest.raises(InvalidInputError, match="start points must be passed"):
         rectified_pairs(FLOW.fields)
     with pytest.raises(AttributeError, match="Use compare_flows"):
         Rectification().summary()

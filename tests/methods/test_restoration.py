@@ -118,7 +118,7 @@ def test_a_function_of_the_user_is_passed_again_at_loading(tmp_path, generator):
     method.save(tmp_path / "m")
     back = load(tmp_path / "m", coupling=coupling)
     assert torch.equal(back.restore(x[:3], n_steps=2).x, method.restore(x[:3], n_steps=2).x)
-    with pytest.raises(InvalidInputError, match="coupling is code of your own"):
+    with pytest.raises(InvalidInputError, match="coupling is user-defined code"):
         load(tmp_path / "m").restore(x[:3])
 
 
@@ -148,5 +148,7 @@ def test_bad_use_is_refused_and_explained(bridge, use, message):
 def test_observations_in_other_units_are_told_of_and_hidden_values_are_not_looked_at(bridge):
     observed = torch.tensor([[1.0, -9999.0], [-1.0, -9999.0]])
     bridge.restore(observed, known=torch.tensor([[True, False]] * 2), n_steps=2)
-    with pytest.warns(OutsideWarning, match=r"Restoration.restore: column 0 of observed lies 255 deviations"):
+    with pytest.warns(
+        OutsideWarning, match=r"Restoration.restore: column 0 of observed lies 255 standard deviations"
+    ):
         bridge.restore(255 * observed, known=torch.tensor([[True, False]] * 2), n_steps=2)

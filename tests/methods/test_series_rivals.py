@@ -56,7 +56,7 @@ def test_straight_lines_and_times_that_stay():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(InvalidInputError, match="season must be a whole number >= 1"):
         SeasonalNaive(season=0)
-    with pytest.raises(InvalidInputError, match="one series, got 2 series"):
+    with pytest.raises(InvalidInputError, match="exactly one series must be passed, got 2 series"):
         SeasonalNaive().fit(np.arange(4.0)).complete([np.arange(4.0), np.arange(5.0)])
     with pytest.raises(InvalidInputError, match="some values must be seen"):
         SeasonalNaive().fit(np.array([NAN, NAN]))

@@ -101,7 +101,7 @@ def test_short_series_and_other_columns_are_refused():
     with pytest.raises(InvalidInputError, match="at least 20 times"):
         ExponentialSmoothing(season=SEASON, memory=96).fit(waves(15))
     method = ExponentialSmoothing(season=SEASON, memory=96).fit(waves(96, 0.1))
-    with pytest.raises(InvalidInputError, match="columns of the fit"):
+    with pytest.raises(InvalidInputError, match="columns of the training data"):
         method.forecast(np.stack([waves(96), waves(96)], 1))
 
 

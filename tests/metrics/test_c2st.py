@@ -107,7 +107,7 @@ def test_bad_options_are_refused(bad):
 
 
 def test_each_fold_needs_a_sample_of_each_set():
-    with pytest.raises(InvalidInputError, match="y must hold at least 5 samples"):
+    with pytest.raises(InvalidInputError, match="y must contain at least 5 samples"):
         c2st(torch.randn(9, 2), torch.randn(4, 2))
 
 

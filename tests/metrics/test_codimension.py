@@ -32,8 +32,8 @@ def test_a_line_is_found_and_its_scatter_is_the_error():
 @pytest.mark.parametrize(
     ("levels", "values", "message"),
     [
-        ([0.1], [1.0], "at least two levels"),
-        ([0.1, 0.2], [1.0], "one log-likelihood for each"),
+        ([0.1], [1.0], "the same length, at least 2"),
+        ([0.1, 0.2], [1.0], "must have the same length, at least 2"),
         ([0.1, 0.0], [1.0, 2.0], "levels must be distinct, finite and > 0"),
         ([0.1, 0.1], [1.0, 2.0], "levels must be distinct"),
         ([0.1, 0.2], [1.0, math.inf], "log-likelihoods must be finite"),

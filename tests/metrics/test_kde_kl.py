@@ -186,7 +186,9 @@ def test_unfit_requests_are_refused():
     x, y = draw(25, 50, width=2), draw(26, 50, width=2)
     known = log_normal(0, 1)
     for pair, given in (((x, y), "both"), ((x, None), "neither")):
-        with pytest.raises(InvalidInputError, match=rf"q must be given by y or by log_q, .* got {given}"):
+        with pytest.raises(
+            InvalidInputError, match=rf"exactly one of y and log_q must be passed, got {given}"
+        ):
             kde_kl(*pair, log_q=known if given == "both" else None)
     with pytest.raises(InvalidInputError, match=r"held_out must lie in \(0, 1\), got 1"):
         kde_kl(x, y, held_out=1)
@@ -200,7 +202,7 @@ def test_unfit_requests_are_refused():
         kde_kl(x, None, log_q=lambda z: z[:, 0] * math.nan)
     with pytest.raises(InvalidInputError, match="log_p must be finite on samples of p"):
         kde_kl(x, y, log_p=lambda z: torch.full((len(z),), -math.inf))
-    with pytest.raises(InvalidInputError, match="x must leave more than 2 samples"):
+    with pytest.raises(InvalidInputError, match="x must have more than 2 samples"):
         kde_kl(x[:4], y)
 
 

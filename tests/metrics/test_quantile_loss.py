@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_refused():
     x, y = normal(3, 4, 1), normal(3, 1)
     with pytest.raises(InvalidInputError, match="every level must lie in"):
         normalised_quantile_loss(x, y, levels=(0.5, 1.0))
-    with pytest.raises(InvalidInputError, match="there must be levels"):
+    with pytest.raises(InvalidInputError, match="levels must have at least one entry"):
         normalised_quantile_loss(x, y, levels=())
     with pytest.raises(InvalidInputError, match="level must lie in"):
         interval_coverage(x, y, level=1.0)

@@ -18,7 +18,7 @@ def test_what_has_no_ranks_is_refused():
     for a, b, words in (
         (torch.zeros(3), torch.arange(3.0), "constant"),
         (torch.tensor([0.0, torch.nan]), torch.arange(2.0), "finite"),
-        (torch.zeros(3), torch.zeros(2), "as many"),
+        (torch.zeros(3), torch.zeros(2), "vectors of the same length"),
     ):
         with pytest.raises(InvalidInputError, match=words):
             rank_correlation(a, b)

@@ -61,7 +61,7 @@ def test_found_at_keeps_the_share_that_was_asked_for():
     ("scores", "wanted", "told"),
     [
         ([1.0, math.nan], [True, False], "must not be NaN, got 1 of 2"),
-        ([1.0, 2.0], [True, True], "rows of both kinds, got 2 to be found, 0 others"),
+        ([1.0, 2.0], [True, True], "both classes must have rows, got 2 positive, 0 negative"),
         ([1.0, 2.0], [1.0, 0.0], "must be of one length"),
         ([1.0], [True, False], "must be of one length"),
     ],

@@ -52,7 +52,7 @@ def test_of_one_positive_input_it_is_no_straight_line():
     ("make", "message"),
     [
         (lambda: Perceptron(0, 3), "width must be"),
-        (lambda: Perceptron(2, 3, ()), r"there must be a hidden layer, got \[\]"),
+        (lambda: Perceptron(2, 3, ()), r"hidden must have at least one width, got \[\]"),
         (lambda: Perceptron(2, 3, activation="rely"), "Did you mean 'relu'"),
     ],
 )

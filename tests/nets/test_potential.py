@@ -89,7 +89,7 @@ def test_settings_survive_a_file_and_rebuild_the_network():
     "net", [{"kind": "mlp", "activation": "relu"}, nn.Sequential(nn.Linear(2, 4), nn.LeakyReLU())]
 )
 def test_kinks_are_refused(net):
-    with pytest.raises(InvalidInputError, match=r"activations must be smooth.*Take 'silu'"):
+    with pytest.raises(InvalidInputError, match=r"activations must be smooth.*Use 'silu'"):
         Potential(2, net=net)
 
 

@@ -141,7 +141,7 @@ def test_it_learns_a_known_field(make):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: MLPUNet(4, widths=(8,)), "two levels or more"),
+        (lambda: MLPUNet(4, widths=(8,)), "at least two levels"),
         (lambda: MLPUNet(4, widths=(8, 0)), "every width"),
         (lambda: ImageTransformer((6, 4)), "must be"),
         (lambda: ImageTransformer((1, 6, 4), patch=4), "patch must divide"),

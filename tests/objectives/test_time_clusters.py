@@ -104,7 +104,7 @@ def test_times_stay_inside_without_a_margin_too():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: TimeClusters((0.5, 0.5)), "edges must rise"),
+        (lambda: TimeClusters((0.5, 0.5)), "edges must be strictly increasing"),
         (lambda: best_cut(centre_costs(torch.arange(5).double()), 6), "count"),
         (lambda: best_cut(centre_costs(torch.arange(5).double()), 3, smallest=2), "must cover 5 places"),
         (lambda: TimeClusters.from_log_snr(Linear(), 3), "one-sided path"),

@@ -43,7 +43,7 @@ def test_a_line_is_the_sum_over_pixels_with_the_frequency_counted_from_the_middl
 def test_lines_that_cannot_be_are_refused():
     for lines, rule in (
         ([3, 3], "lines must be different"),
-        ([0, 1], "lines must hold the central one, 3, got .0, 1.. Without it the mean"),
+        ([0, 1], "lines must contain the central one, 3, got .0, 1.. Without it the mean"),
         ([3, 6], r"every line must be a whole number in \[0, 5\], got 6"),
     ):
         with pytest.raises(InvalidInputError, match=rule):

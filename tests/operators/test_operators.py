@@ -172,7 +172,10 @@ def test_a_function_is_an_operator(x):
     ("make", "message"),
     [
         (lambda: Mask(torch.ones(3)), "Mask: known must be a bool tensor, got torch.float32"),
-        (lambda: Mask(torch.zeros(3, dtype=torch.bool)), "something must be known, got False everywhere"),
+        (
+            lambda: Mask(torch.zeros(3, dtype=torch.bool)),
+            "known must be True for at least one entry, got False everywhere",
+        ),
         (lambda: Mask(KNOWN)(torch.zeros(2, 5)), r"Mask: states must have shape .* got \(2, 5\)"),
         (
             lambda: Rotated(Mask(KNOWN), torch.eye(2) * 1.01),
@@ -211,7 +214,7 @@ def test_what_breaks_a_rule_is_refused(make, message):
     [
         (Saturate(), torch.zeros(2, 3), r"who: y must have the shape of H\(x\), \(B, 4\), got \(2, 3\)"),
         (Saturate(), torch.zeros(4), r"y must have the shape of H\(x\)"),
-        (Saturate(), torch.zeros(0, 4), r"who: there must be at least one measurement, got \(0, 4\)"),
+        (Saturate(), torch.zeros(0, 4), r"who: y must have at least one measurement, got \(0, 4\)"),
         (Saturate(), torch.full((1, 4), torch.nan), "y must be finite"),
         (Saturate(), torch.zeros(2, 4, dtype=torch.long), "y must be a floating-point tensor"),
         (Measurement(lambda x: x.detach()), torch.zeros(2, 4), "who: H must be differentiable"),

@@ -55,7 +55,10 @@ def test_precision_of_the_argument_is_kept():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Curve([0.0, 0.5, 0.5], [0.0, 1.0, 2.0]), r"the grid must increase, got 0.5, 0.5"),
+        (
+            lambda: Curve([0.0, 0.5, 0.5], [0.0, 1.0, 2.0]),
+            r"the grid must be strictly increasing, got 0.5, 0.5",
+        ),
         (lambda: Curve([0.0], [0.0]), r"at least 2, got"),
         (lambda: Curve([0.0, 1.0], [0.0, math.nan]), r"must be finite"),
     ],

@@ -286,7 +286,10 @@ def test_a_path_survives_being_written_down():
             ),
             r"lambda must lie in \[0, 1\], got -",
         ),
-        (lambda: DataSeparation([0.0, 1.0, 0.5, RIGHT], [1.0] * 4), r"the grid must increase, got 1, 0.5"),
+        (
+            lambda: DataSeparation([0.0, 1.0, 0.5, RIGHT], [1.0] * 4),
+            r"the grid must be strictly increasing, got 1, 0.5",
+        ),
         (lambda: DataSeparation([0.1, RIGHT], [1.0] * 2), r"lead from 0 to pi/2"),
         (lambda: kinetic_energy(Linear(), ALL_APART), r"one-sided from a centred Gaussian.*got Linear"),
         (

@@ -166,13 +166,13 @@ def test_the_score_given_the_start_is_that_of_the_mixture_by_autograd(name, gene
     ("make", "message"),
     [
         (lambda: RotatingMixture(weights=(0.5, 0.6, 0.2)), "sum 1"),
-        (lambda: RotatingMixture(jumps=(0.0, 1.0)), "one jump per weight"),
+        (lambda: RotatingMixture(jumps=(0.0, 1.0)), "one entry per weight"),
         (lambda: RotatingMixture(pull=0.0), "pull must lie"),
         (lambda: RotatingMixture(tau=-1.0), "noise must be finite and > 0, got -1.0"),
         (lambda: NoisyLorenz(up=1.0), "up must lie"),
         (lambda: NoisyLorenz(direction=(0.0, 0.0, 0.0)), "not all zero"),
         (lambda: NoisyLorenz(lag=-math.inf), "lag must be finite and > 0"),
-        (lambda: NoisyLorenz(lag=3), r"at most 0.05, got 0.3\. Take substeps=60 for lag=3"),
+        (lambda: NoisyLorenz(lag=3), r"at most 0.05, got 0.3\. Use substeps=60 for lag=3"),
         (lambda: NoisyLorenz().mean(torch.zeros(2, 2)), r"shape \(B, 3\)"),
     ],
 )

@@ -361,7 +361,7 @@ def test_the_worst_loss_is_the_one_of_most_standard_errors_wherever_it_stands():
     told = dict(front_of(run(*cells)))
     assert told["Its worst loss"].startswith("B: Second is 7.90 ± 0.10 data units, and r has 2 data units.")
     assert told["Its worst loss"].endswith("So are 2 more of the comparisons.")
-    assert told["What to do next"].startswith("Take r, or learn from more rows")
+    assert told["What to do next"].startswith("Use r, or learn from more rows")
 
 
 def test_the_score_that_is_told_has_the_most_room_wherever_the_method_lies():

@@ -83,7 +83,7 @@ def test_no_command_goes_on_with_a_run_that_holds_a_link(run, outside, name):
         lambda: conduct(RecipeRun(folder.recipe), run, resume=False),
         lambda: report_folder(run, Screen(quiet=True)),
     ):
-        with pytest.raises(InvalidInputError, match="must hold no symbolic link"):
+        with pytest.raises(InvalidInputError, match="must contain no symbolic link"):
             go()
     assert snapshot(outside) == before
 
@@ -98,7 +98,7 @@ def test_a_link_to_the_folder_itself_is_the_users_own(run, tmp_path):
 def test_no_model_is_read_through_a_link(run, finished, name):
     shutil.rmtree(run / name)
     (run / name).symlink_to(finished / name)
-    with pytest.raises(InvalidInputError, match="must hold no symbolic link"):
+    with pytest.raises(InvalidInputError, match="must contain no symbolic link"):
         find_model(run)
 
 
@@ -107,7 +107,7 @@ def test_a_fit_goes_on_in_no_folder_with_a_link(tmp_path, outside):
     made = Bridge(net="mlp", steps=1).fit(x1, x1, out=tmp_path / "fit")
     assert made.is_fitted
     (tmp_path / "fit" / "match" / "old.csv").symlink_to(outside / "log.csv")
-    with pytest.raises(InvalidInputError, match="must hold no symbolic link"):
+    with pytest.raises(InvalidInputError, match="must contain no symbolic link"):
         Bridge(net="mlp", steps=1).fit(x1, x1, out=tmp_path / "fit", resume=True)
 
 
@@ -115,7 +115,7 @@ def test_a_training_appends_to_no_log_behind_a_link(tmp_path, outside):
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "log.csv").symlink_to(outside / "log.csv")
     net = torch.nn.Linear(1, 1)
-    with pytest.raises(InvalidInputError, match="must hold no symbolic link"):
+    with pytest.raises(InvalidInputError, match="must contain no symbolic link"):
         fit(
             net,
             lambda modules, batch, generator: {"a": modules(batch)[:, 0]},

@@ -100,7 +100,7 @@ def test_only_missing_and_damaged_shards_are_computed_again(model, tmp_path, mon
 def test_another_request_or_another_folder_is_refused(model, tmp_path):
     computed(sampling(model), tmp_path / "a", Local(1))
     for other in (sampling(model, seed=4), replace(sampling(model), n=64), scoring(model)):
-        with pytest.raises(InvalidInputError, match="must hold shards of this request, got other"):
+        with pytest.raises(InvalidInputError, match="must contain shards of this request, got other"):
             ShardFolder(tmp_path / "a", other).compute(Local(1), 100)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "mine.txt").write_text("x")
@@ -145,5 +145,5 @@ def test_tables_are_told_apart_by_all_their_rows(model, tmp_path):
     request = Request(model, "log_prob", N, {"x": points}, {"n_steps": 4})
     ShardFolder(tmp_path / "a", request).compute(Local(1), N)
     points.iloc[100, 0] += 1e-12  # a row that a printed table leaves out
-    with pytest.raises(InvalidInputError, match="must hold shards of this request, got other data"):
+    with pytest.raises(InvalidInputError, match="must contain shards of this request, got other data"):
         ShardFolder(tmp_path / "a", request).compute(Local(1), N)

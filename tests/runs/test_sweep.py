@@ -155,7 +155,7 @@ def test_another_file_under_the_same_name_is_refused(tmp_path):
     np.save(tmp_path / "x.npy", rows)  # the same contents, at another time
     SweepRun(Sweep(recipe(tmp_path), [{"method.lr": 5e-3}])).run(tmp_path / "s")
     other = Sweep(recipe(tmp_path, test=1.0), [{"method.lr": 5e-3}])
-    with pytest.raises(InvalidInputError, match="must hold results of sweep with these settings"):
+    with pytest.raises(InvalidInputError, match="must contain results of sweep with these settings"):
         SweepRun(other).run(tmp_path / "s")
 
 
@@ -211,7 +211,10 @@ REFUSED = [
     (["--over", "tasks.0.method.seed=0,1"], "--seeds 3 fits each setting with three seeds"),
     (["--over", "split.held=0.1,0.3"], "compared on the same validation rows"),
     (["--over", "method.steps=4,8", "--halving", "2"], "--halving chooses the steps of each rung"),
-    (["--over", "method.lr=1e-3", "--by", "copied_rows.closer"], "must say which way is better"),
+    (
+        ["--over", "method.lr=1e-3", "--by", "copied_rows.closer"],
+        "must define whether higher or lower is better",
+    ),
 ]
 
 

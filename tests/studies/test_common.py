@@ -61,17 +61,17 @@ def test_more_seeds_are_added_and_fewer_lose_nothing(tmp_path):
 
 def test_results_of_other_settings_are_refused_not_mixed(tmp_path):
     run(study([]), "quick", range(1), tmp_path)
-    with pytest.raises(InvalidInputError, match="must hold results of example with these settings"):
+    with pytest.raises(InvalidInputError, match="must contain results of example with these settings"):
         run(study([], settings={"scale": 2.5}), "quick", range(2), tmp_path)
-    with pytest.raises(InvalidInputError, match="must hold results of one of its sizes"):
+    with pytest.raises(InvalidInputError, match="must contain results of one of its sizes"):
         study([], settings={"scale": 2.5}).stored(tmp_path)
     assert len(read(study([]).stored(tmp_path), tmp_path).cases) == 2
 
 
 def test_an_unknown_size_or_case_is_named(tmp_path):
-    with pytest.raises(InvalidInputError, match="size must be known"):
+    with pytest.raises(InvalidInputError, match="size must be one of the study"):
         run(study([]), "full", range(1), tmp_path)
-    with pytest.raises(InvalidInputError, match="case must be known"):
+    with pytest.raises(InvalidInputError, match="case must be one of the study"):
         run(study([]), "quick", range(1), tmp_path, only=["lang"])
 
 
@@ -86,7 +86,7 @@ def ran(monkeypatch):
 
 def test_the_command_refuses_misspelt_cases_and_other_settings_in_words(tmp_path, capsys, ran):
     wrong = ({"--case": "lang"}, "Did you mean 'long'"), ({"--seeds": "0"}, "must be >= 1")
-    for change, told in (*wrong, ({"--redraw": None}, "must hold results of one of its sizes")):
+    for change, told in (*wrong, ({"--redraw": None}, "must contain results of one of its sizes")):
         words = [
             word for pair in {"--size": "quick", "--out": str(tmp_path), **change}.items() for word in pair
         ]

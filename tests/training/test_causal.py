@@ -153,7 +153,7 @@ def test_ladders_that_are_none_are_refused(eps):
 
 @pytest.mark.parametrize("t", [TIMES.flip(0), torch.cat([TIMES[:3], TIMES[2:-1]])])
 def test_places_that_do_not_increase_are_refused(t):
-    with pytest.raises(InvalidInputError, match="'t' of the batch must increase"):
+    with pytest.raises(InvalidInputError, match="'t' of the batch must be strictly increasing"):
         Causal(1.0, rung_steps=10)({"residual": losses()}, context=Batch(t))
 
 

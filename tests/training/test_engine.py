@@ -329,7 +329,7 @@ def test_a_loss_of_the_wrong_form_is_refused(loss, message):
 
 
 def test_other_misuse_is_refused(tmp_path):
-    with pytest.raises(InvalidInputError, match="out must be given"):
+    with pytest.raises(InvalidInputError, match="out must be passed"):
         quick(resume=True)
     with pytest.raises(InvalidInputError, match="requires_grad"):
         quick(nn.ModuleDict({"velocity": nn.Linear(2, 1).requires_grad_(False)}))

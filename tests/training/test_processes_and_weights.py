@@ -47,7 +47,7 @@ def test_a_batch_that_cannot_be_shared_out_evenly_is_refused(monkeypatch):
 
     monkeypatch.setattr(World, "__enter__", three)
     with pytest.raises(
-        InvalidInputError, match=r"multiple of the number of processes, 3, got 64. Take 63 or 66"
+        InvalidInputError, match=r"multiple of the number of processes, 3, got 64. Use 63 or 66"
     ):
         train(batch_size=64)
 

@@ -217,7 +217,7 @@ def test_values_in_other_units_are_answered_with_the_warning_of_python(table_cli
         ("sample", '{"n": true, "cond": 0}', 422, "must be an integer, got True"),
         ("sample", '{"n": "2", "cond": 0}', 422, "must be an integer, got '2'"),
         ("sample", '{"n": 0, "cond": 0}', 422, "n must be"),
-        ("sample", '{"n": 2}', 422, "must be given it"),
+        ("sample", '{"n": 2}', 422, "needs it in every call"),
         ("sample", '{"n": 2, "cond": 7}', 422, "labels of the fit"),
         ("sample", '{"n": 2, "cond": true}', 422, "a condition must be numbers, or texts"),
         ("sample", '{"n": 2, "cond": [0, 1, 2]}', 422, "cond"),

@@ -104,7 +104,7 @@ def test_a_question_that_is_too_large_is_refused_in_words_and_one_can_go_on(page
     assert page.run("return window.explorer.answer.n") == 300
     page.put("n", "5000")
     page.wait("document.querySelector('#status.error')")
-    assert "Take fewer particles or steps." in page.text("status")
+    assert "Use fewer particles or steps." in page.text("status")
     # No particles of other settings stand above the refusal.
     drawn = "const c = document.getElementById('canvas'); return c.getContext('2d')"
     assert not page.run(f"{drawn}.getImageData(0, 0, c.width, c.height).data.some((v) => v)")

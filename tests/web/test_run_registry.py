@@ -88,8 +88,8 @@ def test_the_folder_one_stands_in_has_a_name_and_an_address(growing, monkeypatch
         ),
         ({"recipe.json": '{"tasks": ['}, "recipe.json must be whole"),
         ({"recipe.json": '{"tusks": []}'}, "Did you mean 'tasks'"),
-        ({"tree.json": "{"}, "must hold a whole method"),
-        ({"tree.json": '{"format": 1, "tree": {"$": "dict", "items": {}}}'}, "must hold a method"),
+        ({"tree.json": "{"}, "must contain a whole method"),
+        ({"tree.json": '{"format": 1, "tree": {"$": "dict", "items": {}}}'}, "must contain a method"),
     ],
 )
 def test_what_is_neither_a_run_nor_a_method_is_refused_in_one_line(tmp_path, files, told):
@@ -246,7 +246,7 @@ def test_results_of_other_settings_are_told_and_the_model_is_shown(broken, train
     shutil.rmtree(broken / "results")
     shutil.copytree(trained / "second" / "results", broken / "results")
     found = page(open_runs([broken]))
-    assert "must hold results of recipe with these settings" in found["findings"][0]["text"]
+    assert "must contain results of recipe with these settings" in found["findings"][0]["text"]
     assert (found["scores"], found["claims"]) == ([], [])
     assert found["journey"]
 

@@ -338,7 +338,7 @@ def test_a_cancelled_journey_stops_at_the_next_call_of_the_network(runs):
                 "eps": [0.0, 0.1, 0.2, 0.3],
                 "way": "there and back",
             },
-            "must be at most 20,000,000, got 25,600,000. Take fewer",
+            "must be at most 20,000,000, got 25,600,000. Use fewer",
         ),
     ],
 )

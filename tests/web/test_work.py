@@ -64,7 +64,7 @@ def test_work_beyond_its_time_stops_with_rule_and_remedy():
 
     last = told(asyncio.run(all_of(Desk(seconds=0.2).take(task))))[-1]
     assert last == {
-        "error": "explorer: work must end within 0.2 s, got more. Take fewer samples, steps or noise levels."
+        "error": "explorer: work must end within 0.2 s, got more. Use fewer samples, steps or noise levels."
     }
 
 

@@ -41,7 +41,7 @@ class ConditionedCoupling(Protocol):
 
     @property
     def condition_weight(self) -> float | str:
-        """The weight."""
+        """Weight of the condition in the cost."""
 
 
 def tells_conditions_on_the_way(coupling: object, cond0: Cond, cond1: Cond) -> bool:
@@ -108,7 +108,7 @@ def refuse_numbers(caller: str, cond0: Cond, cond1: Cond, within: str | None) ->
 
 
 def _check_widths(given: Tensor, numbers: Tensor | None) -> None:
-    """Refuse conditions of x0 that no cost can compare with those of x1."""
+    """Check that conditions of x0 can be compared with those of x1."""
     width = 0 if numbers is None else numbers.shape[1]
     if given.shape[1] != width:
         rule = "cond0 must have as many numbers a row as the condition of x1, with which it is compared"

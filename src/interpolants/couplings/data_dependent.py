@@ -143,5 +143,10 @@ def _joined(who: str, cond: Cond, field: Tensor) -> Cond:
         raise invalid(who, "cond1 must be a tensor or a dict", type(cond).__name__, remedy)
     if name in cond:
         remedy = "Set condition=False and join the two yourself."
-        raise invalid(who, f"cond1 must leave the name {name!r} free", f"keys {sorted(cond)}", remedy)
+        raise invalid(
+            who,
+            f"cond1 must not have the key {name!r}, which the coupling adds",
+            f"keys {sorted(cond)}",
+            remedy,
+        )
     return {**cond, name: field}

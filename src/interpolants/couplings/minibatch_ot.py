@@ -136,7 +136,7 @@ class MinibatchOT(Checked):
         if self.method == "fast":
             if dim > _MOST_FAST:
                 rule = f"method='fast' needs rows of at most {_MOST_FAST} numbers"
-                remedy = "Take method='exact': faster and better there; sub_batch=256 for large batches."
+                remedy = "Use method='exact': faster and better there; sub_batch=256 for large batches."
                 raise invalid("MinibatchOT", rule, dim, remedy)
             return _space_partition(x0, x1, generator)
         if self.method == "auto" and dim == 1:

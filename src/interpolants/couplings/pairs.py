@@ -202,7 +202,7 @@ def costs(who: str, x0: Tensor, x1: Tensor, *, common: bool = False) -> tuple[Te
     to a large offset, and, the mean being one, has no scale.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         x0: (N0, *D), finite.
         x1: (N1, *D), finite.
         common: Subtract one centre from both clouds: a shift between them then counts.
@@ -260,7 +260,7 @@ def label_blocks(
     many as ``x1`` has of each.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         n0: Rows of ``x0``.
         n1: Rows of ``x1``.
         cond0: Conditions of ``x0``.
@@ -283,7 +283,7 @@ def label_blocks(
     columns = torch.split(labels1.argsort(stable=True), counts.tolist())
     if labels0 is None:
         if n0 != n1:
-            remedy = "Draw batches of equal size, pass cond0, or take within=None."
+            remedy = "Draw batches of equal size, pass cond0, or use within=None."
             rule = "x0 and x1 must have the same number of rows when x0 has no labels"
             raise invalid(who, rule, f"{n0} and {n1}", remedy)
         return list(zip(torch.split(permutation(n0, generator), counts.tolist()), columns, strict=True))
@@ -293,7 +293,7 @@ def label_blocks(
     ):
         rule = "x0 and x1 must have the same labels" + (", equally often" if equal else "")
         got = f"counts {_table(values0, counts0)} and {_table(values, counts)}"
-        raise invalid(who, rule, got, "Draw both batches stratified by label, or take within=None.")
+        raise invalid(who, rule, got, "Draw both batches stratified by label, or use within=None.")
     rows = torch.split(labels0.argsort(stable=True), counts0.tolist())
     by_label = dict(zip(values.tolist(), columns, strict=True))
     return [(r, by_label[value]) for r, value in zip(rows, values0.tolist(), strict=True)]

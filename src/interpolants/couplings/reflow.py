@@ -78,5 +78,5 @@ def _checked(made: Any, kept: Tensor) -> Tensor:
         shown = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
         raise invalid("Reflow", f"the flow must return shape {tuple(kept.shape)}", shown)
     if not bool(made.isfinite().all()):
-        raise invalid("Reflow", "the flow must return finite states", "nan or inf", "Take more steps.")
+        raise invalid("Reflow", "the flow must return finite states", "nan or inf", "Use more steps.")
     return made.detach()

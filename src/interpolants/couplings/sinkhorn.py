@@ -114,7 +114,7 @@ class Sinkhorn(Checked):
 
         Raises:
             InvalidInputError: If shapes or devices differ, values are not finite, or labels do not match.
-            DivergedError: If the iteration leaves the finite numbers.
+            DivergedError: If the iteration becomes NaN or infinite.
 
         Warns:
             FitWarning: If the tolerance was not reached; the pairs come from the plan as it is.
@@ -147,7 +147,7 @@ class Sinkhorn(Checked):
 
         Raises:
             InvalidInputError: If shapes or devices differ, or values are not finite.
-            DivergedError: If the iteration leaves the finite numbers.
+            DivergedError: If the iteration becomes NaN or infinite.
         """
         check_pairing("Sinkhorn", x0, x1, None, None, equal=False, distances=True)
         with torch.no_grad():
@@ -155,7 +155,7 @@ class Sinkhorn(Checked):
             plan, error, steps, f, g = _solve(cost, self.reg, self.n_iter, self.tol)
         if not math.isfinite(error):
             raise DivergedError(
-                f"Sinkhorn: the iteration left the finite numbers at reg={self.reg!r}. Use a larger reg."
+                f"Sinkhorn: the iteration became NaN or infinite at reg={self.reg!r}. Use a larger reg."
             )
         return EntropicPlan(plan, self.reg * unit, error, steps, error <= self.tol, f * unit, g * unit)
 

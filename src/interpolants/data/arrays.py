@@ -117,8 +117,8 @@ def as_tensor(
 
     Args:
         data: The samples.
-        who: Public name for errors.
-        name: Name of the argument for errors.
+        who: Name of the caller, used in error messages.
+        name: Name of the argument, used in error messages.
         samples: Number of rows to draw from an object that samples; such objects need it.
         generator: Seeds the draw; the global states of torch and NumPy are left as they were.
         dtype: Floating type of the result; None keeps float16, bfloat16, float32 and float64 as they are.
@@ -236,8 +236,8 @@ def unmasked(data: Any, who: str, name: str) -> Any:
 
     Args:
         data: Anything.
-        who: Public name for errors.
-        name: Name of the argument for errors.
+        who: Name of the caller, used in error messages.
+        name: Name of the argument, used in error messages.
 
     Raises:
         InvalidInputError: If masked values are no numbers, or a tensor is sparse.
@@ -294,7 +294,7 @@ def _convert(
     remedy = "Pass an array, a DataFrame, a torch dataset or an object with .sample(n)."
     if hasattr(data, "toarray"):
         remedy = "Sparse data are not read: pass x.toarray()."
-    raise invalid(who, f"{name} must hold samples", type(data).__name__, remedy)
+    raise invalid(who, f"{name} must contain samples", type(data).__name__, remedy)
 
 
 def _from_numpy(array: np.ndarray[Any, Any], who: str, name: str) -> Tensor:
@@ -419,13 +419,13 @@ def tensor_item(item: Any, who: str, name: str) -> Tensor:
         return _from_numpy(np.asarray(item), who, name)
     if isinstance(item, (int, float)) and not isinstance(item, bool):
         return torch.tensor(float(item), dtype=torch.float64)
-    remedy = "Give the dataset a transform that makes tensors."
+    remedy = "Pass a transform that makes tensors to the dataset."
     raise invalid(who, f"items of {name} must be tensors", type(item).__name__, remedy)
 
 
 def _draw(data: Any, who: str, name: str, samples: int | None, generator: torch.Generator | None) -> Tensor:
     if samples is None or samples < 1:
-        rule = f"{name} is an object that samples, so a number of samples must be given"
+        rule = f"{name} is an object that samples, so the number of samples must be set"
         raise invalid(who, rule, samples, "Pass how many rows to draw.")
     if isinstance(data, torch.distributions.Distribution):
         return with_seed(lambda: data.sample(torch.Size([samples])), generator)

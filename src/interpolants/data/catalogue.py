@@ -33,5 +33,5 @@ def load(name: str, split: str = "train", **options: Any) -> Dataset:
     for key in options:
         if key not in known:
             remedy = nearest(key, known) if known else f"{loader.__name__} has none."
-            raise invalid("load", f"options of {name!r} must be known", key, remedy)
+            raise invalid("load", f"options of {name!r} must be among those of its loader", key, remedy)
     return loader(split, **options)

@@ -31,8 +31,8 @@ def coded(
 
     Args:
         table: A DataFrame, or a Series as one column.
-        who: Public name for errors.
-        name: Name of the argument for errors.
+        who: Name of the caller, used in error messages.
+        name: Name of the argument, used in error messages.
         forms: Forms of the fit; None while fitting.
 
     Raises:
@@ -60,7 +60,7 @@ def _column(column: Any, told: str, who: str, form: Form | None) -> tuple[Any, F
     there = here if form is None else "words" if isinstance(form, tuple) else form
     if here != there:
         said = {NUMBER: "numbers", DAYS: "dates", "words": "words"}
-        raise invalid(who, f"{told} must hold {said[there]}, as in the fit", said[here])
+        raise invalid(who, f"{told} must contain {said[there]}, as in the fit", said[here])
     if here != NUMBER and bool(column.isna().any()):
         raise invalid(
             who, f"{told} must have no gaps", f"{int(column.isna().sum())} of {len(column)} missing"
@@ -82,7 +82,7 @@ def _codes(words: Any, told: str, who: str, form: Form | None) -> tuple[Any, For
     place = {word: float(i) for i, word in enumerate(known)}
     for word in words:
         if word not in place:
-            raise invalid(who, f"{told} must hold words of the fit", repr(word), nearest(word, known))
+            raise invalid(who, f"{told} must contain words of the fit", repr(word), nearest(word, known))
     return np.array([place[word] for word in words]), known
 
 

@@ -98,7 +98,7 @@ class Log(Checked, ColumnTransform):
         """The logarithm, if all values have one."""
         made = LogMap(self.shift)
         if bool((off := made.outside(x.double())).any()):
-            remedy = "Take 'quantile' or 'asinh', which take any number, or {'kind': 'log', 'shift': 1.0}."
+            remedy = "Use 'quantile' or 'asinh', which accept any number, or {'kind': 'log', 'shift': 1.0}."
             rule = f"a logarithm needs values above {0.0 - self.shift:g}"
             raise invalid(who, rule, f"{float(x[off].min()):.6g}", remedy)
         return made

@@ -31,7 +31,7 @@ def dicom_volume(files: Sequence[Path], source: str, suffixes: Sequence[str] = (
 
     Args:
         files: The files.
-        source: Name for messages.
+        source: Name of the data, used in messages.
         suffixes: Endings of other files that the caller reads, for messages.
 
     Raises:
@@ -41,12 +41,14 @@ def dicom_volume(files: Sequence[Path], source: str, suffixes: Sequence[str] = (
     """
     read = [one for file in files if (one := _image(file, suffixes, many=len(files) > 1)) is not None]
     if not read:
-        raise invalid("read_volume", f"{source} must hold DICOM images", f"none in {len(files)} files")
+        raise invalid("read_volume", f"{source} must contain DICOM images", f"none in {len(files)} files")
     for tag in _SAME:
         several = {str(one.get(tag, "")) for one in read}
         if len(several) > 1:
-            remedy = "Give each series a folder of its own."
-            raise invalid("read_volume", f"{source} must hold one series", f"{len(several)} of {tag}", remedy)
+            remedy = "Store each series in a separate folder."
+            raise invalid(
+                "read_volume", f"{source} must contain one series", f"{len(several)} of {tag}", remedy
+            )
     directions, (rows, columns) = _directions(read, source), _pixel(read, source)
     along, down = directions[:3], directions[3:]
     normal = np.cross(along, down)
@@ -124,7 +126,7 @@ def _check_picture(one: Any, source: str) -> None:
 def _stored(one: Any, source: str) -> Array:
     """Pixels in the units of the scan, Hounsfield for CT; large is bright."""
     kind = str(one.get("PhotometricInterpretation", "MONOCHROME2"))
-    with refusing_content("read_volume", f"{source} must hold whole pictures"):
+    with refusing_content("read_volume", f"{source} must contain whole pictures"):
         _check_pixels(one, source)
         pixels = np.asarray(one.pixel_array, dtype=np.float32)
     if pixels.ndim != 2 or kind not in _GREY:
@@ -173,7 +175,7 @@ def _warn(text: str) -> None:
 def _told(read: Sequence[Any], tag: str, source: str) -> None:
     without = sum(not one.get(tag) for one in read)
     if without:
-        rule = f"slices of {source} must tell their {tag}"
+        rule = f"slices of {source} must have the tag {tag}"
         raise invalid("read_volume", rule, f"{without} of {len(read)} without")
 
 

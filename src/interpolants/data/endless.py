@@ -76,8 +76,8 @@ def endless_rows(value: Any, who: str, name: str, seed: int) -> tuple[EndlessRow
 
     Args:
         value: Anything.
-        who: Public name for errors.
-        name: Name of the argument for errors.
+        who: Name of the caller, used in error messages.
+        name: Name of the argument, used in error messages.
         seed: Seed of the draws.
 
     Raises:

@@ -101,7 +101,7 @@ class EquationTokens(Checked):
             InvalidInputError: If it has too many states, is too deep or too long, or holds a number out of range.
         """
         if len(system) > self.states:
-            raise invalid("equation", f"there must be at most {self.states} states", len(system))
+            raise invalid("equation", f"the system must have at most {self.states} states", len(system))
         words: list[str] = []
         for tree in system:
             words += [SEPARATOR] if words else []
@@ -120,7 +120,12 @@ class EquationTokens(Checked):
             return
         word = str(int(tree.value)) if tree.label == WHOLE else tree.label
         if word not in self.code:
-            raise invalid("equation", "tokens must be known", repr(word), nearest(word, self.words[4:40]))
+            raise invalid(
+                "equation",
+                "every token must be in the vocabulary",
+                repr(word),
+                nearest(word, self.words[4:40]),
+            )
         words.append(word)
         for part in tree.parts:
             self._write(part, words, depth + 1)
@@ -253,7 +258,7 @@ class Grammar:
         return found
 
     def choose(self, codes: Tensor) -> None:
-        """Take the next token of each row, ``(B,)``."""
+        """Append the next token to each row, ``(B,)``."""
         code, live = self.tokens.code, self.mode != _DONE
         sign = (codes == code[PLUS]) | (codes == code[MINUS])
         ends = (codes == code[SEPARATOR]) | (codes == code[END])

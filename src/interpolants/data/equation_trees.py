@@ -166,7 +166,9 @@ class Tree:
         if state := _STATE.fullmatch(self.label):
             return u[int(state[1]) - 1]
         if parameters is None or self.label not in parameters:
-            raise invalid("equation", "all its numbers must be known", repr(self.label), "Give their values.")
+            raise invalid(
+                "equation", "every parameter must have a value", repr(self.label), "Pass their values."
+            )
         return parameters[self.label]
 
     def sympy(self) -> Any:
@@ -257,7 +259,12 @@ def _operator(node: ast.expr, text: str) -> str:
     if found not in (BINARY if count == 2 else UNARY if count == 1 else ()):
         known = f"The operators are + - * / **, {', '.join((*BINARY, *UNARY))}."
         remedy = nearest(found, (*BINARY, *UNARY)) if found else known
-        raise invalid("equation", "operators must be known", repr(ast.unparse(node)[:60]), remedy or known)
+        raise invalid(
+            "equation",
+            "every operator must be one of the supported operators",
+            repr(ast.unparse(node)[:60]),
+            remedy or known,
+        )
     return found
 
 
@@ -331,7 +338,7 @@ def read_system(equations: Any, states: Sequence[str] = ()) -> Ends:
     if strange or not trees:
         rule = f"a system of {len(trees)} equations must have states u1 ... u{len(trees)}"
         raise invalid(
-            "equation", rule, f"u{strange[0]}" if strange else "none", "Give one equation per state."
+            "equation", rule, f"u{strange[0]}" if strange else "none", "Pass one equation per state."
         )
     return trees
 

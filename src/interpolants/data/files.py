@@ -75,7 +75,7 @@ def read_array(
 
     Args:
         path: The file; the ending says the format.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         key: Which array of a .npz or .safetensors file that holds several; the plane of a scan's slices, axial if not
             given.
         drop_nan: Leave out rows with NaN or infinite values instead of refusing them.
@@ -192,7 +192,7 @@ def _choose(names: Sequence[str], key: str | None, path: Path, who: str) -> str:
             raise invalid(who, f"key must be an array of {path.name}", key, nearest(key, names))
         return key
     if len(names) != 1:
-        rule = f"{path.name} must hold one array, or key must name one"
+        rule = f"{path.name} must contain one array, or key must name one"
         raise invalid(who, rule, f"{len(names)} arrays", f"Known: {', '.join(sorted(names)[: 2 * _SHOWN])}.")
     return names[0]
 

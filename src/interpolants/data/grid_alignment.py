@@ -21,7 +21,7 @@ def aligned(fields: Gridded, grid: Grid, who: str, name: str) -> Gridded:
     Args:
         fields: The fields.
         grid: The grid that they shall have.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the fields for errors.
 
     Raises:

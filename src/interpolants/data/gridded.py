@@ -169,7 +169,7 @@ class Gridded:
             raise invalid("Gridded", rule, tuple(self.values.shape))
         for name, length in (("cases", self.values.shape[0]), ("members", self.values.shape[1])):
             if len(getattr(self, name)) not in (0, length):
-                raise invalid("Gridded", f"there must be {length} {name}", len(getattr(self, name)))
+                raise invalid("Gridded", f"{name} must have length {length}", len(getattr(self, name)))
 
     def __len__(self) -> int:
         return len(self.values)

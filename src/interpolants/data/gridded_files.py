@@ -45,7 +45,7 @@ def gridded_of(value: Any, who: str, name: str, *, inner: Sequence[str] = MEMBER
 
     Args:
         value: A ``Gridded``, an ``xarray.Dataset`` or ``DataArray``, or an array ``(N, M, *F)``.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the value for errors.
         inner: Names of the second axis: members, or times of a sequence.
 
@@ -63,7 +63,7 @@ def _of_array(value: Any, who: str, name: str) -> Gridded:
     x, _ = as_tensor(value, who, name, gaps=True)
     if x.ndim not in (3, 4, 5):
         rule = f"{name} must be (cases, members, points), (..., rows, columns) or (..., variables, rows, columns)"
-        raise invalid(who, rule, tuple(x.shape), "Give an xarray.Dataset for other axes.")
+        raise invalid(who, rule, tuple(x.shape), "Pass an xarray.Dataset for other axes.")
     x = x if x.ndim == 5 else x[:, :, None]
     names = ("x",) if x.shape[2] == 1 else tuple(f"x{k}" for k in range(x.shape[2]))
     dims = PLAIN[x.ndim - 4]
@@ -171,7 +171,7 @@ def read_gridded(
 
     Args:
         path: The file or, for Zarr, the folder.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the value for errors.
         key: A variable of the file, or several with commas between; all if none.
         inner: As in :func:`gridded_of`.
@@ -192,7 +192,7 @@ def open_dataset(path: str, who: str, name: str, *, decode_times: bool = True) -
 
     Args:
         path: The file or, for Zarr, the folder.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the value for errors.
         decode_times: Make dates of times; clocks that xarray does not know need False.
 

@@ -33,7 +33,7 @@ def sample_and_label(data: Any, who: str, name: str) -> tuple[Any, Any]:
 
     Args:
         data: A data set with items ``(x, label)``, or a loader of it.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Argument that asks for the labels, for errors.
 
     Raises:

@@ -56,8 +56,8 @@ def on_disk(value: Any, who: str, name: str) -> OnDisk | None:
 
     Args:
         value: Anything.
-        who: Public name for errors.
-        name: Name of the argument for errors.
+        who: Name of the caller, used in error messages.
+        name: Name of the argument, used in error messages.
 
     Raises:
         InvalidInputError: If a path leads to nothing, to another format, or to no numbers.

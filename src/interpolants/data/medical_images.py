@@ -49,7 +49,7 @@ def nifti_volume(data: bytes, source: str = "NIfTI") -> Volume:
 
     Args:
         data: The bytes.
-        source: Name for messages.
+        source: Name of the data, used in messages.
 
     Raises:
         InvalidInputError: As :func:`read_volume`.
@@ -61,7 +61,7 @@ def nifti_volume(data: bytes, source: str = "NIfTI") -> Volume:
         image = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(raw)
         kind = np.dtype(image.get_data_dtype())
         if kind.kind not in "iuf":
-            remedy = "Take one channel, or the magnitude, first."
+            remedy = "Select one channel, or compute the magnitude, first."
             raise invalid("read_volume", f"voxels of {source} must be real numbers", str(kind), remedy)
         values = np.asarray(image.dataobj, dtype=np.float32)
     except InvalidInputError:

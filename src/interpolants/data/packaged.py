@@ -157,7 +157,7 @@ def packaged(
                 found = function(file, **settings)
             x, labels, times = _cut(found, split)
             if not len(x):
-                raise invalid(who, f"the part {split!r} must have rows", "none", "Give a larger file.")
+                raise invalid(who, f"the part {split!r} must have rows", "none", "Pass a larger file.")
             source = ", ".join(f"{one.package} {one.installed_version()}" for one in carriers.values())
             info = DataInfo(
                 name=who.removeprefix("load_"),

@@ -46,7 +46,7 @@ def lazy_table(who: str, index: bytes, objects: bytes, name: str) -> Any:
     """
     known = _converted(who, zlib.decompress(index, 47))["variables"]
     if name not in known:
-        raise invalid(who, "the package must hold the table", repr(name), nearest(name, known))
+        raise invalid(who, "the package must contain the table", repr(name), nearest(name, known))
     first, length = (int(number) for number in known[name])
     return _converted(who, _unpacked(objects[first : first + length]))
 

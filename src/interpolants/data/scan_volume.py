@@ -79,7 +79,7 @@ def along_the_patient(values: Array, affine: Affine, source: str) -> Volume:
     Args:
         values: Voxels with three axes.
         affine: Map from places of voxels to world axes, ``(4, 4)``, mm.
-        source: Name for messages.
+        source: Name of the data, used in messages.
 
     Raises:
         InvalidInputError: If there are not three axes, or they are oblique or not at right angles, voxels have no size,
@@ -89,7 +89,7 @@ def along_the_patient(values: Array, affine: Affine, source: str) -> Volume:
         raise invalid("read_volume", f"{source} must have three axes", values.shape, "Pick one volume first.")
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not (np.isfinite(spacing).all() and (spacing > 0).all()):
-        raise invalid("read_volume", f"{source} must tell the spacing of its voxels", spacing.tolist())
+        raise invalid("read_volume", f"{source} must have finite, positive voxel spacings", spacing.tolist())
     shares = affine[:3, :3] / spacing
     order = np.abs(shares).argmax(1)
     _check_angles(shares, order, source)

@@ -33,7 +33,7 @@ def read_series_table(
 
     Args:
         path: A csv, tsv or parquet file.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         columns: Columns to use; all that remain by default.
         frequency: Pandas' word for the clock, if it is known; otherwise the coarsest on which all stamps lie.
 
@@ -81,7 +81,7 @@ def _marks(path: Path) -> dict[str, str]:
 def _named_clock(table: Any, where: str, frequency: str = "") -> Any:
     """The table with its clock for an index."""
     if not len(table):
-        raise invalid(where, "there must be rows", "none")
+        raise invalid(where, "the table must have at least one row", "none")
     for name, kind in zip(table.columns, table.dtypes, strict=True):
         if (
             getattr(kind, "kind", "O") in "iufb"
@@ -172,7 +172,7 @@ def on_a_clock(table: Any, who: str, frequency: str = "") -> Any:
 
     Args:
         table: With a DatetimeIndex, or another index, which is left alone.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         frequency: Pandas' word for the clock, if it is known.
 
     Raises:
@@ -216,9 +216,11 @@ def check_order(index: Any, who: str, name: str = "times") -> None:
             "Times of a place with summer time come twice when its clocks go back: write them with their offset, or "
             "in UTC, e.g. x.tz_localize('Europe/London', ambiguous='infer'). Several series must stand in columns."
         )
-        raise invalid(who, f"{name} must increase", f"{index[row]} twice, again in {_row(row)}", remedy)
+        raise invalid(
+            who, f"{name} must be strictly increasing", f"{index[row]} twice, again in {_row(row)}", remedy
+        )
     found = f"{index[row]} in {_row(row)}, after {index[row - 1]}"
-    raise invalid(who, f"{name} must increase", found, "Sort the rows, e.g. x.sort_index().")
+    raise invalid(who, f"{name} must be strictly increasing", found, "Sort the rows, e.g. x.sort_index().")
 
 
 def irregular(index: Any, who: str, name: str = "times") -> Exception:
@@ -245,7 +247,7 @@ def _numbers(table: Any, where: str, columns: Sequence[str] | None) -> Any:
             raise invalid(where, "columns must be columns of the file", repr(name), nearest(name, known))
     table = table if columns is None else table[list(columns)]
     if not table.shape[1]:
-        raise invalid(where, "there must be a column beside the times", "none")
+        raise invalid(where, "the table must have a column in addition to the times", "none")
     for name, kind in table.dtypes.items():
         if getattr(kind, "kind", "O") not in "iufb":
             remedy = "Leave it out with columns = [...]. Several series in one file must be columns, one row a time."

@@ -113,7 +113,7 @@ def open_shards(path: Path, who: str) -> ShardedArray:
 
     Args:
         path: A .tar, or a folder with files .npy of rows, or with files .tar of samples, such as part-00.npy.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
 
     Returns:
         The rows; pictures have the shape (C, H, W) and values from 0 to 1, in float32.
@@ -127,7 +127,10 @@ def open_shards(path: Path, who: str) -> ShardedArray:
     endings = {file.suffix for file in found}
     if len(endings) > 1:
         raise invalid(
-            who, f"the folder {path.name} must hold .npy or .tar alone", "both", "Keep one of them."
+            who,
+            f"the folder {path.name} must contain only .npy files or only .tar files",
+            "both",
+            "Keep one of them.",
         )
     if path.is_dir():
         _check_names(found, path, who)
@@ -201,7 +204,7 @@ def mapped_npy(path: Path, who: str) -> NDArray[Any]:
 def _npy(path: Path, who: str) -> _Array:
     whole = mapped_npy(path, who)
     if not isinstance(whole, np.ndarray) or not whole.ndim or not len(whole):
-        raise invalid(who, f"{path.name} must hold an array of rows", f"shape {np.shape(whole)}")
+        raise invalid(who, f"{path.name} must contain an array of rows", f"shape {np.shape(whole)}")
     return _Array(path, whole)
 
 

@@ -20,7 +20,7 @@ def stamps_of(column: Any, where: str, is_regular: Callable[[Any], bool]) -> Any
 
     Args:
         column: A column of a table.
-        where: Public name for errors.
+        where: Name of the caller, used in error messages.
         is_regular: Whether stamps follow each other regularly.
 
     Raises:
@@ -65,7 +65,9 @@ def _parsed(pandas: Any, column: Any, where: str, is_regular: Callable[[Any], bo
         names = " or ".join(f"{one[row].day} {one[row].month_name()}" for one in both)
         found = f"{str(column.iloc[row]).strip()!r} in row {row + 1}, which may be {names}"
         remedy = "Write them with the year first, 2024-02-01."
-        raise invalid(where, f"dates in {column.name} must tell days from months", found, remedy)
+        raise invalid(
+            where, f"dates in {column.name} must have an unambiguous order of day and month", found, remedy
+        )
     return regular[0] if regular else both[0]
 
 

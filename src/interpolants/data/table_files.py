@@ -18,9 +18,9 @@ def text_of(who: str, path: str | Path, rule: str = "path must be a file that ca
     """Text of a user's file in UTF-8, plain or packed by gzip.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         path: The file.
-        rule: What must hold of the file, for errors.
+        rule: Requirement on the file, used in error messages.
 
     Raises:
         InvalidInputError: If it cannot be read, is damaged or no text, or becomes out of all proportion.
@@ -34,9 +34,9 @@ def rows_of(who: str, text: str, rule: str) -> list[dict[str, str]]:
     """Rows of a CSV as mappings from the names in its first line; cells that are left out are empty.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         text: Text of the file.
-        rule: What must hold of the file, for errors.
+        rule: Requirement on the file, used in error messages.
 
     Raises:
         InvalidInputError: If it is no CSV, or has no row.
@@ -52,7 +52,7 @@ def csv_frame(who: str, path: str | Path, **how: Any) -> Any:
     """A DataFrame of a text file, plain or packed by gzip.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         path: The file.
         how: Arguments of ``pandas.read_csv``.
 

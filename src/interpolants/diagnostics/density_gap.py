@@ -85,7 +85,7 @@ def log_density_mismatch(
     u = _density(fields, cond, "log_density_mismatch")
     distribution = fields.path.base if base is None and fields.path is not None else base
     if distribution is None:
-        raise invalid("log_density_mismatch", "base must be given on a two-sided path", "None")
+        raise invalid("log_density_mismatch", "base must be passed for a two-sided path", "None")
     if stop < 1:
         options["time_grid"] = time_grid(options.get("n_steps", 100), stop=stop)
     found = log_prob(fields, x, distribution, cond=cond, **options)
@@ -156,5 +156,5 @@ def _density(fields: Fields, cond: Condition, who: str) -> Callable[[Tensor, Ten
     u = fields.log_density_of(cond)
     if u is None:
         remedy = "Learn one: LearnedFields(path, log_density=LogDensity(...))."
-        raise invalid(who, "the fields must know their log density", type(fields).__name__, remedy)
+        raise invalid(who, "the fields must have a log density", type(fields).__name__, remedy)
     return u

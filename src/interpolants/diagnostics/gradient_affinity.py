@@ -49,7 +49,7 @@ def task_affinity(
     Source: Go et al. (2023), arXiv:2306.00354, section 3.
     """
     if len(times) < 2:
-        raise invalid("task_affinity", "there must be two times or more", len(times))
+        raise invalid("task_affinity", "times must have at least two entries", len(times))
     trained = [p for p in net.parameters() if p.requires_grad]
     size = sum(p.numel() for p in trained)
     sketch = None if projected is None or projected >= size else _sketch(size, projected, seed)

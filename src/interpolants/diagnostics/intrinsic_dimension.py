@@ -74,7 +74,7 @@ def intrinsic_dimension(
         x: Points of the data ``(B, *D)``, at t = 1.
         sigma: Noise over signal, in data units: small beside curvature and gaps, and not below what was learnt well.
         method: ``"score"``, ``"flow"`` or ``"density"``.
-        symmetric: Take the symmetric part of M: undoes a gauge that only rotates, and no other.
+        symmetric: Whether to use the symmetric part of M, which removes a purely rotational gauge, and no other.
         coarse: For ``"flow"``: how much more noise there is at its other end, > 1.
         n_steps: For ``"flow"``: steps of Runge's fourth-order method, in equal ratios of the noise.
         cond: Condition, one row per point.
@@ -90,7 +90,7 @@ def intrinsic_dimension(
     path = fields.path
     if not isinstance(path, SpatiallyLinearPath) or not path.has_latent or not fields.has_score:
         rule = "the fields must have a score, on a spatially linear path with Gaussian noise"
-        raise invalid(who, rule, type(path).__name__, "E.g. paths.OneSidedLinear().")
+        raise invalid(who, rule, type(path).__name__, "For example, use paths.OneSidedLinear().")
     t = _time(path, sigma, who)
     if method == "flow":
         return _by_flow(
@@ -162,9 +162,9 @@ def _time(path: SpatiallyLinearPath, sigma: float, who: str, name: str = "sigma"
     least = _ratio(path, high)
     most = _ratio(path, low + 1e-9)
     if not least < sigma < most:
-        remedy = "Take another sigma, or a path that ends in less noise."
+        remedy = "Use another sigma, or a path that ends at a lower noise level."
         if name != "sigma":
-            remedy = "Take a smaller coarse or sigma, or a path that begins in more noise."
+            remedy = "Use a smaller coarse or sigma, or a path that starts at a higher noise level."
         raise invalid(who, f"{name} must lie between {least:.3g} and {most:.3g} on this path", sigma, remedy)
     for _ in range(60):
         middle = (low + high) / 2

@@ -135,7 +135,7 @@ def ode_sde_gap(
     """
     who, half = "ode_sde_gap", len(x0) // 2
     if half < 2:
-        raise invalid(who, "there must be at least 4 starts", len(x0))
+        raise invalid(who, "x0 must have at least 4 rows", len(x0))
     settings: dict[str, Any] = {"n_steps": n_steps, "time_grid": time_grid, "stop": stop, "cond": cond}
     flow = sample(fields, x0, method="heun", **settings).x
     settings["cond"] = take_rows(cond, slice(half))

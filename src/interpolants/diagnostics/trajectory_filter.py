@@ -220,7 +220,7 @@ def scan_windows(
         InvalidInputError: If there is no window, or a statistic is unknown.
     """
     if not windows:
-        raise invalid("scan_windows", "there must be a window", "none")
+        raise invalid("scan_windows", "windows must have at least one entry", "none")
     for name in statistics:
         one_of("scan_windows", "statistic", name, _STATISTICS)
     observers = tuple(TrajectoryStatistics(of, window) for window in windows)

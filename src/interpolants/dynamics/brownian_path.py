@@ -109,7 +109,7 @@ class _Areas:
         self._elapsed = 0.0
 
     def add(self, increment: Tensor, length: float, starts_cell: bool) -> None:
-        """Go on with the step by one part."""
+        """Add one part to the step."""
         source = self._whole if starts_cell else self._rest
         inside = source.normal().mul_(length * (length / 12) ** 0.5).add_(increment, alpha=length / 2)
         if self._walked is None or self._moment is None:

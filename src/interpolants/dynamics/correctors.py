@@ -43,7 +43,7 @@ class Langevin(Checked):
     """Correct before each step of the predictor, as the official code does, not after it."""
 
     def step(self, x: Tensor, score: Tensor, z: Tensor, *, rho: float, std: float) -> Tensor:
-        """One step.
+        """Compute one corrector step.
 
         Args:
             x: States, ``(B, *D)``.
@@ -57,7 +57,7 @@ class Langevin(Checked):
         """
         if self.step_size != "fixed" and x[0].numel() < _FEWEST:
             rule = f"step_size={self.step_size!r} needs {_FEWEST} or more entries per sample"
-            remedy = "Below, norms do not concentrate and steps explode; take step_size='fixed'."
+            remedy = "Below, norms do not concentrate and steps explode; use step_size='fixed'."
             raise invalid("Langevin", rule, x[0].numel(), remedy)
         h = 2 * (rho * self.snr * self._ratio(score, z, std)).square()
         wide = expand_like(h, x).to(x.dtype)

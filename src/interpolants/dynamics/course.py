@@ -1,4 +1,4 @@
-"""What a run is about, before any state is touched: its method, its times, and the sampler that they make."""
+"""Plan of a run, independent of the states: its method, its times, and the resulting sampler."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,10 +95,10 @@ class SolverTicks(Sequence[Tensor]):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Course:
-    """What all samplers of a run share, and a sampler of each kind.
+    """Common data of all samplers of a run, and a sampler of each kind.
 
     Args:
-        fields: Fields that are asked.
+        fields: Fields to evaluate.
         grid: Times in the order of travel, ``(n + 1,)``.
         method: Name of the solver or transition.
         finish: As in ``sample``.

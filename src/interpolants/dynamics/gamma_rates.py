@@ -35,7 +35,7 @@ _Numbers = npt.NDArray[np.float64]
 
 
 class GammaRates:
-    """What multiplies the noise at each stage of a run with fixed steps, per unit of time.
+    """Factors of the noise at each stage of a run with fixed steps, per unit of time.
 
     Args:
         path: Two-sided, with a latent term.

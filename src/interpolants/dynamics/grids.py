@@ -52,7 +52,7 @@ def by_noise(
     """
     if not isinstance(path, SpatiallyLinearPath) or not path.is_one_sided or path.basis is not None:
         name = type(path).__name__
-        raise invalid("time_grid", f"{spacing!r} needs a one-sided path", name, "Take 'auto' or 'cosine'.")
+        raise invalid("time_grid", f"{spacing!r} needs a one-sided path", name, "Use 'auto' or 'cosine'.")
     ends = torch.tensor([start, stop], dtype=torch.float64)
     first, last = (-path.log_snr(ends) / 2).tolist()
     if not np.isfinite([first, last]).all():
@@ -154,10 +154,14 @@ def _own_grid(times: Any) -> npt.NDArray[np.float64]:
     except (TypeError, ValueError):
         raise invalid("time_grid", "the times must be numbers", times) from None
     if grid.ndim != 1 or len(grid) < 2:
-        raise invalid("time_grid", "there must be at least two times", f"shape {grid.shape}")
+        raise invalid(
+            "time_grid", "the times must be a vector of at least two entries", f"shape {grid.shape}"
+        )
     if not (np.isfinite(grid).all() and grid.min() >= 0 and grid.max() <= 1):
         raise invalid("time_grid", "the times must lie in [0, 1]", (float(grid.min()), float(grid.max())))
     if not (np.diff(grid) > 0).all():
-        remedy = "Give them from 0 to 1; reverse=True runs them backwards."
-        raise invalid("time_grid", "the times must increase", "times that repeat or fall", remedy)
+        remedy = "Pass the times from 0 to 1; reverse=True runs them backwards."
+        raise invalid(
+            "time_grid", "the times must be strictly increasing", "equal or decreasing times", remedy
+        )
     return grid

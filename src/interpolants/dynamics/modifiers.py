@@ -52,7 +52,7 @@ class Work:
     def evaluate(
         self, inner: Fields, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition
     ) -> dict[str, Tensor]:
-        """What the sampler takes the fields to be; see ``Fields.evaluate``.
+        """Return the fields that the sampler uses; see ``Fields.evaluate``.
 
         Called at every stage of every step, so the number of calls is not that of the steps. The inner fields may be
         asked at other states and times, one time per sample too.
@@ -65,7 +65,7 @@ class Work:
         return type(self).network is not Work.network
 
     def network(self, net: nn.Module, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
-        """What the fields take a network to answer, inside wrappers that scale its inputs and outputs.
+        """Return the network output that the fields use, inside wrappers that scale its inputs and outputs.
 
         Called at every evaluation of the network: under guidance several times at one time.
 
@@ -89,7 +89,7 @@ class Work:
         return x
 
     def report(self) -> dict[str, Tensor]:
-        """What was found, by name, one row per row of the chunk; it ends in ``Samples.reports``."""
+        """Results by name, one row per row of the chunk; they are returned in ``Samples.reports``."""
         return {}
 
 
@@ -149,7 +149,7 @@ class Modifier(ABC):
 
     @abstractmethod
     def begin(self, x: Tensor, index: int, times: Tensor) -> Work:
-        """At work on a chunk.
+        """Start the work on a chunk.
 
         Args:
             x: Start states of the chunk, ``(b, *D)``; padding repeats some of them.
@@ -163,7 +163,7 @@ def check_modifiers(who: str, modifiers: object, fields: Fields) -> tuple[Modifi
     """The modifiers, made where words or tables stand for them, if they fit the fields.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         modifiers: One or a sequence of them: objects, ids of cards, or tables ``{"kind": id, **settings}``.
         fields: The fields that they modify.
 
@@ -175,7 +175,7 @@ def check_modifiers(who: str, modifiers: object, fields: Fields) -> tuple[Modifi
     apart = [type(modifier).__name__ for modifier in found if modifier.takes_networks_apart]
     if len(apart) > 1:
         rule = "one modifier alone may call the parts of the networks"
-        raise invalid(who, rule, " and ".join(apart), "Take one of them.")
+        raise invalid(who, rule, " and ".join(apart), "Use one of them.")
     return found
 
 
@@ -225,7 +225,7 @@ class ModifiedNet(TakesOneTime, nn.Module):
         self.net, self.work = net, work
 
     def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
-        """The answer, modified."""
+        """Return the modified output of the network."""
         return self.work.network(self.net, x, t, cond)
 
 

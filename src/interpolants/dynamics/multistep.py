@@ -72,11 +72,11 @@ def plan_strides(fields: Fields, solver: Multistep, grid: npt.NDArray[Any]) -> P
     path = fields.path
     if not isinstance(path, SpatiallyLinearPath) or path.basis is not None:
         rule = f"method={solver.name!r} needs a path with one coefficient for x0 and one for x1"
-        raise invalid("sample", rule, type(path).__name__, "Take 'midpoint'.")
+        raise invalid("sample", rule, type(path).__name__, "Use 'midpoint'.")
     needs = ("denoised",) if path.is_one_sided else ("mean_rate", "noise")
     if not all(fields.provides(name) for name in needs):
         rule = f"method={solver.name!r} needs fields that know {' and '.join(needs)}"
-        remedy = "Learn them, or take 'midpoint', which needs the velocity alone."
+        remedy = "Learn them, or use 'midpoint', which needs the velocity alone."
         raise invalid("sample", rule, ", ".join(fields.known), remedy)
     make = _one_sided if path.is_one_sided else _two_sided
     places, keeps, measures = make(path, np.asarray(grid, dtype=np.float64))

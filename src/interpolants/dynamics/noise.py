@@ -124,12 +124,12 @@ class TabulatedNoise(NoiseLevel):
     """One level per time."""
 
     def check_settings(self) -> None:
-        """Refuse times that do not increase, or have no level."""
+        """Check that the times are strictly increasing, with one level each."""
         if len(self.times) != len(self.levels) or not self.times:
             sizes = (len(self.times), len(self.levels))
-            raise asked.invalid("there must be one level per time", sizes)
+            raise asked.invalid("times and levels must have equal, nonzero lengths", sizes)
         if not (np.diff(self.times) > 0).all() or not 0 <= self.times[0] <= self.times[-1] <= 1:
-            raise asked.invalid("times must increase within [0, 1]", self.times)
+            raise asked.invalid("times must be strictly increasing within [0, 1]", self.times)
 
     def values(self, t: Tensor, path: Path | None) -> Tensor:
         """The level at each time."""
@@ -147,7 +147,7 @@ def as_noise(eps: Any) -> NoiseLevel | None:
     except (TypeError, ValueError):
         rule = "the noise level must be a number, a function of t or a NoiseLevel"
         raise invalid(
-            "eps", rule, eps, "E.g. eps=0.5, eps=GammaNoise(1.0), or eps=lambda t: t * (1 - t)."
+            "eps", rule, eps, "For example, use eps=0.5, eps=GammaNoise(1.0), or eps=lambda t: t * (1 - t)."
         ) from None
     level = ConstantNoise(number)
     return level if number > 0 else None
@@ -184,7 +184,7 @@ class NoiseTable:
         self._on: tuple[torch.device, torch.dtype] | None = None
 
     def weight(self, t: Tensor, *, of_score: bool) -> Tensor:
-        """What multiplies the score (eps) or minus the noise (eps / sigma) at times ``()`` or ``(n,)``."""
+        """Factor of the score (eps) or of minus the noise (eps / sigma) at times ``()`` or ``(n,)``."""
         return self.eps(t) if of_score else self.over_scale(t)
 
     def eps_score(self, fields: Fields, value: Tensor, t: Tensor) -> Tensor:

@@ -114,7 +114,7 @@ def choose_grid(
     name = choose_method(fields, x, method, noisy=False)
     if name in (*ADAPTIVE, *TRANSITIONS):
         rule = "method must be a Runge-Kutta or multistep solver with fixed steps"
-        raise invalid("optimise_grid", rule, repr(name), "E.g. 'midpoint' or 'unipc3'.")
+        raise invalid("optimise_grid", rule, repr(name), "For example, use 'midpoint' or 'unipc3'.")
     grid = _pilot_grid(fields, cells, start, stop)
     fine = np.interp(np.arange(cells * _FINE + 1) / _FINE, np.arange(cells + 1), grid)
     with torch.no_grad():

@@ -42,7 +42,7 @@ def renoise(
         or path.basis is not None
     ):
         rule = "the path must be one-sided from a Gaussian base, with one schedule"
-        raise invalid(who, rule, type(path).__name__, "E.g. paths.VP() or OneSidedLinear().")
+        raise invalid(who, rule, type(path).__name__, "For example, use paths.VP() or OneSidedLinear().")
     times = torch.tensor([t_from, t_to], dtype=torch.float64)
     if not 0 <= t_to <= t_from <= 1:
         raise invalid(who, "times must satisfy 0 <= t_to <= t_from <= 1", (t_from, t_to))
@@ -71,7 +71,7 @@ def invert(fields: Fields, x: Tensor, t_to: float, *, t_from: float = 1.0, **opt
 
 
 def sample_between(fields: Fields, x: Tensor, t_from: float, t_to: float, **options: Any) -> Tensor:
-    """Carry states from one time to a later one, by ODE or SDE: a part of a run of ``sample``.
+    """Propagate states from one time to a later one, by ODE or SDE: a part of a run of ``sample``.
 
     Args:
         fields: Velocity and, for noise, score.

@@ -43,10 +43,10 @@ class Run:
         return torch.tensor([*self.sampler.grid, *ends], dtype=torch.float64)
 
     def __call__(self, chunk: Chunk, *, keep: bool = False, watch: OnStep | None = None) -> Arrival:
-        """Carry a chunk, whose condition is a pair: that of the fields, and what the constraint knows of each row.
+        """Propagate a chunk, whose condition is a pair: that of the fields, and that of the constraint for each row.
 
         Args:
-            chunk: Rows to carry.
+            chunk: Rows to propagate.
             keep: Keep the states at all times.
             watch: Called with the number, the time and the states of every finished step.
         """
@@ -96,7 +96,7 @@ class TrialRun:
     cond: Condition
 
     def observe(self, who: str, modifier: Modifier) -> dict[str, Tensor]:
-        """See ``modifiers.Trial``."""
+        """Run the trial of a modifier; see ``modifiers.Trial``."""
         path, forwards = self.sampler.fields.path, self.sampler.grid[0] < self.sampler.grid[-1]
         base = None if path is None else path.base
         remedy = "Tune it on starts of your own, and pass what was found."

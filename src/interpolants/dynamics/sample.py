@@ -75,13 +75,13 @@ class Samples:
 
     @property
     def ok(self) -> Tensor:
-        """Which samples arrived, ``(B,)``."""
+        """Whether each sample reached the end, ``(B,)``."""
         return self.status == int(Status.OK)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling(Checked):
-    """How a run samples; what belongs to the run and not to the way, its seed, condition and place, is no part of it.
+    """Settings of the sampler, without those of a single run: its seed, condition and first index.
 
     Raises:
         InvalidInputError: If a name is unknown. What depends on the fields and the states is checked by ``sample``.
@@ -173,7 +173,7 @@ def sample(
     first_index: int = 0,
     **changes: Any,
 ) -> Samples:
-    """Carry ``x`` from rho0 to rho1, or back, along the fields of a bridge.
+    """Transport ``x`` from rho0 to rho1, or back, along the fields of a bridge.
 
     ::
 
@@ -197,7 +197,7 @@ def sample(
 
     Raises:
         InvalidInputError: If an argument breaks its rule; NotIdentifiableError if eps > 0 and there is no score.
-        DivergedError: If a sample left the finite numbers or missed its tolerance.
+        DivergedError: If a sample became NaN or infinite or missed its tolerance.
     """
     how = changed("sample", how, changes)
     check_call("sample", x, cond, first_index, how.chunk, how.on_failure)
@@ -271,7 +271,7 @@ def fixed_sampler(course: Course, x: Tensor, acting: str = "", compiled: int = 0
         return course.ode(x, compiled)
     solver = get_solver(course.method)
     if acting and isinstance(solver, Multistep) and solver.corrects:
-        remedy = "Take one that does not, e.g. 'exponential_ab2'."
+        remedy = "Use one that does not, e.g. 'exponential_ab2'."
         rule = f"{acting} need a solver that does not take a step again"
         raise invalid("sample", rule, repr(course.method), remedy)
     return course.multistep()
@@ -299,14 +299,14 @@ def _check_fitted(how: Sampling, solver: FittedSolver, acting: str) -> None:
 
 
 def _acting(how: Sampling, modifiers: Sequence[Modifier]) -> str:
-    """What acts between steps, in words; empty for nothing."""
+    """Kind of the parts that act between steps; empty without such parts."""
     if how.corrector is not None or how.constraint is not None:
         return "correctors and constraints"
     return "modifiers" if modifiers else ""
 
 
 def _check_adaptive(name: str, finish: str, acting: str) -> None:
-    """Refuse what acts at common steps where every sample has steps of its own."""
+    """Check that parts that act at common steps are not combined with separate steps per sample."""
     if name not in ADAPTIVE:
         return
     if finish != "step":
@@ -314,13 +314,13 @@ def _check_adaptive(name: str, finish: str, acting: str) -> None:
         raise invalid("sample", f"finish={finish!r} needs fixed steps", repr(name), remedy)
     if acting:
         rule = f"{acting} need fixed steps"
-        raise invalid("sample", rule, repr(name), "Take fixed steps, e.g. method='heun'.")
+        raise invalid("sample", rule, repr(name), "Use fixed steps, e.g. method='heun'.")
 
 
 def _check_compiled(fields: Fields, name: str, acts: str, how: Sampling, *, noisy: bool) -> None:
-    """Refuse compiled steps where something must see single steps, or where they would be other steps."""
+    """Check that compiled steps are not combined with parts that need single steps, or would change them."""
     if noisy or name not in available("ode") or name in ADAPTIVE:
-        remedy = "E.g. method='midpoint' with eps=0; or compile the network itself, torch.compile(net)."
+        remedy = "For example, use method='midpoint' with eps=0; or compile the network itself, torch.compile(net)."
         raise invalid(
             "sample", "compiled steps are those of a flow by a Runge-Kutta method", repr(name), remedy
         )
@@ -339,7 +339,7 @@ def _check_compiled(fields: Fields, name: str, acts: str, how: Sampling, *, nois
 
 
 def _coupling(corrector: Langevin | None, modifiers: Sequence[Modifier]) -> list[str]:
-    """What makes a sample depend on the others of its batch."""
+    """Names of the parts that make a sample depend on the others of its batch."""
     named = [type(modifier).__name__ for modifier in modifiers if modifier.couples_rows]
     return [
         *named,
@@ -361,12 +361,12 @@ def _whole_batch(coupling: Sequence[str], x: Tensor, how: Sampling) -> int | Non
 def check_call(
     who: str, x: Tensor, cond: Condition, first_index: int, chunk: int | None, on_failure: str
 ) -> None:
-    """Refuse states, conditions and settings that no job can run with."""
+    """Check states, conditions and settings before the run."""
     if not isinstance(x, Tensor) or x.ndim < 2 or not x.is_floating_point():
         what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise invalid(who, "x must be a floating-point tensor (B, *D)", what)
     if x.shape[0] < 1:
-        raise invalid(who, "there must be at least one sample", tuple(x.shape))
+        raise invalid(who, "x must have at least one row", tuple(x.shape))
     if x.layout != torch.strided:
         raise invalid(who, "x must be dense", str(x.layout), "Call x.to_dense().")
     if not bool(torch.isfinite(x).all()):
@@ -403,16 +403,16 @@ def _failure(run: Run, result: Samples, x: Tensor, chunks: Chunks) -> DivergedEr
     share = f"{len(bad)} of {x.shape[0]} samples"
     if isinstance(run.sampler, AdaptiveSampler):
         remedy = (
-            "Loosen rtol and atol, raise max_steps, or take fixed steps; on_failure='keep' returns the rest."
+            "Loosen rtol and atol, raise max_steps, or use fixed steps; on_failure='keep' returns the rest."
         )
         ended = f"{result.method} ended with {code.name.lower()} for {share}, first row {row}"
         return DivergedError(f"sample: {ended}. {remedy}")
     when = _first_bad_time(run, chunks, row)
     remedy = (
-        "Take more steps or a smaller eps, and check the fields there; on_failure='keep' returns the rest."
+        "Use more steps or a smaller eps, and check the fields there; on_failure='keep' returns the rest."
     )
     where = f"row {row} at t={float(result.times[-1] if when is None else when):.6g}"
-    return DivergedError(f"sample: {share} left the finite numbers, {where}. {remedy}")
+    return DivergedError(f"sample: {share} became NaN or infinite, {where}. {remedy}")
 
 
 def _first_bad_time(run: Run, chunks: Chunks, row: int) -> float | None:

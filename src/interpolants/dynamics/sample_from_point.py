@@ -108,7 +108,7 @@ def sample_from_point(
 
     Raises:
         InvalidInputError: If an argument breaks its rule.
-        DivergedError: If a sample left the finite numbers.
+        DivergedError: If a sample became NaN or infinite.
     """
     who = "sample_from_point"
     if not isinstance(fields, PointSourceFields):

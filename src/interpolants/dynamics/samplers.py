@@ -46,7 +46,7 @@ _APART = ("mean_rate", "noise")
 
 
 class Arrival(NamedTuple):
-    """Where a chunk arrived; as in ``Samples``, but rows come first everywhere: ``path`` is ``(b, n + 1, *D)``."""
+    """Result for a chunk; as in ``Samples``, but rows come first everywhere: ``path`` is ``(b, n + 1, *D)``."""
 
     x: Tensor
     nfe: int | Tensor
@@ -76,7 +76,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
-        """Carry states ``(b, *D)``.
+        """Propagate states ``(b, *D)``.
 
         Args:
             x: States at the first time.
@@ -108,7 +108,7 @@ class Sampler(ABC):
         return GammaRates(path, self.method, self.grid)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the functions that are worked out on the first use: no other process can be handed those."""
+        """Return the state without functions computed on first use, which cannot be passed to other processes."""
         return {name: value for name, value in vars(self).items() if name in self.__dataclass_fields__}
 
     def on(self, fields: Fields) -> Self:
@@ -126,7 +126,7 @@ class Sampler(ABC):
         cond_of: Callable[[Condition], Condition] = lambda given: given,
         own_times: bool | None = None,
     ) -> Chunks:
-        """How to cut ``x``.
+        """Split ``x`` into chunks.
 
         Args:
             x: States of the whole batch, ``(B, *D)``.
@@ -170,7 +170,7 @@ class OdeSampler(Sampler):
     per_call: int = 0
 
     def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
-        """See :class:`Sampler`."""
+        """Propagate states; see :class:`Sampler`."""
         solver = get_solver(self.method)
         assert isinstance(solver, RungeKutta)
         if self.per_call:
@@ -276,7 +276,7 @@ class SdeSampler(_Driven):
 
     @property
     def solver(self) -> SdeSolver:
-        """The scheme."""
+        """Scheme of the SDE."""
         solver = get_solver(self.method)
         assert isinstance(solver, SdeSolver)
         return solver
@@ -314,7 +314,7 @@ class SdeSampler(_Driven):
         return drift_with_base
 
     def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
-        """See :class:`Sampler`."""
+        """Propagate states; see :class:`Sampler`."""
         brownian = self.driving(x, first, self.solver.levy_area)
         return self.driven_by(brownian, x, cond, keep=keep, on_step=on_step)
 
@@ -327,7 +327,7 @@ class SdeSampler(_Driven):
         keep: bool = False,
         on_step: OnStep | None = None,
     ) -> Arrival:
-        """Carry states along a motion that is given, as increment and Levy area of each step; see :meth:`run`."""
+        """Propagate states along a given Brownian path, as increment and Levy area of each step; see :meth:`run`."""
         solver, drift = self.solver, self.field(cond)
         basis = None if self.fields.path is None else self.fields.path.basis
         if basis is not None:  # in its coordinates the noise is independent between entries
@@ -356,7 +356,7 @@ class TransitionSampler(_Driven):
     moves: list[Move]
 
     def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
-        """See :class:`Sampler`."""
+        """Propagate states; see :class:`Sampler`."""
         draws = self._normals(x, first) if self.method in NOISY else ()
         ticks = clock(self.grid, x)
         total = self._total(ticks)
@@ -366,7 +366,7 @@ class TransitionSampler(_Driven):
         return Arrival(arrived, len(self.moves), arrival_status(arrived), _rows_first(path))
 
     def _total(self, ticks: Sequence[Tensor]) -> Combined:
-        """What the moves take of the fields, worked out once for times of a type."""
+        """Combination of the fields in the moves, computed once for times of a type."""
         known, key = self._known_totals, ticks[0].dtype
         if key not in known:
             known[key] = terms_of(self.fields, self.moves, ticks)

@@ -47,7 +47,7 @@ class TrajectoryStatistics(Checked, Modifier):
     """Report mean and variance of every entry too."""
 
     def check_settings(self) -> None:
-        """Refuse an empty window."""
+        """Check that the window is not empty."""
         low, high = self.window
         if not low < high:
             raise asked.invalid("window must be two rising times in [0, 1]", self.window)
@@ -59,7 +59,7 @@ class TrajectoryStatistics(Checked, Modifier):
         )
 
     def begin(self, x: Tensor, index: int, times: Tensor) -> Work:
-        """At work on a chunk.
+        """Start the work on a chunk.
 
         Raises:
             InvalidInputError: If fewer than two steps begin in the window.
@@ -68,7 +68,7 @@ class TrajectoryStatistics(Checked, Modifier):
         steps = sum(is_within(time, low, high) for time in times[:-1].tolist())
         if steps < 2:
             rule = f"two steps or more must begin in the window {low:g} to {high:g}"
-            raise invalid(_WHO, rule, f"{steps} of {len(times) - 1}", "Widen it, or take more steps.")
+            raise invalid(_WHO, rule, f"{steps} of {len(times) - 1}", "Widen it, or use more steps.")
         return _Observing(self, x)
 
 

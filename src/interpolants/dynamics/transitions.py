@@ -102,7 +102,7 @@ def _reverse(step: _Step, path: SpatiallyLinearPath, by_score: bool, share: Tens
     """``x - f + share C s``."""
     if bool((step.beta == 0).any()):
         rule = "reverse diffusion needs beta > 0 at its first time"
-        remedy = "Begin with start > 0, or take method='ancestral'."
+        remedy = "Begin with start > 0, or use method='ancestral'."
         raise invalid("sample", rule, f"beta = 0 on {type(path).__name__}", remedy)
     assert isinstance(path.base, Gaussian)
     keep, mean = 2 - step.rho, step.rho * step.next_alpha - step.alpha
@@ -142,10 +142,10 @@ def transitions(
     path = fields.path
     if not isinstance(path, SpatiallyLinearPath):
         name = type(path).__name__
-        raise invalid("sample", f"method={method!r} needs a spatially linear path", name, "Take 'heun'.")
+        raise invalid("sample", f"method={method!r} needs a spatially linear path", name, "Use 'heun'.")
     if method != DDIM and not isinstance(path.base, Gaussian):
         what = type(path).__name__ if path.base is None else repr(path.base)
-        remedy = "E.g. paths.VP(); elsewhere take eps > 0."
+        remedy = "For example, use paths.VP(), or eps > 0."
         raise invalid("sample", f"method={method!r} needs a path with a Gaussian base", what, remedy)
     if method != DDIM and grid[0] > grid[-1]:
         remedy = "The noising process itself: path.sample(x1=..., t=0)."
@@ -207,7 +207,7 @@ def make_moves(
 
 
 def terms_of(fields: Fields, moves: Sequence[Move], clock: Sequence[Tensor]) -> Combined:
-    """What the moves take of the fields, as one function of state and time."""
+    """Combination of the fields in the moves, as one function of state and time."""
     return fields.combined([name for name, _ in moves[0].terms], _weights(moves, clock), clock[: len(moves)])
 
 

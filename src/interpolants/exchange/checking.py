@@ -43,7 +43,7 @@ def gaps(program: Program, run: Runs, where: str, *, seed: int, tolerance: float
         if not found[rows] <= tolerance:
             rule = f"the program in {where} must agree with the library to {tolerance:g}"
             remedy = (
-                "Nothing was written. Take fewer steps, dtype='float64' with .pt2, or a larger tolerance=."
+                "Nothing was written. Use fewer steps, dtype='float64' with .pt2, or a larger tolerance=."
             )
             raise invalid(WHO, rule, f"{found[rows]:.2g} on {rows} rows", remedy)
     return found

@@ -251,7 +251,10 @@ def _prediction(scheduler: Any, asked: str | None) -> str:
     found = asked or config.get("prediction_type") or ("flow_prediction" if is_flow else None)
     if found is None:
         raise invalid(
-            WHO, "it must be known what the network predicts", "nothing", "Pass prediction='epsilon'."
+            WHO,
+            "the scheduler must define what the network predicts",
+            "no prediction type",
+            "Pass prediction='epsilon'.",
         )
     return one_of(WHO, "prediction", found, PREDICTIONS)
 
@@ -262,7 +265,7 @@ def _path_of(scheduler: Any, kind: str) -> tuple[SpatiallyLinearPath, int]:
         return OneSidedLinear(), int(_config(scheduler).get("num_train_timesteps", 1000))
     levels = getattr(scheduler, "alphas_cumprod", None)
     if not isinstance(levels, Tensor) or levels.ndim != 1:
-        remedy = "E.g. DDPMScheduler, DDIMScheduler, PNDMScheduler; for flow matching prediction='flow_prediction'."
+        remedy = "For example, DDPMScheduler or PNDMScheduler; for flow matching pass prediction='flow_prediction'."
         raise invalid(WHO, "the scheduler must have alphas_cumprod (K,)", type(scheduler).__name__, remedy)
     path = DiscreteSchedule(tuple(levels.double().tolist()))
     return path, path.n_steps
@@ -307,7 +310,7 @@ def _network_in(folder: Path) -> nn.Module:
     if not weights.is_file():
         others = sorted(file.name for file in folder.iterdir())[:5]
         remedy = "Only safetensors are read; save_pretrained(folder, safe_serialization=True) writes them."
-        raise invalid(WHO, f"{folder} must hold {_WEIGHTS}", ", ".join(others), remedy)
+        raise invalid(WHO, f"{folder} must contain {_WEIGHTS}", ", ".join(others), remedy)
     kind = getattr(require("diffusers", by=WHO), name)
     _check_positions(folder, config)
     with refusing_content(WHO, f"{weights} must be a whole safetensors file"):
@@ -341,7 +344,7 @@ def _scheduler_in(folder: Path) -> Any:
     made: Any = kind
     steps = config.get("num_train_timesteps", 1000)  # each has a noise level in memory
     whole(WHO, f"num_train_timesteps in {folder}", steps, at_least=1, at_most=_MOST_STEPS)
-    with refusing_content(WHO, f"{folder} must hold settings of {name}"):
+    with refusing_content(WHO, f"{folder} must contain settings of {name}"):
         return made.from_config(config)
 
 
@@ -350,5 +353,5 @@ def _settings(file: Path) -> dict[str, Any]:
         raise invalid(WHO, f"{file} must exist", "nothing", "Pass the folder that save_pretrained wrote.")
     found = read_document(file)
     if not isinstance(found, dict):
-        raise invalid(WHO, f"{file} must hold settings", json.dumps(found)[:80])
+        raise invalid(WHO, f"{file} must contain settings", json.dumps(found)[:80])
     return dict(found)

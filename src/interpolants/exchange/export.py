@@ -90,8 +90,8 @@ class _Steps:
         for name, plain in own.items():
             value = getattr(self, name)
             if isinstance(value, Sequence | Tensor) != isinstance(plain, str) or value != plain:
-                remedy = "Leave it out, or take what='sampler'."
-                raise invalid(WHO, f"{name} must be left out for what={what!r}", value, remedy)
+                remedy = "Omit it, or use what='sampler'."
+                raise invalid(WHO, f"{name} must not be passed with what={what!r}", value, remedy)
 
 
 def export(
@@ -246,7 +246,7 @@ def _jumping(model: Any, subject: Subject, steps: _Steps) -> tuple[Subject, _Ste
     for name, value in (("method", steps.method), ("eps", as_noise(steps.eps))):
         if value is not None:
             raise invalid(
-                WHO, f"{name} must be left out for what='jumps'", value, "A jump is a step by itself."
+                WHO, f"{name} must not be passed with what='jumps'", value, "A jump is a step by itself."
             )
     n = whole(WHO, "n_steps", _JUMPS if steps.n_steps is None else steps.n_steps, at_least=1)
     times = run_grid(subject.fields, n, steps.time_grid, reverse=False, noisy=False)
@@ -259,9 +259,9 @@ def _fixed_method(subject: Subject, like: Tensor, method: str | None, *, noisy: 
     name = choose_method(subject.fields, like, method, noisy=noisy)
     if name in ADAPTIVE:
         rule = "the solver must have fixed steps: a program has no loop that could adapt them"
-        raise invalid(WHO, rule, repr(name), "Take euler, heun or rk4, with n_steps=.")
+        raise invalid(WHO, rule, repr(name), "Use euler, heun or rk4, with n_steps=.")
     if name in NOISY or (noisy and getattr(get_solver(name), "levy_area", False)):
-        remedy = "Take euler_maruyama or stochastic_heun with eps > 0."
+        remedy = "Use euler_maruyama or stochastic_heun with eps > 0."
         raise invalid(
             WHO, "the solver must take its noise from Brownian increments alone", repr(name), remedy
         )

@@ -75,7 +75,7 @@ def from_flow_matching(
     one_of(WHO, "prediction", prediction, PREDICTIONS)
     if prediction == "epsilon" and not gaussian:
         rule = "prediction='epsilon' needs Gaussian noise at the start"
-        raise invalid(WHO, rule, "gaussian=False", "Take 'velocity', or gaussian=True.")
+        raise invalid(WHO, rule, "gaussian=False", "Use 'velocity', or gaussian=True.")
     if isinstance(model, nn.Module):
         model.eval()
     given: dict[str, Any] = {PREDICTIONS[prediction]: FlowMatchingNet(model, condition)}

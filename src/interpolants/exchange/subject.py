@@ -63,7 +63,9 @@ class Subject:
                 raise invalid(WHO, rule, "a method with them", "Leave them out.")
             return cls._of_method(model)
         if not isinstance(model, Fields):
-            remedy = "E.g. a Bridge; LearnedFields(path, velocity=net) makes fields of a network."
+            remedy = (
+                "For example, pass a Bridge; LearnedFields(path, velocity=net) makes fields of a network."
+            )
             raise invalid(WHO, "the model must be a fitted method or Fields", type(model).__name__, remedy)
         if shape is None:
             raise invalid(WHO, "fields alone need the shape of one state", "none", "Pass shape=(3, 32, 32).")

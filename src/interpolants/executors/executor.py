@@ -56,4 +56,4 @@ def lost(names: str) -> LostWorkerError:
         names: Their names.
     """
     told = f"{names}: the process was killed in {ATTEMPTS} attempts, which is often for want of memory"
-    return LostWorkerError(f"{told}. Finished pieces are kept. Take fewer workers or fewer rows at a time")
+    return LostWorkerError(f"{told}. Finished pieces are kept. Use fewer workers or fewer rows at a time")

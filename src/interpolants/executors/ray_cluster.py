@@ -88,7 +88,7 @@ class RayCluster(Checked):
                 remedy = "Start one by `ray start --head`, or leave --address out."
                 told = f"{self.address or 'none'}: {str(error).splitlines()[0][:200]}"
                 raise invalid(
-                    "--address", "there must be a Ray cluster to connect to", told, remedy
+                    "--address", "the address must be that of a running Ray cluster", told, remedy
                 ) from error
             yield
         finally:

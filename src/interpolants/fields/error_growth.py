@@ -62,7 +62,7 @@ def warn_of_growing_errors(who: str, path: Path, heads: Sequence[str], *, instea
     so that the ODE from the base is right. SDEs, reverse runs and log densities are not, and warn by themselves.
 
     Args:
-        who: Public name for the message.
+        who: Name of the caller, used in error messages.
         path: The interpolant.
         heads: Quantities to learn.
         instead: Remedy, as a sentence.

@@ -50,7 +50,7 @@ class GaussianPart(Remembered, id="gaussian_part"):
         super().__init__()
         if not isinstance(path, SpatiallyLinearPath) or path.is_one_sided or path.is_static:
             rule = "the path must be two-sided and spatially linear"
-            raise invalid("GaussianPart", rule, type(path).__name__, "E.g. paths.Linear().")
+            raise invalid("GaussianPart", rule, type(path).__name__, "For example, use paths.Linear().")
         for head in heads:
             one_of("GaussianPart", "every head", head, HEADS)
         self.net, self.path, self.heads = net, path, tuple(heads)

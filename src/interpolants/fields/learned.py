@@ -77,7 +77,12 @@ class LearnedFields(Fields):
         margin: float | None = None,
     ) -> None:
         if not isinstance(path, Path):
-            raise invalid("LearnedFields", "path must be a Path", type(path).__name__, "E.g. paths.Linear().")
+            raise invalid(
+                "LearnedFields",
+                "path must be a Path",
+                type(path).__name__,
+                "For example, use paths.Linear().",
+            )
         self._may_go_closer = margin is None
         margin = path.margin if margin is None else margin
         number("LearnedFields", "margin", margin, at_least=0, below=0.5)
@@ -106,7 +111,7 @@ class LearnedFields(Fields):
         if not self.known:
             raise invalid(
                 "LearnedFields",
-                "at least one field must be given",
+                "at least one field must be passed",
                 "none",
                 f"One of: {', '.join(QUANTITIES)}.",
             )

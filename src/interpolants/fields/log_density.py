@@ -72,7 +72,7 @@ class LogDensity(Remembered, id="log_density"):
             isinstance(path, SpatiallyLinearPath) and path.has_latent and gaussian and path.basis is None
         ):
             rule = "the path must be spatially linear, one for all directions, with latent noise or a Gaussian base"
-            raise invalid("LogDensity", rule, type(path).__name__, "E.g. paths.OneSidedLinear().")
+            raise invalid("LogDensity", rule, type(path).__name__, "For example, use paths.OneSidedLinear().")
         if not isinstance(net, Potential):
             remedy = "Wrap the network: Potential(shape, net=...)."
             raise invalid("LogDensity", "net must be a Potential", type(net).__name__, remedy)

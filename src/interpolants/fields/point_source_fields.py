@@ -101,7 +101,7 @@ class PointSourceFields(Fields):
     ) -> None:
         who = "PointSourceFields"
         if not isinstance(path, SpatiallyLinearPath) or path.is_one_sided or path.envelope.is_zero:
-            remedy = "E.g. paths.Diffusive(); a point spreads only where there is noise."
+            remedy = "For example, use paths.Diffusive(); a point spreads only where there is noise."
             raise invalid(
                 who,
                 "path must be two-sided, spatially linear, with gamma > 0 inside",
@@ -115,7 +115,7 @@ class PointSourceFields(Fields):
         if (drift is None) == (denoised is None):
             raise invalid(
                 who,
-                "one of drift and denoised must be given",
+                "exactly one of drift and denoised must be passed",
                 "none" if drift is None else "both",
                 "Either determines all other fields.",
             )
@@ -221,7 +221,10 @@ def _start(cond: Condition, x: Tensor) -> Tensor:
     if not isinstance(cond, dict) or "x0" not in cond:
         remedy = "Pass cond=start_at(x0), or use dynamics.sample_from_point."
         raise invalid(
-            "PointSourceFields", "the condition must say where each row started", type(cond).__name__, remedy
+            "PointSourceFields",
+            "the condition must contain the starting point of each row",
+            type(cond).__name__,
+            remedy,
         )
     x0: Tensor = cond["x0"]
     if x0.shape != x.shape:

@@ -62,7 +62,7 @@ def check_preconditioned(path: Path, heads: Sequence[str]) -> tuple[SpatiallyLin
     """
     who = "Preconditioned"
     if not isinstance(path, SpatiallyLinearPath) or path.base is None:
-        remedy = "E.g. paths.EDM() or paths.OneSidedLinear()."
+        remedy = "For example, use paths.EDM() or paths.OneSidedLinear()."
         raise invalid(who, "the path must be one-sided and spatially linear", type(path).__name__, remedy)
     if path.basis is not None:
         rule = "the path must have one schedule for all directions"

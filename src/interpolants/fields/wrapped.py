@@ -34,7 +34,7 @@ class WrappedFields(Fields):
 
     @property
     def bounded_quantity(self) -> str:
-        """Which of score and noise stays finite at the ends."""
+        """The one of score and noise that stays finite at the ends."""
         return self.inner.bounded_quantity
 
     def through(self, change: Callable[[nn.Module], nn.Module]) -> Self:
@@ -44,7 +44,7 @@ class WrappedFields(Fields):
         return found
 
     def error_factors(self, quantity: str, times: Tensor) -> Tensor:
-        """By how much errors of what was learnt are multiplied in a quantity of the inner fields."""
+        """Factor by which errors of the learnt quantity are multiplied in a quantity of the inner fields."""
         return self.inner.error_factors(quantity, times)
 
     def provides(self, quantity: str) -> bool:

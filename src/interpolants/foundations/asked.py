@@ -1,8 +1,8 @@
 """The public name that errors and warnings begin with, such as ``"Bridge.sample"``.
 
 A context variable holds it. It is set where a user's call comes in: when settings are made, when a method is fitted,
-and when a capability is asked. Elsewhere the name is that of the outermost public function of the library on the stack.
-Code below states what is wrong, and not who was called::
+and when a capability is called. Elsewhere it is the name of the outermost public function of the library on the stack.
+Code below states the error without the name of the caller::
 
     raise invalid("horizon must be shorter than context", self.horizon)  # SelfGuidedDiffusion.forecast: horizon ...
 """

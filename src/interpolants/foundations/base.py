@@ -88,14 +88,14 @@ class BaseDistribution(ABC):
         return 1.0
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        """Draw ``(n, *event_shape)``."""
+        """Draw n samples, ``(n, *event_shape)``."""
         return self.color(self.noise((n, *self.event_shape), generator=generator))
 
     def describe(self) -> dict[str, Any]:
         """The JSON-able ``{"kind": id, **settings}`` that makes an equal distribution.
 
         Raises:
-            InvalidInputError: If the distribution is of your own kind, which a file cannot hold.
+            InvalidInputError: If the distribution is user-defined, which a file cannot store.
         """
         remedy = "Files hold names and numbers, no code: pass the object again when you load."
         raise invalid(

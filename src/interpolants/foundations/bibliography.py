@@ -12,7 +12,7 @@ from pathlib import Path
 _FILE = "references.bib"
 _ENTRY = re.compile(r"^@\w+\{([^,\s]+),\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"^  (\w+) = \{(.*?)\},?$(?=\n  \w+ = |\n*\Z)", re.MULTILINE | re.DOTALL)
-# LaTeX for letters with accents, as combining characters, and for letters of their own.
+# LaTeX for letters with accents, as combining characters, and for separate letters.
 _ACCENTS = {"'": "\u0301", '"': "\u0308", "`": "\u0300", "^": "\u0302", "~": "\u0303", "c": "\u0327"}
 _LETTERS = {r"\o": "ø", r"\ss": "ß", r"\l": "ł", r"\L": "Ł"}
 _ACCENT = re.compile(r"""\\(['"`^~]|c(?=\{))\{?(\w)\}?""")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def brief(value: Any) -> str:
-    """What ``repr`` says, with ``tensor(3, 2)`` or ``array(3, 2)`` for what has more than one number.
+    """Return ``repr(value)``, with ``tensor(3, 2)`` or ``array(3, 2)`` for arrays of more than one number.
 
     >>> brief({"rate": 0.1, "start": np.zeros((3, 2))})
     "{'rate': 0.1, 'start': array(3, 2)}"

@@ -1,6 +1,6 @@
 """Brownian increments on a grid: the same path whatever the number of steps.
 
-Letters: ``h`` length of a step, ``W`` increment over it, ``H`` its space-time Levy area,
+Notation: ``h`` length of a step, ``W`` increment over it, ``H`` its space-time Levy area,
 ``H = (1/h) int_s^t (W_r - W_s - (r - s)/h W) dr``, so that ``W ~ N(0, h)`` and ``H ~ N(0, h/12)`` are
 independent. ``h, W, H`` belong to an interval, ``h1, W1, H1`` and ``h2, W2, H2`` to its two parts.
 """
@@ -145,7 +145,7 @@ def check_grid(who: str, times: npt.ArrayLike) -> npt.NDArray[np.float64]:
     )
     grid = np.array(raw, dtype=np.float64)
     if grid.ndim != 1 or len(grid) < 2:
-        remedy = "Give the start, the end and the times between."
+        remedy = "Pass the start, the end and the times in between."
         raise invalid(who, "times must be a vector of at least two", f"shape {grid.shape}", remedy)
     steps = np.diff(grid)
     if not (np.isfinite(grid).all() and ((steps > 0).all() or (steps < 0).all())):
@@ -191,7 +191,7 @@ def _pair_splits(h1: npt.NDArray[np.float64], h2: npt.NDArray[np.float64]) -> li
 def _split_pair(
     w: Tensor, area: Tensor, source: NormalSource, rule: list[float]
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Draw (W1, H1) given (W, H); (W2, H2) is what is left."""
+    """Draw (W1, H1) given (W, H); (W2, H2) is the remainder."""
     w_w, w_a, a_w, a_a, l_ww, l_aw, l_aa, r_area, r_area1, r_w1, r_w = rule
     z1, z2 = source.normal(), source.normal()
     area1 = z2.mul_(l_aa).add_(z1, alpha=l_aw).add_(w, alpha=a_w).add_(area, alpha=a_a)

@@ -1,4 +1,4 @@
-"""How a user's function wants to be called, read from its signature."""
+"""Calling conventions of user-defined functions, read from their signatures."""
 
 import inspect
 from types import FunctionType
@@ -15,14 +15,14 @@ _methods: "WeakKeyDictionary[FunctionType, bool]" = WeakKeyDictionary()
 
 
 def uncompiled(function: Any) -> Any:
-    """What ``torch.compile`` was given: its modules hide signatures, classes and the names of weights."""
+    """Return the module inside ``torch.compile``, whose wrapper hides signatures, classes and names of weights."""
     return getattr(function, "_orig_mod", function)
 
 
 def takes_third(function: Any) -> bool:
     """Whether ``f(x, t)`` takes a condition as its third positional argument; true where no signature can be read.
 
-    A third parameter with a default of its own, other than None, is a setting and no condition, unless it is called so.
+    A third parameter with a default other than None is a setting, not a condition, unless its name is ``cond``.
     """
     given = uncompiled(function)
     target = given.forward if isinstance(given, nn.Module) else given
@@ -49,7 +49,7 @@ def _takes_third(target: Any) -> bool:
 
 
 def check_takes_condition(who: str, net: Any) -> None:
-    """Refuse a network that cannot be called as ``net(x, t, cond)``."""
+    """Check that a network can be called as ``net(x, t, cond)``."""
     if not takes_third(net):
         name = getattr(type(net), "__name__", "net")
         remedy = "Write def forward(self, x, t, cond=None)."

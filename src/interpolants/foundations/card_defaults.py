@@ -1,10 +1,10 @@
-"""What a card need not say: the folder's defaults, and what follows from the name and place of its file.
+"""Defaults of cards: those of the folder, and those derived from the name and position of the file.
 
 A folder may hold ``_defaults.toml``: keys of cards, and tables by kind that hold only for cards of that kind. The
 nearest folder wins, and what a card says itself wins over all. By convention
 
-- ``id`` is the name of the file, and ``entry`` the module of that name beside it, with a member named after the id: by
-  the key ``name`` of the defaults, ``{Id}`` for CamelCase, ``{id}`` as it is, ``load_{id}``. ``entry = "other"`` names
+- ``id`` is the name of the file, and ``entry`` the module of that name next to it, with a member named after the id: by
+  the key ``name`` of the defaults, ``{Id}`` for CamelCase, ``{id}`` unchanged, ``load_{id}``. ``entry = "other"`` names
   another module, ``entry = ":Other"`` another member, ``entry = "other:Other"`` both; with dots it is a full one;
 - ``test`` is ``tests/<folder>/test_<module>.py``. With ``answer`` it stands for the table ``[proof]``.
 """
@@ -49,7 +49,7 @@ def card_files(package: str) -> Iterator[CardFile]:
     """Every card of a package, in the order of names.
 
     Raises:
-        InvalidInputError: If defaults of a folder are no TOML, or say what they may not.
+        InvalidInputError: If defaults of a folder are not TOML, or contain a forbidden key.
     """
     return _below(files(package), package, "", ())
 
@@ -70,7 +70,7 @@ def _below(
 def filled(
     table: Mapping[str, Any], place: str, package: str, above: tuple[Mapping[str, Any], ...]
 ) -> dict[str, Any]:
-    """The whole card.
+    """Return the card with all defaults filled in.
 
     Args:
         table: What its file says.

@@ -1,4 +1,4 @@
-"""Format of a card, the TOML file beside a member: what it holds, and the check of every key and value."""
+"""Format of a card, the TOML file next to a member: its content, and the checks of all keys and values."""
 
 import importlib
 import re
@@ -84,16 +84,16 @@ class Card:
         status: ``"trial"``, ``"stable"`` or ``"leaving"``.
         extra: Optional dependency group that it needs, or ``""``.
         sources: Keys of ``docs/references.bib``.
-        shapes: Shapes of what goes in and comes out.
+        shapes: Shapes of input and output.
         cost: How time and memory grow.
         limits: Where it does not hold.
         proof: The test that guards it.
         also: Other names that people know it by, such as that of the paper.
         recipe: Name of the reference recipe; the id, where the card names none.
-        verbs: What a method can be asked for; each is a command.
+        verbs: Verbs of a method; each is a command.
         verb_help: Help text of the verbs that this method introduces, by verb; one card has that of each verb.
-        two_sample: Name under which questions ask for a metric that is called ``(x, y, generator=) -> Estimate`` and is
-            zero, or least, where both sets have the same distribution.
+        two_sample: Name by which questions refer to a metric ``(x, y, generator=) -> Estimate`` that is zero, or
+            smallest, if both sets have the same distribution.
         stored: Whether a setting or a state of a method can hold members of this kind, so that model folders may name
             them; one card declares it for its whole kind.
         scopes: How far rows are independent and runs resumable; required of a method.
@@ -174,7 +174,7 @@ def parse_card(
     _check_forms(table, place)
     help_of = table.get("verb_help", {})
     if unknown := [verb for verb in help_of if verb not in table.get("verbs", ())]:
-        rule = "verb_help must hold verbs of this card"
+        rule = "verb_help must contain verbs of this card"
         raise invalid(place, rule, repr(unknown[0]), nearest(unknown[0], table.get("verbs", ())))
     if "scopes" not in tables and table["kind"] in _SCOPED_KINDS:
         rule = f"a {table['kind']} must declare its scopes"
@@ -218,7 +218,7 @@ def _texts(values: Iterable[object]) -> bool:
     return all(isinstance(text, str) and text for text in values)
 
 
-# Keys whose values are no strings: the test of a value, and its words.
+# Keys whose values are not strings: the check of a value, and its description.
 _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **{
         name: (lambda value: isinstance(value, list) and _texts(value), words)
@@ -228,7 +228,7 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: isinstance(value, dict) and _texts(value.values()),
         "a table of verbs, each with a sentence",
     ),
-    "stored": (lambda value: value is True, "true, or left out"),
+    "stored": (lambda value: value is True, "true, or omitted"),
 }
 
 
@@ -239,7 +239,7 @@ def _check_values(table: Mapping[str, object], place: str) -> None:
             raise invalid(place, f"{name} must be {kind}", value)
         if not value and name not in _MAY_BE_EMPTY:
             raise invalid(
-                place, f"{name} must say something", repr(value), "Fill it in: the card is what readers see."
+                place, f"{name} must not be empty", repr(value), "Fill it in: readers see the card."
             )
 
 
@@ -257,7 +257,7 @@ def _check_forms(table: Mapping[str, str], place: str) -> None:
             place,
             "entry must read module:name",
             repr(table["entry"]),
-            "E.g. interpolants.paths.linear:Linear.",
+            "For example, use interpolants.paths.linear:Linear.",
         )
 
 

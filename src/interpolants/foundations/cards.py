@@ -1,4 +1,4 @@
-"""Cards of all members: one TOML file beside each; the card is the member's registration.
+"""Cards of all members: one TOML file next to each member, which registers it.
 
 Nothing else lists the members. Whoever wants a list (the command line, the docs, the tests) asks
 `load_cards`, which walks the installed packages for ``*.card.toml`` and imports no member to do so.
@@ -47,7 +47,7 @@ class Catalogue:
 
     Args:
         cards: The library's and those of other distributions, sorted by kind and id.
-        faults: What had to be left out.
+        faults: Cards that could not be read.
         packages: Names of the packages that were searched.
     """
 
@@ -64,7 +64,7 @@ def load_cards(package: str | None = None) -> tuple[Card, ...]:
     Args:
         package: Name of an importable package, to read its cards alone; ``None`` reads those of the library and of
             every distribution that names a package under the entry point ``interpolants.cards``. What is wrong with
-            another distribution's cards is a `FileWarning`, shown once, and the cards are left out.
+            another distribution's cards is a `FileWarning`, shown once, and the cards are omitted.
 
     Returns:
         The cards; empty if the package has none.
@@ -108,13 +108,13 @@ def catalogue() -> Catalogue:
 
 
 def refresh() -> None:
-    """Look for cards again, e.g. after a distribution was installed in a running session; faults are told anew."""
+    """Look for cards again, e.g. after a distribution was installed in a running session; warnings are repeated."""
     for found in (catalogue, _package_cards, _warn_of_faults):
         found.cache_clear()
 
 
 def carded(package: str) -> Callable[[str], object]:
-    """The ``__getattr__`` of a subpackage: a member with a card beside it is public there under the name of its entry.
+    """The ``__getattr__`` of a subpackage: a member with a card is public there under the name of its entry.
 
     Args:
         package: Name of the subpackage, e.g. ``"interpolants.paths"``.
@@ -140,7 +140,7 @@ def carded(package: str) -> Callable[[str], object]:
 @cache
 def _warn_of_faults() -> None:
     for fault in catalogue().faults:
-        tell(FileWarning, f"cards left out, {fault}")
+        tell(FileWarning, f"cards omitted, {fault}")
 
 
 def _where(point: EntryPoint) -> str:

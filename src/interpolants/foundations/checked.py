@@ -15,7 +15,7 @@ from interpolants.foundations.said import PlainSignature, Told
 class Checked:
     """A dataclass that declares each field once: its kind as the annotation, and a sentence below it.
 
-    A class that has rules beside these writes ``check_settings``, which is called after all fields were checked.
+    A class with further rules defines ``check_settings``, which is called after all fields were checked.
     """
 
     __signature__ = PlainSignature()
@@ -25,7 +25,7 @@ class Checked:
         cls.__doc__ = Told(cls.__doc__)  # type: ignore[assignment]
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
-        """Refuse a field that there is not, with the nearest that there is."""
+        """Raise an error for an unknown field, with the nearest known one."""
         kind: Any = cls
         known = _arguments_of(kind) if given else None
         if known is not None:
@@ -43,7 +43,7 @@ class Checked:
             self.check_settings()
 
     def check_settings(self) -> None:
-        """Refuse fields that do not go together; each alone has been checked before."""
+        """Check that the fields are compatible; each field was checked before."""
 
 
 @functools.cache

@@ -23,7 +23,7 @@ def whole(
     Args:
         who: The public name that checks.
         name: Name of the argument.
-        value: What was given.
+        value: The argument.
         at_least: Smallest value allowed.
         at_most: Largest value allowed, None for any.
         remedy: What to do about it, one sentence.
@@ -60,7 +60,7 @@ def number(
     Args:
         who: The public name that checks.
         name: Name of the argument.
-        value: What was given.
+        value: The argument.
         above: Bound from below that is not allowed itself.
         at_least: Smallest value allowed.
         below: Bound from above that is not allowed itself.
@@ -84,7 +84,7 @@ def positive(who: str, name: str, value: object, remedy: str = "") -> float:
 
 
 def _real(value: object) -> float:
-    """The value as a float, nan where it is no number."""
+    """Return the value as a float, nan if it is not a number."""
     if isinstance(value, bool | np.bool_):
         return math.nan
     # Python's own first: asking the protocol takes ten times as long.
@@ -114,12 +114,12 @@ def one_of(who: str, name: str, value: T, options: Iterable[T], remedy: str = ""
     Args:
         who: The public name that checks.
         name: Name of the argument.
-        value: What was given.
+        value: The argument.
         options: The values allowed.
         remedy: What to do about it; without it the error names the closest option.
 
     Raises:
-        InvalidInputError: If it is none of them.
+        InvalidInputError: If it is not one of them.
     """
     known = tuple(options)
     if not is_among(value, known):
@@ -130,7 +130,7 @@ def one_of(who: str, name: str, value: T, options: Iterable[T], remedy: str = ""
 
 
 def is_among(value: object, options: Iterable[object]) -> bool:
-    """Whether a value is one of some plain ones; arrays and tensors, which compare by entry, never are.
+    """Whether a value is one of some plain ones; arrays and tensors, which compare elementwise, never are.
 
     ``True`` is not 1 here, and ``False`` not 0.
     """
@@ -153,7 +153,7 @@ def changed(who: str, settings: T, changes: Mapping[str, Any]) -> T:
     known = [field.name for field in fields(settings) if field.init]  # type: ignore[arg-type]
     for name in changes:
         if name not in known:
-            raise invalid(who, "the argument must be known", repr(name), nearest(name, known))
+            raise invalid(who, "the argument must be one of the settings", repr(name), nearest(name, known))
     with asking(who):
         return replace(settings, **changes)  # type: ignore[type-var]
 
@@ -178,7 +178,7 @@ def finite(who: str, name: str, x: Tensor, remedy: str = "") -> Tensor:
 
 
 def floating(who: str, name: str, x: Tensor, remedy: str = "Convert it on purpose: x.float().") -> Tensor:
-    """A tensor of a floating type: answers come in the type of ``x``, and whole numbers would cut them off.
+    """A tensor of a floating type: answers have the type of ``x``, and integers would truncate them.
 
     Args:
         who: The public name that checks.
@@ -187,7 +187,7 @@ def floating(who: str, name: str, x: Tensor, remedy: str = "Convert it on purpos
         remedy: What to do about it, one sentence.
 
     Raises:
-        InvalidInputError: If it holds whole numbers, truth values or complex numbers.
+        InvalidInputError: If it holds integers, booleans or complex numbers.
     """
     if not isinstance(x, Tensor):
         raise invalid(who, f"{name} must be a tensor", type(x).__name__, "Make one: torch.as_tensor(x).")

@@ -29,15 +29,16 @@ T = TypeVar("T", bound=tuple[Any, ...])
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a batch on their way through the networks, padded.
+    """Padded rows of a batch that pass through the networks together.
 
     Attributes:
         x: States ``(b, *D)``.
         cond: Their conditions.
         first: Index of the first row in the whole job.
-        own: The rows that were asked for, not padding.
-        rows: Where those stand in the batch.
-        fewest: Fewest rows of a call in which a row does not feel the others, to the last bit; 0 where it may.
+        own: The requested rows, without padding.
+        rows: Their indices in the batch.
+        fewest: Minimum number of rows of a call with results that are bitwise independent of the other rows; 0 if
+            it may depend on them.
     """
 
     x: Tensor
@@ -60,7 +61,7 @@ class Chunks:
         chunk: Rows at once; chosen when None. 64 with ``invariant``: each call has exactly 64 rows, and each row
             its own place among them, so that no kernel can tell batches apart.
         first_index: Index of the first row in the whole job.
-        invariant: Whether rows must not feel their batch, to the last bit.
+        invariant: Whether the result of a row must be bitwise independent of its batch.
         how: How ``call`` asks, where there are several ways; a verdict holds for one.
     """
 
@@ -126,7 +127,7 @@ class Chunks:
 
         Args:
             run: A chunk -> a tuple, named or plain. Tensors have one row per row of the chunk, in dicts and tuples too;
-                anything else must be the same for all chunks, and is kept as it is.
+                anything else must be the same for all chunks, and is kept unchanged.
             progress: Called with the number of rows done after each chunk.
         """
         parts = []
@@ -154,7 +155,7 @@ def _cut(answers: T, chunk: Chunk) -> T:
 
 
 def join(parts: Sequence[T]) -> T:
-    """Tuples of answers as one: tensors one after the other, the first of anything else."""
+    """Concatenate tuples of answers: tensors in sequence, the first of anything else."""
     if len(parts) == 1:
         return parts[0]
     return _like(parts[0], (_joined(values) for values in zip(*parts, strict=True)))

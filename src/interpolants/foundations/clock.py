@@ -28,9 +28,7 @@ def clock(times: npt.NDArray[np.float64], x: Tensor) -> list[Tensor]:
     """
     rounded = times.astype(np.float64 if time_dtype(x) == torch.float64 else np.float32)
     ticks = list(torch.as_tensor(rounded).to(x.device).unbind())
-    for tick, number in zip(
-        ticks, rounded.tolist(), strict=True
-    ):  # numbers of their own: a traced tensor has none
+    for tick, number in zip(ticks, rounded.tolist(), strict=True):  # actual numbers: a traced tensor has none
         tick.__dict__[_NUMBER] = number
     return ticks
 
@@ -42,14 +40,14 @@ def known_number(t: Tensor) -> float | None:
 
 
 def mark_places(ticks: list[Tensor]) -> list[Tensor]:
-    """The same times, each of which knows its place in the list: a solver may ask for one time at two stages."""
+    """The same times with their indices in the list: a solver may request one time at two stages."""
     for place, tick in enumerate(ticks):
         tick.__dict__[_PLACE] = place
     return ticks
 
 
 def known_place(t: Tensor) -> int | None:
-    """The place of a time among those that a solver asks for; None for any other."""
+    """Index of a time among those that a solver requests; None for any other."""
     place: int | None = t.__dict__.get(_PLACE)
     return place
 

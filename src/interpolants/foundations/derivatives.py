@@ -219,7 +219,7 @@ def _once_or_plain(*, once: bool) -> AbstractContextManager[Any]:
 
 
 def _leaf(point: Tensor, keep: bool) -> Tensor:
-    """The point itself where its own graph goes on, else a copy to differentiate in."""
+    """Return the point itself if its graph must continue, else a copy to differentiate with respect to."""
     if keep and point.requires_grad:
         return point
     # Tensors made in inference mode cannot be differentiated; a copy can.

@@ -1,6 +1,6 @@
 """The device on which a method works: data and state are moved there; random numbers are still drawn on the CPU.
 
-Code that makes tensors without a word about devices, and draws from generators on the CPU, works on any device inside
+Code that creates tensors without a device, and draws from generators on the CPU, works on any device inside
 :class:`On`: what it makes is made on the device, and draws are made on the CPU and moved, so that random streams are
 the same everywhere. Without it nothing changes, and nothing costs.
 """
@@ -41,7 +41,7 @@ def choose_device(who: str, asked: object) -> torch.device:
     """The device of a name.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         asked: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"meta"``, or ``"auto"``: the GPU where PyTorch sees one, else the
             CPU.
 
@@ -53,14 +53,14 @@ def choose_device(who: str, asked: object) -> torch.device:
     try:
         device = torch.device(str(asked))
     except RuntimeError as error:
-        remedy = "Take 'cpu', 'cuda', 'cuda:1' or 'auto'."
+        remedy = "Use 'cpu', 'cuda', 'cuda:1' or 'auto'."
         raise invalid(who, "device must be one of PyTorch's", repr(asked), remedy) from error
     if device.type == "mps":
-        raise invalid(who, "device must have float64, in which units are kept", "mps", "Take 'cpu'.")
+        raise invalid(who, "device must have float64, in which units are kept", "mps", "Use 'cpu'.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = f"{asked}, and PyTorch sees {torch.cuda.device_count()} GPUs"
         raise invalid(
-            who, "device must be there", found, "Take 'auto' or 'cpu'; interpolants doctor tells more."
+            who, "device must exist", found, "Use 'auto' or 'cpu'; `interpolants doctor` prints details."
         )
     return device
 
@@ -71,12 +71,12 @@ def draws_on_cpu() -> bool:
 
 
 def default_device() -> torch.device:
-    """Where new tensors are made: the device of the innermost :class:`On`, else PyTorch's default."""
+    """Device of new tensors: that of the innermost :class:`On`, else PyTorch's default."""
     return _ACTIVE[-1] if _ACTIVE else torch.get_default_device()
 
 
 def here(x: Tensor) -> Tensor:
-    """A tensor where new ones are made; as it is outside of :class:`On`."""
+    """Move a tensor to the device of new tensors; unchanged outside of :class:`On`."""
     return x.to(_ACTIVE[-1]) if _ACTIVE else x
 
 
@@ -163,7 +163,7 @@ def moved(value: Any, device: torch.device) -> Any:
 
 
 def on_device(data: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Values by name on a device; those that are there already, or are no data, as they are."""
+    """Move values by name to a device; values already there, or without data, are unchanged."""
     return {name: _value_on(value, device) for name, value in data.items()}
 
 

@@ -48,7 +48,7 @@ class Elliptical(BaseDistribution):
         self._mean, self._scale = torch.as_tensor(mean), torch.as_tensor(scale)
         if not bool((torch.isfinite(self._scale) & (self._scale > 0)).all()):
             raise invalid(self._who, "scale must be finite and > 0", scale)
-        # The matrix is kept as it was given: made anew from its factor it would differ in the last digit.
+        # The matrix is stored as passed: recomputed from its factor it would differ in the last digit.
         self._matrix = None if matrix is None else matrix.detach().clone()
         self._factor = None if matrix is None else _cholesky(self._who, matrix_name, matrix)
         self._shape = self._find_shape(event_shape)
@@ -122,13 +122,13 @@ class Elliptical(BaseDistribution):
         return self._solve(self._factor, centred, upper=False)
 
     def root(self, z: Tensor) -> Tensor:
-        """``L z``."""
+        """Multiply by the Cholesky factor of the covariance, ``L z``."""
         if self._white:
             return z
         return z * self._scale.to(z) if self._factor is None else self._apply(self._factor.to(z), z)
 
     def root_transpose(self, y: Tensor) -> Tensor:
-        """``L^T y``."""
+        """Multiply by the transposed Cholesky factor of the covariance, ``L^T y``."""
         if self._white:
             return y
         return y * self._scale.to(y) if self._factor is None else self._apply(self._factor.to(y).T, y)
@@ -183,7 +183,9 @@ class Elliptical(BaseDistribution):
     def _check_event(self, x: Tensor) -> None:
         floating(self._who, "x", x)
         if self._shape is not None and tuple(x.shape[1:]) != self._shape:
-            remedy = "The distribution was made for other states; leave event_shape out to take any."
+            remedy = (
+                "The distribution was created for different states; omit event_shape to accept any shape."
+            )
             raise invalid(
                 self._who, f"states must have the event shape {self._shape}", tuple(x.shape[1:]), remedy
             )

@@ -1,4 +1,4 @@
-"""Equal rows, which a random split must not part: what is learnt on one side would be known on the other."""
+"""Equal rows, which a random split must keep together: otherwise training rows would also be test rows."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.foundations.row_access import MANY, LazyRows, in_memory, pieces, some_rows, taken
 
 # Fewest different rows, and the largest share of rows of one value, of which repetitions are copies: not few values,
-# and not an atom of a distribution, such as exact zeros.
+# rather than an atom of a distribution, such as exact zeros.
 _FEWEST, _ATOM = 20, 0.05
 # Rows in which the values of columns are counted, and how near to multiples of one step values must lie.
 _LOOKED_AT, _NEAR = 4096, 0.05
@@ -99,7 +99,7 @@ def uncut(order: Tensor, first: Tensor | None, at: int) -> int:
     Args:
         order: Rows in an order in which copies follow each other.
         first: What :func:`copies` returned.
-        at: Number of rows before the cut that is asked for.
+        at: Requested number of rows before the split.
     """
     if first is None or not 0 < at < len(order):
         return at

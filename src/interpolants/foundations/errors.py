@@ -21,7 +21,7 @@ class InvalidInputError(InterpolantsError, ValueError):
 
 
 class NotIdentifiableError(InvalidInputError):
-    """The fields that were given do not determine the one that was asked for."""
+    """Raised when the given fields do not determine the requested one."""
 
 
 class MissingExtraError(InterpolantsError, ImportError):
@@ -29,7 +29,7 @@ class MissingExtraError(InterpolantsError, ImportError):
 
 
 class DivergedError(InterpolantsError, ArithmeticError):
-    """A computation left the finite numbers, or could not reach its tolerance."""
+    """Raised when a computation becomes NaN or infinite, or does not reach its tolerance."""
 
 
 def invalid(who: str, rule: str, got: object, remedy: str = "") -> InvalidInputError:
@@ -37,7 +37,7 @@ def invalid(who: str, rule: str, got: object, remedy: str = "") -> InvalidInputE
 
     Args:
         who: The public name that checked, e.g. ``"BrownianEnvelope"``.
-        rule: What must hold, e.g. ``"scale must be finite and > 0"``.
+        rule: Rule that the value violates, e.g. ``"scale must be finite and > 0"``.
         got: The offending value; shown with ``repr`` unless it is a string. Of long ones the beginning is shown.
         remedy: What to do about it, one sentence.
     """

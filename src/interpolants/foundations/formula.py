@@ -10,7 +10,7 @@ def with_values(formula: str, member: Any) -> str:
 
     Args:
         formula: Plain text; a semicolon before what explains it becomes a comma.
-        member: A dataclass; settings that are no numbers are left out.
+        member: A dataclass; settings that are not numbers are omitted.
     """
     parts = [part for part in formula.split("; ") if part]
     for setting in dataclasses.fields(member) if dataclasses.is_dataclass(member) else ():

@@ -59,9 +59,9 @@ class Gaussian(Elliptical):
         return -0.5 * squared - 0.5 * size * math.log(2 * math.pi)
 
     def pull(self, squared: Tensor, size: int) -> Tensor:
-        """One."""
+        """Pull towards the centre, ``-grad log q(z) / z``: 1 for a standard normal q."""
         return torch.ones_like(squared)
 
     def score_at(self, z: Tensor) -> Tensor:
-        """``-L^-T z``."""
+        """Score at the standardised state z, ``-L^-T z``."""
         return -self.inverse_root_transpose(z)

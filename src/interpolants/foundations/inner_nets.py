@@ -12,12 +12,12 @@ class WrapsNet(nn.Module):
 
 
 def inner_net(net: nn.Module) -> nn.Module:
-    """The network inside all wrappers; itself where there are none."""
+    """Return the network inside all wrappers; the network itself if there are none."""
     return inner_net(net.net) if isinstance(net, WrapsNet) else net
 
 
 def with_inner_net(net: nn.Module, change: Callable[[nn.Module], nn.Module]) -> nn.Module:
-    """The same wrappers around another network; weights are shared, and the module that was given stays as it is.
+    """Return the same wrappers around another network; weights are shared, and the given module is unchanged.
 
     Args:
         net: A network, perhaps in wrappers.

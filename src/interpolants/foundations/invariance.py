@@ -33,10 +33,10 @@ def weights_of(networks: Iterable[nn.Module]) -> int:
 
 
 def found_of(owner: object) -> dict[Hashable, Any]:
-    """What was found out about ``owner``, by circumstances: callers look there, and add what they find."""
+    """Cached verdicts about ``owner``, by circumstances: callers look them up and add new ones."""
     try:
         known = _known.setdefault(owner, {})
-    except TypeError:  # an owner that cannot be hashed, or referred to, is asked each time
+    except TypeError:  # an owner that cannot be hashed, or weakly referenced, is tested each time
         return {}
     if len(known) >= _MOST_KNOWN:
         known.clear()
@@ -44,7 +44,7 @@ def found_of(owner: object) -> dict[Hashable, Any]:
 
 
 def fewest_rows(x: Tensor, sizes: Collection[int]) -> int:
-    """Fewest rows in a call for states like ``x``, if its layers give ``sizes`` entries per row."""
+    """Minimum number of rows in a call for states like ``x``, if its layers return ``sizes`` entries per row."""
     shared = x.is_cpu and torch.get_num_threads() > 1 and BLOCK * max(sizes) > GRAIN
     if shared or x.element_size() < 4:
         return BLOCK
@@ -52,7 +52,7 @@ def fewest_rows(x: Tensor, sizes: Collection[int]) -> int:
 
 
 def most_rows(x: Tensor, widest: int) -> int | None:
-    """Most rows in a call so that no thread's part ends within a vector; None if any number will do."""
+    """Maximum number of rows in a call so that no thread's part ends within a vector; None if any number is fine."""
     if not x.is_cpu or torch.get_num_threads() <= 2:
         return None
     return max(BLOCK, GRAIN // widest // BLOCK * BLOCK)
@@ -74,10 +74,10 @@ def rows_are_independent(
     how: str = "",
     weights: int | None = None,
 ) -> bool:
-    """Whether the rows of ``call``, and of every layer in it, agree to the bit for all batches that chunks have.
+    """Whether the rows of ``call``, and of every layer in it, are bitwise identical for all batches that chunks have.
 
     Args:
-        owner: What the verdict belongs to; remembered for it while the weights stay as they are.
+        owner: Object of the verdict, which is cached while the weights are unchanged.
         call: ``(b, *D) -> (b, ...)``, the field at one fixed time.
         x: At least one row to build test states from, ``(B, *D)``.
         chunk: Largest batch that will be used.
@@ -132,7 +132,7 @@ def _agree(found: list[Tensor], layers: list[Tensor]) -> bool:
 
 
 def _test_states(rows: int, x: Tensor) -> Tensor:
-    """Noise around the first state; for tokens, any that are no larger than those of ``x``."""
+    """Noise around the first state; for tokens, random ones up to the largest of ``x``."""
     generator, shape = torch.Generator().manual_seed(0), (rows, *x.shape[1:])
     if x.is_floating_point():
         return torch.randn(shape, generator=generator).to(x) + x[:1]

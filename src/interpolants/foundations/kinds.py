@@ -44,7 +44,7 @@ class Check:
 
     Attributes:
         function: ``function(who, value)``, which returns what the value becomes.
-        told: What it takes, in words for the help.
+        told: Description of accepted values, for the help.
         schema: What it takes, as JSON schema; empty for anything.
     """
 
@@ -59,7 +59,7 @@ class Check:
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of some values that are known when it is checked, such as ids of members; else take ``Literal``."""
+    """One of several values that are known only at the check, such as ids of members; else use ``Literal``."""
 
     options: Callable[[], Iterable[Any]]
 
@@ -70,14 +70,14 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Remedy:
-    """What to do about a wrong value, one sentence for the error."""
+    """Remedy for a wrong value, one sentence for the error."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Each:
-    """What errors call one entry of several; else ``every one of lags``."""
+    """Name of one entry of several in errors; else ``every one of lags``."""
 
     name: str
 
@@ -165,14 +165,14 @@ def _among(options: Callable[[], Iterable[Any]], remedy: str) -> Checker:
 
 
 def _truth(name: str, value: Any) -> bool:
-    """A truth value; a word such as "False" would count as true."""
+    """A boolean; a string such as "False" would count as true."""
     if not isinstance(value, bool | np.bool_) and not (type(value) is int and value in (0, 1)):
         raise invalid(f"{name} must be True or False", repr(value))
     return bool(value)
 
 
 def _union(members: Sequence[Any], remedy: str) -> Checker | None:
-    """Some plain values, and beside them one kind of single values, one kind of several, and classes.
+    """Several plain values, and optionally one kind of single values, one kind of several, and classes.
 
     A union is declared if one of its members is: ``bool | str`` has no check, and neither has one with a plain number.
     """
@@ -188,7 +188,7 @@ def _union(members: Sequence[Any], remedy: str) -> Checker | None:
     takes_one = single is not None or bool(plain)
 
     def is_one(value: Any) -> bool:
-        """Whether a value is a member as it stands."""
+        """Whether a value is already a member."""
         if value is None and type(None) in members:
             return True
         return checks.is_among(value, plain) or (
@@ -210,7 +210,7 @@ def _union(members: Sequence[Any], remedy: str) -> Checker | None:
 def _no_word(
     name: str, value: Any, plain: Sequence[Any], beside: Sequence[Any], remedy: str
 ) -> InvalidInputError:
-    """The error for what is none of some words, nor of the kinds beside them."""
+    """Return the error for a value that is none of the allowed strings and of none of the allowed kinds."""
     named = [one if isinstance(one, str) else repr(one) for one in plain]
     # Several of the same words are no more than these.
     others = [words(m) for m in beside if get_origin(next(iter(get_args(_bare(m))), None)) is not Literal]

@@ -8,10 +8,10 @@ from interpolants.foundations.errors import invalid
 
 
 def refuse_links(who: str, folder: str | os.PathLike[str]) -> None:
-    """Refuse a folder with a symbolic link anywhere below it; the folder itself may be one, and need not exist.
+    """Raise an error if a folder has a symbolic link below it; the folder itself may be one, and need not exist.
 
     Args:
-        who: What is about to go on in the folder, for the message.
+        who: Operation in the folder, used in error messages.
         folder: The folder.
 
     Raises:
@@ -21,7 +21,7 @@ def refuse_links(who: str, folder: str | os.PathLike[str]) -> None:
     for path in _links(place):
         shown = repr(path.relative_to(place).as_posix())
         remedy = "It would lead out of the folder. Delete it, or put the real file there."
-        raise invalid(who, f"{place} must hold no symbolic link", shown, remedy)
+        raise invalid(who, f"{place} must contain no symbolic link", shown, remedy)
 
 
 def refuse_link(who: str, place: Path, *parts: str) -> None:
@@ -36,7 +36,7 @@ def refuse_link(who: str, place: Path, *parts: str) -> None:
         if path.is_symlink():
             shown = repr(path.relative_to(place).as_posix())
             raise invalid(
-                who, f"{place} must hold no symbolic link", shown, "It would lead out of the folder."
+                who, f"{place} must contain no symbolic link", shown, "It would lead out of the folder."
             )
 
 

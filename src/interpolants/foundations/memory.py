@@ -24,9 +24,9 @@ _tuned = False
 
 
 def tune_malloc(threshold: int = 1 << 30) -> bool:
-    """Make glibc keep memory it was given back instead of returning it to the system after each large tensor.
+    """Make glibc keep freed memory instead of returning it to the system after each large tensor.
 
-    Affects the whole process and cannot be undone; call it once at the start of a program of your own.
+    Affects the whole process and cannot be undone; call it once at the start of your own program.
 
     Args:
         threshold: Bytes below which memory is kept.

@@ -13,7 +13,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 class MovedModules:
-    """Last finder of imports, asked for what nobody else has found.
+    """Last finder of imports, called for modules that no other finder has found.
 
     A part that one room alone uses lies in that room: ``interpolants.data.tracks`` is now
     ``interpolants.apps.trajectories.data.tracks``. No table lists the moves: a package that has a module of this name,
@@ -24,7 +24,7 @@ class MovedModules:
     def find_spec(
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Nothing, or the error that names the new place.
+        """Return None, or raise the error that names the new module.
 
         Raises:
             ModuleNotFoundError: If it was renamed, or a room has it.

@@ -7,7 +7,7 @@ from torch import Tensor
 def expand_like(t: Tensor, x: Tensor) -> Tensor:
     """Reshape times so that they broadcast against states: ``()`` or ``(B,)`` -> ``(B, 1, ..., 1)``.
 
-    A 0-d ``t`` is returned as it is: it broadcasts already, and costs nothing. So does one time per entry, ``(B, *D)``.
+    A 0-d ``t`` is returned unchanged: it broadcasts already, at no cost. So does one time per entry, ``(B, *D)``.
     """
     return t if t.ndim in (0, x.ndim) else t.reshape(t.shape[0], *(1,) * (x.ndim - 1))
 
@@ -19,7 +19,7 @@ def batch_time(t: Tensor | float, x: Tensor) -> Tensor:
 
 
 def time_dtype(x: Tensor) -> torch.dtype:
-    """Times are float64 beside float64 states and float32 otherwise: half precision has too few of them."""
+    """Times are float64 for float64 states and float32 otherwise: half precision has too few of them."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 

@@ -65,7 +65,7 @@ def _number(name: str) -> int:
 
 
 def checked_seed(who: str, seed: object) -> int:
-    """The seed of a run: a whole number in [0, 2^64); a text would name another stream, and True is no number.
+    """Check the seed of a run: an integer in [0, 2^64); a string would name another stream, and True is not a number.
 
     Raises:
         InvalidInputError: If it is none.
@@ -77,14 +77,14 @@ def checked_seed(who: str, seed: object) -> int:
 
 
 def checked_place(who: str, first: object) -> int:
-    """The index of a sample in a whole job: below 2^38, from where on blocks of 64 repeat the first ones' numbers.
+    """Check the index of a sample in a job: it must be below 2^38, above which blocks of 64 repeat earlier numbers.
 
     Raises:
         InvalidInputError: If it is none.
     """
     found = whole(who, "first_index", first)
     if found // BLOCK >> 32:
-        raise invalid(who, "first_index must be below 2^38", first, "Take another seed for further samples.")
+        raise invalid(who, "first_index must be below 2^38", first, "Use another seed for further samples.")
     return found
 
 
@@ -151,7 +151,7 @@ class BlockNoise:
         count: Number of samples, >= 1.
         shape: Shape of one sample's draw.
         dtype: Type of the result.
-        device: Device of the result; where new tensors are made, if left out.
+        device: Device of the result; default: the device of new tensors.
     """
 
     def __init__(
@@ -184,9 +184,9 @@ class BlockNoise:
         self._next = ahead
 
     def expect(self, draws: int) -> None:
-        """Say, before the first, how many normal draws will be asked for: they cost less when made together.
+        """Announce the number of normal draws before the first one: they cost less if drawn together.
 
-        Their values do not change, and more may be asked for.
+        Their values do not change, and more may be drawn.
         """
         if 1 <= draws <= _MOST_AT_ONCE // max(1, math.prod(self._shape)):
             self._make_room(draws)

@@ -6,7 +6,7 @@ A record is registered where it is defined, so that a stored tree can name it wi
     @dataclass(frozen=True)
     class GaussianPrediction: ...
 
-The fields of a record are what its constructor takes; a field of ``skip`` is left out of files. A record that files
+The fields of a record are what its constructor takes; a field of ``skip`` is not stored in files. A record that files
 hold in another form names the two functions that lead there and back.
 """
 
@@ -51,12 +51,12 @@ def record(
 
     Args:
         id: Name in files; fixed once files hold it.
-        skip: Fields to leave out of files; they need defaults.
+        skip: Fields that are not stored in files; they need defaults.
         parts: Makes the stored parts of an instance; its fields if None.
         make: Makes an instance of stored parts; the constructor if None.
 
     Raises:
-        InvalidInputError: If another class has the id, or the class is no data class.
+        InvalidInputError: If another class has the id, or the class is not a data class.
     """
 
     def register(entry: Kind) -> Kind:
@@ -76,7 +76,7 @@ def record(
 
 
 def settings_of(value: Any, *skip: str) -> dict[str, Any]:
-    """What the constructor of a data class took, by name, without the fields of ``skip``."""
+    """Constructor arguments of a data class by name, without the fields of ``skip``."""
     return {f.name: getattr(value, f.name) for f in fields(value) if f.init and f.name not in skip}
 
 

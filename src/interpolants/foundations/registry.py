@@ -25,7 +25,7 @@ _reading_folder: ContextVar[bool] = ContextVar("reading_folder", default=False)
 
 @runtime_checkable
 class Described(Protocol):
-    """A member that has words of its own, from which an equal one is made."""
+    """A member that defines its own description, from which an equal one can be rebuilt."""
 
     def describe(self) -> dict[str, Any]:
         """The JSON-able ``{"kind": id, **settings}``."""
@@ -37,7 +37,7 @@ def _cards() -> tuple[Card, ...]:
 
 
 class _Catalogued:
-    """The cards sorted by kind, and members that were imported: kept for as long as the catalogue is the same."""
+    """The cards sorted by kind, and imported members: cached while the catalogue is unchanged."""
 
     def __init__(self) -> None:
         self._cards: tuple[Card, ...] = ()
@@ -45,7 +45,7 @@ class _Catalogued:
         self.members: dict[str, dict[str, Any]] = {}
 
     def now(self) -> "_Catalogued":
-        """Those of today."""
+        """Return the current catalogue."""
         cards = _cards()
         if cards is not self._cards:
             self._cards, self.members = cards, {}
@@ -125,7 +125,7 @@ def _refuse_kind(kind: str, name: str) -> None:
 
 
 def members(kind: str) -> dict[str, Any]:
-    """The members of a kind by id, imported; one of another distribution that cannot be imported is left out.
+    """The members of a kind by id, imported; one of another distribution that cannot be imported is omitted.
 
     Raises:
         InvalidInputError: If no member is of this kind.
@@ -151,7 +151,7 @@ def _loaded(card: Card) -> Any:
     try:
         return card.load_entry()
     except Exception as error:  # noqa: BLE001  # whatever the module does when it is imported
-        tell(FileWarning, f"{card.kind}/{card.id} is left out, {type(error).__name__}: {error}")
+        tell(FileWarning, f"{card.kind}/{card.id} is omitted, {type(error).__name__}: {error}")
         return None
 
 
@@ -169,7 +169,7 @@ def find_card(name: str, kind: str | None = None, who: str = "registry") -> Card
     Args:
         name: Its id, or ``kind/id`` where several kinds have a member of that id.
         kind: Its kind; ``None`` looks among all.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
 
     Raises:
         InvalidInputError: If there is none (the nearest is named), or ``kind`` is ``None`` and there are several.
@@ -180,8 +180,7 @@ def find_card(name: str, kind: str | None = None, who: str = "registry") -> Card
     known = [card for card in _cards() if kind in (None, card.kind)]
     found = [card for card in known if card.id == bare and within in ("", card.kind)]
     if not found:
-        article = "an" if kind and kind[0] in "aeiou" else "a"
-        rule = f"there must be {article} {kind or 'member'} of this name"
+        rule = f"name must be the id of a registered {kind or 'member'}"
         raise invalid(who, rule, repr(name), nearest(bare, {card.id for card in known}))
     if len(found) > 1:
         remedy = f"Write {' or '.join(repr(f'{card.kind}/{card.id}') for card in found)}."
@@ -235,8 +234,8 @@ def build(kind: str, name: str, /, **settings: Any) -> Any:
     except InterpolantsError:
         raise
     except (TypeError, AttributeError, LookupError, ValueError, RuntimeError, ArithmeticError) as error:
-        told = f"{type(error).__name__}: {str(error)[:200]}"
-        raise invalid(f"{kind} {name!r}", "settings must fit its signature", told) from error
+        message = f"{type(error).__name__}: {str(error)[:200]}"
+        raise invalid(f"{kind} {name!r}", "settings must fit its signature", message) from error
 
 
 def describe(member: object, who: str = "describe") -> dict[str, Any]:
@@ -256,7 +255,7 @@ def describe(member: object, who: str = "describe") -> dict[str, Any]:
 
 
 def rebuild(description: dict[str, Any], kind: str | None = None) -> Any:
-    """Inverse of :func:`describe`.
+    """Rebuild a member from the result of :func:`describe`.
 
     Args:
         description: ``{"kind": id, **settings}``.

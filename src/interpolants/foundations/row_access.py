@@ -29,7 +29,7 @@ def _identity(rows: "LazyRows") -> dict[str, Any]:
 @record("lazy_rows", parts=_identity)
 @dataclass(frozen=True, eq=False)
 class LazyRows:
-    """Rows that are made when they are asked for.
+    """Rows that are computed on request.
 
     Attributes:
         read: Rows by slice or by a tensor of indices, in memory.
@@ -70,7 +70,7 @@ def training_rows(x: Rows, index: Tensor, generator: Generator) -> Tensor:
 
 
 def each(x: Rows, change: Callable[[Tensor], Tensor]) -> Rows:
-    """A function that keeps rows apart, of all rows: at once of a tensor, else when they are asked for."""
+    """A function that keeps rows apart, of all rows: at once for a tensor, else on request."""
     if isinstance(x, Tensor):
         return change(x)
     head, vary = change(x[:1]), x.vary
@@ -110,7 +110,7 @@ def joined(first: Rows, second: Rows) -> Rows:
 
 
 def root_mean_square(x: Rows) -> float:
-    """Over the entries of all rows, or of 65,536 evenly spaced ones, in float64."""
+    """Root mean square over the entries of all rows, or of 65,536 evenly spaced ones, in float64."""
     some = x if len(x) <= MANY else taken(x, torch.arange(0, len(x), -(-len(x) // MANY)))
     total = [piece.double().square().mean() * (len(piece) / len(some)) for piece in pieces(some)]
     return float(torch.stack(total).sum().sqrt())
@@ -139,7 +139,7 @@ def some_rows(n: int, count: int, generator: Generator) -> Tensor:
 
 
 def taken(x: Rows, index: Tensor) -> Rows:
-    """Some rows, by index."""
+    """Return the selected rows, by index."""
     if isinstance(x, Tensor):
         return x[index]
     return _selected(x, lambda rows: x[index[rows]], len(index), lambda rows: index[rows])

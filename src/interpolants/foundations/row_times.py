@@ -1,7 +1,7 @@
 """One contract for the times that a user's function is called with: ``t (B,)``, one per row of ``x (B, *D)``.
 
 Solvers with fixed steps know one time for all rows, adaptive ones a time per row, and training draws one per row. A
-function written for one number breaks under the others, or broadcasts in silence where the rows are as many as the
+function written for one number breaks under the others, or broadcasts silently where the rows are as many as the
 columns. So users' functions are always called with ``(B,)``, and looked at on their first call: the answer in a row
 must depend on the time of that row alone. The library's own networks take one number too, which saves them work.
 """
@@ -18,10 +18,10 @@ from interpolants.foundations.calls import uncompiled
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.ops import batch_time
 
-# Answers that differ by more than this share of the largest entry are no rounding.
+# Results that differ by more than this fraction of the largest entry do not differ by rounding only.
 _ROUNDING = 1e-3
 _RULE = "the function must take one time per row, t of shape (B,)"
-_REMEDY = "Widen it to the rows of x: t[:, None] beside vectors, t.reshape(-1, 1, 1, 1) beside images."
+_REMEDY = "Widen it to the rows of x: t[:, None] for vectors, t.reshape(-1, 1, 1, 1) for images."
 _MISTAKES = (TypeError, ValueError, RuntimeError, IndexError)
 _checked: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
 _seen: set[tuple[Any, ...]] = set()  # functions among what was checked while training
@@ -35,7 +35,7 @@ class RowTimes(TakesOneTime, nn.Module):
     """A user's ``f(x, t, ...)``, called with ``t (B,)`` whatever the solver has.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         function: What is called.
     """
 
@@ -59,7 +59,7 @@ class RowTimes(TakesOneTime, nn.Module):
 
 
 def bare(net: nn.Module, x: Tensor, t: Tensor) -> tuple[Any, Tensor]:
-    """What a network really is, whose parts are to be called, and the times in the shape that it takes."""
+    """Return the network whose parts are called, and the times in the shape that it accepts."""
     if not isinstance(net, RowTimes):
         return net, t
     return net.function, t.expand(x.shape[0]).clone() if t.ndim == 0 else t
@@ -125,7 +125,7 @@ def checked_call(who: str, function: Callable[..., Any], x: Tensor, t: Tensor, *
 
 
 def _check_rows(who: str, function: Callable[..., Any], x: Tensor, t: Tensor, more: tuple[Any, ...]) -> None:
-    """Refuse a function whose answer in the other rows moves with the time of the first one."""
+    """Check that the result of a function in the other rows does not depend on the time of the first row."""
     point = x.detach().clone()
     if x.requires_grad:
         point.requires_grad_()
@@ -171,7 +171,7 @@ def _can_compare(x: Tensor, answer: Any) -> bool:
 
 @contextmanager
 def _quiet(function: Any, device: torch.device) -> Iterator[None]:
-    """Networks evaluate, without dropout and statistics of the batch, and leave random numbers as they were."""
+    """Networks evaluate, without dropout and statistics of the batch, and restore the state of the random numbers."""
     modules = [*function.modules()] if isinstance(function, nn.Module) else []
     learning = [module for module in modules if module.training]
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Sentences about settings and arguments, read from the source when somebody asks for help.
+"""Sentences about settings and arguments, read from the source when help is requested.
 
 A setting is documented by the string under its field::
 
@@ -79,7 +79,7 @@ def _listed(section: str) -> dict[str, str]:
 
 
 def arguments_of(kind: type) -> dict[str, str]:
-    """What a class and its bases say of each setting: under the field, or in ``Args:`` or ``Attributes:``."""
+    """Sentences of a class and its bases about each setting: under the field, or in ``Args:`` or ``Attributes:``."""
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         found |= arguments(base, "Attributes") | arguments(base)

@@ -45,7 +45,7 @@ class Memory:
 def apart(value: Any, memory: Memory) -> Any:
     """Return the value itself if it shares no memory, else a copy of it whose shared arrays are copied.
 
-    Arrays that are not shared are taken over without a copy. Functions and mapped files stay as they are.
+    Arrays that are not shared are taken over without a copy. Functions and mapped files are unchanged.
 
     Args:
         value: A tensor, or containers, records, networks and methods with tensors.

@@ -1,4 +1,4 @@
-"""Correlation of standardised rows, shrunk towards the identity by the likelihood of rows that were left out."""
+"""Correlation of standardised rows, shrunk towards the identity by the likelihood of held-out rows."""
 
 import torch
 from torch import Tensor

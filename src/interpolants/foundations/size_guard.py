@@ -20,7 +20,7 @@ from interpolants.foundations.errors import InvalidInputError, invalid
 
 # Networks may register parameters that they replace before they are finished, and keep small tables out of files.
 _TIMES, _MORE_NAMES, _MORE_ENTRIES = 4, 64, 1 << 20
-# Most bytes that one tensor of a member may take that is not in the file.
+# Maximum size in bytes of a tensor of a member that is not in the file.
 _MEMBER_BYTES = 1 << 26
 # Most of a whole number of a member, but for seeds, and of the product of all.
 _MEMBER_WHOLE, _MEMBER_PRODUCT = 10**7, 10**10
@@ -70,7 +70,7 @@ def _compare(outline: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> No
 
 @contextmanager
 def _counted(names: int, entries: int) -> Iterator[None]:
-    """Refuse more parameters and modules than ``names``, and more entries of parameters than ``entries``."""
+    """Check that there are at most ``names`` parameters and modules, and ``entries`` entries of parameters."""
     found, thread = {"parts": 0, "entries": 0}, threading.get_ident()
 
     def count(module: nn.Module, name: str, part: Any) -> None:
@@ -110,7 +110,7 @@ class SmallTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Ask for the size on the device ``meta`` before the tensor is made."""
+        """Determine the size on the device ``meta`` before the tensor is created."""
         kwargs = kwargs or {}
         if not any(isinstance(value, Tensor | list) and _has_tensor(value) for value in args):
             self._check(func, args, {**kwargs, "device": "meta"})
@@ -133,7 +133,7 @@ def _has_tensor(value: Any) -> bool:
 
 
 def check_sizes(words: Any) -> None:
-    """Refuse words of a member that would make something huge: whole numbers, their product, long lists, deep ones.
+    """Check that the description of a member is not huge: integers, their product, long lists, deep ones.
 
     Args:
         words: ``{"kind": id, **settings}`` as a folder has it. Seeds may be of any size.
@@ -151,7 +151,7 @@ class _Sizes:
         self.product, self.entries = 1, 0
 
     def add(self, words: Any, name: str, depth: int) -> int:
-        """Count a part; gives back its whole number: of a shape the product, of a longer list the largest."""
+        """Count a part and return its integer: for a shape the product, for a longer list the largest."""
         _check_at_most("its nesting", depth, _MEMBER_DEPTH)
         if isinstance(words, dict):
             for inner, value in words.items():

@@ -53,7 +53,7 @@ Choose = Callable[[str, tuple[int, ...]], slice | None]
 
 
 class StorageError(InterpolantsError, OSError):
-    """The disk refused: full, read-only, or failing. What was there before is still there."""
+    """Raised when the disk is full, read-only or failing. Existing files are unchanged."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def read_folder(
         files = manifest["files"]
         if (claimed := sum(entry["size"] for entry in files.values())) > limit:
             raise invalid(
-                "read_folder", f"{folder} must hold at most {limit} bytes", claimed, "Raise limit=."
+                "read_folder", f"{folder} must contain at most {limit} bytes", claimed, "Raise limit=."
             )
         tensors: dict[str, dict[str, Tensor]] = {}
         documents: dict[str, Any] = {}
@@ -195,7 +195,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     A link of that name is replaced, and what it points to is left alone.
 
     Raises:
-        StorageError: If the disk refuses. What was there before is still there.
+        StorageError: If the disk is full, read-only or failing. Existing files are unchanged.
     """
     target = Path(path)
     temporary = temporary_for(target)
@@ -211,12 +211,12 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a new temporary file beside ``path`` to be written, which takes its place at the end; folders are made.
+    """Open a temporary file next to ``path``, which replaces it at the end; folders are created.
 
     A link of that name is replaced, and what it points to is left alone. After an error nothing is left.
 
     Raises:
-        StorageError: If the disk refuses. What was there before is still there.
+        StorageError: If the disk is full, read-only or failing. Existing files are unchanged.
     """
     target = Path(path)
     temporary = temporary_for(target)
@@ -235,7 +235,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_place(path: str | os.PathLike[str]) -> None:
-    """Refuse a path whose folder cannot be written, before any work is done.
+    """Check that the folder of a path is writable, before any work is done.
 
     Raises:
         StorageError: If the folder, or the nearest above it that exists, cannot be written.
@@ -278,7 +278,7 @@ def disk_errors(what: str) -> Iterator[None]:
         raise
     except OSError as error:
         reason = error.strerror or str(error)
-        message = f"{what}: {reason}. Nothing that was there before is lost"
+        message = f"{what}: {reason}. Existing files are unchanged"
         # Some libraries count what was written and say no more: that has no number.
         raise StorageError(error.errno or errno.EIO, message) from error
 
@@ -293,7 +293,7 @@ def _encode_document(who: str, name: str, value: Any) -> bytes:
 
 
 def _check_document(who: str, name: object, data: bytes) -> None:
-    """Refuse JSON that is large, or would be once it is decoded: two bytes can become an object of seventy."""
+    """Check that JSON is small, also after decoding: two bytes can become an object of seventy."""
     if len(data) > _JSON_LIMIT:
         raise invalid(who, f"{name} must be at most {_JSON_LIMIT} bytes", len(data))
     decoded = 300 * data.count(b"{") + 90 * data.count(b"[") + 40 * data.count(b",")
@@ -319,7 +319,7 @@ def _encode_tensors(name: str, values: Mapping[str, Tensor]) -> bytes:
         data: bytes = safetensors.torch.save(stored)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise invalid(
-            "write_folder", f"{name} must hold tensors that safetensors can store", str(error)
+            "write_folder", f"{name} must contain tensors that safetensors can store", str(error)
         ) from error
     return data
 
@@ -424,10 +424,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     who = "read_folder"
     links = [entry.name for entry in folder.iterdir() if entry.is_symlink()]
     if links:
-        raise invalid(who, f"{folder} must hold no symbolic link", repr(links[0]))
+        raise invalid(who, f"{folder} must contain no symbolic link", repr(links[0]))
     if not (folder / MANIFEST).exists():
         remedy = "The folder is incomplete, or another program wrote it."
-        raise invalid(who, f"{folder} must hold {MANIFEST}", f"only {sorted(os.listdir(folder))[:5]}", remedy)
+        raise invalid(
+            who, f"{folder} must contain {MANIFEST}", f"only {sorted(os.listdir(folder))[:5]}", remedy
+        )
     return parse_manifest(folder, _read_bytes(folder / MANIFEST, MANIFEST_LIMIT))
 
 

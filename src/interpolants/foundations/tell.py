@@ -11,27 +11,27 @@ class InterpolantsWarning(UserWarning):
 
 
 class DataWarning(InterpolantsWarning):
-    """The data are unusual in a way that spoils what is learnt: look at them."""
+    """Issued when unusual data impair the fit: inspect them."""
 
 
 class OutsideWarning(InterpolantsWarning):
-    """An answer is asked for where nothing was learnt: do not trust it."""
+    """Issued when a request lies outside the training data: the answer is not reliable."""
 
 
 class FitWarning(InterpolantsWarning):
-    """A fit or a solver did not get where it should: train longer, or do not trust the result."""
+    """Issued when a fit or a solver did not converge: train longer, or treat the result as unreliable."""
 
 
 class SettingWarning(InterpolantsWarning):
-    """Settings do not suit the data or each other, or have no effect: choose others."""
+    """Issued when settings do not suit the data or each other, or have no effect: change them."""
 
 
 class AssumptionWarning(InterpolantsWarning):
-    """Something was not told and was assumed: say it."""
+    """Issued when missing information was assumed: pass it."""
 
 
 class FileWarning(InterpolantsWarning):
-    """A file or an installed package is not as it should be, and is read as it is, or left out."""
+    """Issued when a file or an installed package is not as expected, and is read unchanged, or omitted."""
 
 
 _OWN = str(Path(__file__).parents[1]) + os.sep

@@ -1,4 +1,4 @@
-"""Temporary files and folders beside what they become, and the sweeping of those that dead processes left."""
+"""Temporary files and folders next to their targets, and removal of those that dead processes left."""
 
 import contextlib
 import hashlib
@@ -14,12 +14,12 @@ _MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
 def temporary_for(target: Path) -> Path:
-    """A new name beside ``target``, with this machine and process in it."""
+    """New name next to ``target``, which contains the machine and the process."""
     return target.parent / f"{TEMPORARY}{target.name}-{_MACHINE}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def sweep_dead(target: Path) -> None:
-    """Delete what processes of this machine that are dead by now left beside a path they wrote."""
+    """Delete temporary files next to a path whose processes on this machine no longer exist."""
     name = re.compile(rf"{re.escape(f'{TEMPORARY}{target.name}-{_MACHINE}')}-(\d{{1,10}})-[0-9a-f]{{8}}")
     for entry in os.listdir(target.parent):
         found = name.fullmatch(entry)

@@ -1,7 +1,7 @@
 """Trees on disk: one packer for states, models, checkpoints, cells, answers and identities.
 
 A tree is made of plain values, tensors, lists, mappings, records, networks, methods, and members with a card. Tensors
-go to safetensors, everything else to JSON, by ids of cards and records. A user's own code cannot be stored: the tree
+go to safetensors, everything else to JSON, by ids of cards and records. User-defined code cannot be stored: the tree
 keeps its place, and ``read(folder, name=...)`` puts the code back there. No pickle, no import by name.
 
 Kinds of nodes in the JSON, under ``"$"``: ``float`` (not finite), ``tensor``, ``complex``, ``dict``, ``list``,
@@ -44,7 +44,7 @@ FORMAT, TREE, WEIGHTS = 1, "tree.json", "tensors"
 Tree = Any
 # Records of the stores that came before the tree.
 _EARLIER = ("bridge.json", "forecaster.json", "tokens.json", "latent_generator.json")
-# What a user passes again for code of their own: (place in the tree, name of the code) -> the code, or None.
+# User-defined code that is passed again: (place in the tree, name of the code) -> the code, or None.
 Code = Callable[[str, str], Any]
 
 _PLAIN = (bool, int, str)
@@ -57,18 +57,18 @@ class Packed(Protocol):
     """A method as the packer sees it."""
 
     def to_parts(self) -> dict[str, Any]:
-        """Everything from which an equal one is made."""
+        """Return the parts from which an equal object can be rebuilt."""
         ...
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, Any]) -> Any:
-        """Inverse of :meth:`to_parts`."""
+        """Rebuild an object from the result of :meth:`to_parts`."""
         ...
 
 
 @runtime_checkable
 class Configured(Protocol):
-    """A network with a card, as the packer sees it; one without settings is code of the user's own.
+    """A network with a card, as the packer sees it; one without settings is user-defined code.
 
     Attributes:
         settings: Its id as ``name``, and the arguments of its constructor.
@@ -94,7 +94,7 @@ class MissingCode:
         self.refuse()
 
     def __call__(self, *args: Any, **named: Any) -> Any:
-        """Refuse."""
+        """Raise the error of missing user-defined code."""
         self.refuse()
 
     def refuse(self) -> Any:
@@ -102,7 +102,10 @@ class MissingCode:
         last = _last(self.place)
         remedy = f"Pass load(folder, {last}=...)."
         raise invalid(
-            "load", f"{last} is code of your own ({self.name}), which files do not hold", "nothing", remedy
+            "load",
+            f"{last} is user-defined code ({self.name}), which files do not contain",
+            "nothing",
+            remedy,
         )
 
     def __repr__(self) -> str:
@@ -218,7 +221,7 @@ def _pack_settings(settings: Mapping[str, Any], tensors: dict[str, Tensor], at: 
 def _card_id(value: object) -> str:
     card = card_of(type(value))
     if card is None:
-        remedy = "Write its .card.toml beside it."
+        remedy = "Write its .card.toml next to it."
         raise invalid("save", "a method must have a card", type(value).__name__, remedy)
     return card.id
 
@@ -338,7 +341,7 @@ def write(folder: str | Path, tree: Tree, *, readme: str | None = None, blocks: 
     Args:
         folder: The folder.
         tree: The tree.
-        readme: Text of a ``README.md`` for people, beside it.
+        readme: Text of a ``README.md`` for readers, next to it.
         blocks: Whether some rows of its tensors can be read alone.
 
     Raises:
@@ -363,11 +366,11 @@ def read(folder: str | Path, **code: Any) -> Tree:
 
     Args:
         folder: What :func:`write` wrote.
-        code: A user's own code, by the last word of its place or by the whole place; all that the tree asks for of that
-            name get it. What is not passed is a :class:`MissingCode`.
+        code: User-defined code, by the last word of its position or by the whole position; all entries of the tree with
+            that name use it. Code that is not passed becomes a :class:`MissingCode`.
 
     Raises:
-        InvalidInputError: If the folder is no stored tree, is of a newer format, is damaged, or does not ask for code
+        InvalidInputError: If the folder is not a stored tree, is of a newer format, is damaged, or does not need code
             that is passed.
     """
     return _read(folder, code, None)
@@ -398,23 +401,23 @@ def _read(folder: str | Path, code: Mapping[str, Any], rows: Choose | None) -> T
     except InterpolantsError:
         raise
     except Exception as error:  # whatever members do with settings that are none of theirs
-        told = f"{type(error).__name__}: {str(error)[:200]}"
-        raise invalid("load", f"{folder} must be complete and fit together", told) from error
+        message = f"{type(error).__name__}: {str(error)[:200]}"
+        raise invalid("load", f"{folder} must be complete and fit together", message) from error
     if rest := sorted(set(code) - passed.used):
         places = sorted({_last(place) for place in [*passed.asked]})
         raise invalid(
-            "load", "the folder must ask for code that is passed", rest[0], nearest(rest[0], places)
+            "load", "code that is passed must be required by the folder", rest[0], nearest(rest[0], places)
         )
     return tree
 
 
 def _refuse_other(folder: str | Path, stored: StoredFolder) -> NoReturn:
-    """Say what a folder without a tree is, and what reads it."""
+    """Raise an error that says what a folder without a tree is, and how to read it."""
     if earlier := sorted(stored.documents.keys() & set(_EARLIER)):
         remedy = "Read it with interpolants 0.1.0 of commit f653ca4 or earlier, or fit the model again."
         got = f"{earlier[0]}, written before methods had one format"
-        raise invalid("load", f"{folder} must hold a stored tree", got, remedy)
-    raise invalid("load", "the folder must hold a stored tree", str(folder), "Save one with save(folder).")
+        raise invalid("load", f"{folder} must contain a stored tree", got, remedy)
+    raise invalid("load", "the folder must contain a stored tree", str(folder), "Save one with save(folder).")
 
 
 class _PassedCode:
@@ -433,7 +436,7 @@ class _PassedCode:
 
 
 def fingerprint(value: Any) -> str:
-    """16 hexadecimal digits that are equal for equal trees, to the bit."""
+    """Fingerprint of 16 hexadecimal digits, equal for bitwise identical trees."""
     tensors: dict[str, Tensor] = {}
     digest = hashlib.sha256(json.dumps(pack(value, tensors), sort_keys=True).encode())
     for name in sorted(tensors):
@@ -444,9 +447,9 @@ def fingerprint(value: Any) -> str:
 
 
 def digest(value: Any, most: int = 1 << 16) -> str:
-    """Like :func:`fingerprint` for rows in memory, but of at most so many evenly spaced entries of each tensor.
+    """Fingerprint for rows in memory, from at most ``most`` evenly spaced entries of each tensor.
 
-    It tells other data, other rows and another order apart at the cost of a glance; a change of few entries it misses.
+    It cheaply distinguishes different data, different rows and a different order; it can miss a change of few entries.
     """
 
     def thin(x: Tensor) -> Tensor:
@@ -460,7 +463,7 @@ def digest(value: Any, most: int = 1 << 16) -> str:
 
 
 def holds_code(tree: Tree) -> bool:
-    """Whether a tree holds code of the user's own."""
+    """Whether a tree contains user-defined code."""
 
     def found(node: Any) -> bool:
         if isinstance(node, dict):
@@ -471,7 +474,7 @@ def holds_code(tree: Tree) -> bool:
 
 
 def code_in(tree: Tree, at: str = "") -> Iterator[tuple[str, Any]]:
-    """Code of the user's own in a tree, by its place: functions, networks and objects that files do not hold."""
+    """User-defined code in a tree, by its position: functions, networks and objects that files do not contain."""
     if isinstance(tree, Mapping):
         yield from _code_in_parts(tree, at)
     elif isinstance(tree, list | tuple):
@@ -505,7 +508,7 @@ def _code_in_net(net: nn.Module, at: str) -> Iterator[tuple[str, Any]]:
 
 
 def misses_code(tree: Tree) -> bool:
-    """Whether code of the user's own that belongs to a tree was not passed again when it was read."""
+    """Whether user-defined code of a tree was not passed again when it was read."""
     if isinstance(tree, MissingCode):
         return True
     if isinstance(tree, Mapping):

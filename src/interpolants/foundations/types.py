@@ -35,7 +35,7 @@ class Distribution(Protocol):
         ...
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        """Draw ``(n, *event_shape)``."""
+        """Draw n samples, ``(n, *event_shape)``."""
         ...
 
 
@@ -49,7 +49,7 @@ def parts_of(cond: Condition) -> Iterator[Tensor]:
 
 
 def check_rows(who: str, cond: Condition, rows: int, owner: str = "sample", name: str = "cond") -> None:
-    """Refuse conditions that do not have one row per sample."""
+    """Check that conditions have one row per sample."""
     for part in parts_of(cond):
         if part.ndim == 0 or part.shape[0] != rows:
             found = part.shape[0] if part.ndim else "a single number"
@@ -68,7 +68,7 @@ def take_rows(cond: Condition, rows: Any) -> Condition:
 
 
 def join_rows(parts: Sequence[Condition]) -> Condition:
-    """Conditions of one kind, one after the other."""
+    """Concatenate conditions of the same kind."""
     first = parts[0]
     if first is None:
         return None

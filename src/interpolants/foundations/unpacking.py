@@ -20,7 +20,7 @@ from interpolants.foundations.errors import InterpolantsError, invalid
 
 # Bytes that anything may unpack to, and how many times its own size beyond.
 SMALL, TIMES = 1 << 26, 100
-# Most memory that xz may ask for beside what it unpacks.
+# Maximum memory of xz in addition to its output.
 _XZ_MEMORY = 1 << 28
 _GZIP, _WITH_HEADER = b"\x1f\x8b", 16 + zlib.MAX_WBITS
 # How gzip, bzip2 and xz begin.
@@ -36,8 +36,8 @@ def refusing_content(who: str, rule: str, remedy: str = "") -> Iterator[None]:
     """Within it, whatever a reader ends in because of a file's content is one error that names the file.
 
     Args:
-        who: Public name for errors.
-        rule: What must hold of the file, with its name.
+        who: Name of the caller, used in error messages.
+        rule: Requirement on the file, with its name.
         remedy: What to do about it, one sentence.
 
     Raises:
@@ -56,17 +56,17 @@ def refusing_content(who: str, rule: str, remedy: str = "") -> Iterator[None]:
 
 
 def check_unpacked(who: str, name: str, packed: int, unpacked: int, times: int = TIMES) -> None:
-    """Refuse what becomes out of all proportion.
+    """Check that the unpacked size is in proportion.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the file.
         packed: Its bytes.
         unpacked: Bytes that it would take in memory.
         times: How many times its own size it may take, where its format packs good data by more than a hundred.
 
     Raises:
-        InvalidInputError: If these are more than 64 MiB and more than so many times its own.
+        InvalidInputError: If these are more than 64 MiB and more than the allowed multiple of its own.
     """
     if unpacked > max(SMALL, times * packed):
         rule = f"{name} must unpack to at most {times} times its size"
@@ -74,10 +74,10 @@ def check_unpacked(who: str, name: str, packed: int, unpacked: int, times: int =
 
 
 def gunzipped(who: str, name: str, data: bytes, form: str = "whole") -> bytes:
-    """The bytes without gzip's compression; as they are where they have none.
+    """The bytes without gzip's compression; unchanged if they have none.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the file.
         data: Its bytes.
         form: What it must be, for errors.
@@ -108,10 +108,10 @@ def gunzipped(who: str, name: str, data: bytes, form: str = "whole") -> bytes:
 
 
 def unpacked(who: str, name: str, data: bytes) -> bytes:
-    """The bytes without the compression of gzip, bzip2 or xz; as they are where they have none.
+    """The bytes without the compression of gzip, bzip2 or xz; unchanged if they have none.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the file.
         data: Its bytes.
 
@@ -134,17 +134,17 @@ def unpacked(who: str, name: str, data: bytes) -> bytes:
 
 
 def _once(who: str, name: str, data: bytes) -> bytes:
-    """Refuse bytes that a reader would unpack again, by a limit of its own or none."""
+    """Raise an error for bytes that a reader would unpack again, without this limit."""
     if data.startswith(_PACKED):
         raise invalid(who, f"{name} must be packed once", "more often", "Unpack it first.")
     return data
 
 
 def check_deflated(who: str, name: str, data: bytes) -> None:
-    """Refuse a bare stream of deflate, without gzip's header, that becomes out of all proportion or is damaged.
+    """Check that a bare stream of deflate, without gzip's header, is undamaged and unpacks in proportion.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the file.
         data: The stream; what follows it is left alone.
 
@@ -161,7 +161,7 @@ def check_deflated(who: str, name: str, data: bytes) -> None:
 
 
 def check_zip(who: str, path: str | PathLike[str]) -> None:
-    """Refuse a zip archive, such as a .npz, whose files become out of all proportion; anything else passes.
+    """Check that the files of a zip archive, such as a .npz, unpack in proportion; anything else passes.
 
     Raises:
         InvalidInputError: If they do, or the archive is damaged.

@@ -1,4 +1,4 @@
-"""What a question or an experiment gave: scores, figures, arrays, texts, verdicts, findings and timings."""
+"""Results of a question or an experiment: scores, figures, arrays, texts, verdicts, findings and timings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from interpolants.framework.scores import Finding, Score
 
 
 def _parts(answered: "Answered") -> dict[str, Any]:
-    """What files hold: no timings, nothing that is empty, and a score that is a number alone as that number."""
+    """Return the entries stored in files: no timings, nothing empty, and a plain score as its number."""
     kept = settings_of(answered, "timings")
     plain = {s.name: s.value if s == Score(name=s.name, value=s.value) else s for s in answered.scores}
     return {name: part for name, part in {**kept, "scores": plain}.items() if part}
@@ -32,15 +32,15 @@ def _answered(parts: Mapping[str, Any]) -> "Answered":
 @record("answered", parts=_parts, make=_answered)
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What a question, a cell of an experiment, or a whole experiment gave.
+    """Results of a question, of a cell of an experiment, or of a whole experiment.
 
     Attributes:
         scores: Numbers; their names differ.
         figures: Pictures as data.
         arrays: Arrays to keep, by name; converted to tensors.
         texts: Lines by heading, such as samples of a model of text, or a table in Markdown.
-        verdicts: How claims came out.
-        findings: What went wrong, in words.
+        verdicts: Verdicts on the claims.
+        findings: Messages about what went wrong.
         timings: Seconds by name. They differ from run to run and are stored apart from everything else.
 
     Raises:
@@ -64,7 +64,12 @@ class Answered:
     def __getitem__(self, name: str) -> Score:
         found = {score.name: score for score in self.scores}
         if name not in found:
-            raise invalid("Answered", "the score must be known", repr(name), nearest(name, found))
+            raise invalid(
+                "Answered",
+                "the score must be one of those that were computed",
+                repr(name),
+                nearest(name, found),
+            )
         return found[name]
 
 

@@ -27,23 +27,23 @@ _CERTAIN = 1e-12
 
 
 def _home(x: Tensor, given: Given) -> Tensor:
-    """A tensor on the device that what was asked came from."""
+    """Tensor on the device of the request."""
     return x.to(given.device if given.device is not None else "cpu")
 
 
 @runtime_checkable
 class WritesFiles(Protocol):
-    """An answer that knows file formats of its own, beside those of all arrays.
+    """An answer with additional file formats, next to those of all arrays.
 
     Attributes:
-        writes: Endings of these formats, lower-case with their dot.
+        writes: File extensions of these formats, in lower case with the dot.
     """
 
     @property
     def writes(self) -> Sequence[str]: ...  # noqa: D102
 
     def write_file(self, out: Path) -> None:
-        """Write the answer, in the format of the ending."""
+        """Write the answer in the format of the file extension."""
         ...
 
 
@@ -52,8 +52,8 @@ class Scored:
     """Samples with their log densities; ``x, log_prob = scored`` takes it apart.
 
     Attributes:
-        x: Samples ``(n, *D)``, in kind.
-        log_prob: Log density of the model at each, ``(n,)`` in nats (data units), in kind.
+        x: Samples ``(n, *D)``, in the type of the request.
+        log_prob: Log density of the model at each, ``(n,)`` in nats (data units), in the type of the request.
     """
 
     x: Any
@@ -110,7 +110,7 @@ class JointRows:
         return JointRows(correlation=correlation, group=None if self.group is None else self.group[rows])
 
     def places(self, rows: int) -> Tensor:
-        """Number of each row's group, ``(N,)``, counted from 0."""
+        """Number of each row's group, ``(N,)``, zero-based."""
         if self.group is None:
             return torch.zeros(rows, dtype=torch.long)
         places: Tensor = torch.unique(self.group.cpu(), return_inverse=True)[1]
@@ -148,7 +148,7 @@ class Predictive:
     Attributes:
         loc: Centres, ``(K, N, C)``.
         scale: Scales, ``(K, N, C)``, positive.
-        df: Degrees of freedom, a number > 0, or one for each row, ``(N,)``; infinite for Gaussians.
+        df: Degrees of freedom, a number > 0, or one per row, ``(N,)``; infinite for Gaussians.
         log_weight: Log weights of the K components, ``(K, N)``; equal where None.
         joint: Dependence between rows; None for rows each by itself.
         given: Container of the answers.
@@ -164,9 +164,9 @@ class Predictive:
     def __post_init__(self) -> None:
         if self.loc.ndim != 3 or self.loc.shape != self.scale.shape:
             shapes = f"{tuple(self.loc.shape)} and {tuple(self.scale.shape)}"
-            raise invalid("Predictive", "loc and scale must have one shape (K, N, C)", shapes)
+            raise invalid("Predictive", "loc and scale must have the same shape (K, N, C)", shapes)
         if isinstance(self.df, Tensor) and self.df.shape != self.loc.shape[1:2]:
-            rule = f"df must be a number, or one for each of {self.loc.shape[1]} rows"
+            rule = f"df must be a number, or one per row, {self.loc.shape[1]}"
             raise invalid("Predictive", rule, tuple(self.df.shape))
 
     @property
@@ -176,12 +176,12 @@ class Predictive:
 
     @property
     def mean(self) -> Any:
-        """Means, ``(N, C)``, in kind."""
+        """Means, ``(N, C)``, in the type of the request."""
         return self._out(self._average(self.loc))
 
     @property
     def std(self) -> Any:
-        """Standard deviations, ``(N, C)``, in kind; infinite for df <= 2.
+        """Standard deviations, ``(N, C)``, in the type of the request; infinite for df <= 2.
 
         Warns:
             FitWarning: If one is infinite.
@@ -196,9 +196,11 @@ class Predictive:
         df = self._df
         heavy = (df <= 2).expand(self.loc.shape[1], 1)
         if bool(heavy.any()):
-            told = f"{who}: {int(heavy.sum())} of {len(heavy)} rows have {float(df.min()):.3g} <= 2 degrees of freedom"
-            told += ", whose standard deviation is infinite. Use quantile(p) instead."
-            tell(FitWarning, told)
+            message = (
+                f"{who}: {int(heavy.sum())} of {len(heavy)} rows have {float(df.min()):.3g} <= 2 degrees of "
+            )
+            message += "freedom, whose standard deviation is infinite. Use quantile(p) instead."
+            tell(FitWarning, message)
         return torch.where(df > 2, df / (df - 2), math.inf)
 
     @property
@@ -206,7 +208,7 @@ class Predictive:
         """Covariance of the rows in each column, ``(C, N, N)``, in squared units of the column.
 
         Raises:
-            InvalidInputError: If the answer is no joint one.
+            InvalidInputError: If the answer is not a joint one.
 
         Warns:
             FitWarning: If it is infinite: df <= 2.
@@ -265,7 +267,7 @@ class Predictive:
         return self._average(_standard_cdf(z, self._df))
 
     def quantile(self, p: float) -> Any:
-        """Quantiles of each column, ``(N, C)``, in kind, by bisection to the precision of the type.
+        """Quantiles of each column, ``(N, C)``, by bisection to the precision of the type.
 
         Args:
             p: Probability in (0, 1).
@@ -416,7 +418,7 @@ class Predictive:
         return replace(self, loc=loc, scale=scale, log_weight=weight, joint=joint, given=given)
 
     def rows(self, rows: slice) -> "Predictive":
-        """Some rows."""
+        """Return the answer for the selected rows."""
         weight = None if self.log_weight is None else self.log_weight[:, rows]
         df = self.df[rows] if isinstance(self.df, Tensor) else self.df
         joint = None if self.joint is None else self.joint.rows(rows)
@@ -457,7 +459,7 @@ class Predictive:
         return each
 
     def table(self, levels: Sequence[float] = (0.05, 0.95)) -> Any:
-        """A DataFrame with the :meth:`columns` and the row labels of what was asked for.
+        """DataFrame with the :meth:`columns` and the row labels of the request.
 
         Args:
             levels: Probabilities of the quantiles, in (0, 1).
@@ -487,7 +489,7 @@ def _heavy(z: Tensor, df: Tensor) -> Tensor:
 
 
 def _standard_reach(p: float, df: Tensor) -> Tensor:
-    """How many scales from its centre a component's quantile can lie, also that of half the smaller tail."""
+    """Distance of a component's quantile from its centre in scales, at most; also for half of the smaller tail."""
     tail = min(p, 1 - p) / 2
     return torch.where(torch.isinf(df), 40.0, (2 * tail ** (-1 / df) * df.clamp_min(1.0)).clamp_min(40.0))
 
@@ -519,12 +521,12 @@ class Ensemble:
 
     @property
     def mean(self) -> Tensor:
-        """Over members, ``(B, *F)``."""
+        """Mean over the members, ``(B, *F)``."""
         return self.x.mean(1)
 
     @property
     def std(self) -> Tensor:
-        """Over members, ``(B, *F)``; the standard deviation of the sample."""
+        """Sample standard deviation over the members, ``(B, *F)``."""
         return self.x.std(1)
 
     def quantile(self, p: float) -> Tensor:
@@ -539,7 +541,7 @@ class Ensemble:
         return replace(self, x=_home(self.x, given), status=status, given=given, columns=columns)
 
     def rows(self, rows: slice) -> "Ensemble":
-        """Some cases."""
+        """Return the ensemble of the selected cases."""
         status = None if self.status is None else self.status[rows]
         labels = self.labels
         if "case" in labels:

@@ -1,4 +1,4 @@
-"""Capabilities: what a fitted method can be asked for.
+"""Capabilities: the verbs of a fitted method.
 
 A capability is a plain function of canonical values, declared by a decorator that reads, checks and answers in kind
 around it. Its name is a *verb*: the name of the function, of the command, and what questions ask for. A verb fixes its
@@ -34,9 +34,9 @@ from interpolants.framework.roles import count, memory_of, read
 
 # Containers without names of columns; answers with parts, such as distributions, tell these of the method.
 _NAMELESS = ("torch", "numpy", "list")
-# Verb -> names of its leading arguments. A room that brings a verb of its own adds it with `verb`.
+# Verb -> names of its leading arguments. A room with a new verb adds it with `verb`.
 _VERBS: dict[str, tuple[str, ...]] = {}
-# Most rows of a joint answer: the covariance of so many takes 0.2 GB for each column.
+# Maximum number of rows of a joint answer: their covariance takes 0.2 GB per column.
 MOST_JOINT = 5000
 
 
@@ -51,13 +51,15 @@ def verb(name: str, *leading: str) -> None:
 
 
 def leading_arguments(name: str) -> tuple[str, ...]:
-    """What a verb takes first.
+    """Leading argument of a verb.
 
     Raises:
         InvalidInputError: If the verb is unknown.
     """
     if name not in _VERBS:
-        raise invalid("capability", "the verb must be known", repr(name), nearest(name, _VERBS))
+        raise invalid(
+            "capability", "the verb must be one of the defined verbs", repr(name), nearest(name, _VERBS)
+        )
     return _VERBS[name]
 
 
@@ -92,7 +94,7 @@ class ByRow(Protocol):
     """An answer with one part per row."""
 
     def rows(self, rows: slice) -> Any:
-        """Some rows of it."""
+        """Return the argument for the selected rows."""
         ...
 
 
@@ -147,7 +149,7 @@ class Declare(Protocol):
 
 
 class NotAbleError(InvalidInputError):
-    """The method has this capability not, or not with these settings."""
+    """Raised when a method lacks a capability, or lacks it with its current settings."""
 
 
 @dataclass(frozen=True)
@@ -193,14 +195,14 @@ class Capability:
         if self.passes is None:
             return
         for name, parameter in inspect.signature(self.passes).parameters.items():
-            if parameter.kind is parameter.VAR_KEYWORD:  # options that it hides would vanish without a word
+            if parameter.kind is parameter.VAR_KEYWORD:  # options that it hides would be ignored silently
                 remedy = "Pass the class of its settings, e.g. dynamics.Sampling."
                 rule = "passes must name each option"
                 raise invalid("capability", rule, f"{self.passes.__name__}(**{name})", remedy)
 
     @property
     def verb(self) -> str:
-        """Its name."""
+        """Name of the capability's verb."""
         return self.call.__name__
 
     @functools.cached_property
@@ -274,7 +276,7 @@ class Capability:
         return tuple(role for role in found if role is not None)
 
     def needs_told(self, method: Any, role: Role) -> bool:
-        """Whether a condition must come with each request: all rows of the fit had it, and it was never left out."""
+        """Whether each request needs the condition: all training rows had it, and it was never dropped."""
         source = self.source(role.name)
         known = role.kind in ("condition", "labels") and source in method.given
         return known and not method.answers_without(source)
@@ -383,11 +385,11 @@ def _capabilities(kind: Any) -> dict[str, Capability]:
 
 @dataclass(frozen=True)
 class _Request:
-    """What a capability is asked, read and checked.
+    """A request to a capability, read and checked.
 
     Attributes:
         one: The capability.
-        method: The method that is asked.
+        method: The method.
         data: Canonical values of the roles, by argument.
         options: The other arguments.
         came: How the values of the roles came.
@@ -407,7 +409,7 @@ class _Request:
         return bool(self.options.get("differentiable")) and torch.is_grad_enabled()
 
     def answered(self, answer: Any) -> Any:
-        """The answer in kind, without memory of what was given or learnt."""
+        """Return the answer in the type of the request; it shares no memory with the arguments or the state."""
         answer = _own(answer, self.given, self.method)
         _tell_columns(answer, self.method, self.came)
         return in_kind(answer, _answered_like(self.one, self.method, self.came))
@@ -438,16 +440,16 @@ def _read(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, 
 
 
 def _own(answer: Any, given: Memory, method: Any) -> Any:
-    """The answer without memory of what was given or learnt: callers may write into it."""
+    """Return an answer that shares no memory with the arguments or the state: callers may write into it."""
     if torch.compiler.is_compiling():
         return answer
     answer = apart(answer, given)
-    # A method that is an answer, such as an adaptation, learns by itself and is no array to write into.
+    # A method that is an answer, such as an adaptation, learns by itself and is not an array to write into.
     return answer if hasattr(answer, "fitted_state") else apart(answer, Memory(method.state))
 
 
 def _tell_columns(answer: Any, method: Any, came: Mapping[str, Given]) -> None:
-    """Tell a method that was made here, an adaptation, the columns of its rows: it was fitted to plain tensors.
+    """Set the columns of an adaptation, a method created by a capability: it was fitted to plain tensors.
 
     What counts as far is what this method knows, not the few rows of the adaptation.
     """
@@ -494,14 +496,14 @@ def _without_joint(one: Capability, method: Any, given: dict[str, Any], who: str
     if one.verb != "predict" or "joint" in one.options or "joint" not in given:
         return given
     if given["joint"] is not False:
-        told = f"joint must be False, got {given['joint']!r}: a {method.noun} answers for each row by itself, and does "
-        told += "not have a joint distribution of several rows. Omit joint."
-        raise NotAbleError(f"{who}: {told}")
+        message = f"joint must be False, got {given['joint']!r}: a {method.noun} answers for each row by itself, and "
+        message += "does not have a joint distribution of several rows. Omit joint."
+        raise NotAbleError(f"{who}: {message}")
     return {name: value for name, value in given.items() if name != "joint"}
 
 
 def _check_joint(arguments: Mapping[str, Any], data: Mapping[str, Any], who: str) -> None:
-    """Refuse a joint answer that is no truth value, or of so many rows that their covariance fills the memory."""
+    """Check that ``joint`` is a boolean, and that a joint answer has few enough rows for their covariance."""
     joint = arguments.get("joint", False)
     if joint not in (True, False):
         raise invalid(who, "joint must be True or False", repr(joint))
@@ -514,7 +516,9 @@ def _bound(one: Capability, args: tuple[Any, ...], given: dict[str, Any], who: s
     """The arguments by name; a name that there is not is answered with the nearest."""
     for name in given:
         if name not in one.options and not one.spreads:
-            raise invalid(who, "the argument must be known", repr(name), nearest(name, one.options))
+            raise invalid(
+                who, "the argument must be one that the verb accepts", repr(name), nearest(name, one.options)
+            )
     try:
         bound = inspect.signature(one.call).bind(None, *args, **given)
     except TypeError as error:
@@ -532,14 +536,14 @@ def _shown(one: Capability) -> str:
 
 
 def _check_unread(one: Capability, method: Any, arguments: dict[str, Any], who: str) -> None:
-    """Refuse values of optional roles that the fit did not have."""
+    """Raise an error for values of optional roles that the fit did not have."""
     for role in method.roles():
         if role.name in arguments and (
             one.reads.get(role.name) or role.name in one.parameters or one.spreads
         ):
             value = arguments.pop(role.name)
             if value is not None:
-                remedy = f"Fit with {role.name}=..., or leave it out."
+                remedy = f"Fit with {role.name}=..., or omit it."
                 raise invalid(
                     who, f"a {method.noun} fitted without {role.name} takes none", "a value", remedy
                 )
@@ -556,10 +560,10 @@ def _checked_places(arguments: Mapping[str, Any], who: str) -> dict[str, int]:
 def _check_conditions(
     one: Capability, method: Any, roles: tuple[Role, ...], data: Mapping[str, Any], who: str
 ) -> None:
-    """Refuse a request without the condition that all training rows had: what a network makes of none is arbitrary."""
+    """Check that a request has the condition that all training rows had; without it a network's output is arbitrary."""
     for role in roles:
         if data.get(role.name) is None and one.needs_told(method, role):
-            rule = f"a {method.noun} fitted with {one.source(role.name)} must be given it"
+            rule = f"a {method.noun} fitted with {one.source(role.name)} needs it in every call"
             raise invalid(who, rule, "none", f"Pass {role.name}=...")
         codes = data.get(role.name)
         if not isinstance(codes, Tensor) or codes.is_floating_point() or role.kind != "condition":
@@ -578,7 +582,7 @@ def _check_shapes(one: Capability, method: Any, data: Mapping[str, Any], who: st
             continue
         if tuple(value.shape[1:]) != shape and value.is_floating_point():
             rule = f"{name} must have the event shape the {method.noun} was fitted to, {shape}"
-            remedy = "Give one such sample per row, with the columns of the training."
+            remedy = "Pass one such sample per row, with the columns of the training."
             raise invalid(who, rule, tuple(value.shape[1:]), remedy)
 
 
@@ -590,7 +594,7 @@ def _tell_far(
     arguments: Mapping[str, Any],
     who: str,
 ) -> None:
-    """Tell of values that are unlike those of the fit that they must be like, as in other units."""
+    """Warn of values far from those of the fit, as in different units."""
     for role in roles:
         kind, value = kind_of(role), data.get(role.name)
         if value is None or not isinstance(kind, Measured):
@@ -620,7 +624,7 @@ def _in_blocks(one: Capability, method: Any, data: dict[str, Any], options: dict
 
 
 def cut(answer: Any, rows: slice) -> Any:
-    """Some rows of an answer: a tensor, a mapping or list of answers, or one with ``rows``."""
+    """Return the selected rows of an answer: a tensor, a mapping or list of answers, or one with ``rows``."""
     if isinstance(answer, Mapping):
         return {name: cut(part, rows) for name, part in answer.items()}
     return answer.rows(rows) if isinstance(answer, ByRow) else answer[rows]
@@ -636,7 +640,7 @@ def joined(parts: list[Any]) -> Any:
 
 
 def in_kind(answer: Any, given: Given | None) -> Any:
-    """An answer in the container that came in; what is no array (a method, a result with names) is left as it is."""
+    """Return an answer in the container of the request; methods and named results are unchanged."""
     if given is None:
         return answer
     if isinstance(answer, Tensor):

@@ -1,4 +1,4 @@
-"""Claims: what is said of a method, as a line that a machine can judge."""
+"""Claims: machine-readable statements about a method, which are tested against results."""
 
 import math
 import operator
@@ -53,7 +53,7 @@ class Claim(Checked):
     says: str
     """For example ``"predictive.nll < 0.9 ridge - 0.03"``, ``"sample.energy < 2 floor"``, ``"a.b < 0.5"``."""
     role: RivalRole = "trivial"
-    """What stands on the right."""
+    """Right-hand side of the claim."""
     seeds: Count = 1
     """How many seeds it speaks of; with fewer it is not judged."""
     budget: Budget = "ci"
@@ -63,14 +63,14 @@ class Claim(Checked):
     say that the difference is within its error."""
 
     def check_settings(self) -> None:
-        """Refuse what cannot be read, and a role that is not that of the right side."""
+        """Check that the claim can be parsed, and that its role is that of the right-hand side."""
         rival = self.parts.rival
         if (self.role == "number") != (not rival) or (self.role == "floor") != (rival == "floor"):
             raise asked.invalid("role must fit what is on the right", f"{self.role!r} for {self.says!r}")
 
     @property
     def parts(self) -> Said:
-        """What it says, taken apart."""
+        """Parts of the claim."""
         found = _FORM.fullmatch(self.says)
         if found is None or not (found["factor"] or found["rival"]):
             rule = "it must read 'question.score < [factor] [rival] [+ margin]'"
@@ -112,12 +112,12 @@ class Scored(Protocol):
 @record("verdict")
 @dataclass(frozen=True)
 class Verdict:
-    """How a claim came out.
+    """Verdict on a claim.
 
     Attributes:
         claim: The claim.
         outcome: ``holds``, ``fails``, ``undecided`` (within two standard errors), or ``not asked``.
-        gap: Mean over seeds of left minus right side.
+        gap: Mean over seeds of the left-hand minus the right-hand side.
         error: Standard error of the gap.
         seeds: Seeds behind it.
     """
@@ -130,12 +130,12 @@ class Verdict:
 
     @property
     def surprising(self) -> bool:
-        """Whether it was decided, and not as expected."""
+        """Whether the claim was decided, against the expectation."""
         return self.outcome in DECIDED and self.outcome != self.claim.expected
 
 
 def _gap(said: Said, score: Score) -> tuple[float, float]:
-    """Left minus right side of one seed, and its standard error."""
+    """Left-hand minus right-hand side of one seed, and its standard error."""
     if not said.rival:
         return score.value - said.factor - said.margin, score.error
     if said.rival == "floor":

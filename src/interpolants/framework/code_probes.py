@@ -1,4 +1,4 @@
-"""Answers of a user's own code at fixed points, by which a resumed fit knows whether the code is that of before.
+"""Outputs of user-defined code at fixed points, by which a resumed fit detects changed code.
 
 Files hold no code, and a function may change behind the same name. A fit with ``out=`` therefore keeps what the code in
 its settings answers at probe points, like a saved method.
@@ -17,12 +17,12 @@ from interpolants.foundations.trees import code_in
 
 _ROWS = 3
 _RTOL, _ATOL = 1e-5, 1e-8
-# Packages whose classes are no code of a user's own.
+# Packages whose classes are not user-defined code.
 _OTHERS = ("builtins", "interpolants", "torch", "numpy", "typing", "abc")
 
 
 def code_answers(settings: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Answers of the code in the settings of a method, by place; code that cannot be asked is left out.
+    """Outputs of the code in the settings of a method, by position; code that cannot be called is omitted.
 
     Args:
         settings: The settings.
@@ -47,15 +47,15 @@ def _same(now: Tensor, before: Any) -> bool:
 
 
 def _answer(code: Any, data: Mapping[str, Any]) -> Tensor | None:
-    """What code answers; of an object that is no function, what its methods answer. None if nothing can be asked."""
+    """Output of a function, or of the methods of an object; None if nothing can be called."""
     found = [_answered(asked, data) for asked in _functions(code)]
     numbers = [answer for answer in found if answer is not None]
     return torch.cat(numbers) if numbers else None
 
 
 def _functions(code: Any) -> list[Callable[..., Any]]:
-    """The code itself, or the public methods that a class of the user's own defines, such as those of a path."""
-    if isinstance(code, nn.Module):  # a copy: no buffer or lazy layer of the user's own changes
+    """The code itself, or the public methods that a user-defined class defines, such as those of a path."""
+    if isinstance(code, nn.Module):  # a copy: no buffer or lazy layer of the user's module changes
         return [copy.deepcopy(code).eval()]
     if callable(code):
         return [code]
@@ -65,7 +65,7 @@ def _functions(code: Any) -> list[Callable[..., Any]]:
 
 
 def _answered(asked: Callable[..., Any], data: Mapping[str, Any]) -> Tensor | None:
-    """What a function answers at the first arguments that it takes; None if it takes none or answers at random."""
+    """Output of a function at the first arguments that it accepts; None if it accepts none, or is random."""
     for arguments in _arguments(data):
         first = _called(asked, arguments)
         if first is not None:
@@ -79,7 +79,7 @@ def _called(code: Any, arguments: tuple[Any, ...]) -> Tensor | None:
         with torch.no_grad(), torch.random.fork_rng([]):
             torch.manual_seed(0)
             answer = code(*(a.clone() if isinstance(a, Tensor) else a for a in arguments))
-    except Exception:  # noqa: BLE001  # code of a user's own, which does not take these arguments
+    except Exception:  # noqa: BLE001  # user-defined code, which does not accept these arguments
         return None
     parts = list(answer) if isinstance(answer, tuple | list) else [answer]
     numbers = [part for part in parts if isinstance(part, Tensor | float | int)]

@@ -11,13 +11,13 @@ from interpolants.framework.role import Role, kind_of
 def held_copies(
     roles: Sequence[Role], data: Mapping[str, Any], held: Mapping[str, Any], who: str
 ) -> dict[str, list[int]]:
-    """Return axis -> number of held-out rows that are copies of rows to learn from, and of held-out rows.
+    """Return axis -> number of held-out rows that are copies of training rows, and of held-out rows.
 
-    Rows are copies if they are equal in all roles of their axis. Axes without copies are left out.
+    Rows are copies if they are equal in all roles of their axis. Axes without copies are omitted.
 
     Args:
         roles: The roles.
-        data: Canonical values to learn from.
+        data: Canonical values of the training rows.
         held: Canonical values of held-out rows.
         who: Name of the caller, used in the warning.
 
@@ -32,9 +32,7 @@ def held_copies(
             continue
         rows = len(held[names[0]])
         found[axis] = [count, rows]
-        what = (
-            f"{count} of {rows} held-out rows of {', '.join(names)} are copies of rows that are learnt from"
-        )
+        what = f"{count} of {rows} held-out rows of {', '.join(names)} are copies of training rows"
         remedy = "Hold out other rows, or drop the copies"
         tell(DataWarning, f"{who}: {what}, and do not show whether it overfits. {remedy}.")
     return found

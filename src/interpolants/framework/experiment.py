@@ -62,7 +62,7 @@ class Experiment(Protocol):
         ...
 
     def gather(self, answers: Mapping[str, Answered]) -> Answered:
-        """What the finished cells say together; cells that are missing are left out."""
+        """Combined results of the finished cells; missing cells are omitted."""
         ...
 
 
@@ -80,14 +80,14 @@ def conduct(
     Args:
         experiment: What is run.
         out: Folder of the results, gone on with if it has some.
-        workers: 1 for this process, more for that many processes of their own, or an `executors.Executor`.
-        resume: Whether finished cells are kept; otherwise the cells asked for are run again.
+        workers: 1 for this process, more for that many separate processes, or an `executors.Executor`.
+        resume: Whether finished cells are kept; otherwise the requested cells are run again.
         only: Ids of the cells to run; all if empty.
         progress: Called with the id of each cell that is done, and its seconds.
 
     Raises:
-        InvalidInputError: If ids are no names of folders, ``only`` names an unknown cell, another process works in the
-            folder, or it holds results of another experiment or of other settings.
+        InvalidInputError: If ids are not valid folder names, ``only`` names an unknown cell, another process works in
+            the folder, or it holds results of another experiment or of other settings.
     """
     place, cells = Path(out), experiment.cells()
     refuse_links(experiment.name, place)
@@ -127,12 +127,12 @@ def gather(experiment: Experiment, out: str | os.PathLike[str]) -> Answered:
     place = Path(out)
     refuse_links(experiment.name, place)
     if not place.is_dir():
-        raise invalid(experiment.name, f"{place} must hold results", "none")
+        raise invalid(experiment.name, f"{place} must contain results", "none")
     with locked(experiment.name, place):
         answers = stored_answers(experiment, place)
         answers = {name: answers[name] for name in experiment.cells() if name in answers}
         if not answers:
-            raise invalid(experiment.name, f"{place} must hold results", "none")
+            raise invalid(experiment.name, f"{place} must contain results", "none")
         _seal(experiment, place)
         found = experiment.gather(answers)
         trees.write(place / GATHERED, found)
@@ -172,7 +172,9 @@ def _check_names(experiment: Experiment, cells: Mapping[str, Any], only: Sequenc
         seen.add(name.lower())
     for name in only:
         if name not in cells:
-            raise invalid(experiment.name, "the cell must be known", repr(name), nearest(name, cells))
+            raise invalid(
+                experiment.name, "the cell must be one of the experiment", repr(name), nearest(name, cells)
+            )
 
 
 def _run_all(
@@ -196,7 +198,7 @@ def _tell(progress: Progress | None, name: str, seconds: float) -> None:
 def _executor(workers: int | Executor) -> Executor:
     if not isinstance(workers, int):
         if not workers.one_driver:
-            rule, remedy = "one process must hand out the cells", "Take Local or RayCluster."
+            rule, remedy = "one process must distribute the cells", "Use Local or RayCluster."
             raise invalid("conduct", rule, type(workers).__name__, remedy)
         return workers
     if workers < 1:
@@ -265,7 +267,7 @@ def _check_same(
     now = (experiment.name, settings_hash(experiment.settings))
     before = (tree["experiment"], tree["settings_hash"])
     if before != now or other:
-        rule = f"{place} must hold results of {experiment.name} with these settings"
+        rule = f"{place} must contain results of {experiment.name} with these settings"
         found = f"another cell {other[0]}" if before == now else f"{before[0]} ({before[1]}, not {now[1]})"
         raise invalid(experiment.name, rule, found, "Choose another folder, or delete that one.")
 
@@ -311,7 +313,7 @@ def _read_log(place: Path) -> dict[str, Any]:
 def _read_object(file: Path) -> dict[str, Any]:
     found = read_document(file)
     if not isinstance(found, dict):
-        raise invalid("run", f"{file} must hold a JSON object", type(found).__name__)
+        raise invalid("run", f"{file} must contain a JSON object", type(found).__name__)
     return found
 
 

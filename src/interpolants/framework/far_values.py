@@ -1,7 +1,7 @@
-"""Values that are asked about and lie far from all that a fit has seen, as in other units: told, not refused.
+"""Warnings about requested values far from all training values, as in different units.
 
 A kind of role whose values are measured says by ``numbers`` what they are; the framework keeps their spread beside a
-fitted method, and compares what its capabilities are asked about.
+fitted method, and compares the values of requests with it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -48,16 +48,16 @@ def numbers_of(rows: Any) -> Tensor:
 
 
 def spread_of(x: Tensor) -> tuple[tuple[float, float], ...]:
-    """Mean and deviation of each column of rows ``(N, C)``, or channel of fields ``(N, C, *D)``.
+    """Mean and standard deviation of each column of rows ``(N, C)``, or channel of fields ``(N, C, *D)``.
 
     Args:
         x: Values of the fit; NaN where not seen.
 
     Returns:
         A pair for each of the C: the mean, and the standard deviation or, if that is more, a tenth of the largest
-        distance from the mean, so that no value of the fit counts as far. The deviation is exactly 0 where all values
-        are one, and infinite where fewer than eight values were seen, which
-        say little of others. Above 1,000 columns one pair stands for all. None without rows.
+        distance from the mean, so that no value of the fit counts as far. The second number is exactly 0
+        if all values are equal, and infinite if there are fewer than eight values, which carry little information
+        about others. Above 1,000 columns one pair stands for all. None without rows.
     """
     if not x.numel():
         return ()
@@ -79,7 +79,7 @@ def spread_of(x: Tensor) -> tuple[tuple[float, float], ...]:
 
 
 def _extremes(flat: Tensor) -> tuple[Tensor, Tensor]:
-    """Lowest and highest value of each column ``(N, C)`` that was seen; infinities the other way round without any."""
+    """Lowest and highest observed value of each column ``(N, C)``; inf and -inf if a column has none."""
     lowest, highest = (one.double() for one in torch.aminmax(flat, dim=0))
     if bool(lowest.isnan().any()):
         lowest = flat.nan_to_num(torch.inf, torch.inf, -torch.inf).amin(0).double()
@@ -98,20 +98,20 @@ def untold() -> Iterator[None]:
 
 
 def warn_if_far(who: str, name: str, z: Tensor, columns: Sequence[str] = (), *, remedy: str = "") -> bool:
-    """Tell of columns whose values lie far from those of the fit, as degrees do in a model of kelvin.
+    """Warn of columns whose values lie far from those of the fit, such as degrees Celsius for a model of kelvin.
 
     Args:
         who: Public name for the warning.
         name: Name of the argument.
-        z: Values in deviations from the mean of the fit, columns last, ``(..., C)``; NaN where nothing is known.
-        columns: Names of the columns; numbers where there are none.
+        z: Distances from the mean of the fit in standard deviations, columns last, ``(..., C)``; NaN if unknown.
+        columns: Names of the columns; numbers if they have no names.
         remedy: Another cause and its remedy, as a sentence.
 
     Returns:
         Whether there was something to tell.
 
     Warns:
-        OutsideWarning: If half of the values of a column lie more than ten deviations off.
+        OutsideWarning: If half of the values of a column lie more than ten standard deviations from the mean.
     """
     flat = z.detach().abs().flatten(0, -2)
     middle = flat.nanmedian(0).values
@@ -120,26 +120,26 @@ def warn_if_far(who: str, name: str, z: Tensor, columns: Sequence[str] = (), *, 
         return False
     place = int(far.nonzero()[0])
     named = _named(name, place, len(middle), columns)
-    told = f"{who}: {named} lies {float(middle[place]):.3g} deviations from what the fit has seen"
-    tell(OutsideWarning, f"{told}; are the units the same? {remedy}".rstrip())
+    message = f"{who}: {named} lies {float(middle[place]):.3g} standard deviations from the training data"
+    tell(OutsideWarning, f"{message}; are the units the same? {remedy}".rstrip())
     return True
 
 
 def warn_if_unlike(
     who: str, name: str, x: Tensor, spread: Sequence[tuple[float, float]], columns: Sequence[str] = ()
 ) -> None:
-    """Tell of values that are asked about and lie far from those of the fit, or differ from its only value.
+    """Warn of requested values that lie far from those of the fit, or differ from its only value.
 
     Args:
         who: Public name for the warning.
         name: Name of the argument.
-        x: Values that are asked about, ``(B, C)`` or ``(B, C, *D)``; NaN where nothing is known.
+        x: Requested values, ``(B, C)`` or ``(B, C, *D)``; NaN where nothing is known.
         spread: What :func:`spread_of` gives for those of the fit.
-        columns: Names of the columns; numbers where there are none.
+        columns: Names of the columns; numbers if they have no names.
 
     Warns:
         OutsideWarning: If the values of a column, or their root mean square over the places of a field, lie more than
-            ten deviations off in half of the rows, or a column that never varied has another value.
+            ten standard deviations off in half of the rows, or a column that never varied has another value.
     """
     if _QUIET.get() or not x.numel():
         return
@@ -159,8 +159,8 @@ def warn_if_unlike(
     if warn_if_far(who, name, by_row, columns) or not bool((still & other).any()):
         return
     place = int((still & other).nonzero()[0])
-    told = f"{who}: {_named(name, place, len(mean), columns)} was {float(mean[place]):.6g} in every row of the fit"
-    tell(OutsideWarning, f"{told}; nothing was learnt of other values.")
+    message = f"{who}: {_named(name, place, len(mean), columns)} was {float(mean[place]):.6g} in every row of the fit"
+    tell(OutsideWarning, f"{message}; nothing was learnt of other values.")
 
 
 def _named(name: str, place: int, count: int, columns: Sequence[str]) -> str:

@@ -27,21 +27,21 @@ def fewest_rows(roles: Sequence[Role], data: Mapping[str, Any]) -> int | None:
 
 
 def warn_if_by_heart(who: str, rows: int | None, steps: int, *, asked: bool = False) -> None:
-    """Tell that a training sees few rows many times, and has none aside by which to stop.
+    """Warn that a training repeats few rows many times, without held-out rows for early stopping.
 
     Args:
         who: Public name for the warning.
-        rows: Rows to learn from; None where their number says nothing.
+        rows: Number of training rows; None if it carries no information.
         steps: Steps of the training.
-        asked: Whether the method would set rows aside if it were asked, by ``held_out``.
+        asked: Whether the method has a setting ``held_out``.
 
     Warns:
         FitWarning: If so.
     """
     if rows is None or rows >= FEWEST or steps < _MANY_STEPS:
         return
-    rule = f"of {rows} rows none is set aside unasked, and {steps:,} steps learn them by heart"
+    rule = f"none of the {rows} rows is held out by default, and {steps:,} steps memorise them"
     remedy = "Fit with held_out=0.2: training then stops in time"
     if not asked:
-        remedy = "Take fewer steps, or a method without a network"
+        remedy = "Use fewer steps, or a method without a network"
     tell(FitWarning, f"{who}: {rule}. {remedy}.")

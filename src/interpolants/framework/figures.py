@@ -63,13 +63,13 @@ class Axis(Checked):
     """Whether it has hairlines."""
 
     def check_settings(self) -> None:
-        """Refuse another number of names than of ticks."""
+        """Check that there is one name per tick."""
         if self.names and len(self.names) != len(self.ticks or ()):
-            raise asked.invalid("there must be one name a tick", f"{self.names} at {self.ticks}")
+            raise asked.invalid("names must have one entry per tick", f"{self.names} at {self.ticks}")
 
     @property
     def text(self) -> str:
-        """Label with unit."""
+        """Label, followed by the unit in parentheses."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
 
@@ -83,7 +83,7 @@ class Series(Checked):
     """
 
     mark: Annotated[str, OneOf(lambda: MARKS)]
-    """What is drawn."""
+    """Kind of mark."""
     arrays: Mapping[str, Any]
     """Arrays by the names that the mark knows; converted to tensors."""
     name: str = ""
@@ -113,14 +113,16 @@ class Series(Checked):
         for name, array in self.arrays.items():
             if name not in needed | optional:
                 remedy = nearest(name, needed | optional)
-                raise asked.invalid(f"arrays of {self.mark} must be known", repr(name), remedy)
+                raise asked.invalid(
+                    f"arrays of {self.mark} must be among those that it accepts", repr(name), remedy
+                )
             _check_shape(self.mark, name, array, (needed | optional)[name], sizes)
         if self.mark == "histogram" and sizes["e"] != sizes["n"] + 1:
             raise asked.invalid("a histogram must have one edge more than counts", sizes)
 
 
 def _check_shape(mark: str, name: str, array: Tensor, letters: str, sizes: dict[str, int]) -> None:
-    """Compare one array with the shape its mark asks for; ``sizes`` remembers the letters."""
+    """Compare one array with the shape that its mark needs; ``sizes`` stores the letters."""
     wanted = letters.split()
     free = wanted[-1:] == ["*"]
     fixed = wanted[:-1] if free else wanted
@@ -146,7 +148,7 @@ class Panel:
         legend: Where the legend is: ``"below"`` the panel, or in it, in matplotlib's words; empty for none.
         legend_columns: Columns of the legend.
         equal: Whether a unit is as long on both axes.
-        bare: Whether axes are left out, as for images.
+        bare: Whether axes are omitted, as for images.
         width: Share of the figure's width, relative to other panels of the row.
         height: Share of the figure's height, relative to other rows.
     """
@@ -179,7 +181,7 @@ class Figure:
         photo: Whether it has more colours than a palette of 200 can show.
 
     Raises:
-        InvalidInputError: If there is no panel, or the name is no file name.
+        InvalidInputError: If there is no panel, or the name is not a valid file name.
     """
 
     name: str
@@ -206,7 +208,7 @@ def curve(x: Any, y: Any, name: str = "", hue: int | Literal["muted"] = 0, **sty
 def cloud(
     x: Any, name: str = "", hue: int | Literal["muted"] = 0, *, size: float = 3, alpha: float = 1.0
 ) -> Series:
-    """Points ``(N, 2)`` as dots; more columns are left out."""
+    """Points ``(N, 2)`` as dots; further columns are ignored."""
     columns = tensor(x)
     arrays = {"x": columns[:, 0], "y": columns[:, 1]}
     return Series(mark="points", arrays=arrays, name=name, hue=hue, size=size, alpha=alpha)
@@ -246,7 +248,7 @@ def strips(
 
 
 def tensor(value: Any) -> Tensor:
-    """Numbers in any container as a dense tensor of their own, on the CPU; Python's numbers become float64."""
+    """Numbers in any container as a new dense tensor on the CPU; Python's numbers become float64."""
     if not isinstance(value, Tensor) and not hasattr(value, "dtype"):
         return torch.tensor(value, dtype=torch.float64)
     return torch.as_tensor(value).detach().cpu().clone()

@@ -1,6 +1,6 @@
 """Frames: the units in which a method works, learnt from the training rows and stored with the method.
 
-A frame is an invertible map of the rows of a role, which may depend on what is known of each row: the climatology of
+A frame is an invertible map of the rows of a role, which may depend on the condition of each row: the climatology of
 its day, the last value of its window.
 """
 
@@ -55,7 +55,7 @@ class LinearFrame(Frame, Protocol):
 
 @runtime_checkable
 class FramedFields(Protocol):
-    """A method whose learnt fields live in units of its own.
+    """A method whose learnt fields have their own units.
 
     Attributes:
         fields: The fields.
@@ -88,14 +88,14 @@ class Standard:
 
     Attributes:
         shift: Number or tensor that broadcasts against the event, in data units, float64.
-        scale: Likewise, positive.
+        scale: Scale of each entry, positive.
     """
 
     shift: Tensor | float = 0.0
     scale: Tensor | float = 1.0
 
     def fit(self, x: Rows, cond: Any = None) -> "Standard":
-        """Pooled mean and deviation of the rows ``(N, *D)``, in float64 and one pass; NaN counts as not seen."""
+        """Pooled mean and standard deviation of the rows ``(N, *D)``, in float64 and one pass; NaN is ignored."""
         found = _Moments.of(x)
         flat = _is_flat(found.low, found.high, x.dtype)
         return replace(self, shift=found.mean, scale=torch.where(flat, torch.ones_like(found.std), found.std))
@@ -190,7 +190,7 @@ class Whitened:
 
 
 def _turned(x: Tensor, matrix: Tensor | None) -> Tensor:
-    """``matrix @ row`` of flattened rows, one column after the other: a row has the same bits in every batch."""
+    """``matrix @ row`` of flattened rows, column by column: a row has the same bits in every batch."""
     if matrix is None:
         return x
     flat = x.reshape(-1, len(matrix))
@@ -203,7 +203,7 @@ def _turned(x: Tensor, matrix: Tensor | None) -> Tensor:
 @record("varying_frame")
 @dataclass(frozen=True, eq=False)
 class Varying:
-    """The columns that vary, in the units of another frame; constant ones are left out, and come back exactly.
+    """The columns that vary, in the units of another frame; constant ones are dropped, and are restored exactly.
 
     Attributes:
         inner: Units of the columns that vary.
@@ -219,7 +219,7 @@ class Varying:
 
     @classmethod
     def of(cls, x: Rows, inner: Standard | Whitened) -> "Varying":
-        """From rows ``(N, D)`` some of whose columns are constant; ``inner`` is not fitted yet if it is to be."""
+        """From rows ``(N, D)`` some of whose columns are constant; ``inner`` is unfitted if it can be fitted."""
         flat = constant_columns(x)
         fixed = x[:1][0].double()
         near = _ROUNDING * torch.finfo(x.dtype).eps * fixed.abs()
@@ -251,7 +251,7 @@ class Varying:
         return torch.index_copy(zeros, -1, self.at, varying)
 
     def log_volume(self, x: Tensor, cond: Any = None) -> Tensor:
-        """Of the columns that vary."""
+        """Log volume of the frame of the varying columns."""
         return self.inner.log_volume(x[:, self.at])
 
     def outside(self, x: Tensor) -> Tensor:
@@ -262,7 +262,7 @@ class Varying:
 
 
 def constant_columns(x: Rows) -> Tensor:
-    """Which columns of ``(N, D)`` do not vary beyond rounding, ``(D,)``; of ``(N,)`` one answer. NaN is not seen.
+    """Mask of the columns of ``(N, D)`` that do not vary beyond rounding, ``(D,)``; 0-d for ``(N,)``. NaN is ignored.
 
     The test is relative to the values: small units, or a large offset, do not make a column constant.
     """
@@ -280,7 +280,7 @@ def constants_of(x: Tensor) -> Tensor | None:
 
 
 def with_constants(x: Tensor, fixed: Tensor | None) -> Tensor:
-    """Rows ``(..., D)`` with these values in the place of what was drawn of columns that never varied."""
+    """Rows ``(..., D)`` in which columns that never varied have their constant values."""
     return x if fixed is None else torch.where(fixed.isnan(), x, fixed.to(x))
 
 
@@ -296,7 +296,7 @@ def _is_flat(low: Tensor, high: Tensor, dtype: torch.dtype) -> Tensor:
 
 @dataclass(frozen=True)
 class _Moments:
-    """Mean, standard deviation and range of what is seen, by column for vectors."""
+    """Mean, standard deviation and range of the observed values, per column for vectors."""
 
     n: Tensor
     mean: Tensor
@@ -306,7 +306,7 @@ class _Moments:
 
     @classmethod
     def of(cls, x: Rows) -> "_Moments":
-        """Of rows ``(N, *D)``, a piece at a time; over all entries unless they are vectors."""
+        """Compute the moments of rows ``(N, *D)`` in pieces; over all entries unless the rows are vectors."""
         found = None
         for piece in pieces(x):
             now = cls._of_piece(piece if piece.ndim <= 2 else piece.reshape(-1))
@@ -327,7 +327,7 @@ class _Moments:
         return cls(n, mean * unit, spread.sqrt() * unit, low, high)
 
     def _with(self, more: "_Moments") -> "_Moments":
-        """Of the rows of both (Chan, Golub & LeVeque 1983)."""
+        """Return the moments of both sets of rows together (Chan, Golub & LeVeque 1983)."""
         unit = _unit(torch.stack([self.std, more.std, self.mean.abs(), more.mean.abs()]).amax(0))
         n, step = (self.n + more.n).clamp_min(1), (more.mean - self.mean) / unit
         within = [(one.std / unit).square() * (one.n - 1).clamp_min(0) for one in (self, more)]

@@ -21,7 +21,7 @@ from interpolants.framework.role import Reading, Role
 @record("gridded_container", parts=lambda kind: settings_of(kind.named(), "index"))
 @dataclass(frozen=True)
 class OnGrid(Given):
-    """How fields were given.
+    """Form in which fields were passed.
 
     Attributes:
         grid: Grid and variables.
@@ -44,7 +44,7 @@ class GriddedKind:
     Attributes:
         inner: Names of the axis after the cases: members of an ensemble, or times of a sequence.
         has_rows: True: the rows are the cases.
-        writes: Endings of files that answers of such roles go to.
+        writes: File extensions that answers of such roles can be written to.
     """
 
     inner: tuple[str, ...] = MEMBERS
@@ -55,7 +55,7 @@ class GriddedKind:
         """From xarray, arrays ``(N, M, *F)`` or files; variables come in the order of the fit, on its grid.
 
         Raises:
-            InvalidInputError: If axes cannot be told, values are missing, or the grid is another.
+            InvalidInputError: If axes cannot be determined, values are missing, or the grid differs.
         """
         if isinstance(value, str | Path):
             value = self.read_file(str(value), role)
@@ -79,7 +79,7 @@ class GriddedKind:
 
 
 def check_seen(fields: Gridded, who: str, name: str) -> None:
-    """Refuse values that are missing, by variable, case and member.
+    """Raise an error for missing values, with variable, case and member.
 
     Raises:
         InvalidInputError: With the first of them.
@@ -88,14 +88,14 @@ def check_seen(fields: Gridded, who: str, name: str) -> None:
     if bool(missing.any()):
         case, member, variable, *_ = missing.nonzero()[0].tolist()
         place = f"{fields.grid.variables[variable]} of case {case}, member {member}"
-        told = f"{int(missing.sum())} missing or infinite values, the first in {place}"
-        raise invalid(who, f"{name} must have no gaps", told, "Fill them, or leave those cases out.")
+        message = f"{int(missing.sum())} missing or infinite values, the first in {place}"
+        raise invalid(who, f"{name} must have no gaps", message, "Fill them, or leave those cases out.")
 
 
 @record("gridded_ensemble", skip=("given",))
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GriddedEnsemble(Ensemble):
-    """Members on a grid, ``x (B, M, C, *G)``, with the coordinates of what they were asked for.
+    """Members on a grid, ``x (B, M, C, *G)``, with the coordinates of the request.
 
     Attributes:
         asked: The fields that came in: their cases, grid and variables are those of the answer.
@@ -105,7 +105,7 @@ class GriddedEnsemble(Ensemble):
     writes: ClassVar[Sequence[str]] = WRITES
 
     def rows(self, rows: slice) -> "GriddedEnsemble":
-        """Some cases."""
+        """Return the ensemble of the selected cases."""
         cut = super().rows(rows)
         return replace(
             self, x=cut.x, status=cut.status, asked=None if self.asked is None else self.asked[rows]
@@ -114,7 +114,7 @@ class GriddedEnsemble(Ensemble):
     def dataset(self) -> Any:
         """An ``xarray.Dataset`` with one variable each, on the axes and coordinates of what came in."""
         if self.asked is None:
-            raise invalid("GriddedEnsemble.dataset", "there must be coordinates", "none")
+            raise invalid("GriddedEnsemble.dataset", "the context must have coordinates", "none")
         return self.asked.dataset(self.x, torch.arange(self.x.shape[1]))
 
     def table(self) -> Any:
@@ -122,7 +122,7 @@ class GriddedEnsemble(Ensemble):
         return self.dataset().to_dataframe()
 
     def write_file(self, out: Path) -> None:
-        """Write NetCDF or Zarr, by the ending."""
+        """Write NetCDF or Zarr, according to the file extension."""
         write_gridded(self.dataset(), out)
 
 

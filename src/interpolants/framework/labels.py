@@ -1,4 +1,4 @@
-"""Kinds of roles for what is known of rows: labels as words or numbers, and conditions of any kind."""
+"""Kinds of roles for conditions of rows: labels as strings or integers, and conditions of any kind."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ class Labels:
     takes_words = True
 
     def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
-        """From whole numbers, strings or categories; whole numbers >= 0 are their own codes."""
+        """Read integers, strings or categories; integers >= 0 are their own codes."""
         array = _plain_array(value, role, reading)
         if array.ndim != 1:
             raise invalid(reading.who, f"{role.name} must be one label per row, (N,)", array.shape)
@@ -44,7 +44,7 @@ class Labels:
         if array.dtype.kind == "f":
             remedy = "Convert them on purpose: x.astype(int)."
             raise invalid(
-                reading.who, f"{role.name} must be labels, whole numbers or names", str(array.dtype), remedy
+                reading.who, f"{role.name} must be labels, integers or strings", str(array.dtype), remedy
             )
         _check_whole_names(array, role, reading)
         return _named_codes(array.astype(str), role, reading)
@@ -83,27 +83,25 @@ def counted(codes: Tensor, given: Given, role: Role, reading: Reading) -> Given:
 
 
 def _warn_of_own_names(codes: Tensor, given: Given, role: Role, reading: Reading) -> None:
-    """Tell of names of which every row has its own, such as names of persons or files."""
+    """Warn of names that differ in every row, such as names of persons or files."""
     if len(codes) >= _SOME and len(given.columns) == len(codes):
         words = f"{role.name} has a different name in each of {len(codes)} rows, and each is read as a label"
-        remedy = (
-            "Nothing is learnt that other rows share: leave it out, or pass numbers that describe the rows"
-        )
+        remedy = "Nothing is learnt that other rows share: omit it, or pass numbers that describe the rows"
         tell(AssumptionWarning, f"{reading.who}: {words}. {remedy}.")
 
 
 def _warn_of_many_labels(codes: Tensor, role: Role, reading: Reading) -> None:
-    """Tell of whole numbers with few rows for each of many values, such as ages."""
+    """Warn of integers with few rows for each of many values, such as ages."""
     different = len(torch.unique(codes))
     if different >= _MEASURE and len(codes) < _MEASURE_ROWS * different:
-        words = f"{role.name} holds whole numbers, {different} different ones in {len(codes)} rows"
-        rule = "whole numbers in an array or a Series are labels without an order, and a measure in a table"
+        words = f"{role.name} holds integers, {different} different ones in {len(codes)} rows"
+        rule = "integers in an array or a Series are labels without an order, and numbers in a table"
         remedy = "Pass floats for a measure, such as an age: x.astype('float64')"
         tell(AssumptionWarning, f"{reading.who}: {words}; {rule}. {remedy}.")
 
 
 def _check_whole_names(array: np.ndarray[Any, Any], role: Role, reading: Reading) -> None:
-    """Refuse missing names, which would be groups called nan or None."""
+    """Raise an error for missing names, which would become groups called nan or None."""
     missing = [
         i for i, name in enumerate(array.tolist()) if name is None or str(name) == "<NA>" or name != name
     ]
@@ -128,19 +126,19 @@ def _named_codes(names: np.ndarray[Any, Any], role: Role, reading: Reading) -> t
 
 
 class Conditions:
-    """What is known of each row: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``."""
+    """Condition of each row: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``."""
 
     has_rows = True
     takes_words = True
 
     def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
-        """Whole numbers and names are labels, floats are vectors or fields; one value may stand for all rows asked.
+        """Read a condition: integers and names as labels, floats as vectors or fields; one value may hold for all rows.
 
         A dict of these, or a table, becomes one vector or field, with a column for each name of labels. Columns of
-        tables are known by name, and their whole numbers are a measure, such as an age.
+        tables are identified by name, and their integers are numbers, such as an age.
 
         Warns:
-            AssumptionWarning: If each of 10 rows or more has a name of its own, or whole numbers outside of a table
+            AssumptionWarning: If each of at least 10 rows has a different name, or integers outside of a table
                 have 30 different values or more with fewer than 20 rows for each.
         """
         if repeated := _repeated(value):
@@ -219,7 +217,7 @@ def _joined(kind: Conditions, parts: Mapping[str, Any], role: Role, reading: Rea
         rule = f"{role.name} must be what it was in the fit, a dict of {', '.join(forms)}"
         raise invalid(reading.who, rule, f"a dict of {', '.join(parts)}")
     if not parts:
-        raise invalid(reading.who, f"{role.name} must hold a condition", "an empty dict")
+        raise invalid(reading.who, f"{role.name} must contain a condition", "an empty dict")
     found: list[Tensor] = []
     told: list[tuple[Any, ...]] = []
     for name in forms or parts:
@@ -249,15 +247,15 @@ def _given_of(form: tuple[Any, ...]) -> Given:
 
 
 def _columns_of(tensor: Tensor, given: Given, role: Role, reading: Reading) -> Tensor:
-    """Labels as one column of zeros and ones for each name; vectors and fields as they are."""
+    """Labels as one column of zeros and ones for each name; vectors and fields unchanged."""
     if given.container != "labels":
         return tensor
     if len(given.columns) > _MOST_BESIDE:
-        rule = f"{role.name} must be at most {_MOST_BESIDE} different labels beside other conditions"
+        rule = f"{role.name} must be at most {_MOST_BESIDE} different labels next to other conditions"
         raise invalid(reading.who, rule, len(given.columns), "Pass vectors that describe them.")
     if bool((tensor < 0).any()):
         rule = f"{role.name} must be a label of the fit"
-        raise invalid(reading.who, rule, -1, f"To leave out all conditions, leave out {role.name}.")
+        raise invalid(reading.who, rule, -1, f"To omit all conditions, omit {role.name}.")
     return torch.nn.functional.one_hot(tensor, len(given.columns)).to(torch.float32)
 
 
@@ -269,11 +267,13 @@ def _check_sizes(parts: Mapping[str, Any], found: list[Tensor], role: Role, read
 
 
 def _in_one(found: list[Tensor], role: Role, reading: Reading) -> Tensor:
-    """Side by side; beside a field, numbers of the row are constant channels."""
+    """Concatenate conditions; next to a field, numbers of the row are constant channels."""
     spaces = {tuple(tensor.shape[2:]) for tensor in found if tensor.ndim > 2}
     if len(spaces) > 1:
         raise invalid(
-            reading.who, f"fields in {role.name} must have one shape behind their channels", sorted(spaces)
+            reading.who,
+            f"fields in {role.name} must have the same shape after their channels",
+            sorted(spaces),
         )
     space = next(iter(spaces), ())
     wide = [
@@ -284,7 +284,7 @@ def _in_one(found: list[Tensor], role: Role, reading: Reading) -> Tensor:
 
 
 def _checked_whole(value: Any, role: Role, reading: Reading) -> Tensor:
-    """A joined condition that is passed on as it is."""
+    """A joined condition, which is passed on unchanged."""
     assert reading.before is not None
     wanted = (reading.rows or 1, *reading.before.columns)
     if not isinstance(value, Tensor) or tuple(value.shape) != wanted or not value.is_floating_point():
@@ -340,7 +340,7 @@ def listed_labels(labels: Sequence[int]) -> str:
 
 
 def _codes_of(numbers: Tensor, role: Role, reading: Reading, given: Given) -> Tensor:
-    """Codes of labels asked for by number: by name where the names are numbers, as categories may be."""
+    """Codes of labels requested by number: matched by name if the names are numbers, as in categories."""
     words = [name for name in given.columns if isinstance(name, str)]
     named = {
         number: code for code, name in enumerate(given.columns) if (number := _number_in(name)) is not None
@@ -371,7 +371,7 @@ def _whole_numbers(tensor: Tensor, role: Role, reading: Reading) -> Tensor:
     whole = tensor.long()
     if not torch.equal(whole.to(tensor.dtype), tensor):
         shown = str(tensor.flatten()[:4].tolist())
-        raise invalid(reading.who, f"{role.name} must be labels, whole numbers", shown)
+        raise invalid(reading.who, f"{role.name} must be labels, integers", shown)
     return whole
 
 
@@ -389,7 +389,7 @@ def _numbers(value: Any, role: Role, reading: Reading) -> Tensor:
     """A copy of real, finite numbers as a tensor of float or int64."""
     plain = _without_na(getattr(value, "to_numpy", lambda: value)())
     try:
-        # NumPy's copy has positive strides and may be written to, which PyTorch asks for.
+        # NumPy's copy has positive strides and may be written to, as PyTorch requires.
         tensor = plain.detach().clone() if isinstance(plain, Tensor) else torch.as_tensor(np.array(plain))
     except (TypeError, ValueError, RuntimeError) as error:
         raise invalid(
@@ -421,7 +421,7 @@ def _without_na(plain: Any) -> Any:
 
 
 def _fits(tensor: Tensor, wanted: tuple[int, ...]) -> bool:
-    """Whether one condition can stand for all: one number is no vector of several."""
+    """Whether one condition can stand for all: one number is not a vector of several."""
     if len(wanted) == 2 and tuple(tensor.shape[-1:]) != wanted[1:]:
         return wanted[1] == 1 and tensor.numel() == 1
     return all(size in (1, full) for size, full in zip(tensor.shape[::-1], wanted[::-1], strict=False))

@@ -1,4 +1,4 @@
-"""What a number depends on beside its settings: code, versions, machine."""
+"""Code, versions and machine on which a number depends, in addition to its settings."""
 
 import os
 import platform

@@ -67,19 +67,19 @@ MODEL = "model"
 
 @dataclasses.dataclass(frozen=True)
 class _Training:
-    """How the training of a fit ended, and a digest of its data."""
+    """Final training state of a fit, and a digest of its data."""
 
     digest: str
     ended: Mapping[str, Ended]
 
     @classmethod
     def of(cls, data: Mapping[str, Any], ended: Mapping[str, Ended]) -> Self:
-        """Of a fit; nothing is read of the data where nothing can go on."""
+        """Return the record of a fit; the data are read only if a training can be continued."""
         return cls(trees.digest(dict(data)) if ended else "", ended)
 
 
 class Method(Settings):
-    """Something that is fitted, then answers.
+    """Base class of everything that is fitted and then answers requests.
 
     Args:
         seed: All randomness of the fit follows from it; >= 0.
@@ -87,7 +87,7 @@ class Method(Settings):
             numbers are drawn on the CPU whatever the device, so that streams do not depend on it; roundings do.
 
     Attributes:
-        state: What was learnt, a tree as :mod:`interpolants.foundations.trees` takes it; None before ``fit``.
+        state: Learnt state, a tree as :mod:`interpolants.foundations.trees` takes it; None before ``fit``.
         given: How each role came to ``fit``.
         shapes: Event shape of each role of rows.
         about: History of the fit by stage, settings for that fit alone, number of rows by role, the hashes of fitted
@@ -100,7 +100,7 @@ class Method(Settings):
 
     # Settings that may differ between a fit and its continuation.
     free: ClassVar[tuple[str, ...]] = ()
-    # Settings of answers alone: no fit depends on them, and what was learnt stays when they change. Those whose kind is
+    # Settings of answers only: no fit depends on them, and the learnt state stays when they change. Those whose kind is
     # an `Answer` are added.
     answering: ClassVar[tuple[str, ...]] = ()
     # Settings that a single fit may replace: fit(x1=..., steps=100).
@@ -131,7 +131,7 @@ class Method(Settings):
     # --- what a member writes
 
     def roles(self) -> tuple[Role, ...]:
-        """What ``fit`` reads, with these settings."""
+        """Roles that ``fit`` reads, with these settings."""
         raise NotImplementedError
 
     def answers_without(self, role: str) -> bool:
@@ -147,17 +147,17 @@ class Method(Settings):
         return ""
 
     def caveat(self, verb: str) -> str:
-        """What is to be said beside the answers of a capability; empty where nothing is. It is told in reports."""
+        """Caveat about the answers of a capability, shown in reports; empty without a caveat."""
         return ""
 
     def likened(self, verb: str, argument: str, options: Mapping[str, Any]) -> str:
-        """The role of the fit in whose units an argument is: values far from all of that role's are told.
+        """The role of the fit in whose units an argument is: values far from all of that role's issue a warning.
 
         That which the argument is like; points that are carried start at the end x0, or at x1 in reverse. A method
         whose argument may be of any size gives an empty name.
 
         Args:
-            verb: The capability that is asked.
+            verb: The capability.
             argument: Its argument.
             options: The other arguments.
         """
@@ -168,7 +168,7 @@ class Method(Settings):
     def columns(self, name: str) -> tuple[str, ...]:
         """Names of the columns of a role, or of an answer, where they are known; a table may have them in any order.
 
-        Those of a table that was given to ``fit``. A method whose problem fixes them says so here.
+        Those of a table that was given to ``fit``. A method whose problem fixes them returns them here.
         """
         given = self.given.get(name)
         return given.headings if given is not None and given.container == "pandas" else ()
@@ -220,7 +220,7 @@ class Method(Settings):
         """The device of a name; ``"auto"`` is the CPU for what works there alone."""
         place = choose_device(who, "cpu" if asked == "auto" and self.only_cpu else asked)
         if self.only_cpu and place.type != "cpu":
-            raise invalid(who, f"device must be 'cpu': {self.only_cpu}", repr(asked), "Take 'cpu' or 'auto'.")
+            raise invalid(who, f"device must be 'cpu': {self.only_cpu}", repr(asked), "Use 'cpu' or 'auto'.")
         return place
 
     @property
@@ -272,12 +272,12 @@ class Method(Settings):
             values: Values by role.
             held: Values of the same roles that must not be learnt from: to stop by, to choose by, or only to watch.
             out: Folder for checkpoints.
-            resume: Go on from the checkpoints in ``out``; give the same data and settings.
+            resume: Continue from the checkpoints in ``out``; pass the same data and settings.
             warm_start: Train a fitted method longer, for ``steps`` more steps, on the data of its fit: weights, their
-                averages and optimizer go on. With a constant learning rate 1000 steps and 1000 more end with the bits
-                of 2000; a cosine schedule has ended, and begins anew.
+                averages and optimizer continue. With a constant learning rate 1000 steps and 1000 more end with the
+                bits of 2000; a cosine schedule has ended, and is restarted.
             progress: Show progress bars.
-            settings: Settings for this fit alone; None among them is as if not given.
+            settings: Settings for this fit only; None among them is as if not given.
             watch: Called as ``watch(stage, k, steps)`` after every step.
             options: Further arguments of :func:`interpolants.training.fit` for every gradient stage.
         """
@@ -288,7 +288,12 @@ class Method(Settings):
         run = Run(self.seed, None if out is None else Path(out), resume, progress, watch, options=options)
         run.densities = {n: v for n, v in values.items() if callable(getattr(v, "log_prob", None))}
         if held is not None and not isinstance(held, Mapping):
-            raise invalid(who, "held must be a dict of roles", type(held).__name__, "E.g. held={'x1': rows}.")
+            raise invalid(
+                who,
+                "held must be a dict of roles",
+                type(held).__name__,
+                "For example, pass held={'x1': rows}.",
+            )
         if held is not None:
             asked = named(roles, (), held, f"{who} (held)")
             run.held = read(roles, asked, f"{who} (held)", before=given, source=source)[0]
@@ -322,7 +327,7 @@ class Method(Settings):
         return self
 
     def _tell_few(self, who: str, rows: int | None, steps: int) -> None:
-        """Tell of few rows, unless rows may be few or it was said how many are set aside."""
+        """Warn of few rows, unless few rows are fine or the number of held-out rows was set."""
         aside = self.params().get("held_out")
         if self.learns_rows and aside in (None, "auto"):
             warn_if_by_heart(who, rows, steps, asked=aside == "auto")
@@ -333,22 +338,20 @@ class Method(Settings):
         return self
 
     def _trained_on(self, data: Mapping[str, Any], who: str) -> Mapping[str, Ended]:
-        """The training to go on with.
+        """Return the training to continue.
 
         Raises:
-            InvalidInputError: If there is none, or it was on other data: its units would be others.
+            InvalidInputError: If there is no training, or it was on different data, whose units would differ.
         """
         if self._training is None or not self._training.ended:
-            remedy = (
-                "Fit it anew with more steps. A run goes on by: interpolants train --resume RUN --more STEPS."
-            )
+            remedy = "Fit it again with more steps. To continue a run: interpolants train --resume RUN --more STEPS."
             found = (
                 "a method of several stages" if self._training else "one that was not fitted in this process"
             )
             raise invalid(who, f"warm_start needs a {self.noun} of one training, fitted here", found, remedy)
         if trees.digest(dict(data)) != self._training.digest:
             remedy = "Pass the data of the fit again, or fit without warm_start."
-            raise invalid(who, "warm_start must go on with the same data", "other data", remedy)
+            raise invalid(who, "warm_start must continue with the same data", "other data", remedy)
         return self._training.ended
 
     def read_like_fit(self, what: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -365,7 +368,7 @@ class Method(Settings):
         return read(roles, values, who, before=self.given)[0]
 
     def identity(self) -> dict[str, Any]:
-        """What makes two fits on the same data the same."""
+        """Settings that determine the result of a fit on the same data."""
         open_ended = (*self.free, *self.answering)
         fixed = {n: value for n, value in self.params().items() if n not in (*open_ended, "device")}
         return {**fixed, "library": __version__}
@@ -381,7 +384,7 @@ class Method(Settings):
         return next((rows for rows in self.about.get("history", {}).values() if rows), [])
 
     def fitted_state(self, what: str) -> Any:
-        """The state, for what is asked for outside of a capability, such as ``fields``.
+        """Return the state for requests outside of a capability, such as ``fields``.
 
         Raises:
             InvalidInputError: If the method is not fitted.
@@ -394,11 +397,11 @@ class Method(Settings):
         return self.state
 
     def learnt(self) -> dict[str, Any]:
-        """Everything beside the settings."""
+        """Return everything but the settings."""
         return {name: getattr(self, name) for name in _LEARNT}
 
     def take_over(self, learnt: Mapping[str, Any]) -> Self:
-        """Become what was learnt elsewhere."""
+        """Set a state that was learnt elsewhere."""
         for name in _LEARNT:
             setattr(self, name, learnt[name])
         self._training = None
@@ -548,13 +551,13 @@ class Method(Settings):
     # --- storage
 
     def to_parts(self) -> dict[str, Any]:
-        """Everything from which an equal one is made."""
+        """Return the parts from which an equal method can be rebuilt."""
         settings = {name: value for name, value in self.params().items() if name != "device"}
         return {"settings": settings, **self.learnt()}
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_parts`."""
+        """Rebuild a method from the result of :meth:`to_parts`."""
         try:
             made = cls(**parts["settings"])
         except InvalidInputError:
@@ -572,7 +575,7 @@ class Method(Settings):
         ``folder`` may be an address, ``s3://...``, ``hf://...``, ``memory://...`` or ``file://...``: its manifest is
         written last, so that an interrupted upload is refused by :func:`load`. The return value is then ``folder``.
 
-        Code of your own (a network, a function) is not written: pass it to :func:`load` again. Weights of a network
+        User-defined code (a network, a function) is not written: pass it to :func:`load` again. Weights of a network
         are. A model card, ``README.md``, tells ``license`` and ``datasets``; one that you edited is kept, and said so.
         """
         if not self.is_fitted:
@@ -592,7 +595,10 @@ class Method(Settings):
         if not isinstance(found, cls):
             remedy = "Read it with interpolants.load(folder)."
             raise invalid(
-                f"{cls.__name__}.load", f"{folder} must hold a {cls.__name__}", type(found).__name__, remedy
+                f"{cls.__name__}.load",
+                f"{folder} must contain a {cls.__name__}",
+                type(found).__name__,
+                remedy,
             )
         return found
 
@@ -613,7 +619,7 @@ def load(folder: str | Path, **code: Any) -> Any:
     Args:
         folder: What :meth:`Method.save` wrote, or the folder of a run with one model; or an address, or
             ``"pretrained:NAME"``, as in :func:`interpolants.load`.
-        code: Code of your own that the method was made with, by name, e.g. ``net=MyNet()``; it is checked against
+        code: User-defined code that the method was created with, by name, e.g. ``net=MyNet()``; it is checked against
             answers that were kept at probe points.
 
     Raises:
@@ -625,7 +631,7 @@ def load(folder: str | Path, **code: Any) -> Any:
     found = tree.get("method") if isinstance(tree, Mapping) else None
     if not isinstance(found, Method):
         raise invalid(
-            "load", f"{folder} must hold a method", type(found).__name__, "Save one with save(folder)."
+            "load", f"{folder} must contain a method", type(found).__name__, "Save one with save(folder)."
         )
     _check_probe(found, tree.get("probe"))
     return found
@@ -640,8 +646,8 @@ def _check_probe(method: Method, then: Tensor | None) -> None:
     except InterpolantsError:
         raise
     except Exception as error:  # of a folder whose state and settings do not belong together
-        told = f"{type(error).__name__}: {str(error)[:200]}"
-        raise invalid("load", "the method must answer at its probe points", told) from error
+        message = f"{type(error).__name__}: {str(error)[:200]}"
+        raise invalid("load", "the method must answer at its probe points", message) from error
     if not isinstance(then, Tensor) or (now is not None and now.shape != then.shape):
         raise invalid("load", "the answers at the probe points must be a tensor", type(then).__name__)
     if now is not None and not torch.allclose(now, then, rtol=1e-5, atol=1e-8):
@@ -665,7 +671,7 @@ def _row_counts(roles: Sequence[Role], data: Mapping[str, Any]) -> dict[str, int
 def _with_spreads(
     roles: Sequence[Role], data: Mapping[str, Any], given: Mapping[str, Given]
 ) -> dict[str, Given]:
-    """How roles came, with the spread of the values of each that is measured."""
+    """Form of the roles, with mean and standard deviation of those with measured values."""
     kinds = {role.name: kind_of(role) for role in roles if role.name in data}
     spreads = {n: spread_of(k.numbers(data[n])) for n, k in kinds.items() if isinstance(k, Measured)}
     return {n: dataclasses.replace(one, spread=spreads.get(n, one.spread)) for n, one in given.items()}

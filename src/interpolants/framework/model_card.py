@@ -1,7 +1,7 @@
 """Model card of a saved method: ``README.md`` as the Hugging Face hub lays it out, YAML front matter and Markdown.
 
 The card is not sealed with the model, so that it may be edited. Its last line holds a hash of what is above: a card
-that still has it is ours, and is written anew with the model; any other is the user's, and is kept.
+that still has it is ours, and is rewritten with the model; any other is the user's, and is kept.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _SHOWN, _NAMED = 20, {"labels": "labels", "xarray": "axes", "text": "symbols"}
 
 
 class Described(Protocol):
-    """What a card tells of a fitted method."""
+    """Content of the model card of a fitted method."""
 
     given: dict[str, Given]
     shapes: dict[str, tuple[int, ...]]
@@ -54,7 +54,7 @@ def model_card(
 
     Args:
         method: The method.
-        license: Id of the model's licence, as the hub has it, e.g. ``"mit"``; what is not known is ``"unknown"``.
+        license: Id of the model's licence on the hub, e.g. ``"mit"``; what is not known is ``"unknown"``.
         datasets: Names of the data.
         scores: What it was judged by.
 
@@ -62,7 +62,7 @@ def model_card(
         InvalidInputError: If the licence is no such id.
     """
     if not isinstance(license, str) or not _LICENSE.fullmatch(license):
-        remedy = "Take the hub's id in lower case, e.g. 'apache-2.0', 'cc-by-4.0' or 'unknown'."
+        remedy = "Use the hub's id in lower case, e.g. 'apache-2.0', 'cc-by-4.0' or 'unknown'."
         raise invalid("save", "license must be the id of a licence", repr(license), remedy)
     front = yaml.safe_dump(_front(method, license, datasets, scores), sort_keys=False, allow_unicode=True)
     text = "\n".join([f"---\n{front}---\n", *_body(method, datasets, scores)])
@@ -72,7 +72,7 @@ def model_card(
 
 
 def card_to_keep(folder: str | Path, text: str) -> str:
-    """The card that belongs into a folder: a new one, or the one that is there if a user edited it."""
+    """Card for a folder: a new one, or the existing one if a user edited it."""
     file = Path(folder) / README
     if file.is_symlink() or not file.is_file():
         return text
@@ -124,7 +124,7 @@ def _body(method: Described, datasets: Sequence[str], scores: Sequence[Score]) -
 
 
 def _settings(method: Described) -> dict[str, Any]:
-    """The settings that were chosen, those of the fit alone too; not the device, which files do not hold."""
+    """Settings that differ from the defaults, including those of the fit; without the device, which is not stored."""
     chosen = {**method.chosen_params(), **method.about.get("settings", {})}
     return {name: value for name, value in chosen.items() if name != "device"}
 
@@ -138,7 +138,7 @@ def _use(method: Described) -> str:
     """Lines that load it, and what it answers."""
     try:
         verbs = [verb for verb, why in method.capabilities().items() if not why]
-    except InterpolantsError:  # code of the user's own is missing
+    except InterpolantsError:  # user-defined code is missing
         verbs = []
     answers = f" It answers to {', '.join(f'`{verb}`' for verb in verbs)}." if verbs else ""
     code = '```python\nimport interpolants as itp\n\nmodel = itp.load("path/of/this/folder")\n```'

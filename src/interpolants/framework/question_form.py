@@ -26,17 +26,17 @@ from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 
 P = ParamSpec("P")
-# What a function says of its first argument, which is no setting.
+# Documentation of the first argument, which is not a setting.
 _ASK = re.compile(r"^ *ask: .*\n", re.MULTILINE)
 
 
 @dataclass
 class Ask:
-    """What a question gets, and where it leaves what it has beside its numbers.
+    """Input of a question, and collector of its results other than numbers.
 
     Attributes:
         task: The task.
-        method: The method; None where training rows stand in for its answers, for the floor.
+        method: The method; None for the floor, where training rows replace its answers.
         arrays: What figures need, by name.
         texts: Lines by heading.
         findings: What went wrong.
@@ -53,14 +53,14 @@ class Ask:
         self.arrays |= {name: torch.as_tensor(value) for name, value in arrays.items()}
 
     def find(self, told: str, *, grave: bool = True, remedy: str = "") -> None:
-        """Tell what went wrong, as a sentence; an empty one is nothing."""
+        """Record a message about what went wrong; an empty one is ignored."""
         if told:
             self.findings.append(Finding(told, grave=grave, remedy=remedy))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Parts:
-    """What ``@question`` was given."""
+    """Arguments of ``@question``."""
 
     answer: Callable[..., Mapping[str, Number]]
     reads: Sequence[Role] | Callable[[Any], Sequence[Role]]
@@ -78,16 +78,16 @@ class FunctionQuestion(Question):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """By name."""
+        """Settings of the question by name."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
     def check_settings(self) -> None:
-        """Refuse settings that do not go together."""
+        """Check that the settings are compatible."""
         if self.parts.check is not None:
             self.parts.check(self)
 
     def reads(self) -> Sequence[Role]:
-        """Roles beside those of the method."""
+        """Roles in addition to those of the method."""
         reads = self.parts.reads
         return reads if isinstance(reads, Sequence) else reads(self)
 
@@ -96,13 +96,13 @@ class FunctionQuestion(Question):
         return "" if self.parts.cannot is None else self.parts.cannot(self, method)
 
     def about(self, name: str) -> About:
-        """What a number means, with settings in the places of their names in braces."""
+        """Description of a number, with settings inserted for their names in braces."""
         found = super().about(name)
         texts = {key: getattr(found, key).format(**self.settings) for key in ("title", "unit", "note")}
         return replace(found, **texts)
 
     def measure(self, method: Method, task: Task) -> Measured:
-        """What the function answers and keeps."""
+        """Result and records of the function."""
         return self._asked(Ask(task, method))
 
     def _asked(self, ask: Ask) -> Measured:
@@ -148,9 +148,9 @@ def question(
     Args:
         needs: The verb that it is put to.
         numbers: What its numbers mean, by name; texts may hold settings in braces.
-        reads: Roles beside those of the method.
+        reads: Roles in addition to those of the method.
         floors: ``"train"``: numbers with a ``floor_of`` are measured once more, with training rows in place of answers;
-            or a function of question and task. Floors that are always the same stand in ``numbers``.
+            or a function of question and task. Constant floors are set in ``numbers``.
         figures: Pictures, as those of ``Question.figures``.
         front: Names of figures and headings of texts that a report shows first.
         cannot: Why it cannot be put to a method.
@@ -178,11 +178,11 @@ def question(
             made.__name__,
             [
                 (
-                    one.name,
-                    one.annotation,
-                    field() if one.default is one.empty else field(default=one.default),
+                    setting.name,
+                    setting.annotation,
+                    field() if setting.default is setting.empty else field(default=setting.default),
                 )
-                for one in settings
+                for setting in settings
             ],
             bases=(FunctionQuestion,),
             namespace=named | own,

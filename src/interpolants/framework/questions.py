@@ -1,4 +1,4 @@
-"""Questions: what a fitted method is asked on a task, as numbers beside a floor and rivals, and as figures.
+"""Questions: scores and figures of a fitted method on a task, compared with a floor and rivals.
 
 A question is a member of kind ``question``, made of a function (:mod:`interpolants.framework.question_form`), or a
 frozen data class whose fields are its settings, declared as those of a method are. It measures one method at a time;
@@ -34,7 +34,7 @@ Floors = Mapping[str, Estimate | float | str]
 
 @dataclass(frozen=True)
 class About:
-    """What a number of a question means.
+    """Meaning of a number of a question.
 
     Attributes:
         title: Its name for people.
@@ -55,13 +55,13 @@ class About:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a question found of one method.
+    """Result of a question for one method.
 
     Attributes:
         values: Numbers by name.
         arrays: What figures need, by name.
         texts: Lines by heading.
-        findings: What went wrong, in words; those of rivals are not told.
+        findings: Messages about what went wrong; those of rivals are not reported.
     """
 
     values: Mapping[str, Number] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Question(Checked):
     front: ClassVar[tuple[str, ...]] = ()
 
     def reads(self) -> Sequence[Role]:
-        """Roles beside those of the method: a truth, test rows, an environment."""
+        """Roles in addition to those of the method: a truth, test rows, an environment."""
         return ()
 
     def cannot(self, method: Method) -> str:
@@ -101,11 +101,11 @@ class Question(Checked):
         return {name: one.floor for name, one in self.numbers.items() if one.floor is not None}
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
-        """Pictures of the answers, those of the rivals beside them."""
+        """Figures of the answers, next to those of the rivals."""
         return ()
 
     def about(self, name: str) -> About:
-        """What a number means; one that is not declared is told by its name."""
+        """Description of a number; its name if it is not declared."""
         return self.numbers.get(name, About(name.replace("_", " ").capitalize(), "neither"))
 
 
@@ -148,7 +148,7 @@ def ask(
 
 
 def check_able(question: Question, method: Method) -> None:
-    """Refuse a question that a method cannot answer, fitted or not.
+    """Raise an error for a question that a method cannot answer, fitted or not.
 
     Raises:
         NotAbleError: With the reason.

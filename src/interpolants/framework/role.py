@@ -54,7 +54,7 @@ class Reading:
     """Circumstances of a reading.
 
     Attributes:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         before: How the role came to ``fit``; None while fitting.
         rows: Number of rows that the value must have or stand for, where it is known.
         source: Seeds draws from distributions.
@@ -93,10 +93,10 @@ class ReadsFiles(Protocol):
 
 @runtime_checkable
 class WritesFormats(Protocol):
-    """A kind of role whose answers go to file formats of their own; the first is the usual one.
+    """A kind of role whose answers have their own file formats; the first is the default.
 
     Attributes:
-        writes: Their endings.
+        writes: File extensions of these formats.
     """
 
     writes: tuple[str, ...]
@@ -129,6 +129,6 @@ def kind_of(role: Role) -> RoleKind:
 
 
 def formats_of(role: Role) -> tuple[str, ...]:
-    """Endings of files beside those of arrays that answers of this kind go to; none for most."""
+    """File extensions of answers of this kind, in addition to those of arrays; empty for most."""
     kind = kind_of(role)
     return kind.writes if isinstance(kind, WritesFormats) else ()

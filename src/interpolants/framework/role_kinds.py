@@ -1,4 +1,4 @@
-"""Kinds of roles that need nothing of the others: fitted methods, and masks of what is known."""
+"""Kinds of roles that are independent of the others: fitted methods, and masks of observed values."""
 
 import copy
 from typing import Any, Protocol, runtime_checkable
@@ -12,7 +12,7 @@ from interpolants.foundations.errors import invalid
 
 
 class Known:
-    """Where rows are known: a bool tensor ``(N, *D)``."""
+    """Mask of the observed values: a bool tensor ``(N, *D)``."""
 
     has_rows = True
 
@@ -22,7 +22,9 @@ class Known:
         tensor = plain.detach() if isinstance(plain, Tensor) else torch.as_tensor(np.array(plain))
         if tensor.dtype != torch.bool or tensor.ndim < 2:
             rule = f"{role.name} must be bool with one row per row of the data"
-            raise invalid(reading.who, rule, f"{tensor.dtype} {tuple(tensor.shape)}", "E.g. ~isnan(x).")
+            raise invalid(
+                reading.who, rule, f"{tensor.dtype} {tuple(tensor.shape)}", "For example, use ~isnan(x)."
+            )
         return tensor, Given("condition", "bool")
 
 
@@ -45,14 +47,14 @@ class Fitted(Protocol):
 
 
 class Model:
-    """A fitted method that another one learns from; a role may need a verb of it, or a property such as ``fields``."""
+    """A fitted method that a second method learns from; a role may need one of its verbs or properties."""
 
     has_rows = False
 
     def read(self, value: Any, role: Any, reading: Any) -> tuple[Any, Given]:
         """The method, if it is fitted and capable of what the role needs.
 
-        A fit gets a shallow copy: what it learns does not change when the caller fits the method anew.
+        A fit gets a shallow copy: what it learns does not change when the caller fits the method again.
         """
         if not (isinstance(value, Fitted) and value.is_fitted):
             remedy = "Fit it, or read it from its folder with interpolants.load."

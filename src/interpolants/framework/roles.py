@@ -1,4 +1,4 @@
-"""Roles: what ``fit`` and each capability read, and how values of a role are read, counted, cut and given back.
+"""Roles: what ``fit`` and each capability read, and how values of a role are read, counted, split and returned.
 
 A role has a *kind*, which turns what users have into one canonical form: ``rows`` into a tensor ``(N, *D)``, ``series``
 into a :class:`~interpolants.framework.series.Series`, ... Roles of one *axis* are aligned row by row and are split
@@ -33,12 +33,12 @@ from interpolants.framework.tokens import Tokens
 
 
 class Thing:
-    """What has no rows: a problem, an environment, another object that the method takes as it is."""
+    """Values without rows: a problem, an environment, or another object that is passed on unchanged."""
 
     has_rows = False
 
     def read(self, value: Any, role: Role, reading: Reading) -> tuple[Any, Given]:
-        """As it is."""
+        """Return the value unchanged."""
         return value, Given("thing", "")
 
 
@@ -70,7 +70,7 @@ def count(value: Any) -> int:
 
 
 def take(value: Any, rows: Any) -> Any:
-    """Some rows of a value, in the container it has: by slice, or by a tensor of indices."""
+    """Return the selected rows of a value in its container: by slice, or by a tensor of indices."""
     return value.subset(rows) if isinstance(value, Pictures) else _taken(value, rows)
 
 
@@ -88,7 +88,7 @@ def _taken(value: Any, rows: Any) -> Any:
 def memory_of(roles: Sequence[Role], *data: Mapping[str, Any]) -> Memory:
     """Memory of the rows in canonical values by role, which may be that of the caller's arrays.
 
-    Problems, environments and fitted methods have no rows, and are left out.
+    Problems, environments and fitted methods have no rows, and are omitted.
     """
     names = [role.name for role in roles if kind_of(role).has_rows]
     return Memory([values[name] for values in data for name in names if name in values])
@@ -107,7 +107,7 @@ def named(
         roles: The roles.
         args: Values in the order of the roles.
         given: Values by name.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         options: Further names, one of which a misspelt one may have been meant to be.
 
     Raises:
@@ -124,7 +124,7 @@ def named(
                 who, "every argument must be a role of this method", repr(name), nearest(name, known)
             )
         if name in placed:
-            raise invalid(who, "every role must be given once", repr(name))
+            raise invalid(who, "every role must be passed only once", repr(name))
     return {**placed, **given}
 
 
@@ -143,7 +143,7 @@ def read(
     Args:
         roles: The roles.
         values: Values by name; None for what is not given.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         before: How the roles came to ``fit``, for capabilities.
         rows: Rows that conditions must have or stand for.
         source: Seeds draws from distributions.
@@ -212,7 +212,7 @@ def _parted_sets(roles: Sequence[Role], values: Mapping[str, Any], who: str) -> 
         ]
         if role.axis and beside and is_shuffled(found.get(role.name)):
             rule = f"rows of {role.name} must come in the order of those of {beside[0]}"
-            remedy = "Take shuffle=False: training draws rows at random by itself."
+            remedy = "Use shuffle=False: training draws rows at random by itself."
             if any(r.name in beside and r.kind == "condition" for r in roles):
                 remedy += f" Labels of the data set itself are read by passing it as {beside[0]}= too."
             raise invalid(who, rule, "a loader that shuffles", remedy)
@@ -220,14 +220,14 @@ def _parted_sets(roles: Sequence[Role], values: Mapping[str, Any], who: str) -> 
 
 
 def _check_index(roles: Sequence[Role], values: Mapping[str, Any], who: str) -> None:
-    """Refuse tables of one axis whose row labels show that rows of one position do not belong together."""
+    """Raise an error for tables of one axis whose row labels do not match by position."""
     for tables in row_labels(roles, values).values():
         for (name, index), (other, its_index) in combinations(tables.items(), 2):
             check_row_labels(name, index, other, its_index, who)
 
 
 def row_labels(roles: Sequence[Role], values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Axis -> name of a table -> its row labels; kinds of role that match by coordinates themselves left out.
+    """Axis -> name of a table -> its row labels; without kinds of role that match by coordinates themselves.
 
     Args:
         roles: The roles.
@@ -270,7 +270,7 @@ def _check_rows(roles: Sequence[Role], data: Mapping[str, Any], who: str) -> Non
 
 
 def _check_endless(roles: Sequence[Role], data: Mapping[str, Any], who: str) -> None:
-    """Refuse values that belong to the rows of a role that is drawn afresh."""
+    """Raise an error for values that belong to the rows of a role drawn afresh in every step."""
     for role in roles:
         others = [r.name for r in roles if r.axis == role.axis and r is not role and r.axis]
         if isinstance(data[role.name], EndlessRows) and others:
@@ -290,5 +290,5 @@ def _check_shapes(roles: Sequence[Role], data: Mapping[str, Any], who: str) -> N
 
 
 def without_index(given: Mapping[str, Given]) -> dict[str, Given]:
-    """How roles came, as files hold it: types by name, no row labels."""
+    """Form of the roles as stored in files: types by name, no row labels."""
     return {name: replace(one.named()) for name, one in given.items()}

@@ -40,7 +40,7 @@ def _index_of(value: Any) -> Any:
 
 
 def check_row_labels(name: str, index: Any, other: str, its_index: Any, who: str) -> None:
-    """Refuse unique row labels that overlap and differ, unless they are shifted against each other by one constant.
+    """Raise an error for unique row labels that overlap and differ, unless they differ by one constant shift.
 
     Labels without an overlap, such as those of a new table, and labels that repeat name no rows of the other table.
 
@@ -96,7 +96,7 @@ def _is_constant(index: Any, its_index: Any) -> bool:
 
 
 def _goes_on(index: Any, its_index: Any) -> bool:
-    """Whether the second labels are the first from some row on, followed by others."""
+    """Whether the second labels are the tail of the first, followed by others."""
     first = index.get_indexer(its_index[:1])[0]
     return first > 0 and bool(index[first:].equals(its_index[: len(index) - first]))
 

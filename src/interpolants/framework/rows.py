@@ -1,4 +1,4 @@
-"""Kinds of roles whose items are rows of numbers: ``rows``, all of one length, and ``ragged``, of different lengths."""
+"""Kinds of roles whose items are rows of numbers: ``rows`` of equal length, and ``ragged`` of different lengths."""
 
 from dataclasses import replace
 from typing import Any
@@ -47,7 +47,7 @@ class Rows:
         return numbers_of(value)
 
     def _read_file(self, found: OnDisk, role: Role, reading: Reading) -> tuple[Any, Given]:
-        """Rows as they are asked for, where the role allows it and they are many."""
+        """Rows read on request, if the role allows it and there are many."""
         streams = role.streams and reading.before is None and not role.exact
         lazy = mapped_rows(found, reading.who, role.name) if streams else None
         if lazy is not None:
@@ -82,7 +82,7 @@ def _items(value: Any, role: Role, reading: Reading) -> ItemSet | None:
 
 
 def _coded(value: Any, role: Role, reading: Reading) -> tuple[Any, tuple[Any, ...]]:
-    """A table whose columns of dates and words are numbers, and the forms of its columns; other values as they are."""
+    """A table with dates and words as numbers, and the forms of its columns; other values are unchanged."""
     before = () if reading.before is None else reading.before.forms
     if not role.words or not hasattr(value, "iloc"):
         if any(before):
@@ -96,7 +96,7 @@ def _coded(value: Any, role: Role, reading: Reading) -> tuple[Any, tuple[Any, ..
 
 
 def _measured(value: Any) -> Any:
-    """Rows of whole numbers or truth values in a NumPy array as float64, as those of a table; anything else as it is.
+    """Convert rows of integers or booleans in a NumPy array to float64, as in a table; leave anything else unchanged.
 
     Image levels, in bytes or with axes of pixels, are left for the refusal that tells how to scale them.
     """
@@ -105,7 +105,7 @@ def _measured(value: Any) -> Any:
 
 
 def _wide(value: Any, role: Role, reading: Reading) -> Any:
-    """A list of numbers as an array of float64; anything else is left as it is."""
+    """Convert a list of numbers to an array of float64; leave anything else unchanged."""
     if not isinstance(value, list | tuple) or (value and isinstance(value[0], Tensor)):
         return value
     try:
@@ -128,7 +128,7 @@ def _warn_of_dates(value: Any, role: Role, reading: Reading) -> None:
 
 
 def _in_order(value: Any, role: Role, reading: Reading) -> Any:
-    """A table with the columns that are known, or those of the fit, in their order."""
+    """Table with the known columns, or those of the fit, in their order."""
     fitted = () if reading.before is None or reading.before.container != "pandas" else reading.before.columns
     columns = role.columns or tuple(map(str, fitted))
     if not columns or not hasattr(value, "columns"):

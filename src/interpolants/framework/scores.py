@@ -1,4 +1,4 @@
-"""Scores: one number beside the best that is possible and what others reach."""
+"""Scores: numbers with the best possible value and the values of rivals."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ UNKNOWN = "unknown: nobody said"
 
 
 def _finding(finding: "Finding") -> dict[str, Any]:
-    """What files hold: no empty remedy."""
+    """Return the entries stored in files: no empty remedy."""
     return settings_of(finding, *([] if finding.remedy else ["remedy"]))
 
 
@@ -36,7 +36,7 @@ class Finding:
 @record("score")
 @dataclass(frozen=True, kw_only=True)
 class Score(Checked):
-    """One number.
+    """A number with its standard error, floor and rivals.
 
     Raises:
         InvalidInputError: If ``better`` or ``floor`` is none of these, or a gap is of no rival.
@@ -70,7 +70,7 @@ class Score(Checked):
     """Samples behind it."""
 
     def check_settings(self) -> None:
-        """Refuse a floor that is neither number nor reason, and gaps of what is no rival."""
+        """Check that the floor is a number or a reason, and that gaps belong to rivals."""
         if isinstance(self.floor, str) and not self.floor.startswith("unknown: "):
             raise asked.invalid("floor must be a number or 'unknown: why'", repr(self.floor))
         if strangers := self.gaps.keys() - self.rivals.keys():
@@ -78,7 +78,7 @@ class Score(Checked):
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and its standard error; the error of a single value, or beside infinite ones, is NaN."""
+    """Mean and its standard error; the error of a single value, or with infinite values, is NaN."""
     n = len(values)
     mean = math.fsum(values) / n if n and all(map(math.isfinite, values)) else sum(values) / max(n, 1)
     if n == 0 or not math.isfinite(mean):

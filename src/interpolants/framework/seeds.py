@@ -30,7 +30,7 @@ class Stated:
         rival: Those of the rival or the floor on the right; None where a plain number is there.
         role: Role of the rival.
         seeds: How many seeds it speaks of.
-        expected: ``"holds"``, ``"fails"`` for a loss that is known, or ``"undecided"`` for a tie.
+        expected: ``"holds"``, ``"fails"`` for a known loss, or ``"undecided"`` for a tie.
         budget: What it is judged with.
     """
 
@@ -61,7 +61,7 @@ class Results:
         self.settings, self._answers = settings, answers
 
     def values(self, case: str, name: str) -> list[float]:
-        """The number or the seconds ``name`` of a case, one for each seed that has it."""
+        """The number or the seconds ``name`` of a case, one per seed that has it."""
         found = []
         for seed in self.seeds:
             answered = self._answers.get((case, seed), Answered())
@@ -80,7 +80,7 @@ class Results:
     def rows(
         self, cases: Mapping[str, str] | Iterable[str], numbers: Mapping[str, int] | Iterable[str]
     ) -> list[list[str]]:
-        """Rows of a table: a case, or its label, then `shown` of each number, to so many digits if they are given."""
+        """Rows of a table: a case, or its label, then `shown` of each number, with the given number of digits."""
         named = cases if isinstance(cases, Mapping) else {case: case for case in cases}
         digits = numbers if isinstance(numbers, Mapping) else dict.fromkeys(numbers, 3)
         return [
@@ -121,7 +121,7 @@ class Results:
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds that were measured."""
+        """Seeds that have results."""
         return sorted({seed for _, seed in self._answers})
 
     @property
@@ -131,7 +131,7 @@ class Results:
 
     @property
     def cases(self) -> list[str]:
-        """The cases that were measured."""
+        """Cases that have results."""
         return list(dict.fromkeys(case for case, _ in self._answers))
 
 
@@ -175,7 +175,7 @@ class SeededCases:
         return Results(self.settings, {(cells[n]["case"], cells[n]["seed"]): a for n, a in answers.items()})
 
     def gather(self, answers: Mapping[str, Answered]) -> Answered:
-        """Table, figures, numbers beside their rivals, and verdicts."""
+        """Table, figures, numbers with their rivals, and verdicts."""
         results = self.results(answers)
         verdicts = tuple(self._judge(results, stated) for stated in self.claims)
         text = self.table(results)
@@ -189,7 +189,7 @@ class SeededCases:
         """The verdict on the seeds in which both sides were measured."""
         numbers = [stated.own, *([stated.rival] if stated.rival is not None else [])]
         seeds = [one for one in map(results.only, results.seeds) if all(one.values(*n) for n in numbers)]
-        return stated.claim.judge([_by_question(one, [stated]) for one in seeds], budget=self.budget)
+        return stated.claim.judge([_by_question(seed, [stated]) for seed in seeds], budget=self.budget)
 
 
 def cell_id(case: str, seed: int) -> str:
@@ -198,7 +198,7 @@ def cell_id(case: str, seed: int) -> str:
 
 
 def over_seeds(results: Results, claims: Sequence[Stated]) -> tuple[Score, ...]:
-    """The numbers that claims are about, as means over seeds beside their rivals; without those not measured."""
+    """The numbers that claims are about, as means over seeds with their rivals; unmeasured ones are omitted."""
     by_name: dict[str, list[Stated]] = {}
     for stated in claims:
         by_name.setdefault(".".join(stated.claim.parts[:2]), []).append(stated)

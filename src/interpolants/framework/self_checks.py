@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """One verdict.
+    """Verdict of one check.
 
     Attributes:
         name: What was tested.
         verdict: ``"pass"``, ``"warn"`` or ``"fail"``.
         value: The figure.
         limit: What it may be for a pass.
-        message: In words, with the remedy if there is one.
+        message: Text of the verdict, with the remedy if there is one.
     """
 
     name: str
@@ -33,7 +33,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed."""
+        """Whether no check failed."""
         return all(check.verdict != "fail" for check in self.checks)
 
     @property

@@ -51,7 +51,7 @@ class Series:
         return len(self.times)
 
     def __getitem__(self, rows: Any) -> "Series":
-        """Some times, by slice or indices."""
+        """Return the selected times, by slice or indices."""
         index = rows if isinstance(rows, slice) else torch.as_tensor(rows)
         return replace(self, values=self.values[index], seen=self.seen[index], times=self.times[index])
 
@@ -78,7 +78,7 @@ class Series:
 
 
 def dates(times: Tensor, clock: str) -> Any:
-    """Times as labels: a DatetimeIndex for dates, whole numbers for steps."""
+    """Times as labels: a DatetimeIndex for dates, integers for steps."""
     if clock == STEPS:
         return times.numpy().astype(np.int64)
     pandas = require("pandas", by="dates")
@@ -97,7 +97,7 @@ def _seconds(index: Any) -> Tensor:
 @record("series_container", parts=lambda kind: settings_of(kind.named(), "index"))
 @dataclass(frozen=True)
 class Clocked(Given):
-    """How a series was given.
+    """Form in which a series was passed.
 
     Attributes:
         frequency: As in `Series`.
@@ -123,12 +123,12 @@ class SeriesKind:
         arrays, whose clock counts steps. Columns of a table are brought into the order of the fit.
 
         Raises:
-            InvalidInputError: If the clock is irregular, unsorted, or not that of the fit; or values are no numbers.
+            InvalidInputError: If the clock is irregular, unsorted, or not that of the fit; or values are not numbers.
         """
         if not is_many(value):
             return _read_one(value, role, reading)
         if not len(value):
-            raise invalid(reading.who, f"{role.name} must hold series", "none")
+            raise invalid(reading.who, f"{role.name} must contain series", "none")
         parts = [_read_one(part, role, reading, padded=True) for part in _in_one_order(value, role, reading)]
         widths = sorted({one.values.shape[1] for one, _ in parts})
         clocks = sorted({_told(one.clock, one.frequency) for one, _ in parts})
@@ -150,12 +150,12 @@ def is_many(value: Any) -> bool:
 
 
 def listed(value: "Series | list[Series]") -> "list[Series]":
-    """What a role of kind series was read to, as a list."""
+    """Series of a role of kind series, as a list."""
     return value if isinstance(value, list) else [value]
 
 
 def _in_one_order(parts: Any, role: Role, reading: Reading) -> Any:
-    """While fitting: tables of several columns with those of the first in its order; others as they are.
+    """While fitting: tables of several columns with those of the first in its order; others unchanged.
 
     Raises:
         InvalidInputError: If tables share some of their names alone, so that columns of one place differ.
@@ -176,7 +176,7 @@ def _in_one_order(parts: Any, role: Role, reading: Reading) -> Any:
 
 
 def take_times(value: Any, rows: Any, take: Callable[[Any, Any], Any]) -> Any:
-    """Some times of every series of many, in the container they have."""
+    """Return the selected times of every series, in their container."""
     if isinstance(value, list | tuple):
         return [take(part, rows) for part in value]
     return value[:, rows if isinstance(value, Tensor) else rows.numpy()]
@@ -205,7 +205,7 @@ def _up_to_last_value(one: Series) -> Series:
 
 
 def _taken_apart(value: Any, role: Role, reading: Reading) -> tuple[Any, Any]:
-    """The dates (None where there are none), and the values beside them."""
+    """Dates (None if there are none) and values."""
     if hasattr(value, "data_vars") and hasattr(value, "to_array"):
         _check_dataset(value, role, reading)
         value = value.to_array("column").transpose(..., "column")
@@ -228,7 +228,7 @@ def _taken_apart(value: Any, role: Role, reading: Reading) -> tuple[Any, Any]:
 
 
 def _check_no_times(table: Any, role: Role, reading: Reading) -> None:
-    """Refuse a column of times as numbers beside others: it would be taken for a variable."""
+    """Raise an error for a numeric column of times next to others, which would be read as a variable."""
     if (
         getattr(table.index.dtype, "kind", "O") == "M"
         or hasattr(table.index, "to_timestamp")
@@ -246,7 +246,7 @@ def _check_no_times(table: Any, role: Role, reading: Reading) -> None:
 
 
 def _check_dataset(value: Any, role: Role, reading: Reading) -> None:
-    """Refuse a Dataset whose variables are no columns along one axis of times."""
+    """Check that all variables of a Dataset are columns along one axis of times."""
     axes = {tuple(map(str, one.dims)) for one in value.data_vars.values()}
     if len(axes) != 1 or len(next(iter(axes))) != 1:
         found = "; ".join(
@@ -279,7 +279,9 @@ def _clock(index: Any, role: Role, reading: Reading) -> tuple[Tensor, str, str]:
         raise invalid(reading.who, rule, str(index.dtype), remedy)
     steps = torch.from_numpy(np.array(index, dtype=np.float64))
     if not bool((steps.diff() == 1).all()):
-        remedy = "Put missing steps in as rows of NaN, or call reset_index(drop=True) if there are none."
+        remedy = (
+            "Put missing steps in as rows of NaN, or call reset_index(drop=True) if no steps are missing."
+        )
         raise invalid(
             reading.who, f"steps of {role.name} must follow each other", "an index with jumps", remedy
         )
@@ -376,7 +378,7 @@ def _remedy_for_clock(one: Series, before: Clocked) -> str:
     if one.clock == STEPS:
         return "Pass a table with dates for its index, as in the fit."
     if before.clock != STEPS and (one.clock == DATES) != (before.clock == DATES):
-        return "Say in which time zone the dates are, or leave it out as the fit did: x.tz_localize(...)."
+        return "Set the time zone of the dates, or omit it as in the fit: x.tz_localize(...)."
     return "Bring it onto that clock, e.g. with resample."
 
 

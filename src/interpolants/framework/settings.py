@@ -1,4 +1,4 @@
-"""Settings of a method: keyword arguments that are checked once, copied, changed, and told as they were asked for.
+"""Settings of a method: keyword arguments that are checked once, copied, changed, and shown as they were passed.
 
 A class declares each setting once, as a field: the annotation is its kind, and the string below it its sentence::
 
@@ -26,7 +26,7 @@ from interpolants.framework.capabilities import capabilities_of
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
 class Settings:
-    """What is made from settings alone, and knows them afterwards; methods inside are templates of its own."""
+    """Base class of objects defined by their settings, which they store; nested methods are copied templates."""
 
     __signature__ = PlainSignature()
     # Attributes and settings that it once had -> what takes their place, as a sentence.
@@ -47,7 +47,7 @@ class Settings:
             cls.__doc__ = Told(cls.__doc__)  # type: ignore[assignment]
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
-        """Refuse a setting that there is not, with the nearest that there is."""
+        """Raise an error for an unknown setting, with the nearest known one."""
         known = [f.name for f in settings_of(cls)]
         for name in given:
             if name not in known:
@@ -67,20 +67,20 @@ class Settings:
             for name, check in checks_of(type(self)).items():
                 value = check(name, getattr(self, name))
                 setattr(self, name, value)
-                if type(value) is bool:  # NumPy's truth values are stored as Python's: files hold no others
+                if type(value) is bool:  # NumPy's booleans are stored as Python's: files hold no others
                     self._asked[name] = value
             self.check_settings()
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            """Say what takes the place of something that was there once."""
+            """Raise an error that names the replacement of a removed attribute."""
             instead = self.former.get(name)
             said = f"{type(self).__name__} has no attribute {name!r}"
             raise AttributeError(f"{said}. {instead}" if instead else said)
 
     def check_settings(self) -> None:
-        """Refuse settings that do not go together, and turn names and tables into members.
+        """Check that settings are compatible, and convert names and tables to members.
 
         Each setting with a declared kind has been checked before. It is called when the object is made, and once more
         where a verb is asked with other settings of answers: called twice, it must leave what it left once.
@@ -92,11 +92,11 @@ class Settings:
         return False
 
     def params(self) -> dict[str, Any]:
-        """The settings as they were asked for, without those of methods inside."""
+        """Settings as passed, without those of nested methods."""
         return dict(self._asked)
 
     def chosen_params(self) -> dict[str, Any]:
-        """The settings that are not the defaults, as they were asked for."""
+        """Settings that differ from the defaults, as passed."""
         told = (f for f in settings_of(type(self)) if not _is_default(f, self._asked[f.name]))
         return {f.name: self._asked[f.name] for f in told}
 
@@ -120,7 +120,7 @@ class Settings:
             if head not in own or (rest and not isinstance(own[head], Settings)):
                 who = f"{type(self).__name__}.set_params"
                 remedy = self.former.get(head) or nearest(name, self.get_params())
-                raise invalid(who, "the parameter must be known", repr(name), remedy)
+                raise invalid(who, "the parameter must be one of get_params()", repr(name), remedy)
             own[head] = own[head].set_params(**{rest: value}) if rest else value
         self.__dict__ = type(self)(**own).__dict__
         return self
@@ -130,7 +130,7 @@ class Settings:
         return type(self)(**self._copied_params())
 
     def answering_with(self, changes: Mapping[str, Any]) -> Self:
-        """A copy with other settings of answers, for one call; it shares all that was learnt.
+        """Return a copy with other settings of answers, for one call; it shares the learnt state.
 
         Args:
             changes: Declared settings of answers, by name.
@@ -155,7 +155,7 @@ class Settings:
 
 
 def _refuse_hiding(cls: type) -> None:
-    """Refuse a setting that has the name of something else of a base class, which it would hide without a word."""
+    """Check that a setting does not hide another attribute of a base class."""
     for name, kind in vars(cls).get("__annotations__", {}).items():
         if "ClassVar" in str(kind):
             continue
@@ -167,7 +167,7 @@ def _refuse_hiding(cls: type) -> None:
 
 
 def _keep_kinds(cls: type) -> None:
-    """Keep the kind of a setting whose default alone is written anew, ``steps = 4000``.
+    """Keep the kind of a setting if a subclass changes only its default, ``steps = 4000``.
 
     Raises:
         TypeError: If a subclass repeats a declared setting with an annotation that would not be checked.

@@ -1,4 +1,4 @@
-"""Logs of the stages of a fit, read from its folder of checkpoints: after the fit, and while it goes on."""
+"""Logs of the stages of a fit, read from its folder of checkpoints: after the fit, and while it runs."""
 
 import math
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class StageLog:
         rows: Its rows, each with a ``step``.
         written: When the last one was written, in seconds of the epoch.
         seconds: Training time at each row; NaN where it is not known.
-        steps: Steps that the stage shall make at most; None if it is not known.
+        steps: Maximum number of steps of the stage; None if unknown.
         held_out: What its validations measured on rows that training does not see, each with a ``step``.
     """
 
@@ -33,7 +33,7 @@ class StageLog:
 
 
 def stage_logs(out: Path) -> dict[str, StageLog]:
-    """Logs by stage, the one that was written last at the end; stages of a method inside are ``outer/inner``.
+    """Logs by stage, the last written one at the end; stages of a method inside are ``outer/inner``.
 
     Args:
         out: What ``fit(out=...)`` was given.
@@ -50,7 +50,7 @@ def _logs(out: Path) -> Iterator[tuple[str, StageLog]]:
         found = read_document(plan)
         steps = found.get("steps") if isinstance(found, dict) else None
         if type(steps) is not int:
-            raise invalid("fit", f"{plan} must tell the number of steps", str(found)[:80])
+            raise invalid("fit", f"{plan} must contain the number of steps", str(found)[:80])
         log = _of_gradients(plan.parent, steps) or _of_loop(plan.parent, steps)
         if log is not None and log.rows:
             yield plan.parent.relative_to(out).as_posix(), log

@@ -72,7 +72,7 @@ class Fittable(Protocol):
     seed: int
 
     def clone(self) -> Any:
-        """An unfitted copy."""
+        """Return an unfitted copy."""
         ...
 
 
@@ -91,7 +91,7 @@ class Ended:
     validation: tuple[dict[str, Any], ...] = ()
 
     def settings(self, asked: TrainSettings) -> TrainSettings:
-        """Settings for as many steps more as are asked for."""
+        """Return the settings with the requested number of additional steps."""
         then = self.checkpoint.state["settings"]
         so_far = {"steps": then["steps"], "restarts": tuple(then["restarts"])}
         return replace(asked, **so_far).longer(asked.steps)
@@ -99,22 +99,22 @@ class Ended:
 
 @dataclass
 class Run:
-    """Where a fit is: its seed, its folder, what it logged so far.
+    """Context of a fit: its seed, its folder, its log so far.
 
     Attributes:
         seed: All randomness follows from it, the stage's name and the step.
         out: Folder of checkpoints; nothing is written without it.
-        resume: Go on with what is there.
+        resume: Continue from the existing checkpoints.
         progress: Show progress bars.
-        watch: Told of every step.
-        held: Held-out values by role, in canonical form; empty where there are none.
-        densities: What was given as a role and has a ``log_prob``, by role, as it came.
+        watch: Called at every step.
+        held: Held-out values by role, in canonical form; empty if there are none.
+        densities: Arguments with a ``log_prob``, by role, as passed.
         options: Further arguments of :func:`interpolants.training.fit` for every gradient stage, such as ``callbacks``.
         history: Logged rows by stage, without times.
         validation: Of each gradient stage that was validated: its rows, the best of them, and how the training ended.
-        before: Trainings by stage from which this fit goes on; empty for one that begins.
-        ended: Trainings by stage that another fit can go on from; None to keep none.
-        few: What is told before a training of so many steps where rows are few and none are set aside.
+        before: Trainings by stage that this fit continues; empty for a new fit.
+        ended: Trainings by stage that a later fit can continue; None to keep none.
+        few: Function of the number of steps, called before a training; it warns if rows are few and none held out.
     """
 
     seed: int
@@ -133,7 +133,7 @@ class Run:
 
     def __post_init__(self) -> None:
         if self.resume and self.out is None:
-            raise invalid("fit", "out must be given with resume=True", "None")
+            raise invalid("fit", "out must be passed with resume=True", "None")
         self._names: set[str] = set()
 
     def open(self, parts: Mapping[str, Tree], code: Mapping[str, Tensor] | None = None) -> None:
@@ -141,7 +141,7 @@ class Run:
 
         Args:
             parts: What identifies the run, by name.
-            code: Answers of a user's own code at probe points, by its place.
+            code: Outputs of user-defined code at probe points, by its position.
 
         Raises:
             InvalidInputError: If the folder holds another run, or one that was not to be resumed.
@@ -164,13 +164,13 @@ class Run:
 
     def _check_same(self, identity: Mapping[str, str], before: Mapping[str, str]) -> None:
         if not self.resume:
-            remedy = "Pass resume=True to go on, or choose another folder."
+            remedy = "Pass resume=True to continue, or choose another folder."
             raise invalid("fit", "out must not hold another run", str(self.out), remedy)
         changed = [name for name in identity if identity[name] != before.get(name)]
         if changed:
-            remedy = "Give the same data and settings, or choose another folder."
+            remedy = "Pass the same data and settings, or choose another folder."
             raise invalid(
-                "fit", "resume=True must go on with the same run", f"another {', '.join(changed)}", remedy
+                "fit", "resume=True must continue the same run", f"another {', '.join(changed)}", remedy
             )
 
     def generator(self, stage: str, k: int = 0) -> Generator:
@@ -195,13 +195,13 @@ class Run:
         log: Callable[[Tree], Mapping[str, float]] | None = None,
         log_every: int = 10,
     ) -> Tree:
-        """``state = step(state, k, generator of k)`` for k = 1 .. steps; gives back the last state.
+        """``state = step(state, k, generator of k)`` for k = 1 .. steps; return the last state.
 
         Args:
             stage: Name of the stage, its own within the fit.
             start: Makes the first state, a tree as :mod:`interpolants.foundations.trees` takes it.
             step: Makes the next state.
-            steps: Most steps.
+            steps: Maximum number of steps.
             every: Steps between checkpoints; results do not depend on it.
             until: Stops the loop where it holds.
             log: Numbers to log of a state.
@@ -256,7 +256,7 @@ class Run:
         live.restore(last)  # a stage that was finished before
 
     def once(self, stage: str, make: Callable[[Generator], Tree]) -> Tree:
-        """Something long that is no loop, made once."""
+        """Run a long computation without steps once, and store its result."""
         return self.loop(stage, lambda source: None, lambda state, k, source: make(source), 1)
 
     def train(
@@ -293,7 +293,7 @@ class Run:
             *given.pop("callbacks", ()),
             lambda m: self._tell(stage, m.step, settings.steps),
         ]
-        if draws_on_cpu():  # a network of the user's own may be elsewhere
+        if draws_on_cpu():  # a user-defined network may be elsewhere
             modules.to(default_device())
         try:
             result = train(
@@ -327,7 +327,7 @@ class Run:
     def fit(
         self, stage: str, template: Any, /, *, heldout: Mapping[str, Any] | None = None, **roles: Any
     ) -> Any:
-        """Fit a clone of a method with a seed of its own, as a stage.
+        """Fit a clone of a method with a separate seed, as a stage.
 
         Args:
             stage: Name of the stage.
@@ -352,9 +352,9 @@ class Run:
     # --- checkpoints and progress
 
     def _claim(self, stage: str, steps: int | None = None) -> Path | None:
-        """The folder of a stage; how many steps it shall make is written there for those who watch."""
+        """Folder of a stage; the planned number of steps is written there for monitors."""
         if stage in self._names:
-            raise invalid("learn", "every stage must have a name of its own", repr(stage))
+            raise invalid("learn", "every stage must have a different name", repr(stage))
         self._names.add(stage)
         self._check_longer(stage, steps)
         if self.out is None:
@@ -365,7 +365,7 @@ class Run:
         return self.out / stage
 
     def _check_longer(self, stage: str, steps: int | None) -> None:
-        """Refuse more steps of a stage from which later ones were made: these would not be those of a longer fit."""
+        """Raise an error for more steps of a stage that later stages depend on: a longer fit would differ."""
         plan = None if self.out is None else self.out / stage / PLAN
         if self.out is None or steps is None or plan is None or not plan.is_file():
             return
@@ -376,7 +376,7 @@ class Run:
             entry.name for entry in self.out.iterdir() if entry.is_dir() and entry.name not in mine
         ):
             rule = f"more steps may be made of the last stage alone, and {later[0]!r} follows {stage!r}"
-            raise invalid("fit", rule, steps, "Fit it anew with more steps, in another folder.")
+            raise invalid("fit", rule, steps, "Fit the method again with more steps, in another folder.")
 
     def _latest(self, stage: str) -> tuple[int, Tree, Rows]:
         folders = [] if self.out is None else sorted((self.out / stage).glob("step-*"))
@@ -434,7 +434,7 @@ class _Live:
 
 
 def _validation(result: FitResult, settings: TrainSettings) -> Tree:
-    """What a validated training tells, as plain values."""
+    """Summary of a validated training, as plain values."""
     best = result.best
     told = {"rows": [*map(dict, result.validation)], "steps": result.steps, "planned": settings.steps}
     told |= {"stopped": result.stopped, "by": settings.keep_best}
@@ -442,7 +442,7 @@ def _validation(result: FitResult, settings: TrainSettings) -> Tree:
 
 
 def best_weights(validation: Mapping[str, Any]) -> str:
-    """Which weights a validated training kept, in words; empty where it kept the last ones unseen."""
+    """Description of the weights that a validated training kept; empty if it kept the last ones without validation."""
     best = validation["best"]
     if best is None:
         return ""
@@ -476,14 +476,14 @@ def _as_torch(tree: Tree) -> Any:
 
 
 def _check_code(now: Mapping[str, Tensor], before: Mapping[str, Any]) -> None:
-    """Refuse to go on with code of a user's own that answers otherwise than before.
+    """Raise an error if user-defined code returns other values than before the interruption.
 
     Raises:
         InvalidInputError: If it does.
     """
     if changed := changed_code(now, before):
-        remedy = "Give the code of the first fit, or choose another folder."
-        rule = "resume=True must go on with the same code"
+        remedy = "Pass the code of the first fit, or choose another folder."
+        rule = "resume=True must continue with the same code"
         raise invalid("fit", rule, f"{', '.join(changed)} with other answers at probe points", remedy)
 
 
@@ -493,6 +493,4 @@ def _stop_if(interrupt: Interrupt, stage: str, k: int) -> None:
 
 
 def _stopped(stage: str, k: int) -> str:
-    return (
-        f"The fit was stopped in stage {stage!r} after step {k}; fit again with out= and resume=True to go on"
-    )
+    return f"The fit was stopped in stage {stage!r} after step {k}; fit again with out= and resume=True to continue"

@@ -1,4 +1,4 @@
-"""A task: what the roles hold, parted into train, held-out and test rows before anything is estimated."""
+"""A task: values of the roles, split into train, held-out and test rows before anything is estimated."""
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,31 +49,31 @@ def _most_rows(who: str, value: Any) -> Any:
 
 
 def _checked_share(who: str, name: str, value: Any) -> Any:
-    """Refuse what is neither a share nor a number of rows: 1.0 would be all rows, or one."""
+    """Check for a fraction or a number of rows: 1.0 could mean all rows, or one."""
     if value >= 1 and ((value == 1 and isinstance(value, float)) or value != int(value)):
         remedy = f"For example, {name} = 0.2, or {name} = 1 for one row."
-        raise invalid(who, f"{name} must be a share below 1 or a whole number of rows", value, remedy)
+        raise invalid(who, f"{name} must be a fraction below 1 or an integer number of rows", value, remedy)
     return value
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split(Checked):
-    """How rows are parted: every axis by itself, roles of one axis together.
+    """Split of the rows: every axis by itself, roles of one axis together.
 
     Equal rows (see :func:`interpolants.foundations.equal_rows.copies`) go to one part of a random split together, so
-    that parts may differ by some rows from the shares asked for.
+    that parts may differ by some rows from the requested fractions.
     """
 
     by: Literal["random", "time", "group", "given", "none"] = "random"
     """``"random"``; ``"time"``: the last rows are the test, those before them are held out; ``"group"``: whole groups;
     ``"given"``: a role with the words train, held (also val, valid, validation, dev) and test, others are refused;
-    ``"none"``: all rows train, and the test is the training part, which is said in `Task.in_sample`."""
+    ``"none"``: all rows train, and the test part is the training part, as reported by `Task.in_sample`."""
     test: Annotated[Any, Check(_test_part, "share | number of rows | groups")] = 0.2
     """Share of the rows (or groups) that are the test, or their number; with ``"group"`` also a list of groups."""
     held: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     """Share of the rows (or groups) kept from training for choices."""
     train: Annotated[float, Check(_most_rows, "share | number of rows")] = 0.0
-    """Most rows that are learnt from, as a share of what is left or their number, drawn at random; the others are held
+    """Maximum number of training rows, or their fraction of the remaining rows, drawn at random; the others are held
     out too. 0 for all."""
     role: str = ""
     """The role with the groups or the words; they are those of all axes with as many rows, such as both ends of
@@ -84,7 +84,7 @@ class Split(Checked):
     """With ``"given"``: a role with what must not lie in two parts, such as the patient of each row."""
 
     def check_settings(self) -> None:
-        """Refuse roles that do not go with the way of parting."""
+        """Check that the roles are compatible with the kind of split."""
         if (self.by in ("group", "given")) != bool(self.role):
             rule = "role goes with by = 'group' or 'given', and they with role"
             raise asked.invalid(rule, f"by = {self.by!r}, role = {self.role!r}")
@@ -102,13 +102,13 @@ class ByRole(dict[str, Any]):
     """Values by role; one that is not there is refused by name."""
 
     def __missing__(self, role: str) -> Any:
-        """Say which roles there are."""
+        """Raise an error that names the nearest role."""
         raise invalid("Task", "the role must be one of the task", repr(role), nearest(str(role), self))
 
 
 @dataclass(frozen=True)
 class Task:
-    """Values by role, as they were given, and which of their rows are train, held-out and test.
+    """Values by role, as passed, and the indices of their train, held-out and test rows.
 
     Attributes:
         values: Role -> value; containers as they came.
@@ -117,7 +117,7 @@ class Task:
         in_sample: Whether the test part is the training part; not where nothing has rows, as for a problem.
         truths: Role -> the exact distribution, process or function behind it, where it is known.
         within: Roles with many series of which each is cut in time.
-        copied: Number of test rows that are copies of rows that are learnt from, by a split that was given.
+        copied: Number of test rows that are copies of training rows, for a given split.
     """
 
     values: Mapping[str, Any]
@@ -142,9 +142,9 @@ class Task:
 
         Args:
             roles: Roles of the method and of its questions; one to split by may come along.
-            values: Values by role. Distributions are not parted: they have no rows.
+            values: Values by role. Distributions are not split: they have no rows.
             split: How to part the rows.
-            parts: Role -> part -> rows, for data that come with a split of their own, which a split by group or by
+            parts: Role -> part -> rows, for data that define a split, which a split by group or by
                 given words replaces; held-out rows are then taken from their training rows.
             truths: As in the attribute.
 
@@ -199,12 +199,12 @@ class Task:
 
     @property
     def train(self) -> dict[str, Any]:
-        """What may be looked at."""
+        """Training part of the values, by role."""
         return self.part("train")
 
     @property
     def test(self) -> dict[str, Any]:
-        """What is judged by."""
+        """Test part of the values, by role."""
         return self.part("test")
 
     def for_fit(self, method: Method, part: str = "train") -> dict[str, Any]:
@@ -213,7 +213,7 @@ class Task:
         return {name: value for name, value in self.part(part).items() if name in names}
 
     def fit(self, method: Method, **options: Any) -> Method:
-        """Fit a method on the training part, with the held-out part beside it if there is one."""
+        """Fit a method on the training part, and pass the held-out part if there is one."""
         held = self.for_fit(method, "held") if self.has("held") else None
         return method.fit_roles(self.for_fit(method), held=held, **options)
 
@@ -226,7 +226,7 @@ class Task:
 
 
 def _check_labelled(split: Split, counts: Mapping[str, int], axes: Mapping[str, str]) -> None:
-    """Refuse groups or words that belong to no rows, and tell of rows that have none.
+    """Raise an error for groups or labels that belong to no rows, and warn of rows without one.
 
     Raises:
         InvalidInputError: If no data have as many rows as the role of the split.
@@ -235,14 +235,14 @@ def _check_labelled(split: Split, counts: Mapping[str, int], axes: Mapping[str, 
         UserWarning: If some data have another number of rows, which are then split at random.
     """
     if split.role not in axes:
-        rule = f"values of {split.role}, by which rows are parted, must be given"
+        rule = f"values of {split.role}, by which the rows are split, must be passed"
         raise invalid("split", rule, "none", f"Known are {', '.join(axes) or 'no roles with rows'}.")
     n = counts[axes[split.role]]
     rows = {name: counts[axis] for name, axis in axes.items() if name not in split.roles}
     others = {name: k for name, k in rows.items() if k != n}
     told = ", ".join(f"{name} has {k}" for name, k in others.items())
     if len(others) == len(rows):
-        remedy = f"Give {split.role} one word for each row."
+        remedy = f"Pass {split.role} with one entry per row."
         raise invalid("split", f"{split.role} must have as many rows as the data", f"{n}; {told}", remedy)
     if others:
         words = f"split: {split.role} has {n} rows and {told}, so that these rows are split at random"
@@ -261,7 +261,7 @@ def _is_series_list(value: Any) -> bool:
 
 
 def _check_ordered(data: Mapping[str, Any], split: Split) -> None:
-    """Refuse to part the times of one series but in their order."""
+    """Check that the times of one series are split in their order."""
     for name, value in data.items():
         if isinstance(value, Series) and split.by in ("random", "group"):
             remedy = "Split(by='time'): the last times are the test."
@@ -269,7 +269,7 @@ def _check_ordered(data: Mapping[str, Any], split: Split) -> None:
 
 
 def _length(value: Any, split: Split) -> int:
-    """Rows that are parted: many series are cut in time each, or are rows."""
+    """Rows to split: several series are each split in time, or are rows."""
     by_time = split.by == "time" and _is_series_list(value)
     return equal_length(value, "split") if by_time else count(value)
 
@@ -317,7 +317,7 @@ class _Groups:
         return _checked({"train": train, "held": held, "test": parts["test"]})
 
     def thinned(self, parts: Mapping[str, Tensor], axis: str) -> dict[str, Tensor]:
-        """Parts with the most training rows that are asked for."""
+        """Parts with at most the requested number of training rows."""
         train = parts["train"]
         if not self.split.train:
             return dict(parts)
@@ -384,7 +384,7 @@ class _Groups:
         return self._known_copies[axis]
 
     def copied(self, parts: Mapping[str, Tensor], axis: str) -> int:
-        """Number of test rows that are copies of train or held-out rows, in parts that are given.
+        """Number of test rows that are copies of train or held-out rows, for given parts.
 
         Warns:
             DataWarning: If there are some.
@@ -395,7 +395,7 @@ class _Groups:
         learnt = torch.cat([parts["train"], parts["held"]])
         count = int(torch.isin(first[parts["test"]], first[learnt]).sum())
         if count:
-            what = f"{count} of {len(parts['test'])} test rows are copies of rows that are learnt from"
+            what = f"{count} of {len(parts['test'])} test rows are copies of training rows"
             remedy = "Put equal rows into one part, or drop the copies"
             tell(DataWarning, f"split: {what}, and scores on them are too good. {remedy}.")
         return count
@@ -448,7 +448,7 @@ def rolling(n: int, cut: int, context: int, horizon: int, origins: int) -> Itera
     Args:
         n: Length of the series.
         cut: First index of the test.
-        context: Most steps of context.
+        context: Maximum number of steps of context.
         horizon: Steps of the future.
         origins: Number of windows.
     """

@@ -1,4 +1,4 @@
-"""Tokens as a kind of role: texts of one length, or whole numbers."""
+"""Tokens as a kind of role: texts of equal length, or integers."""
 
 from typing import Any
 
@@ -27,17 +27,17 @@ class Tokens:
     has_rows = True
 
     def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
-        """From a string, strings of one length, arrays of whole numbers, or a data set with symbols."""
+        """Read a string, strings of equal length, arrays of integers, or a data set with symbols."""
         symbols = tuple(role.names if reading.before is None else reading.before.columns)
         if isinstance(value, Dataset) and (found := value.info.symbols):
             if symbols and symbols != found:
                 rule = f"symbols must be those of the data, {''.join(found)!r}"
-                raise invalid(reading.who, rule, repr("".join(symbols)), "Leave them out.")
+                raise invalid(reading.who, rule, repr("".join(symbols)), "Remove them.")
             value, symbols = value.x, found
         texts = _texts(value)
         if texts is None:
             return _numbers(value.x if isinstance(value, Dataset) else value, symbols, role, reading)
-        # A single text of a fit stands for many rows, so nothing comes back as a single one.
+        # A single text of a fit stands for many rows, so nothing is returned as a single one.
         flat = isinstance(value, str) and reading.before is not None
         alphabet = _alphabet(texts, symbols, role, reading)
         codes = alphabet.encode_rows(texts, blank=BLANK if role.gaps else None, who=reading.who)
@@ -77,10 +77,10 @@ def _numbers(value: Any, symbols: tuple[str, ...], role: Role, reading: Reading)
     x = x.long() if x.dtype in _UNSIGNED else x
     if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool or x.ndim not in (1, 2):
         got = f"{x.dtype} of shape {tuple(x.shape)}"
-        raise invalid(reading.who, f"{role.name} must be whole numbers, (N, L) or (N,), or text", got)
+        raise invalid(reading.who, f"{role.name} must be integers, (N, L) or (N,), or text", got)
     if x.numel() == 0 or int(x.min()) < 0:
         found = "none" if x.numel() == 0 else int(x.min())
-        raise invalid(reading.who, f"{role.name} must be >= 0, and there must be some", found)
+        raise invalid(reading.who, f"{role.name} must be >= 0 and not empty", found)
     highest = len(symbols) - 1 + role.gaps
     if symbols and int(x.max()) > highest:
         raise invalid(reading.who, f"{role.name} must be 0 ... {highest}", int(x.max()))
@@ -93,7 +93,7 @@ def _as_tensor(plain: Any, role: Role, reading: Reading) -> Tensor:
         x = np.array(plain)
         return torch.as_tensor(x.astype(x.dtype.newbyteorder("="), copy=False))
     except (TypeError, ValueError, RuntimeError) as error:
-        rule = f"{role.name} must be whole numbers of one length, or text"
+        rule = f"{role.name} must be integers in rows of equal length, or text"
         raise invalid(reading.who, rule, type(plain).__name__, str(error)) from error
 
 

@@ -17,7 +17,7 @@ class Trained(Method, LoopSettings):
     free: ClassVar[tuple[str, ...]] = tuple(sorted(FREE - {"steps"}))
     per_fit: ClassVar[tuple[str, ...]] = ("steps", "batch_size")
     former: ClassVar[Mapping[str, str]] = {
-        "train": "Give the settings of the training directly, e.g. steps=500, lr=2e-3."
+        "train": "Pass the settings of the training directly, e.g. steps=500, lr=2e-3."
     }
 
     # Bases whose settings the help of a subclass names in one line.
@@ -34,9 +34,9 @@ class Trained(Method, LoopSettings):
             self.training()
 
     def identity(self) -> dict[str, Any]:
-        """What makes two fits the same; a run may be extended by more steps, or where its schedule ends, more legs."""
+        """Settings that identify a fit; a run may be extended by more steps, or more legs if its schedule ends."""
         fixed = super().identity()
-        for name in _LATER:  # a run from before there were these settings goes on
+        for name in _LATER:  # a run from before these settings existed can be continued
             if fixed.get(name) == _default(name):
                 del fixed[name]
         if self.training().schedule != "cosine":
@@ -46,7 +46,7 @@ class Trained(Method, LoopSettings):
         return fixed
 
     def longer(self, more: int) -> dict[str, Any]:
-        """The settings of this fit with more steps; a schedule that ends begins anew."""
+        """The settings of this fit with more steps; a schedule that ends is restarted."""
         now = self.training().longer(more)
         return {"steps": now.steps, "restarts": list(now.restarts)}
 

@@ -15,12 +15,12 @@ from interpolants.framework.frames import Frame, Standard
 @record("transformed_frame")
 @dataclass(frozen=True, eq=False)
 class Transformed:
-    """``inner(m_1(x_1), ..., m_D(x_D))``, in which a column without a map stays as it is.
+    """``inner(m_1(x_1), ..., m_D(x_D))``, in which a column without a map is unchanged.
 
     Attributes:
         maps: A map for each column of the data, or None.
         inner: Linear units of the transformed columns.
-        names: Names of the columns for messages; numbers where there are none.
+        names: Names of the columns, used in messages; numbers if they have no names.
     """
 
     maps: tuple[ColumnMap | None, ...]
@@ -38,7 +38,7 @@ class Transformed:
         return self._mapped(x, lambda one, column: one.forward(column))
 
     def _refuse(self, x: Tensor) -> None:
-        """Refuse values that have no transform."""
+        """Raise an error for values outside the domain of the transform."""
         for k, column in self._columns(self._off(x)):
             if bool(column.any()):
                 name = self.names[k] if self.names else str(k)

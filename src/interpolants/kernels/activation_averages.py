@@ -169,7 +169,9 @@ def activation_of(who: str, given: object) -> Activation:
         return given
     if isinstance(given, str):
         if given not in ACTIVATIONS:
-            raise invalid(who, "the activation must be known", repr(given), nearest(given, ACTIVATIONS))
+            raise invalid(
+                who, "the activation must be a supported name", repr(given), nearest(given, ACTIVATIONS)
+            )
         return ACTIVATIONS[given]
     if callable(given):
         return Activation(str(getattr(given, "__name__", "activation")), given)

@@ -72,7 +72,7 @@ def critical_point(activation: Activation | str | object) -> CriticalPoint:
         rule = "some initialisation must keep signals and gradients"
         raise NotCriticalError(
             f"critical_point: {rule}, got {s.name!r}: chi_par and chi_perp are both 1 nowhere on K in [0.001, 1000]."
-            " Take another activation, or layers with skips."
+            " Use another activation, or layers with skips."
         )
     return found
 

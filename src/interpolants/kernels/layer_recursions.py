@@ -116,7 +116,7 @@ def layer_statistics(
     for layer in range(1, depth + 1):
         if not bool(((now["kernel"] > 1e-280) & (now["kernel"] < 1e140)).all()):
             size = float(now["kernel"].flatten()[0])
-            remedy = "The network is far from critical; take fewer layers."
+            remedy = "The network is far from critical; use fewer layers."
             raise invalid(who, "kernels must stay within numbers", f"{size:.3g} in layer {layer}", remedy)
         means = s.averages(now["kernel"])
         now["parallel"] = skip**2 + weight_variance * means.square_slope

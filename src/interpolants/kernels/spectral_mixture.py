@@ -157,7 +157,7 @@ def cholesky(matrix: Tensor, who: str, what: str) -> Tensor:
 
     Args:
         matrix: ``(M, M)``.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         what: What the matrix is, for errors.
 
     Raises:

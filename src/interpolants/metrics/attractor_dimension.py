@@ -59,7 +59,7 @@ def correlation_dimension(x: ArrayLike, *, share: float = 0.02, window: int = 0)
     inside = distances[(distances < near) & (distances > 0)]
     if len(inside) < 20:
         raise invalid(
-            who, "there must be 20 near pairs of different points", len(inside), "Take more points."
+            who, "x must have at least 20 close pairs of different points", len(inside), "Use more points."
         )
     logs = (near / inside).log()
     value = 1 / float(logs.mean())

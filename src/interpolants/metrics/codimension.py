@@ -49,7 +49,7 @@ def codimension_slope(levels: Sequence[float], log_likelihoods: Sequence[float])
     who = "codimension_slope"
     if len(levels) != len(log_likelihoods) or len(levels) < 2:
         sizes = (len(levels), len(log_likelihoods))
-        raise invalid(who, "there must be one log-likelihood for each of at least two levels", sizes)
+        raise invalid(who, "levels and log_likelihoods must have the same length, at least 2", sizes)
     if not all(math.isfinite(level) and level > 0 for level in levels) or len(set(levels)) < len(levels):
         raise invalid(
             who, "levels must be distinct, finite and > 0", list(levels), "Noise 0 has no likelihood."

@@ -37,7 +37,7 @@ def spread_skill(members: ArrayLike, truth: ArrayLike) -> Estimate:
     x, y = forecast_arrays("spread_skill", members, truth)
     count = x.shape[1]
     if count < 2:
-        raise invalid("spread_skill", "there must be at least two members", count)
+        raise invalid("spread_skill", "x must have at least two members", count)
     spread = (count + 1) / count * x.var(1).mean(1)
     skill = (x.mean(1) - y).square().mean(1)
     top, bottom, n = float(spread.mean()), float(skill.mean()), len(y)
@@ -108,7 +108,7 @@ def rank_histogram(
     x, y = forecast_arrays("rank_histogram", members, truth)
     n, count, dim = x.shape
     if n < 2 * _PER_BIN:
-        raise invalid("rank_histogram", f"there must be at least {2 * _PER_BIN} cases", n)
+        raise invalid("rank_histogram", f"x must have at least {2 * _PER_BIN} cases", n)
     counts = rank_counts(x, y, generator=generator)
     joined = math.ceil((count + 1) * _PER_BIN / n)  # ranks in the smallest bin
     bins = max(2, (count + 1) // joined)

@@ -90,7 +90,7 @@ def dice(labels: Tensor, truth: Tensor, label: int) -> Tensor:
     """
     _same_shape("dice", labels, truth)
     if labels.is_floating_point() or truth.is_floating_point():
-        remedy = "Take the likeliest class first, e.g. probabilities.argmax(1)."
+        remedy = "Pass the most likely class, e.g. probabilities.argmax(1)."
         raise invalid("dice", "labels must be whole numbers", f"{labels.dtype} and {truth.dtype}", remedy)
     a, b = ((z == label).flatten(1).double() for z in (labels, truth))
     total = a.sum(1) + b.sum(1)

@@ -234,7 +234,7 @@ def _log_densities(
     """Both log densities at the evaluation points."""
     if (y is None) == (log_q is None):
         given = "neither" if y is None else "both"
-        raise invalid(who, "q must be given by y or by log_q, and not by both", given)
+        raise invalid(who, "exactly one of y and log_q must be passed", given)
     number(who, "held_out", held_out, above=0, below=1)
     first = one_sample(who, "x", x, flat=False)
     if y is not None:
@@ -251,7 +251,7 @@ def _log_densities(
         order = shuffled(len(first), generator).to(first.device)
         count = max(2, round(held_out * len(first)))
         if len(first) - count <= width:
-            rule = f"x must leave more than {width} samples to estimate p from"
+            rule = f"x must have more than {width} samples that are not held out"
             raise invalid(who, rule, len(first) - count, "Use more samples or a smaller held_out.")
         points, kde_p = first[order[:count]], GaussianKDE(first[order[count:]])
     kde_q = GaussianKDE(second) if log_q is None else None

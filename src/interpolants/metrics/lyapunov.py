@@ -73,7 +73,7 @@ def lyapunov_spectrum(
 
     Raises:
         InvalidInputError: If a size does not fit, or there is no Jacobian and differences are not permitted.
-        DivergedError: If a state leaves the finite numbers.
+        DivergedError: If a state becomes NaN or infinite.
 
     Source: Benettin, Galgani, Giorgilli & Strelcyn (1980), Meccanica 15, 9-30.
     """
@@ -82,8 +82,8 @@ def lyapunov_spectrum(
     whole(who, "every", every, at_least=1), positive(who, "step", step)
     u = finite(who, "start", start.double().reshape(-1, start.shape[-1]))
     if jacobian is None and not differences:
-        remedy = "Give one, or permit central differences with differences=True."
-        raise invalid(who, "there must be a jacobian", None, remedy)
+        remedy = "Pass jacobian=, or allow central differences with differences=True."
+        raise invalid(who, "jacobian must be a function", None, remedy)
     slope = jacobian or (lambda x: central_jacobian(rates, x))
     frame = torch.eye(u.shape[1], dtype=u.dtype).expand(len(u), -1, -1)
     grown, divergence = u.new_zeros(u.shape), u.new_zeros(len(u))
@@ -92,7 +92,7 @@ def lyapunov_spectrum(
         if (k + 1) % every == 0 or k + 1 in (settle, settle + steps):
             frame, growth = _orthonormal(frame)
             if not bool(torch.isfinite(u).all()):
-                raise DivergedError(f"{who}: a state left the finite numbers after {(k + 1) * step:g}.")
+                raise DivergedError(f"{who}: a state became NaN or infinite after {(k + 1) * step:g}.")
             grown = grown + growth if k >= settle else grown
         divergence = divergence + trace if k >= settle else divergence
     return _summary(grown / (steps * step), divergence / steps)
@@ -114,7 +114,7 @@ def map_lyapunov_spectrum(
 
     Raises:
         InvalidInputError: If a size does not fit.
-        DivergedError: If a state leaves the finite numbers.
+        DivergedError: If a state becomes NaN or infinite.
 
     Source: Eckmann & Ruelle (1985), Reviews of Modern Physics 57, 617-656.
     """
@@ -126,7 +126,7 @@ def map_lyapunov_spectrum(
     for k in range(settle + steps):
         u, slope = step(u)
         if not bool(torch.isfinite(u).all()):
-            raise DivergedError(f"{who}: a state left the finite numbers after {k + 1} steps.")
+            raise DivergedError(f"{who}: a state became NaN or infinite after {k + 1} steps.")
         frame, growth = _orthonormal(slope @ frame)
         if k >= settle:
             grown = grown + growth

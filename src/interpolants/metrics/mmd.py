@@ -84,6 +84,6 @@ def _median(who: str, x: Tensor, y: Tensor, generator: torch.Generator | None) -
     upper = torch.triu_indices(len(both), len(both), 1, device=both.device)
     median = float(squared_distances(both, both)[upper[0], upper[1]].sqrt().median())
     if median == 0:
-        remedy = "Most samples coincide; give mmd bandwidths of your own."
+        remedy = "Most samples coincide; pass bandwidths= to mmd."
         raise invalid(who, "the median distance of the samples must be > 0", median, remedy)
     return median

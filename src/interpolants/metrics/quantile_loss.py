@@ -28,7 +28,7 @@ def quantile_loss(members: Tensor, truth: Tensor, levels: Sequence[float] = DECI
         InvalidInputError: If there is no level, or one outside (0, 1).
     """
     if not levels:
-        raise invalid("quantile_loss", "there must be levels", "none")
+        raise invalid("quantile_loss", "levels must have at least one entry", "none")
     for level in levels:
         number("quantile_loss", "every level", level, above=0, below=1)
     q = torch.tensor(tuple(levels), dtype=members.dtype)

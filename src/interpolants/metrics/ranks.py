@@ -16,7 +16,11 @@ def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
     """
     who = "rank_correlation"
     if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
-        raise invalid(who, "there must be two sets of as many numbers", f"{tuple(a.shape)}, {tuple(b.shape)}")
+        raise invalid(
+            who,
+            "a and b must be vectors of the same length, at least 2",
+            f"shapes {tuple(a.shape)}, {tuple(b.shape)}",
+        )
     if not (bool(a.isfinite().all()) and bool(b.isfinite().all())):
         raise invalid(who, "numbers must be finite", "nan or inf", "Leave those entries out of both.")
     x, y = (_ranks(one) for one in (a, b))

@@ -66,7 +66,7 @@ def roc(scores: Tensor, wanted: Tensor) -> Roc:
         raise invalid(_WHO, "scores must not be NaN", f"{bad} of {len(scores)}", "Leave those rows out.")
     n, m = int(wanted.sum()), int((~wanted).sum())
     if not n or not m:
-        raise invalid(_WHO, "there must be rows of both kinds", f"{n} to be found, {m} others")
+        raise invalid(_WHO, "both classes must have rows", f"{n} positive, {m} negative")
     values, place = torch.unique(scores.double(), return_inverse=True)  # rising
     hits = torch.bincount(place[wanted], minlength=len(values)).flip(0)
     misses = torch.bincount(place[~wanted], minlength=len(values)).flip(0)

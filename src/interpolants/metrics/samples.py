@@ -38,7 +38,7 @@ def one_sample(who: str, name: str, x: ArrayLike, *, flat: bool = True, minimum:
     if tensor.layout != torch.strided:
         raise invalid(who, f"{name} must be dense", str(tensor.layout), f"Call {name}.to_dense().")
     if tensor.ndim == 0 or len(tensor) < minimum or tensor.numel() == 0:
-        rule = f"{name} must hold at least {minimum} samples of at least one number, shape (N, *D)"
+        rule = f"{name} must contain at least {minimum} samples of at least one number, shape (N, *D)"
         raise invalid(who, rule, f"shape {tuple(tensor.shape)}")
     bad = int((~torch.isfinite(tensor.reshape(len(tensor), -1))).any(1).sum())
     if bad:

@@ -52,7 +52,7 @@ def choose_net(
         heads: Number of fields; the network returns ``(B, heads, *D)`` for more than one.
         cond: Conditions to be understood: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``.
         seed: Seed of the initial weights.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
 
     Raises:
         InvalidInputError: If the name or a setting is unknown.
@@ -67,7 +67,7 @@ def library_net(who: str, net: Any) -> Any:
         InvalidInputError: If it is an ``nn.Module``.
     """
     if isinstance(net, nn.Module):
-        remedy = "Give a name or a table; what it must take follows from the rows of the fit."
+        remedy = "Pass a name or a table; the shapes follow from the training rows."
         raise invalid(who, "net must be a network of this library", type(net).__name__, remedy)
     return net
 
@@ -78,7 +78,7 @@ def named_net(net: Any, shape: tuple[int, ...], *, who: str, **given: Any) -> nn
     Args:
         net: As in :func:`choose_net`.
         shape: Event shape of the state.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         given: Settings such as ``heads`` and ``seed``; those of a table come first.
 
     Raises:
@@ -90,7 +90,9 @@ def named_net(net: Any, shape: tuple[int, ...], *, who: str, **given: Any) -> nn
         raise invalid(who, "net must be a name, a table with its kind, or a network", net)
     settings = {"kind": net} if isinstance(net, str) else dict(net)
     if "shape" in settings:
-        raise invalid(who, "net must leave its shape to the data", repr(settings["shape"]), "Leave it out.")
+        raise invalid(
+            who, "net must not set shape, which follows from the data", repr(settings["shape"]), "Omit it."
+        )
     if settings.get("kind", "auto") == "auto":
         image = len(shape) == 3 and min(shape[1:]) >= 8
         settings = {

@@ -13,7 +13,7 @@ from interpolants.kernels.criticality import CriticalPoint, critical_point
 def critical_(module: nn.Module, activation: Any, *, seed: int = 0) -> CriticalPoint:
     """Draw weights and biases of all linear layers in a module from the critical Gaussian, in place.
 
-    Give it the hidden layers; an output layer that should start at zero stays outside::
+    Pass the hidden layers only; an output layer that starts at zero must not be included::
 
         net = nets.MLP(2, depth=30, activation="tanh")
         nets.critical_(net.hidden, "tanh")

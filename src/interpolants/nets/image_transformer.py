@@ -188,7 +188,7 @@ class ImageTransformer(Net):
         """
         check_levels(levels, self.encoder_levels)
         if not self.long_skips:
-            remedy = "Make it with long_skips=True, or take refresh_levels=0."
+            remedy = "Make it with long_skips=True, or use refresh_levels=0."
             raise invalid("ImageTransformer", "levels that are refreshed need long skips", "none", remedy)
         fresh = _features(self._through(self.stem(x, t, cond), 0, levels))
         return Features((*fresh.skips, *features.skips[levels:]), features.bottom)

@@ -49,7 +49,9 @@ class MLPUNet(Net):
     ) -> None:
         super().__init__(shape, heads)
         if len(widths) < 2:
-            raise invalid("MLPUNet", "widths must name two levels or more", widths, "Take an MLP for one.")
+            raise invalid(
+                "MLPUNet", "widths must have at least two levels", widths, "For one level use an MLP."
+            )
         own = [whole("MLPUNet", "every width", width, at_least=1) for width in widths]
         given = {"heads": heads, "time_features": time_features, "n_classes": n_classes, "cond_dim": cond_dim}
         self.settings = {

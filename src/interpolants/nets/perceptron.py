@@ -45,7 +45,7 @@ class Perceptron(Remembered, id="perceptron"):
         who = "Perceptron"
         widths = [whole(who, "width", w, at_least=1) for w in (inputs, *hidden, outputs)]
         if len(widths) < 3:
-            raise invalid(who, "there must be a hidden layer", list(hidden))
+            raise invalid(who, "hidden must have at least one width", list(hidden))
         one_of(who, "activation", activation, ACTIVATIONS)
         if gain is not None:
             positive(who, "gain", gain)

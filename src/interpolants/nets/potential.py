@@ -94,4 +94,4 @@ def check_smooth(net: nn.Module, who: str) -> None:
     named = [str(part.settings.get("activation", "")) for part in net.modules() if isinstance(part, Net)]
     if found := kinked + [name for name in named if name == "relu"]:
         rule = "activations must be smooth: second derivatives leave out the kinks"
-        raise invalid(who, rule, found[0], "Take 'silu', 'tanh' or 'softplus'.")
+        raise invalid(who, rule, found[0], "Use 'silu', 'tanh' or 'softplus'.")

@@ -73,7 +73,7 @@ class TokenTransformer(Net):
         )
         if width % (2 * attention_heads):
             rule = "width must be an even multiple of attention_heads"
-            raise invalid(who, rule, (width, attention_heads), "E.g. width 128 and 4 heads.")
+            raise invalid(who, rule, (width, attention_heads), "For example, use width 128 and 4 heads.")
         self.settings = {
             "name": "token_transformer",
             "shape": list(self.shape),

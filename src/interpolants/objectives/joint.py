@@ -100,7 +100,12 @@ def joint_loss(heads: Sequence[str], path: Path, weight: Weight | None = None) -
     known = _by_quantity()
     for head in heads:
         if head not in known:
-            raise invalid("joint_loss", "heads must be known quantities", repr(head), nearest(head, known))
+            raise invalid(
+                "joint_loss",
+                "heads must be names of quantities that can be learnt",
+                repr(head),
+                nearest(head, known),
+            )
     return JointLoss([known[head].of(head, path) for head in heads], weight)
 
 

@@ -240,7 +240,7 @@ class ScoreLoss(Objective):
         if self.weighting != "none":
             if self.path.basis is not None:
                 rule = "a weighting needs one schedule for all directions"
-                raise asked.invalid(rule, type(self.path).__name__, "Take weighting='none'.")
+                raise asked.invalid(rule, type(self.path).__name__, "Use weighting='none'.")
             self._weight(torch.full((1,), 0.5))  # raises where the path has none
 
     @cached_property
@@ -259,7 +259,7 @@ class ScoreLoss(Objective):
             scale = 1.0 if path.base is None else path.base.shared_scale
             return (path.noise_scale(t) * (1.0 if scale is None else scale)).square()
         if not isinstance(path, SpatiallyLinearPath):
-            remedy = "Take weighting='none' or 'noise'."
+            remedy = "Use weighting='none' or 'noise'."
             raise asked.invalid("weighting='likelihood' needs g^2", type(path).__name__, remedy)
         return path.g_squared(t)
 

@@ -55,7 +55,7 @@ class Penalty(Checked, ABC):
     points: Count | None = None
     """Number of states per step; one per row of the batch when None."""
     box: tuple[Real, Real] | None = None
-    """Lowest and highest value of every entry of the box's states; must hold the data."""
+    """Lower and upper bound of all entries of states in the box; must enclose the data."""
     box_share: Share = 0.0
     """Share of the states from the box."""
     margin: Annotated[float, Interval(ge=0, lt=0.5)] = 1e-3
@@ -68,7 +68,7 @@ class Penalty(Checked, ABC):
     def check_settings(self) -> None:
         """Refuse a box without a share, and one that is none."""
         if (self.box is None) != (self.box_share == 0):
-            remedy = "E.g. box=(-3.5, 3.5), box_share=0.5."
+            remedy = "For example, set box=(-3.5, 3.5), box_share=0.5."
             raise asked.invalid("box and box_share go together", (self.box, self.box_share), remedy)
         if self.box is not None and not self.box[0] < self.box[1]:
             raise asked.invalid("box must be a low and a high value", self.box)

@@ -41,7 +41,7 @@ class TimeClusters(Checked):
         """Refuse edges that do not rise."""
         cut = [0.0, *self.edges, 1.0]
         if any(not low < high for low, high in pairwise(cut)):
-            raise asked.invalid("edges must rise within (0, 1)", self.edges)
+            raise asked.invalid("edges must be strictly increasing within (0, 1)", self.edges)
 
     @property
     def count(self) -> int:
@@ -71,7 +71,7 @@ class TimeClusters(Checked):
             InvalidInputError: If the path is another.
         """
         if not isinstance(path, SpatiallyLinearPath) or not path.is_one_sided or path.basis is not None:
-            rule, remedy = "clusters by log SNR need a one-sided path", "Take by='time'."
+            rule, remedy = "clusters by log SNR need a one-sided path", "Use by='time'."
             raise invalid("TimeClusters", rule, type(path).__name__, remedy)
         return cls._cut(_midpoints(), count, centre_costs(path.log_snr(_midpoints())), smallest, largest)
 
@@ -170,7 +170,7 @@ def choose_clusters(
     """Clusters from themselves, their inner edges, or their number.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         clusters: What was asked for.
         by: ``"log_snr"`` or ``"time"``, for a number.
         path: The path, for ``"log_snr"``.
@@ -180,7 +180,7 @@ def choose_clusters(
             are no number and no edges.
     """
     if path is not None and not isinstance(path, Path):
-        raise invalid(who, "path must be a path", repr(path), "E.g. paths.VP().")
+        raise invalid(who, "path must be a path", repr(path), "For example, use paths.VP().")
     if isinstance(clusters, TimeClusters):
         return clusters
     if isinstance(clusters, int):
@@ -189,14 +189,14 @@ def choose_clusters(
         if by == "time" or clusters == 1:
             return TimeClusters.from_time(clusters)
         if path is None:
-            rule, remedy = "by='log_snr' needs a path", "Pass path=, or take by='time'."
+            rule, remedy = "by='log_snr' needs a path", "Pass path=, or use by='time'."
             raise invalid(who, rule, "no path", remedy)
         return TimeClusters.from_log_snr(path, clusters, smallest=max(1, _GRID // (10 * clusters)))
     try:
         edges = tuple(clusters)
     except TypeError:
         rule = "clusters must be a whole number, inner edges or TimeClusters"
-        raise invalid(who, rule, repr(clusters), "E.g. 5, or (0.25, 0.5, 0.75).") from None
+        raise invalid(who, rule, repr(clusters), "For example, use 5, or (0.25, 0.5, 0.75).") from None
     return TimeClusters(tuple(number(who, "an edge", edge, above=0, below=1) for edge in edges))
 
 

@@ -66,7 +66,7 @@ class UniformTimes(Checked, TimeSampler):
             raise asked.invalid("interval must be two rising times in [0, 1]", self.interval)
         first, last = self._ends
         if not first < last:
-            raise asked.invalid("margin must leave some of the interval", self.margin)
+            raise asked.invalid("margin must be smaller than half of the interval", self.margin)
 
     @property
     def _ends(self) -> tuple[float, float]:
@@ -144,10 +144,10 @@ class NoiseTimes(Checked, TimeSampler):
         """Refuse a path without one noise level."""
         if not isinstance(self.path, SpatiallyLinearPath) or not self.path.is_one_sided:
             found = type(self.path).__name__
-            raise asked.invalid("the path must be one-sided", found, "E.g. paths.EDM().")
+            raise asked.invalid("the path must be one-sided", found, "For example, use paths.EDM().")
         if self.path.basis is not None:
             rule = "the path must have one noise level for all directions"
-            raise asked.invalid(rule, type(self.path).__name__, "Take times='uniform'.")
+            raise asked.invalid(rule, type(self.path).__name__, "Use times='uniform'.")
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times."""

@@ -36,7 +36,7 @@ class KSpaceLines(Operator):
             raise invalid(who, "lines must be different", list(self.lines))
         if size // 2 not in self.lines:
             remedy = "Without it the mean of the image is unknown; measure some lines around it."
-            raise invalid(who, f"lines must hold the central one, {size // 2}", list(self.lines), remedy)
+            raise invalid(who, f"lines must contain the central one, {size // 2}", list(self.lines), remedy)
         # In the order of the transform, whose first row has the frequency zero.
         self._rows = torch.tensor([(line - size // 2) % size for line in self.lines])
 

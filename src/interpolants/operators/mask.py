@@ -27,9 +27,9 @@ class Mask(Operator):
         known = torch.tensor(known) if isinstance(known, list) else known
         if not isinstance(known, Tensor) or known.dtype != torch.bool:
             found = str(getattr(known, "dtype", type(known).__name__))
-            raise invalid("Mask", "known must be a bool tensor", found, "E.g. weights > 0.")
+            raise invalid("Mask", "known must be a bool tensor", found, "For example, pass weights > 0.")
         if not bool(known.any()):
-            raise invalid("Mask", "something must be known", "False everywhere")
+            raise invalid("Mask", "known must be True for at least one entry", "False everywhere")
         self.known = known
         self._rows = known.flatten().nonzero().flatten()
 

@@ -39,7 +39,7 @@ class Operator(ABC):
             InvalidInputError: If the operator has none.
         """
         who = type(self).__name__
-        remedy = "Give a start of your own, or Measurement(function, inverse=...)."
+        remedy = "Pass your own start, or Measurement(function, inverse=...)."
         raise invalid(who, "it must have a pseudo-inverse for this", "none", remedy)
 
 
@@ -130,7 +130,7 @@ def as_operator(who: str, operator: Any) -> Operator:
         return Matrix(operator)
     if callable(operator):
         return Measurement(operator)
-    remedy = "E.g. operators.Mask(known), or any differentiable function of x."
+    remedy = "For example, pass operators.Mask(known), or any differentiable function of x."
     raise invalid(
         who, "operator must be an Operator, a matrix or a function", type(operator).__name__, remedy
     )
@@ -165,7 +165,7 @@ def check_measurement(who: str, operator: Operator, x: Tensor, y: Tensor) -> Non
     """Refuse measurements of the wrong shape or type, none at all, and operators that gradients do not pass.
 
     Args:
-        who: Name for the message.
+        who: Name of the caller, used in error messages.
         operator: H.
         x: Any states like those to be found, ``(B, *D)``; one row is measured.
         y: Measurements, ``(B, *M)``.
@@ -176,7 +176,7 @@ def check_measurement(who: str, operator: Operator, x: Tensor, y: Tensor) -> Non
     if not isinstance(y, Tensor) or not y.is_floating_point():
         raise invalid(who, "y must be a floating-point tensor", str(getattr(y, "dtype", type(y).__name__)))
     if y.ndim > 0 and len(y) == 0:
-        raise invalid(who, "there must be at least one measurement", tuple(y.shape))
+        raise invalid(who, "y must have at least one measurement", tuple(y.shape))
     finite(who, "y", y)
     with torch.enable_grad():
         point = x[:1].detach().clone().requires_grad_(True)

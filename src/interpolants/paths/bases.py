@@ -105,7 +105,7 @@ class MatrixBasis(Basis):
     """``(D, D)`` orthogonal; row k is the direction of coordinate k."""
 
     def check_settings(self) -> None:
-        """Refuse a matrix that is not orthogonal."""
+        """Check that the matrix is orthogonal."""
         matrix = torch.as_tensor(self.matrix, dtype=torch.float64)
         object.__setattr__(self, "matrix", matrix)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:

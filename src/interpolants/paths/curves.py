@@ -44,7 +44,9 @@ class Curve:
         finite(who, "nodes and values", torch.stack([self.x, self.y]))
         if not bool((self.x.diff() > 0).all()):
             k = int((self.x.diff() <= 0).nonzero()[0])
-            raise invalid(who, "the grid must increase", f"{float(self.x[k]):g}, {float(self.x[k + 1]):g}")
+            raise invalid(
+                who, "the grid must be strictly increasing", f"{float(self.x[k]):g}, {float(self.x[k + 1]):g}"
+            )
         own = _gentle_slopes(self.x, self.y)
         self.slopes = own if slopes is None else _limited(torch.as_tensor(slopes, dtype=torch.float64), self)
         self._on: dict[torch.device, tuple[Tensor, Tensor]] = {}

@@ -100,11 +100,11 @@ class SpatiallyLinear(SpatiallyLinearPath):
         return _pinned(self.beta_schedule, t, 0.0, 1.0) if self.exact_ends else self.beta_schedule(t)
 
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """Rate of alpha."""
+        """Time derivative of alpha."""
         return _rate(self.alpha_schedule, t) if self.alpha_rate is None else self.alpha_rate(t)
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """Rate of beta."""
+        """Time derivative of beta."""
         return _rate(self.beta_schedule, t) if self.beta_rate is None else self.beta_rate(t)
 
 

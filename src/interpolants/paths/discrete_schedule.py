@@ -54,11 +54,11 @@ class DiscreteSchedule(VariancePreservingDecay):
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def check_settings(self) -> None:
-        """Refuse a table that does not fall."""
+        """Check that the table is strictly decreasing."""
         super().check_settings()
         table = self.alphabar
         if not table:
-            raise invalid("there must be at least one step", "an empty table", _CARE)
+            raise invalid("alphabar must have at least one entry", "an empty table", _CARE)
         for k, (before, level) in enumerate(zip((1.0, *table), table, strict=False), start=1):
             if not 0 < level < before:
                 rule = f"alphabar must fall within (0, 1); at step {k} after {before:g}"
@@ -79,7 +79,7 @@ class DiscreteSchedule(VariancePreservingDecay):
 
     @property
     def n_steps(self) -> int:
-        """N."""
+        """Number N of steps of the schedule."""
         return len(self.alphabar)
 
     def time_of(self, step: Tensor | float) -> Tensor:
@@ -96,7 +96,7 @@ class DiscreteSchedule(VariancePreservingDecay):
         return c0 + u * (c1 + u * (c2 + u * c3))
 
     def decay_rate(self, t: Tensor) -> Tensor:
-        """``-dB/dt``."""
+        """Rate of the decay, ``-dB/dt``."""
         u, (_, c1, c2, c3) = self._cubic(t)
         return self.n_steps * (c1 + u * (2 * c2 + 3 * u * c3))
 

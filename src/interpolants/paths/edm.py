@@ -67,7 +67,7 @@ class EDM(SpatiallyLinearPath):
         object.__setattr__(self, "base", noise)
 
     def check_settings(self) -> None:
-        """Refuse a base without noise."""
+        """Check that the base has noise."""
         super().check_settings()
         if not self.smax > self.smin:
             remedy = "The papers take 80 for data of standard deviation 0.5."
@@ -84,19 +84,19 @@ class EDM(SpatiallyLinearPath):
         return 0.1 * self.smin / self.smax
 
     def alpha(self, t: Tensor) -> Tensor:
-        """``1 - t``."""
+        """Coefficient of x0, ``1 - t``."""
         return 1 - t
 
     def beta(self, t: Tensor) -> Tensor:
-        """1."""
+        """Coefficient of x1, 1."""
         return torch.ones_like(t)
 
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """-1."""
+        """Time derivative of alpha, -1."""
         return torch.full_like(t, -1.0)
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """0."""
+        """Time derivative of beta, 0."""
         return torch.zeros_like(t)
 
     def time_at_log_snr(self, value: Tensor) -> Tensor:

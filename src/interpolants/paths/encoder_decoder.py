@@ -40,9 +40,9 @@ class EncoderDecoder(SpatiallyLinearPath):
         return torch.sin(math.pi * (t - 0.5).clamp_min(0)).square()
 
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """Rate of alpha, continuous at 1/2."""
+        """Time derivative of alpha, continuous at 1/2."""
         return -math.pi * torch.sin(2 * math.pi * (0.5 - t).clamp_min(0))
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """Rate of beta, continuous at 1/2."""
+        """Time derivative of beta, continuous at 1/2."""
         return math.pi * torch.sin(2 * math.pi * (t - 0.5).clamp_min(0))

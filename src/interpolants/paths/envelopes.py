@@ -39,7 +39,7 @@ class Envelope(Checked, ABC):
         """Half the rate of gamma squared, in data units squared; finite on [0, 1]."""
 
     def gamma_dot(self, t: Tensor) -> Tensor:
-        """Rate of gamma; infinite at the ends where gamma is not differentiable there."""
+        """Time derivative of gamma; infinite at the ends where gamma is not differentiable there."""
         return self.gamma_gamma_dot(t) / self.gamma(t)
 
     @property
@@ -90,7 +90,7 @@ class QuadraticEnvelope(Envelope):
         return self.scale * t * (1 - t)
 
     def gamma_dot(self, t: Tensor) -> Tensor:
-        """Rate of gamma."""
+        """Time derivative of gamma."""
         return self.scale * (1 - 2 * t)
 
     def gamma_gamma_dot(self, t: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class SineSquaredEnvelope(Envelope):
         return self.scale * torch.sin(math.pi * torch.minimum(t, 1 - t)).square()
 
     def gamma_dot(self, t: Tensor) -> Tensor:
-        """Rate of gamma."""
+        """Time derivative of gamma."""
         return self.scale * math.pi * torch.sin(2 * math.pi * t)
 
     def gamma_gamma_dot(self, t: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class SigmoidEnvelope(Envelope):
         return self.scale * (self._bump(u) - self._bump(end))
 
     def gamma_dot(self, t: Tensor) -> Tensor:
-        """Rate of gamma."""
+        """Time derivative of gamma."""
         u = self.sharpness * (t - 0.5)
         up, down = torch.sigmoid(u + 1), torch.sigmoid(u - 1)
         return self.scale * self.sharpness * (up * (1 - up) - down * (1 - down))
@@ -166,15 +166,15 @@ class ZeroEnvelope(Envelope):
     formula: ClassVar[str] = "γ(t) = 0"
 
     def gamma(self, t: Tensor) -> Tensor:
-        """Zero."""
+        """Standard deviation of the latent term, zero."""
         return torch.zeros_like(t)
 
     def gamma_dot(self, t: Tensor) -> Tensor:
-        """Zero."""
+        """Time derivative of gamma, zero."""
         return torch.zeros_like(t)
 
     def gamma_gamma_dot(self, t: Tensor) -> Tensor:
-        """Zero."""
+        """Half the rate of ``gamma^2``, zero."""
         return torch.zeros_like(t)
 
     @property
@@ -207,7 +207,7 @@ class CustomEnvelope(Envelope):
                 raise invalid(
                     f"gamma must be 0 at t={at}",
                     float(end),
-                    "Multiply it by t(1-t), or take one of the shipped envelopes.",
+                    "Multiply it by t(1-t), or use one of the shipped envelopes.",
                 )
         inside = gamma[1:-1]
         if not bool((torch.isfinite(inside) & (inside > 0)).all()):

@@ -67,7 +67,7 @@ class UnfittedPath(Checked):
             return None
         settings = spec["fit"]
         if not isinstance(settings, Mapping):
-            raise invalid("fit must be a table of settings", repr(settings), "E.g. {}.")
+            raise invalid("fit must be a table of settings", repr(settings), "For example, use {}.")
         if beside := [name for name in spec if name not in ("kind", "fit")]:
             remedy = "Settings of the fit go into its table."
             raise invalid("beside fit there may be the kind alone", repr(beside[0]), remedy)

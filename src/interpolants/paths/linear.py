@@ -14,19 +14,19 @@ from interpolants.paths.path import SpatiallyLinearPath
 
 class _LinearSchedule(SpatiallyLinearPath):
     def alpha(self, t: Tensor) -> Tensor:
-        """``1 - t``."""
+        """Coefficient of x0, ``1 - t``."""
         return 1 - t
 
     def beta(self, t: Tensor) -> Tensor:
-        """``t``."""
+        """Coefficient of x1, ``t``."""
         return t
 
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """-1."""
+        """Time derivative of alpha, -1."""
         return torch.full_like(t, -1.0)
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """1."""
+        """Time derivative of beta, 1."""
         return torch.ones_like(t)
 
     def interpolate_dot(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:

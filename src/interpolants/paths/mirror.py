@@ -42,19 +42,19 @@ class Mirror(SpatiallyLinearPath):
         return False
 
     def alpha(self, t: Tensor) -> Tensor:
-        """0."""
+        """Coefficient of x0, 0."""
         return torch.zeros_like(t)
 
     def beta(self, t: Tensor) -> Tensor:
-        """1."""
+        """Coefficient of x1, 1."""
         return torch.ones_like(t)
 
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """0."""
+        """Time derivative of alpha, 0."""
         return torch.zeros_like(t)
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """0."""
+        """Time derivative of beta, 0."""
         return torch.zeros_like(t)
 
     def _draw(self, t: Tensor, x0: Tensor | None, x1: Tensor, z: Tensor) -> PathSample:
@@ -94,19 +94,19 @@ class Diffusive(SpatiallyLinearPath):
         return False
 
     def alpha(self, t: Tensor) -> Tensor:
-        """``1 - s^2``."""
+        """Coefficient of x0, ``1 - s^2``."""
         return 1 - self.beta(t)
 
     def beta(self, t: Tensor) -> Tensor:
-        """``s^2``."""
+        """Coefficient of x1, ``s^2``."""
         return self._progress(t).square()
 
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """``-2 s s'``."""
+        """Time derivative of alpha, ``-2 s s'``."""
         return -self.beta_dot(t)
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """``2 s s'``."""
+        """Time derivative of beta, ``2 s s'``."""
         return 2 * self._progress(t) / (1 - self.hold)
 
     def _progress(self, t: Tensor) -> Tensor:

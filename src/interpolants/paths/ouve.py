@@ -56,7 +56,7 @@ class OUVE(SpatiallyLinearPath):
         object.__setattr__(self, "base", Gaussian(scale=largest))
 
     def check_settings(self) -> None:
-        """Refuse noise that does not grow."""
+        """Check that the noise level increases."""
         super().check_settings()
         if not self.smax > self.smin:
             raise invalid(f"smax must be > smin = {self.smin:g}", self.smax, "The paper takes 0.5.")
@@ -67,11 +67,11 @@ class OUVE(SpatiallyLinearPath):
         return Ends(x1_at_0=math.exp(-self.stiffness))
 
     def alpha(self, t: Tensor) -> Tensor:
-        """``sigma(s) / sigma(1)``."""
+        """Coefficient of x0, ``sigma(s) / sigma(1)``."""
         return torch.sqrt(self._variance(1 - t) / self._largest)
 
     def beta(self, t: Tensor) -> Tensor:
-        """``exp(-stiffness s)``."""
+        """Coefficient of x1, ``exp(-stiffness s)``."""
         return torch.exp(-self.stiffness * (1 - t))
 
     def alpha_dot(self, t: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class OUVE(SpatiallyLinearPath):
         return self.alpha_alpha_dot(t) / self.alpha(t)
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """``stiffness beta``."""
+        """Time derivative of beta, ``stiffness beta``."""
         return self.stiffness * self.beta(t)
 
     def alpha_alpha_dot(self, t: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class OUVE(SpatiallyLinearPath):
         return -self._factor * slope / (2 * self._largest)
 
     def signal_rate(self, t: Tensor) -> Tensor:
-        """``stiffness``."""
+        """Rate of the log signal, ``stiffness``."""
         return torch.full_like(t, self.stiffness)
 
     def unmix(self, t: Tensor) -> Unmix:

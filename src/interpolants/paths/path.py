@@ -73,9 +73,7 @@ class Path(Checked, ABC):
             left_out = given is None and part.default is None
             if part.init and part.name in kinds and not (left_out or isinstance(given, kinds[part.name])):
                 rule = f"{part.name} must be a {kinds[part.name].__name__}"
-                remedy = (
-                    f"Leave it out for the default, or take one of `interpolants methods --kind {part.name}`."
-                )
+                remedy = f"Omit it for the default, or use one of `interpolants methods --kind {part.name}`."
                 raise asked.invalid(rule, repr(given), remedy)
 
     @property
@@ -211,7 +209,7 @@ class Path(Checked, ABC):
         who = f"{type(self).__name__}.sample"
         if x0 is None and self._needs_x0:
             raise invalid(
-                who, "x0 is needed by a two-sided path", "None", "Pass x0=, or take a one-sided path."
+                who, "x0 is needed by a two-sided path", "None", "Pass x0=, or use a one-sided path."
             )
         for name, x in (("x0", x0), ("x1", x1)):
             if x is not None and not x.is_floating_point():
@@ -264,11 +262,11 @@ class SpatiallyLinearPath(Path):
 
     @abstractmethod
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """Rate of alpha."""
+        """Time derivative of alpha."""
 
     @abstractmethod
     def beta_dot(self, t: Tensor) -> Tensor:
-        """Rate of beta."""
+        """Time derivative of beta."""
 
     def alpha_alpha_dot(self, t: Tensor) -> Tensor:
         """Half the rate of alpha squared; closed form where ``alpha_dot`` is infinite."""
@@ -361,7 +359,7 @@ class SpatiallyLinearPath(Path):
 
     def _base(self, who: str) -> BaseDistribution:
         if self.base is None:
-            remedy = "E.g. paths.VP(); a two-sided path has an envelope instead."
+            remedy = "For example, use paths.VP(); a two-sided path has an envelope instead."
             raise invalid(f"{type(self).__name__}.{who}", "the path must be one-sided", "no base", remedy)
         return self.base
 

@@ -58,7 +58,7 @@ class DataSeparation(Checked):
     """Root mean square of the data's entries, in data units."""
 
     def check_settings(self) -> None:
-        """Refuse a table that does not lead from 0 to pi/2."""
+        """Check that the table leads from 0 to pi/2."""
         if len(self.angles) < 2 or self.angles[0] != 0 or abs(self.angles[-1] - _RIGHT) > 1e-12:
             raise asked.invalid(
                 "the grid of angles must lead from 0 to pi/2", (*self.angles[:1], *self.angles[-1:])

@@ -100,12 +100,12 @@ class ShortestPath(SpectralPath):
         return math.sqrt(0.5 * float(self.spectrum.log().square().sum()))
 
     def alpha(self, t: Tensor) -> Tensor:
-        """``b = sqrt(1 - a^2)``."""
+        """Coefficient of x0, ``b = sqrt(1 - a^2)``."""
         time, logs = self._at(t)
         return (torch.exp(time * logs) * torch.expm1((1 - time) * logs) / torch.expm1(logs)).sqrt()
 
     def beta(self, t: Tensor) -> Tensor:
-        """``a``."""
+        """Coefficient of x1, ``a``."""
         return self._signal(t).sqrt()
 
     def alpha_dot(self, t: Tensor) -> Tensor:

@@ -88,11 +88,11 @@ class Spectral(SpectralPath):
         return self._pinned(self.beta_schedule, t, 0.0, 1.0)
 
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """Rates of alpha."""
+        """Time derivative of alpha."""
         return self._rate(self.alpha_schedule, t)
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """Rates of beta."""
+        """Time derivative of beta."""
         return self._rate(self.beta_schedule, t)
 
     def _pinned(self, schedule: Schedule, t: Tensor, at_0: float, at_1: float) -> Tensor:

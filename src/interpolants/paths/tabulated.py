@@ -70,9 +70,9 @@ class Tabulated(SpatiallyLinearPath):
         return torch.where(t >= 1, torch.ones_like(t), self._beta(t))
 
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """Rate of alpha."""
+        """Time derivative of alpha."""
         return self._alpha.rate(t)
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """Rate of beta."""
+        """Time derivative of beta."""
         return self._beta.rate(t)

@@ -19,19 +19,19 @@ _QUARTER = math.pi / 2
 class _TrigonometricSchedule(SpatiallyLinearPath):
     # cos(pi/2) is not zero in floating point: alpha is written as a sine, exact at both ends.
     def alpha(self, t: Tensor) -> Tensor:
-        """``cos(pi t / 2)``."""
+        """Coefficient of x0, ``cos(pi t / 2)``."""
         return torch.sin(_QUARTER * (1 - t))
 
     def beta(self, t: Tensor) -> Tensor:
-        """``sin(pi t / 2)``."""
+        """Coefficient of x1, ``sin(pi t / 2)``."""
         return torch.sin(_QUARTER * t)
 
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """``-pi/2 sin(pi t / 2)``."""
+        """Time derivative of alpha, ``-pi/2 sin(pi t / 2)``."""
         return -_QUARTER * torch.sin(_QUARTER * t)
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """``pi/2 cos(pi t / 2)``."""
+        """Time derivative of beta, ``pi/2 cos(pi t / 2)``."""
         return _QUARTER * torch.sin(_QUARTER * (1 - t))
 
 
@@ -71,11 +71,11 @@ class Trigonometric(_TrigonometricSchedule):
         return super().beta(t) * self._shrink(t)
 
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """Rate of alpha."""
+        """Time derivative of alpha."""
         return super().alpha_dot(t) * self._shrink(t) + super().alpha(t) * self._shrink_dot(t)
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """Rate of beta."""
+        """Time derivative of beta."""
         return super().beta_dot(t) * self._shrink(t) + super().beta(t) * self._shrink_dot(t)
 
     def _shrink(self, t: Tensor) -> Tensor:

@@ -29,11 +29,11 @@ class VariancePreserving(SpatiallyLinearPath):
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def alpha(self, t: Tensor) -> Tensor:
-        """``sqrt(1 - t^2)``."""
+        """Coefficient of x0, ``sqrt(1 - t^2)``."""
         return torch.sqrt((1 - t) * (1 + t))
 
     def beta(self, t: Tensor) -> Tensor:
-        """``t``."""
+        """Coefficient of x1, ``t``."""
         return t
 
     def alpha_dot(self, t: Tensor) -> Tensor:
@@ -41,11 +41,11 @@ class VariancePreserving(SpatiallyLinearPath):
         return -t / self.alpha(t)
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """1."""
+        """Time derivative of beta, 1."""
         return torch.ones_like(t)
 
     def alpha_alpha_dot(self, t: Tensor) -> Tensor:
-        """``-t``."""
+        """Half the rate of ``alpha^2``, ``-t``."""
         return -t
 
     def unmix(self, t: Tensor) -> Unmix:

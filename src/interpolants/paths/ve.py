@@ -35,7 +35,7 @@ class VE(SpatiallyLinearPath):
 
     smin: Annotated[float, Gt(0), Remedy("The papers take smin=0.01.")] = 0.01
     """Noise left on the data, in data units."""
-    smax: Annotated[float, Gt(0), Remedy("Take about the largest distance between two data points.")] = 50.0
+    smax: Annotated[float, Gt(0), Remedy("Use about the largest distance between two data points.")] = 50.0
     """Noise of the base, in data units; about the largest distance between two data points."""
     base: Gaussian = field(init=False)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
@@ -45,10 +45,10 @@ class VE(SpatiallyLinearPath):
         object.__setattr__(self, "base", Gaussian(scale=self.smax))
 
     def check_settings(self) -> None:
-        """Refuse noise that does not grow."""
+        """Check that the noise level increases."""
         super().check_settings()
         if not self.smax > self.smin:
-            remedy = "Take about the largest distance between two data points."
+            remedy = "Use about the largest distance between two data points."
             raise invalid(f"smax must be > smin = {self.smin:g}", self.smax, remedy)
 
     @property
@@ -57,19 +57,19 @@ class VE(SpatiallyLinearPath):
         return Ends(x0_at_0=1.0, x1_at_0=1.0, x0_at_1=self.smin / self.smax, x1_at_1=1.0)
 
     def alpha(self, t: Tensor) -> Tensor:
-        """``(smin/smax)^t``."""
+        """Coefficient of x0, ``(smin/smax)^t``."""
         return torch.exp(-self._log_ratio * t)
 
     def beta(self, t: Tensor) -> Tensor:
-        """1."""
+        """Coefficient of x1, 1."""
         return torch.ones_like(t)
 
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """``-log(smax/smin) alpha``."""
+        """Time derivative of alpha, ``-log(smax/smin) alpha``."""
         return -self._log_ratio * self.alpha(t)
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """0."""
+        """Time derivative of beta, 0."""
         return torch.zeros_like(t)
 
     @property

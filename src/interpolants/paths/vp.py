@@ -33,18 +33,18 @@ class DecayingPath(SpatiallyLinearPath):
 
     @abstractmethod
     def decay_rate(self, t: Tensor) -> Tensor:
-        """``-dB/dt``, positive."""
+        """Rate of the decay, ``-dB/dt``, positive."""
 
     def beta(self, t: Tensor) -> Tensor:
-        """``exp(-B/2)``."""
+        """Coefficient of x1, ``exp(-B/2)``."""
         return torch.exp(-0.5 * self.decay(t))
 
     def beta_dot(self, t: Tensor) -> Tensor:
-        """``rate exp(-B/2) / 2``."""
+        """Time derivative of beta, ``rate exp(-B/2) / 2``."""
         return self.beta(t) * self.signal_rate(t)
 
     def signal_rate(self, t: Tensor) -> Tensor:
-        """``rate / 2``."""
+        """Rate of the log signal, ``rate / 2``."""
         return 0.5 * self.decay_rate(t)
 
     @property
@@ -58,7 +58,7 @@ class VariancePreservingDecay(DecayingPath):
     """``alpha = sqrt(1 - exp(-B))``, so that ``alpha^2 + beta^2 = 1`` and ``g^2`` is the rate itself; abstract."""
 
     def alpha(self, t: Tensor) -> Tensor:
-        """``sqrt(1 - exp(-B))``."""
+        """Coefficient of x0, ``sqrt(1 - exp(-B))``."""
         return torch.sqrt(-torch.expm1(-self.decay(t)))
 
     def alpha_dot(self, t: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class VariancePreservingDecay(DecayingPath):
         return self.alpha_alpha_dot(t) / self.alpha(t)
 
     def alpha_alpha_dot(self, t: Tensor) -> Tensor:
-        """``-rate exp(-B) / 2``."""
+        """Half the rate of ``alpha^2``, ``-rate exp(-B) / 2``."""
         return -self.signal_rate(t) * torch.exp(-self.decay(t))
 
     def unmix(self, t: Tensor) -> Unmix:
@@ -105,7 +105,7 @@ class VP(VariancePreservingDecay):
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def check_settings(self) -> None:
-        """Refuse a rate that falls."""
+        """Check that the rate does not decrease."""
         super().check_settings()
         _check_rates(self.bmin, self.bmax)
 
@@ -149,7 +149,7 @@ class SubVP(DecayingPath):
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def check_settings(self) -> None:
-        """Refuse a rate that falls."""
+        """Check that the rate does not decrease."""
         super().check_settings()
         _check_rates(self.bmin, self.bmax)
 
@@ -162,11 +162,11 @@ class SubVP(DecayingPath):
         return self.bmin + (1 - t) * (self.bmax - self.bmin)
 
     def alpha(self, t: Tensor) -> Tensor:
-        """``1 - exp(-B)``."""
+        """Coefficient of x0, ``1 - exp(-B)``."""
         return -torch.expm1(-self.decay(t))
 
     def alpha_dot(self, t: Tensor) -> Tensor:
-        """``-rate exp(-B)``."""
+        """Time derivative of alpha, ``-rate exp(-B)``."""
         return -self.decay_rate(t) * torch.exp(-self.decay(t))
 
 

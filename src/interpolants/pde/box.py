@@ -20,7 +20,10 @@ from interpolants.pde.evolution import Jet, noted_derivatives
 from interpolants.pde.residual_checks import check_slopes
 
 _AXES = "xyz"
-_PAIRS, _AN_INTERVAL = "box must be one to three pairs (low, high)", "E.g. box=((0.0, 1.0),) for an interval."
+_PAIRS, _AN_INTERVAL = (
+    "box must be one to three pairs (low, high)",
+    "For example, use box=((0.0, 1.0),) for an interval.",
+)
 
 
 class BoxProblem(ABC):
@@ -175,9 +178,7 @@ def check_problem(who: str, problem: Any) -> dict[str, tuple[int, ...]]:
             see, or at other points.
     """
     if not isinstance(problem, BoxProblem):
-        remedy = (
-            "E.g. pde.BoxPDE(residual=f, boundary=g, box=((0.0, 1.0),)), or a subclass of pde.BoxProblem."
-        )
+        remedy = "For example, pde.BoxPDE(residual=f, boundary=g, box=((0.0, 1.0),)), or a subclass of pde.BoxProblem."
         raise invalid(who, "problem must be an equation in a box", type(problem).__name__, remedy)
     check_box(who, problem)
     points = torch.stack([low + (high - low) * torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9]).double()

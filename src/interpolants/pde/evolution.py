@@ -40,7 +40,12 @@ class Jet:
             InvalidInputError: If it was not prepared.
         """
         if name not in self.values:
-            raise invalid("Jet", "the derivative must be known", repr(name), nearest(name, self.values))
+            raise invalid(
+                "Jet",
+                "the derivative must be one of the computed derivatives",
+                repr(name),
+                nearest(name, self.values),
+            )
         return self.values[name]
 
 
@@ -103,7 +108,7 @@ def check_evolution(who: str, problem: Any, *, slopes: bool = False) -> dict[str
     """Check a problem at a few points; the highest derivative along each axis that its residual reads.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         problem: The problem.
         slopes: Whether autograd must see how the residual depends on u.
 
@@ -113,7 +118,7 @@ def check_evolution(who: str, problem: Any, *, slopes: bool = False) -> dict[str
             slopes.
     """
     if not isinstance(problem, Evolution):
-        remedy = "E.g. pde.ODE(rates=f, start=(1.0,), end=5.0), or a subclass of pde.Evolution."
+        remedy = "For example, use pde.ODE(rates=f, start=(1.0,), end=5.0), or a subclass of pde.Evolution."
         raise invalid(who, "problem must be an evolution equation", type(problem).__name__, remedy)
     positive(who, "end of the problem", problem.end)
     points = _few_points(problem)

@@ -124,9 +124,7 @@ def etdrk4(
 
     path = torch.stack(list(_steps(torch.fft.rfft(start.double()), symbol, force, end / steps, steps)))
     if not bool(torch.isfinite(path.abs()).all()):
-        raise DivergedError(
-            f"etdrk4: the solution left the finite numbers in {steps} steps. Take more steps."
-        )
+        raise DivergedError(f"etdrk4: the solution became NaN or infinite in {steps} steps. Use more steps.")
     return FourierTrajectory(grid, end, path, symbol * path + torch.stack([force(v) for v in path]))
 
 

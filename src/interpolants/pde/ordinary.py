@@ -92,7 +92,11 @@ class ODE(OrdinarySystem, Checked):
         start = tuple(number("ODE", "start", value) for value in ((self.start,) if alone else self.start))
         names = tuple(self.names) or tuple(f"u{i + 1}" for i in range(len(start)))
         if len(names) != len(start) or not start:
-            raise invalid("ODE", "there must be one name per number of start", f"{names} for {start}")
+            raise invalid(
+                "ODE",
+                "start must have at least one number, and names one entry per number",
+                f"{names} for {start}",
+            )
         object.__setattr__(self, "start", start)
         object.__setattr__(self, "names", names)
 

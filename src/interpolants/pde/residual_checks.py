@@ -23,7 +23,7 @@ def check_slopes(who: str, residual: Residual, values: Tensor, names: Iterable[s
     ends somewhere else. Where the residual is not finite nothing is said.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         residual: The residual as a function of u and its derivatives by name, each ``(N, C)``.
         values: Typical values of u at some points, ``(N, C)`` float64, N >= 2.
         names: The derivatives that the residual reads, ``""`` for the value.

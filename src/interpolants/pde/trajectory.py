@@ -71,7 +71,7 @@ def runge_kutta(
     path = integrate_fixed(velocity, start.double()[None], times, RK4(), return_path=True).path
     assert path is not None
     if not bool(torch.isfinite(path).all()):
-        remedy = "It is stiff, or its solution is not finite: take more steps."
-        raise DivergedError(f"runge_kutta: the system left the finite numbers in {steps} steps. {remedy}")
+        remedy = "It is stiff, or its solution is not finite: use more steps."
+        raise DivergedError(f"runge_kutta: the system became NaN or infinite in {steps} steps. {remedy}")
     values = path[:, 0]
     return Trajectory(end, values, rates(torch.from_numpy(times), values))

@@ -177,7 +177,7 @@ class DynamicalSystem(Checked):
         )[:, -1]
         if not bool(torch.isfinite(found).all()):
             raise DivergedError(
-                f"{self.name}: a state left the finite numbers within {after:g}. Narrow start."
+                f"{self.name}: a state became NaN or infinite within {after:g}. Narrow start."
             )
         return found
 
@@ -238,12 +238,19 @@ def dynamical_system(name: str, **parameters: float) -> DynamicalSystem:
         return lorenz96(**parameters)
     if name not in SYSTEMS:
         known = [*SYSTEMS, "lorenz96"]
-        raise invalid("dynamical_system", "name must be known", repr(name), nearest(name, known))
+        raise invalid(
+            "dynamical_system", "name must be the name of a system", repr(name), nearest(name, known)
+        )
     one = SYSTEMS[name]
     for parameter in parameters:
         if parameter not in one.parameters:
             remedy = nearest(parameter, one.parameters)
-            raise invalid("dynamical_system", f"parameters of {name} must be known", repr(parameter), remedy)
+            raise invalid(
+                "dynamical_system",
+                f"parameters of {name} must be among those of the system",
+                repr(parameter),
+                remedy,
+            )
     return DynamicalSystem(**{**_fields(one), "parameters": {**one.parameters, **parameters}})
 
 

@@ -82,7 +82,7 @@ class EmpiricalFields(Fields):
     def __init__(self, path: Path, points: Tensor, weights: Tensor) -> None:
         who = "EmpiricalBridge"
         if not isinstance(path, SpatiallyLinearPath) or not isinstance(path.base, Elliptical):
-            remedy = "E.g. OneSidedLinear(base=StudentT(df=4))."
+            remedy = "For example, use OneSidedLinear(base=StudentT(df=4))."
             found = f"{type(path).__name__} with base {path.base}" if isinstance(path, Path) else repr(path)
             raise invalid(who, "path must be one-sided with an elliptical base", found, remedy)
         if path.basis is not None:

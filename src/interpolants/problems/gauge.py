@@ -48,7 +48,7 @@ class GaugedFields(WrappedFields):
             raise invalid(who, "matrix must be square", tuple(matrix.shape))
         if matrix.shape[0] < 2:
             remedy = "On a line the only such field is a constant over the density, and not integrable."
-            raise invalid(who, "there must be at least two dimensions", matrix.shape[0], remedy)
+            raise invalid(who, "the matrix must have at least two dimensions", matrix.shape[0], remedy)
         slip = float((matrix + matrix.T).abs().max())
         if slip > 1e-6 * float(matrix.abs().max()):
             raise invalid(

@@ -339,7 +339,7 @@ def _pairs(rho0: GaussianMixture, rho1: GaussianMixture, *, static: bool) -> Pai
 def _check_base(path: SpatiallyLinearPath, rho0: GaussianMixture) -> None:
     assert path.base is not None
     rule = f"rho0 must be the Gaussian base of {type(path).__name__}"
-    remedy = "Give the path this base, base=Gaussian(mean=..., covariance=...), or take a two-sided path."
+    remedy = "Use a path with this base, base=Gaussian(mean=..., covariance=...), or a two-sided path."
     who = "GaussianMixtureBridge"
     if not isinstance(path.base, Gaussian):
         remedy = "EmpiricalBridge has exact fields for other bases, with a set of points as data."
@@ -362,7 +362,7 @@ def _check_mirror(rho0: GaussianMixture, rho1: GaussianMixture) -> None:
         torch.allclose(getattr(rho0, part).to(rho1.means), getattr(rho1, part)) for part in parts
     )
     if not same:
-        remedy = "Pass the same mixture twice, or take a path that is not a mirror."
+        remedy = "Pass the same mixture twice, or use a path that is not a mirror."
         raise invalid(
             "GaussianMixtureBridge", "rho0 must equal rho1 on a mirror path", "two distributions", remedy
         )

@@ -51,7 +51,7 @@ class NoisyLorenz(MixtureTransition):
         whole("NoisyLorenz", "substeps", substeps, at_least=1)
         needed = math.ceil(lag / _LONGEST_STEP * (1 - 1e-9))
         if substeps < needed:
-            remedy = f"Take substeps={needed} for lag={lag}."
+            remedy = f"Use substeps={needed} for lag={lag}."
             raise invalid(
                 "NoisyLorenz", f"lag / substeps must be at most {_LONGEST_STEP}", lag / substeps, remedy
             )

@@ -44,7 +44,7 @@ class RotatingMixture(MixtureTransition):
     ) -> None:
         self.weights, self.tau, self.dim = branch_weights("RotatingMixture", tuple(weights), tau), tau, 2
         if len(jumps) != len(self.weights):
-            rule = f"there must be one jump per weight, {len(self.weights)}"
+            rule = f"jumps must have one entry per weight, {len(self.weights)}"
             raise invalid("RotatingMixture", rule, len(jumps))
         number("RotatingMixture", "pull", pull, above=0, at_most=1)
         positive("RotatingMixture", "radius", radius)

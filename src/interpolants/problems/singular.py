@@ -88,7 +88,7 @@ class SubspaceGaussian:
         """
         if self.noise == 0:
             raise DivergedError(
-                "SubspaceGaussian: without noise the distribution has no density. Give noise > 0."
+                "SubspaceGaussian: without noise the distribution has no density. Set noise > 0."
             )
         return Gaussian(mean=self.mean, covariance=self.covariance).log_prob(x)
 

@@ -12,7 +12,7 @@ from interpolants.reports.seeds import over_seeds, tasks_of
 from interpolants.reports.words import listing, number, spaced, with_error
 
 QUICK = "A quick run: data and fits of seconds, to see that everything works. Its numbers say nothing about the method."
-LOST = "Take {}, or learn from more rows, for longer or with other settings: here it is better."
+LOST = "Use {}, or learn from more rows, for longer or with other settings: here it is better."
 _EVEN = "Compare with {} on more held-out rows: here it is as good, as far as these can tell."
 _CHECK = "Check '"  # as the question self_test names a check
 _MOST = 3  # scores that are named with their numbers

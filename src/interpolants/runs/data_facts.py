@@ -85,7 +85,7 @@ def kept_data(folder: Path) -> dict[str, Any] | None:
     try:
         return {**told, "roles": tuple(RoleFacts(**role) for role in told["roles"])}
     except (TypeError, KeyError) as error:
-        raise invalid("report", f"{file} must tell what the data are", str(error)) from error
+        raise invalid("report", f"{file} must contain the description of the data", str(error)) from error
 
 
 def role_facts(role: Role, task: Task, value: Value, aside: Mapping[str, int]) -> RoleFacts:

@@ -95,13 +95,13 @@ def read_table(
             else beside(whole_numbers(where, read_array(path, who, key=labels).x), found.kept)
         )
     if codes is not None and len(codes) != len(x):
-        raise invalid(where, f"there must be {len(x)} labels, one per row", len(codes))
+        raise invalid(where, f"labels must have {len(x)} entries, one per row", len(codes))
     if len(x) < minimum:
         raise invalid(
-            where, f"there must be at least {minimum} samples, one per row", f"shape {tuple(x.shape)}"
+            where, f"the file must have at least {minimum} samples, one per row", f"shape {tuple(x.shape)}"
         )
     if limit is not None and limit < minimum:
-        raise invalid(where, f"limit must leave at least {minimum} samples", limit)
+        raise invalid(where, f"limit must be at least {minimum} samples", limit)
     warn_of_first_rows(where, x, limit, None if codes is None else codes.tolist(), names)
     notes = tuple(f"{Path(path).name}: {note}" for note in found.notes)
     return Table(x[:limit], None if codes is None else codes[:limit], notes, found.kept, tuple(names))

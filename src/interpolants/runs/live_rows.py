@@ -37,7 +37,7 @@ class LiveSession(Protocol):
     """A series as it comes, such as ``PVRNN().follow()``."""
 
     def feed(self, frame: Any) -> LiveStep:
-        """Take the next row: values, or a mapping from names to values; NaN for what was not seen."""
+        """Process the next row: values, or a mapping from names to values; NaN for missing values."""
         ...
 
 

@@ -67,7 +67,7 @@ def find_model(folder: str | Path, task: str | None = None, seed: int | None = N
         return folder
     found = model_folders(folder)
     if not found:
-        raise no_run("load", f"{folder} must hold a trained model", folder)
+        raise no_run("load", f"{folder} must contain a trained model", folder)
     return found[_chosen(folder, list(found), task, seed)]
 
 

@@ -32,7 +32,7 @@ def apply(data: dict[str, Any], overrides: Iterable[str], options: Mapping[str, 
         if path[0] in _OWN:
             _put(data, path, value, text)
         elif not tasks:
-            raise invalid("--set", "there must be a task to change", repr(text))
+            raise invalid("--set", "the recipe must have at least one task", repr(text))
         else:
             for task in tasks:
                 _put(task, path, plain(value, "--set"), text)
@@ -43,7 +43,9 @@ def parse(text: str) -> tuple[list[str], Any]:
     name, sign, word = text.partition("=")
     path = [part.strip() for part in name.split(".")]
     if not sign or not all(path):
-        raise invalid("--set", "must read key.path=value", repr(text), "E.g. --set method.steps=100.")
+        raise invalid(
+            "--set", "must read key.path=value", repr(text), "For example, use --set method.steps=100."
+        )
     return path, literal(word.strip())
 
 

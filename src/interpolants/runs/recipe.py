@@ -203,7 +203,7 @@ def check_keys(place: str, table: Any, known: Sequence[str]) -> None:
         raise invalid(place, "it must be a table", repr(table)[:80])
     for key in table:
         if key not in known:
-            raise invalid(place, "every key must be known", repr(key), nearest(str(key), known))
+            raise invalid(place, "every key must be valid", repr(key), nearest(str(key), known))
 
 
 def _task(place: str, table: Any) -> TaskTables:
@@ -265,7 +265,7 @@ def _check_rivals(rivals: Sequence[Any], who: str) -> None:
         name = table.pop("name", table.get("kind", "twin"))
         if seen.setdefault(name, table) != table:
             rule = f"rivals that are called {name} must have the same settings in all questions"
-            raise invalid(who, rule, f"{seen[name]} and {table}", "Give one of them a name of its own.")
+            raise invalid(who, rule, f"{seen[name]} and {table}", "Rename one of them.")
 
 
 def make_questions(task: TaskTables, place: str = "recipe") -> list[tuple[str, Question, Sequence[Any]]]:
@@ -277,7 +277,7 @@ def make_questions(task: TaskTables, place: str = "recipe") -> list[tuple[str, Q
                 f"{place}: [[ask]]",
                 "it must name a question",
                 repr(table)[:80],
-                'E.g. question = "sample_quality".',
+                'For example, write question = "sample_quality".',
             )
         settings = {
             name: value for name, value in table.items() if name not in ("question", "rivals", "name")
@@ -302,7 +302,7 @@ def make_claims(task: TaskTables) -> list[Claim]:
     for table in task.claim:
         check_keys("[[claim]]", table, known)
         if not isinstance(table.get("says"), str):
-            remedy = 'E.g. says = "sample_quality.energy_distance < gaussian_fit".'
+            remedy = 'For example, write says = "sample_quality.energy_distance < gaussian_fit".'
             raise invalid("[[claim]]", "says must be a text", repr(table.get("says"))[:80], remedy)
     return [Claim(**table) for table in task.claim]
 

@@ -97,7 +97,7 @@ class RecipeFolder:
             remedy = "Run the recipe into a new folder."
             raise invalid("run", f"{file} must be whole", str(error), remedy) from error
         if not isinstance(tables, dict):
-            raise invalid("run", f"{file} must hold a table of settings", type(tables).__name__)
+            raise invalid("run", f"{file} must contain a table of settings", type(tables).__name__)
         return cls(out, make_recipe(tables, str(file)))
 
     def longer(self, more: int) -> "RecipeFolder":

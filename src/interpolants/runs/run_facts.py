@@ -90,7 +90,7 @@ def _circumstances(out: Path) -> dict[str, Any]:
     head = read_document(out / MANIFEST)
     machine = head.get("hardware", {}) if isinstance(head, dict) else None
     if not isinstance(machine, dict):
-        raise invalid("report", f"{out / MANIFEST} must tell the machine of the run", str(head)[:80])
+        raise invalid("report", f"{out / MANIFEST} must contain the hardware of the run", str(head)[:80])
     told = [machine.get("cpu", "")]
     told += [count(machine[f"{one}s"], one) for one in ("core", "thread") if f"{one}s" in machine]
     named = {"python": "python", "torch": "torch", "numpy": "numpy", "library": "interpolants"}

@@ -87,7 +87,7 @@ class ShardFolder:
         return _asked(self.request)
 
     def _open(self) -> int:
-        """Take the folder up, or begin it; rows of its shards."""
+        """Open or create the folder, and return the number of rows per shard."""
         self.out.mkdir(parents=True, exist_ok=True)
         if not (self.out / PLAN).is_file():
             if any(entry.name[:1] != "." for entry in self.out.iterdir()):
@@ -101,7 +101,7 @@ class ShardFolder:
                 :300
             ]
             remedy = "Choose another folder, or delete that one."
-            raise invalid("--shards", f"{self.out} must hold shards of this request", told, remedy)
+            raise invalid("--shards", f"{self.out} must contain shards of this request", told, remedy)
         return int(found["rows"])
 
     def _seal(self) -> None:
@@ -111,9 +111,9 @@ class ShardFolder:
         for first in firsts:
             seal = self.out / self._name(first) / SEAL
             if not seal.is_file():
-                rule = f"every process must see {self.out} under this name"
+                rule = f"every process must have {self.out} at the same path"
                 raise invalid(
-                    "--shards", rule, f"no {seal.parent.name} there", "Take a folder that is shared."
+                    "--shards", rule, f"no {seal.parent.name} there", "Use a folder on a shared file system."
                 )
             rows = min(head["rows"], self.request.n - first)
             digest = hashlib.sha256(seal.read_bytes()).hexdigest()

@@ -48,10 +48,15 @@ def read_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
             raise invalid("--over", "every key and every value must come once", repr(text))
         grid[name.strip()] = values
     if not grid:
-        raise invalid("--over", "there must be a setting to vary", "none", "E.g. --over method.lr=1e-3,3e-4.")
+        raise invalid(
+            "--over",
+            "at least one setting must be varied",
+            "none",
+            "For example, use --over method.lr=1e-3,3e-4.",
+        )
     if math.prod(map(len, grid.values())) > _MOST:
         most = math.prod(map(len, grid.values()))
-        raise invalid("--over", f"there must be at most {_MOST:,} settings", most)
+        raise invalid("--over", f"the grid must have at most {_MOST:,} combinations of settings", most)
     return grid
 
 
@@ -139,7 +144,7 @@ class Sweep:
         split = dict(task.split)
         if split.get("by") == "none":
             rule = "settings are chosen on rows that nothing is learnt from"
-            raise invalid("sweep", rule, 'split by = "none"', "Take another [split].")
+            raise invalid("sweep", rule, 'split by = "none"', "Use another [split].")
         if split.get("by") != "given" and not split.get("held"):
             split["held"] = HELD
         return replace(recipe, tasks=(replace(task, split=split),))
@@ -172,7 +177,7 @@ class Sweep:
             raise invalid("--by", f"{name} must have this score", repr(wanted), nearest(wanted, scores))
         if scores[wanted].better == "neither":
             able = [one for one, score in scores.items() if score.better != "neither"]
-            rule, told = "a score must say which way is better", f"{name}.{wanted}, which does not"
+            rule, told = "the score must define whether higher or lower is better", f"{name}.{wanted}"
             raise invalid("--by", rule, told, f"Known: {', '.join(able)}.")
         return Score(name=VALIDATION, value=scores[wanted].value, better=scores[wanted].better, title=self.by)
 
@@ -193,7 +198,10 @@ def _check_key(key: str) -> None:
         raise invalid("--over", rule, repr(key), remedy)
     if path[:1] not in (["method"], ["data"]):
         raise invalid(
-            "--over", "a setting must be one of the method or of its data", repr(key), "E.g. method.lr."
+            "--over",
+            "a setting must be one of the method or of its data",
+            repr(key),
+            "For example, use method.lr.",
         )
 
 

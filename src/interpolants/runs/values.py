@@ -192,7 +192,9 @@ def read_value(role: str, table: Any, place: Place) -> Value:
     rest = {name: value for name, value in table.items() if name not in known}
     if rest and kind not in _OPEN:
         name = next(iter(rest))
-        raise invalid(who, f"keys of a {kind} must be known", repr(name), nearest(name, known))
+        raise invalid(
+            who, f"keys of a {kind} must be among those that it accepts", repr(name), nearest(name, known)
+        )
     own = {name: value for name, value in table.items() if name in known}
     for name, value in own.items():
         _check_key(who, name, value)
@@ -404,7 +406,7 @@ def _rows(who: str, name: str, half: Any, classes: Any) -> Tensor:
     if classes is None:
         return torch.arange(len(half.x))
     if half.labels is None:
-        raise invalid(who, f"classes must be left out: {name!r} has no labels", classes)
+        raise invalid(who, f"classes must be omitted, since {name!r} has no labels", classes)
     known = sorted(set(half.labels.tolist()))
     if unknown := sorted(set(classes) - set(known)):
         raise invalid(
@@ -456,7 +458,7 @@ def _member(who: str, table: Mapping[str, Any], place: Place) -> Value:
 def _follows(who: str, table: Mapping[str, Any], place: Place) -> Value:
     before = _other(who, "follows", table["follows"], place)
     if not hasattr(before.truth, "step"):
-        remedy = "Take a problem with a transition, such as rotating_mixture."
+        remedy = "Use a problem with a transition, such as rotating_mixture."
         raise invalid(who, "it can follow only states of a known process", before.source.name, remedy)
     after = before.truth.step(before.value, generator=generator(place.seed, "value step", who))
     return replace(

@@ -176,7 +176,7 @@ def check_state(who: str, x: Tensor) -> None:
 
 
 def check_velocity(who: str, velocity: Tensor, x: Tensor) -> None:
-    """Refuse a velocity of another shape, which would broadcast, or of a wider type, which would spread."""
+    """Check that a velocity has the shape of the state, without broadcasting, and its dtype, without promotion."""
     if velocity.shape == x.shape and velocity.dtype == x.dtype:
         return
     if velocity.shape != x.shape:

@@ -46,7 +46,7 @@ class SdeSolver(ABC):
 
     @property
     def stages(self) -> int:
-        """Number of stages."""
+        """Number of stages of the scheme."""
         return len(self.c)
 
     @property

@@ -38,7 +38,7 @@ class Node:
     drift: Tensor | None = None
 
     def take(self, rows: Tensor) -> Self:
-        """Some of the paths, or some of them twice."""
+        """Return the selected paths; a path may be selected twice."""
         values = {part.name: getattr(self, part.name) for part in fields(self)}
         return type(self)(**{name: v[rows] if isinstance(v, Tensor) else v for name, v in values.items()})
 
@@ -248,7 +248,7 @@ class Population:
         return (self._eves.sort(1).values.diff(dim=1) != 0).sum(1) + 1
 
     def check(self, who: str, times: Sequence[float]) -> None:
-        """Refuse weights that left the finite numbers.
+        """Check that the weights are finite.
 
         Raises:
             DivergedError: If a group had no finite positive weight after a step, or one that is not a number.
@@ -257,7 +257,7 @@ class Population:
         if bool(bad.any()):
             n, group = bad.nonzero()[0].tolist()
             what = f"the weights of group {group} are not finite at t={times[n]:.6g} (step {n})"
-            remedy = "Start later or stop earlier if the fields are singular there, or take more steps."
+            remedy = "Start later or stop earlier if the fields are singular there, or use more steps."
             raise DivergedError(f"{who}: {what}. {remedy}")
 
     def collapse(self, share: float) -> tuple[int, int, int] | None:

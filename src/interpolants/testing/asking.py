@@ -40,7 +40,7 @@ def inputs(one: Capability, method: Method, task: Task, probe: Mapping[str, Any]
             sized = leading_arguments(one.verb) == ("n",) and kind_of(role).has_rows
             found[role.name] = with_gaps(take(test[source], slice(N if sized else MOST)), role)
         elif not role.optional:
-            raise AssertionError(f"{one.verb} needs {role.name}: give it in [probe] of the recipe")
+            raise AssertionError(f"{one.verb} needs {role.name}; set it in [probe] of the recipe")
     for name, parameter in one.parameters.items():
         free = parameter.default is not parameter.empty or parameter.kind is parameter.VAR_KEYWORD
         if name not in found and name != "n" and not free:

@@ -30,7 +30,7 @@ class KeepsState(Protocol):
         ...
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> Any:
-        """Take over a stored state."""
+        """Restore a stored state."""
         ...
 
 
@@ -144,7 +144,7 @@ class Aggregation:
         return self._aggregate(losses)
 
     def numbers(self) -> dict[str, float]:
-        """What the aggregate has to log of the last step; empty where it has nothing."""
+        """Numbers of the aggregate to log for the last step; empty if it logs nothing."""
         return dict(self._aggregate.numbers()) if isinstance(self._aggregate, TellsNumbers) else {}
 
     def state(self) -> dict[str, Any]:
@@ -163,6 +163,6 @@ def _copied(value: Any) -> Any:
 
 
 def check_total(total: Any) -> None:
-    """Refuse what an aggregate returned if it is no scalar tensor."""
+    """Check that an aggregate returned a scalar tensor."""
     if not (isinstance(total, Tensor) and total.ndim == 0):
         raise invalid("fit", "aggregate must return a scalar tensor", getattr(total, "shape", total))

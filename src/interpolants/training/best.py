@@ -36,7 +36,7 @@ class BestWeights:
         return float(numbers[self._name])
 
     def look(self, step: int, value: float, weights: Callable[[], dict[str, Tensor]]) -> None:
-        """Take the weights of this validation if its value is better than all before; NaN never is."""
+        """Store the weights of this validation if its value is the best so far; NaN is never better."""
         before = math.inf if self.best is None else self._sign * self.best.value
         if self._sign * value < before:
             self.best, self.since = Best(step, value, weights()), 0
@@ -58,7 +58,7 @@ class BestWeights:
         self.since = 0
 
     def restore(self, state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
         self.since = int(state.get("since", 0))
         if "value" in state:
             self.best = Best(int(state["step"]), float(state["value"]), dict(weights))

@@ -108,7 +108,7 @@ class Causal:
         }
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        """Take over a stored state."""
+        """Restore a stored state."""
         for name in self.state_dict():
             setattr(self, name, state[name])
 
@@ -118,23 +118,30 @@ class Causal:
         return self.front if self.still >= self.rung_steps else None
 
     def warn(self, who: str) -> None:
-        """Say at which place training stalled, if it did.
+        """Warn if training stalled, with the position.
 
         Args:
             who: Public name of who trains.
         """
         if (place := self.stalled) is not None:
             remedy = "Begin the ladder lower, or train longer; what lies beyond was not trained."
-            told = f"{who}: stalled at {self.axis} = {place:.4g}: weights beyond it stay below {VANISHED:g}. {remedy}"
-            tell(FitWarning, told)
+            message = (
+                f"{who}: stalled at {self.axis} = {place:.4g}: weights beyond it stay below {VANISHED:g}"
+            )
+            tell(FitWarning, f"{message}. {remedy}")
 
     def _check(self, ordered: Tensor, places: Tensor, context: StepContext) -> None:
         if ordered.ndim != 1 or ordered.shape != places.shape:
             rule = f"loss {self.loss!r} must have one value per place of {self.axis!r}, {tuple(places.shape)}"
             raise invalid("Causal", rule, tuple(ordered.shape))
         if not bool((places[1:] > places[:-1]).all()):
-            remedy = "Sort them, and let none come twice."
-            raise invalid("Causal", f"{self.axis!r} of the batch must increase", "places that do not", remedy)
+            remedy = "Sort the positions and remove repeated ones."
+            raise invalid(
+                "Causal",
+                f"{self.axis!r} of the batch must be strictly increasing",
+                "positions that are not",
+                remedy,
+            )
         if context.world.size > 1:
             raise invalid(
                 "Causal", "it must see all places, so training must be by one process", context.world.size

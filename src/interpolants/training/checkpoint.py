@@ -23,7 +23,7 @@ _STEP = re.compile(r"step-(\d{8,18})")
 @record("training_checkpoint")
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Everything a run needs to go on to the bit: randomness is (seed, step), so no generator is stored.
+    """Checkpoint from which a run continues bitwise identically: randomness is (seed, step), so no generator is stored.
 
     Attributes:
         step: Completed steps.
@@ -61,7 +61,7 @@ class Checkpoint:
         trees.write(_pieces(root / f"step-{self.step:08d}") / f"rank-{rank:05d}", self, blocks=True)
 
     def _joined(self, path: Path) -> "Checkpoint":
-        """With the slices of all processes put together; itself where there are none."""
+        """Return the checkpoint with the slices of all processes joined; itself if there are none."""
         others = [_pieces(path) / f"rank-{rank:05d}" for rank in range(1, self.state.get("pieces", 1))]
         if not others:
             return self

@@ -43,7 +43,7 @@ class Ema:
             torch._foreach_lerp_(self._to, self._from, [(rate * accepted).to(e.dtype) for e in self._to])
 
     def load(self, average: Mapping[str, Tensor]) -> None:
-        """Take over a stored average."""
+        """Restore a stored average."""
         for name, value in self.average.items():
             put(value, average[name])
 

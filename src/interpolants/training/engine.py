@@ -110,7 +110,7 @@ def fit(
     """
     settings = settings or TrainSettings()
     if resume and out is None:
-        raise invalid("fit", "out must be given with resume=True", out)
+        raise invalid("fit", "out must be passed with resume=True", out)
     if settings.keep_best and validate is None:
         raise invalid("fit", "keep_best needs validate, which returns the number", settings.keep_best)
     with ExitStack() as stack:
@@ -188,7 +188,7 @@ class _Loop:
         return replace(self._result(stopped or "finished"), end=end)
 
     def _between(self, done: Done, *, last: bool, stop: bool) -> tuple[Ending | None, bool]:
-        """What is due after a step but for the checkpoint: why the run ends, and whether to save."""
+        """Do the work due after a step except the checkpoint; return why the run ends, and whether to save."""
         settings, step = self.settings, self.run.step
         logs = _due(step, settings.log_every) or last
         saves = _due(step, settings.checkpoint_every) or last or stop

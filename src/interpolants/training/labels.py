@@ -50,7 +50,7 @@ def learn_labels(
     """
     if not path.is_one_sided:
         name = type(path).__name__
-        raise invalid("learn_labels", "the path must be one-sided", name, "E.g. paths.VP().")
+        raise invalid("learn_labels", "the path must be one-sided", name, "For example, use paths.VP().")
     if labels.is_floating_point() or labels.shape != x1.shape[:1] or int(labels.min()) < 0:
         what = f"{labels.dtype} {tuple(labels.shape)}"
         raise invalid("learn_labels", f"labels must be integers >= 0, ({len(x1)},)", what)

@@ -37,7 +37,7 @@ def with_step(loss: Loss) -> Callable[[Any, Any, Generator, int], Losses]:
 
 
 def check_losses(losses: Any) -> None:
-    """Refuse losses that are not named real tensors, ``(B,)`` per sample or ``()`` per batch."""
+    """Check that losses are named real tensors, ``(B,)`` per sample or ``()`` per batch."""
     if not isinstance(losses, Mapping) or not losses:
         raise invalid("fit", "loss must return a dict of named losses", type(losses).__name__)
     for name, values in losses.items():

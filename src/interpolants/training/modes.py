@@ -1,4 +1,4 @@
-"""What a run changes outside itself and puts back: generators, training mode, compiled networks."""
+"""Global state that a run changes and restores: generators, training mode, compiled networks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

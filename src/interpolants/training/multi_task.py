@@ -133,7 +133,7 @@ class UncertaintyWeighting(TaskWeights):
             InvalidInputError: If a mean loss is negative: the rule takes its logarithm.
         """
         if bool((self.means < 0).any()):
-            remedy = "Take losses that are squared errors."
+            remedy = "Use losses that are squared errors."
             raise invalid("UncertaintyWeighting", "losses must be >= 0", float(self.means.min()), remedy)
         s = self.state["s"].clone()
         slope = 0.5 * (1 - torch.exp(-s) * self.means)
@@ -157,7 +157,7 @@ class UncertaintyWeighting(TaskWeights):
         return dict(self.state)
 
     def load_state_dict(self, state: Any, /) -> None:
-        """Take over a stored state; one of earlier versions counts steps of all tasks together."""
+        """Restore a stored state; one of an earlier version counts steps of all tasks together."""
         found = {name: value.detach().double().cpu() for name, value in state.items()}
         self.state = found | {"steps": found["steps"].expand_as(found["s"]).clone()}
 
@@ -220,11 +220,11 @@ class NashMTL(TaskWeights):
         return self.state["weights"]
 
     def state_dict(self) -> dict[str, Any]:
-        """Products and weights."""
+        """Return the stored products and weights."""
         return dict(self.state)
 
     def load_state_dict(self, state: Any, /) -> None:
-        """Take over a stored state; one of earlier versions has met all tasks, if any."""
+        """Restore a stored state; one of an earlier version has seen all tasks, if any."""
         found = {name: value.detach().double().cpu() for name, value in state.items()}
         met = torch.ones_like(found["products"]) * bool(found["products"].any())
         self.state = {"met": met, **found}
@@ -245,7 +245,9 @@ class MinSNR:
         self, path: Path, *, gamma: float = 5.0, quantity: Literal["noise", "denoised"] = "noise"
     ) -> None:
         if not isinstance(path, SpatiallyLinearPath) or not path.is_one_sided:
-            raise invalid("MinSNR", "the path must be one-sided", type(path).__name__, "E.g. paths.VP().")
+            raise invalid(
+                "MinSNR", "the path must be one-sided", type(path).__name__, "For example, use paths.VP()."
+            )
         self.path, self.gamma, self.quantity = path, positive("MinSNR", "gamma", gamma), quantity
         self.about = {"gamma": gamma, "quantity": quantity}
 

@@ -41,11 +41,11 @@ def _warn_of_blind_pairs(who: str, coupling: object) -> None:
     """Pairs by distance alone give each condition starts of its own, which sampling does not know."""
     looks = isinstance(coupling, ConditionedCoupling) and coupling.condition_weight != 0
     if isinstance(coupling, LabelledCoupling) and coupling.within == AUTO and not looks:
-        told = (
+        message = (
             f"{who}: {type(coupling).__name__} pairs without a look at conditions that are no labels, which biases the "
-            "starts of each condition. Take condition_weight='auto', or coupling='independent'."
+            "starts of each condition. Use condition_weight='auto', or coupling='independent'."
         )
-        tell(SettingWarning, told)
+        tell(SettingWarning, message)
 
 
 class PairBatches:
@@ -70,7 +70,7 @@ class PairBatches:
         cond: What is known of each row of ``x1``.
         cond0: What is known of each row of ``x0``.
         perturb: Noise on the rows of ``x1``, before they are paired.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
 
     Raises:
         InvalidInputError: If conditions do not fit their rows, or the coupling does not fit the ends or their labels.
@@ -96,7 +96,7 @@ class PairBatches:
         self.perturb = perturb
         if isinstance(coupling, UnfittedCoupling):
             if x0 is None:
-                remedy = "Take a two-sided path, or another coupling."
+                remedy = "Use a two-sided path, or another coupling."
                 raise invalid(who, f"{type(coupling).__name__} needs samples of both ends", "x0=None", remedy)
             coupling = coupling.fit(*map(_known_rows, (x0, x1)))
         self.x0, self.x1, self.cond, self.cond0 = x0, x1, cond, cond0
@@ -108,7 +108,7 @@ class PairBatches:
         self.by_label = RowsOfLabel.of(who, cond0, cond, within) if x0 is not None and within else None
         self.paired = x0 is not None and isinstance(coupling, Paired)
         if self.paired and any(isinstance(x, EndlessRows) for x in (x0, x1)):
-            remedy = "Draw pairs once, or take another coupling."
+            remedy = "Draw pairs once, or use another coupling."
             raise invalid(who, "a paired coupling needs rows that belong together", "draws", remedy)
         if self.paired and x0 is not None and len(x0) != len(x1):
             remedy = "Row i of x0 must belong to row i of x1; for unrelated sets take coupling='independent'."
@@ -150,7 +150,7 @@ class PairBatches:
 
 
 def _rows_at(x: Rows, pick: Tensor | None, share: tuple[int, int, int, int], generator: Generator) -> Tensor:
-    """Some rows in memory; of endless ones those of the step."""
+    """Return the picked rows; of endless data, this process's share of the step's rows."""
     if pick is not None:
         return training_rows(x, pick, generator)
     found: Tensor = x.batch(*share)
@@ -163,12 +163,12 @@ def _prepared(who: str, x: Rows, perturb: InstanceNoise | None) -> Rows:
         return x
     if isinstance(x, EndlessRows):
         rule = "instance noise must be fresh where rows are drawn afresh"
-        raise invalid(who, rule, "fresh=False", "Take InstanceNoise(std).")
+        raise invalid(who, rule, "fresh=False", "Use InstanceNoise(std).")
     return perturb.prepare(in_memory(x))
 
 
 def _known_rows(x: Rows) -> Tensor:
-    """What a coupling learns from: all rows, or the pilot of endless ones, in the units of their batches."""
+    """Rows that a coupling learns from: all rows, or the pilot of endless ones, in the units of their batches."""
     return x.change(here(x.pilot)) if isinstance(x, EndlessRows) else in_memory(x)
 
 
@@ -206,7 +206,7 @@ class TimedNet(TakesOneTime, nn.Module):
             self.times = times
 
     def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
-        """The network's output."""
+        """Return the network's output."""
         output: Tensor = ask(self.net, x, t, cond)
         return output
 
@@ -277,7 +277,7 @@ class Learnt:
 
 
 def check_precision(who: str, name: str, x: Rows) -> None:
-    """Refuse samples in whose precision no network is learnt.
+    """Check that samples have a precision in which a network can be trained.
 
     Raises:
         InvalidInputError: If they are not float32 or float64: in half precision the squares of gradients vanish.

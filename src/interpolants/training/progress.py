@@ -32,12 +32,12 @@ class ProgressBar:
         self._bar = tqdm(total=last, initial=first, unit="step", dynamic_ncols=True) if shown else None
 
     def tell(self, words: str) -> None:
-        """Say something above the bar."""
+        """Print a line above the progress bar."""
         if self._bar is not None:
             self._bar.write(words, file=sys.stderr)
 
     def advance(self) -> None:
-        """Count one step."""
+        """Advance the progress bar by one step."""
         if self._bar is not None:
             self._bar.update(1)
 
@@ -68,7 +68,7 @@ class Estimate:
         self._done, self._begun = 0, 0.0
 
     def advance(self) -> None:
-        """Count one step."""
+        """Advance the progress bar by one step."""
         self._done += 1
         if self._done == 1:
             self._begun = time.perf_counter()

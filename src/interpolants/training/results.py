@@ -1,4 +1,4 @@
-"""What a run of the training loop hands out: the moment after a step, and how the run ended."""
+"""Results of the training loop: the state after a step, and the end of the run."""
 
 import signal
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ Ending = Literal["finished", "interrupted", "callback", "patience"]
 
 @dataclass(frozen=True)
 class Moment:
-    """What a callback sees after a step; return True from the callback to stop the run.
+    """State passed to a callback after a step; return True from the callback to stop the run.
 
     Attributes:
         step: Completed steps.
@@ -54,7 +54,7 @@ class Best:
 
 @dataclass(frozen=True)
 class FitResult:
-    """How a run ended.
+    """Outcome of a run.
 
     Attributes:
         steps: Completed steps, those of the resumed run included.

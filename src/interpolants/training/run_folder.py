@@ -17,7 +17,7 @@ _LOGS = ("log", "validation", TIMES)
 
 
 class RunFolder:
-    """Where a run writes; nowhere without a folder, and only from the first process.
+    """Output folder of a run; only the first process writes, and nothing is written without a folder.
 
     Args:
         folder: The folder, visible to all processes.
@@ -67,7 +67,7 @@ class RunFolder:
                 break
             passed[path] = reason or "another process could not read its part of it"
         if passed and not step:
-            raise invalid("fit", "out must hold a whole checkpoint", " | ".join(passed.values()))
+            raise invalid("fit", "out must contain a whole checkpoint", " | ".join(passed.values()))
         self._set_aside(passed)
         if step and stored is not None:
             self.checkpoint = path

@@ -22,7 +22,7 @@ from interpolants.training.world import World
 
 
 class RunState:
-    """Everything that a step of a run reads and changes.
+    """State of a run: everything that a step reads and changes.
 
     Args:
         modules: What is trained.
@@ -71,7 +71,7 @@ class RunState:
         return self.settings.batch_size // self.world.size
 
     def context(self, step: int, batch: Any) -> StepContext:
-        """What an aggregate sees of a step."""
+        """Context of a step for the aggregate."""
         return StepContext(step, batch, self.modules, self.parameters, self.settings.seed, self.world)
 
     def model_tensors(self) -> dict[str, Tensor]:
@@ -149,7 +149,7 @@ class RunState:
         return None if parameter is None else own_slice(parameter)
 
     def restore(self, stored: Checkpoint, path: Path) -> None:
-        """Go on from a checkpoint.
+        """Restore the state of a checkpoint.
 
         Raises:
             InvalidInputError: If it is of another run.
@@ -175,7 +175,7 @@ class RunState:
         self.step = stored.step
 
     def _identity(self) -> dict[str, Any]:
-        """What a resumed run must have in common with this one, beside its settings and what it is about."""
+        """Values that a resumed run must share with this one, in addition to its settings and its data."""
         return _as_stored({"aggregate": self.aggregation.identity, "groups": self.optimizer.groups})
 
     def _check_same_run(self, stored: Checkpoint) -> None:
@@ -209,10 +209,10 @@ class RunState:
             raise invalid("fit", rule, f"{then} -> {now}", remedy)
 
     def check_shares(self) -> None:
-        """Refuse a batch that cannot be cut into equal shares for the processes."""
+        """Check that a batch can be split evenly between the processes."""
         size, world = self.settings.batch_size, self.world.size * self.settings.accumulate
         if size % world:
-            remedy = f"Take {size // world * world or world} or {(size // world + 1) * world}."
+            remedy = f"Use {size // world * world or world} or {(size // world + 1) * world}."
             times = " times accumulate" if self.settings.accumulate > 1 else ""
             rule = f"batch_size must be a multiple of the number of processes{times}, {world}"
             raise invalid("fit", rule, size, remedy)

@@ -34,7 +34,7 @@ FREE = {
 
 @dataclass(frozen=True, kw_only=True)
 class GroupSettings(Checked):
-    """How one group of parameters is trained, where that differs from the rest."""
+    """Training settings of one group of parameters that differ from the others."""
 
     lr: Positive = 1.0
     """Factor on the learning rate of the run."""
@@ -49,7 +49,9 @@ def _groups(who: str, value: Any) -> dict[str, GroupSettings]:
     """Groups by name, from tables."""
     if not isinstance(value, Mapping):
         raise invalid(
-            "groups must be a table of groups", type(value).__name__, 'E.g. {"net.encoder": {"lr": 0.1}}.'
+            "groups must be a table of groups",
+            type(value).__name__,
+            'For example, pass {"net.encoder": {"lr": 0.1}}.',
         )
     return {str(name): _group(str(name), table) for name, table in value.items()}
 
@@ -58,11 +60,15 @@ def _group(name: str, table: Any) -> GroupSettings:
     if isinstance(table, GroupSettings):
         return table
     if not isinstance(table, Mapping):
-        raise invalid(f"groups.{name} must be a table", type(table).__name__, "E.g. {lr = 0.1}.")
+        raise invalid(f"groups.{name} must be a table", type(table).__name__, "For example, pass {lr = 0.1}.")
     known = GroupSettings.__dataclass_fields__
     for key in table:
         if key not in known:
-            raise invalid(f"every key of groups.{name} must be known", repr(key), nearest(str(key), known))
+            raise invalid(
+                f"every key of groups.{name} must be a setting of a group",
+                repr(key),
+                nearest(str(key), known),
+            )
     return GroupSettings(**table)
 
 
@@ -72,14 +78,16 @@ def _kept_best(who: str, value: Any) -> str | None:
         return None
     if not isinstance(value, str) or not value.removeprefix("-") or value.startswith("--"):
         raise invalid(
-            "keep_best must be the name of a number of the validation, or -name", value, 'E.g. "loss".'
+            "keep_best must be the name of a number of the validation, or -name",
+            value,
+            'For example, use "loss".',
         )
     return value
 
 
 @dataclass(kw_only=True, eq=False)  # methods inherit it: two of them with equal settings are still two
 class LoopSettings(Checked):
-    """How a gradient loop runs: the settings that every method with one has."""
+    """Settings of a gradient loop, shared by all methods that have one."""
 
     steps: Count = 2000
     """Training steps."""
@@ -153,12 +161,12 @@ class LoopSettings(Checked):
     them, and gradients are averaged over the groups (HSDP). 0 for one group of all processes."""
 
     def check_settings(self) -> None:
-        """Refuse settings that do not go together."""
+        """Check that the settings are compatible."""
         check_loop(self)
 
 
 def check_loop(loop: LoopSettings) -> None:
-    """Refuse settings of a loop that do not go together.
+    """Check that the settings of a loop are compatible.
 
     Raises:
         InvalidInputError: If momentum is asked of Adam, Nesterov's without SGD, restarts that no cosine schedule has,
@@ -172,7 +180,9 @@ def check_loop(loop: LoopSettings) -> None:
     ends = (*loop.restarts, loop.steps)
     if loop.restarts and (loop.schedule != "cosine" or list(ends) != sorted(set(ends))):
         given = f"schedule={loop.schedule!r}, restarts={loop.restarts}, steps={loop.steps}"
-        raise invalid("restarts are for schedule='cosine', and must increase and lie below steps", given)
+        raise invalid(
+            "restarts must be strictly increasing and below steps, and need schedule='cosine'", given
+        )
     if loop.patience is not None and loop.keep_best is None:
         remedy = "Name the number that is to become better."
         raise invalid("patience needs keep_best", f"patience={loop.patience}", remedy)
@@ -180,7 +190,7 @@ def check_loop(loop: LoopSettings) -> None:
 
 @dataclass(kw_only=True)
 class TrainSettings(LoopSettings):
-    """How a run is trained; a misspelt or impossible setting is refused."""
+    """Settings of a training run; a misspelt or impossible setting raises an error."""
 
     seed: Whole = 0
     """All randomness of the run follows from it."""

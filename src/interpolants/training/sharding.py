@@ -214,7 +214,7 @@ def _units(modules: nn.Module, least: float) -> list[nn.Module]:
 
 
 class _Before:
-    """What FSDP2 changes of modules: classes, hooks, the place of parameters."""
+    """Attributes of modules that FSDP2 changes: classes, hooks, owners of parameters."""
 
     def __init__(self, modules: nn.Module) -> None:
         self._kept = [

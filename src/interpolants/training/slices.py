@@ -14,7 +14,7 @@ def is_cut(x: Tensor) -> bool:
 
 
 def local(x: Tensor) -> Tensor:
-    """What this process holds of a tensor: its slice, or all of it."""
+    """Return the part of a tensor on this process: its slice, or the full tensor."""
     found: Tensor = getattr(x, "to_local", lambda: x)()
     return found
 

@@ -23,7 +23,7 @@ READ_EVERY = 25
 
 
 class Done(NamedTuple):
-    """What a step gave: losses, their aggregate, the gradient's norm, learning rate, whether to stop after it."""
+    """Results of a step: losses, their aggregate, the gradient's norm, learning rate, whether to stop after it."""
 
     losses: Losses
     total: Tensor
@@ -50,7 +50,7 @@ class Stepper:
         self._first = True
 
     def advance(self, stop: bool) -> Done:
-        """Do one step.
+        """Compute one training step.
 
         Args:
             stop: Whether this process was asked to stop; the answer says whether any was.
@@ -189,9 +189,9 @@ class Stepper:
             name for name, p in run.parameters.items() if not bool(torch.isfinite(local(p.detach())).all())
         ]
         if wrong:
-            told = f"weights must be finite after step {run.step}, but {wrong[0]} are not"
+            message = f"weights must be finite after step {run.step}, but {wrong[0]} are not"
             kept = f"The last checkpoint is {checkpoint}" if checkpoint else "No checkpoint was written"
-            raise DivergedError(f"fit: {told}. {kept}. Lower lr, now {run.settings.lr:g}")
+            raise DivergedError(f"fit: {message}. {kept}. Lower lr, now {run.settings.lr:g}")
 
     def _what_happened(self) -> str:
         run = self._run

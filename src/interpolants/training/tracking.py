@@ -13,21 +13,21 @@ Write = Callable[[Mapping[str, float], int], Any]
 
 @runtime_checkable
 class ScalarWriter(Protocol):
-    """What TensorBoard's ``SummaryWriter`` has."""
+    """Interface of TensorBoard's ``SummaryWriter``."""
 
     def add_scalar(self, tag: str, scalar_value: Any, global_step: Any = None) -> Any: ...  # noqa: D102
 
 
 @runtime_checkable
 class MetricsLogger(Protocol):
-    """What the module ``mlflow`` has."""
+    """Interface of the module ``mlflow``."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> Any: ...  # noqa: D102
 
 
 @runtime_checkable
 class RunLogger(Protocol):
-    """What a run of ``wandb`` has."""
+    """Interface of a run of ``wandb``."""
 
     def log(self, data: dict[str, Any], step: int | None = None) -> Any: ...  # noqa: D102
 
@@ -43,9 +43,9 @@ class Tracked:
         Bridge("one_sided_linear").fit(x, callbacks=[Tracked(wandb.init(project="..."))])
         Bridge("one_sided_linear").fit(x, callbacks=[Tracked(lambda values, step: print(step, values))])
 
-    Only the leading process writes. A method that trains several networks one after the other begins its steps anew
-    for each: give each a ``prefix`` by a fit of its own, or read the logs in the run's folder. The tracker is neither
-    closed nor finished.
+    Only the leading process writes. A method that trains several networks in sequence counts steps from 0
+    for each of them: fit them separately, each with its own ``prefix``, or read the logs in the run's folder.
+    The tracker is neither closed nor finished.
 
     Args:
         tracker: A writer of TensorBoard, the module ``mlflow``, a run of ``wandb``, or ``write(values, step)``.
@@ -72,7 +72,7 @@ class Tracked:
 
 
 def _writing(tracker: Any) -> Write:
-    """How a row is written."""
+    """Return the function that writes a row to the tracker."""
     if isinstance(tracker, ScalarWriter):
         return lambda values, step: [tracker.add_scalar(name, v, step) for name, v in values.items()]
     if isinstance(tracker, MetricsLogger):

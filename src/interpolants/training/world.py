@@ -141,6 +141,6 @@ class World:
         return total / self.size
 
     def barrier(self) -> None:
-        """Wait for all."""
+        """Wait until all processes arrive."""
         if self.size > 1:
             dist.barrier()

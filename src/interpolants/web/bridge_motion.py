@@ -83,14 +83,14 @@ def plan(question: Journey, runs: Sequence[Shown]) -> "Trip":
     bridges = [one.bridge() for one in shown]
     _check_fit(question, shown, bridges)
     if shown[0].is_image and question.n > MOST_IMAGES:
-        rule, remedy = f"at most {MOST_IMAGES} images can be shown", "Take fewer samples."
+        rule, remedy = f"at most {MOST_IMAGES} images can be shown", "Use fewer samples."
         raise invalid("explorer", rule, question.n, remedy)
     legs = 2 if question.way == "there and back" else 1
     size = math.prod(shown[0].shape)
     cost = question.n * question.n_steps * _STAGES * len(question.eps) * len(shown) * size * legs
     if cost > BUDGET:
         rule = f"samples x steps x stages x levels x entries of a sample must be at most {BUDGET:,}"
-        raise invalid("explorer", rule, f"{cost:,}", "Take fewer samples, steps or levels.")
+        raise invalid("explorer", rule, f"{cost:,}", "Use fewer samples, steps or levels.")
     return Trip(question, tuple(shown))
 
 
@@ -98,7 +98,7 @@ def _check_fit(question: Journey, shown: Sequence[Shown], bridges: Sequence[Brid
     for one, bridge in zip(shown, bridges, strict=True):
         if any(question.eps) and not bridge.fields.has_score:
             rule = "eps > 0 needs a score, which does not follow from what was learnt"
-            raise invalid("explorer", rule, f"{one.name!r} with {list(bridge.heads)}", "Take eps = 0.")
+            raise invalid("explorer", rule, f"{one.name!r} with {list(bridge.heads)}", "Use eps = 0.")
         if question.label is not None and question.label >= bridge.classes:
             known = f"label must be one of the {bridge.classes} of the run"
             rule = known if bridge.classes else "the run has no labels"
@@ -120,7 +120,7 @@ class Trip:
         """Carry the points and draw them.
 
         Raises:
-            DivergedError: If a sample left the finite numbers.
+            DivergedError: If a sample became NaN or infinite.
             CancelledError: If nobody waits.
         """
         starts = self.starts()
@@ -171,7 +171,7 @@ class Trip:
         else:
             among = torch.arange(len(x)) if among is None else among
             if not len(among):
-                rule, remedy = "ends must be there to start from with this label", "Choose another label."
+                rule, remedy = "the label must have rows to start from", "Choose another label."
                 raise invalid("explorer", rule, f"none of label {question.label}", remedy)
             if question.seed:
                 among = among[torch.randperm(len(among), generator=generator(question.seed, "carried rows"))]
@@ -192,8 +192,8 @@ class Trip:
                 n_steps=question.n_steps, chunk=_CHUNK, on_failure="keep",
             )  # fmt: skip
             if not bool(torch.isfinite(done.x).all()):
-                rule = f"{shown.name}: samples left the finite numbers at eps = {eps:g}"
-                raise DivergedError(f"explorer: {rule}. Take more steps or a smaller eps.")
+                rule = f"{shown.name}: samples became NaN or infinite at eps = {eps:g}"
+                raise DivergedError(f"explorer: {rule}. Use more steps or a smaller eps.")
             return done
 
         first = move(starts.x, question.way != "forward", question.seed)

@@ -140,7 +140,7 @@ def _check_likelihood(question: Judgement, shown: Shown, bridge: Bridge) -> None
     cost = question.n * _STEPS * size * (size if size <= _WIDEST else 1)
     if cost > BUDGET:
         rule = f"samples x steps x entries must be at most {BUDGET:,}"
-        raise invalid("explorer", rule, f"{cost:,}", "Take fewer samples.")
+        raise invalid("explorer", rule, f"{cost:,}", "Use fewer samples.")
 
 
 def _likelihood(question: Judgement, shown: Shown, bridge: Bridge, work: Work) -> dict[str, Any]:

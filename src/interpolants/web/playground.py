@@ -71,7 +71,7 @@ def _known(what: str, known: Callable[[], Iterable[str]]) -> AfterValidator:
 
     def check(name: str) -> str:
         if name not in known():
-            rule = f"there must be {what} of this name ({nearest(name, known()).rstrip('.')})"
+            rule = f"name must be that of {what} ({nearest(name, known()).rstrip('.')})"
             raise PydanticCustomError("unknown_name", rule)
         return name
 
@@ -186,7 +186,7 @@ def scene(question: Question, *, runs: int = 1) -> Scene:
     path = _path(question)
     if question.eps > 0 and not path.has_latent:
         rule = "eps > 0 needs latent noise on the path"
-        raise invalid("playground", rule, "envelope zero", "Take another envelope, or eps = 0.")
+        raise invalid("playground", rule, "envelope zero", "Use another envelope, or eps = 0.")
     begin, goal = (law1, law0) if question.reverse else (law0, law1)
     return Scene(GaussianMixtureBridge(law0, law1).fields(path), begin, goal)
 
@@ -200,7 +200,7 @@ def simulate(question: Question, work: Work | None = None) -> Picture:
 
     Raises:
         InvalidInputError: If the work is more than the budget, or there is noise without a score.
-        DivergedError: If particles left the finite numbers.
+        DivergedError: If particles became NaN or infinite.
         CancelledError: If nobody waits.
     """
     set_up, work = scene(question), work or Work()
@@ -284,7 +284,7 @@ def _check_cost(question: Question, law0: GaussianMixture, law1: GaussianMixture
     cost = runs * question.n * question.n_steps * stages()[question.method] * law0.n_modes * law1.n_modes
     if cost > BUDGET:
         rule = f"particles x steps x stages x pairs of modes must be at most {BUDGET:,}"
-        raise invalid("playground", rule, f"{cost:,}", "Take fewer particles or steps.")
+        raise invalid("playground", rule, f"{cost:,}", "Use fewer particles or steps.")
 
 
 def _picture(law: GaussianMixture) -> NDArray[np.uint8]:
@@ -298,9 +298,7 @@ def _picture(law: GaussianMixture) -> NDArray[np.uint8]:
 def distance(x: torch.Tensor, law: GaussianMixture, seed: int, stream: str) -> tuple[float, float]:
     """Energy distance of points to as many draws of a law, and its standard error."""
     if not bool(torch.isfinite(x).all()):
-        raise DivergedError(
-            "playground: particles left the finite numbers. Take more steps or a smaller eps."
-        )
+        raise DivergedError("playground: particles became NaN or infinite. Use more steps or a smaller eps.")
     found = energy_distance(x, law.sample(len(x), generator=generator(seed, stream)))
     error = found.error if math.isfinite(found.error) else 0.0
     return found.value, error

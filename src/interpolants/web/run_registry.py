@@ -111,10 +111,12 @@ def _check_method(folder: Path) -> None:
         known = method_id(folder)
     except (ValueError, AttributeError) as error:
         raise invalid(
-            "explorer", f"{folder} must hold a whole method", str(error), "Save it again."
+            "explorer", f"{folder} must contain a whole method", str(error), "Save it again."
         ) from error
     if not known:
-        raise invalid("explorer", f"{folder} must hold a method", "another record", "Save one with save().")
+        raise invalid(
+            "explorer", f"{folder} must contain a method", "another record", "Save one with save()."
+        )
 
 
 def _refuse(folder: Path) -> NoReturn:

@@ -104,7 +104,7 @@ class Shown:
             if self.state == "training" and self.snapshots is not None and self.snapshots.bridge is not None:
                 return self.snapshots.bridge
             why = "not trained yet" if self.state == "training" else "of which only the results are left"
-            raise invalid("explorer", "the model must be there", f"{self.name!r}, {why}")
+            raise invalid("explorer", "the model must be available", f"{self.name!r}, {why}")
         return self._loaded
 
     def bridge(self) -> Bridge:

@@ -77,7 +77,7 @@ class Work:
         if self._begun is not None and time.monotonic() - self._begun > self.seconds:
             rule, remedy = (
                 f"work must end within {self.seconds:g} s",
-                "Take fewer samples, steps or noise levels.",
+                "Use fewer samples, steps or noise levels.",
             )
             raise OvertimeError(str(invalid(self.server, rule, "more", remedy)))
 

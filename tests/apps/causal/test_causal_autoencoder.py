@@ -211,7 +211,7 @@ def test_controls_are_asked_of_the_verbs_that_they_change(learnt):
     alone = model.encode(x, do={"a": 0.5}, propagate=False)
     assert np.array_equal(alone[:, 1], model.encode(x)[:, 1])
     assert not np.array_equal(alone, model.encode(x, do={"a": 0.5}))
-    with pytest.raises(InvalidInputError, match="must be known, got 'abduction'"):
+    with pytest.raises(InvalidInputError, match="must be one that the verb accepts, got 'abduction'"):
         model.sample(5, abduction="fresh")
 
 
@@ -248,7 +248,7 @@ def test_what_no_data_say_is_answered_with_a_warning_if_it_is_asked_for(learnt):
     ("change", "says"),
     [
         (lambda y: y[:, :1], r"a column for each of a, b, got \(1,\)"),
-        (lambda y: np.where([True, False], y, np.nan), "'b' must be known of 2 rows at least, got 0"),
+        (lambda y: np.where([True, False], y, np.nan), "'b' must have a value in at least 2 rows, got 0"),
         (lambda y: np.where([True, False], y, 2.0), "'b' must vary, got 2 in all rows"),
         (lambda y: y[:-1], "as many rows"),
         (lambda y: np.where([True, False], y, np.inf), "infinite"),
@@ -266,7 +266,9 @@ def test_columns_without_names_are_not_given_those_of_a_graph_by_chance():
     three = np.concatenate([factors, factors[:, :1] ** 2], 1)
     tiny = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 2, "n_steps": 2}
     model = CausalAutoencoder(graph="a -> c, b -> c", **tiny)
-    with pytest.raises(InvalidInputError, match=r"tells their order .* E.g. graph=.a; b; c; a -> c, b -> c"):
+    with pytest.raises(
+        InvalidInputError, match=r"tells their order .* For example, pass graph=.a; b; c; a -> c, b -> c"
+    ):
         model.fit(x, three, progress=False)
     named = model.fit(x, pandas.DataFrame(three, columns=["a", "b", "c"]), progress=False)
     plain = CausalAutoencoder(graph="a; b; c; a -> c, b -> c", **tiny).fit(x, three, progress=False)
@@ -301,7 +303,9 @@ def test_a_series_sets_factors_by_name_and_never_by_place(learnt):
 def test_rows_in_other_units_are_told_of(learnt):
     model, _ = learnt
     x, _, _ = chain(20, np.random.default_rng(7))
-    with pytest.warns(OutsideWarning, match="column 2 of x lies .* deviations .*are the units the same"):
+    with pytest.warns(
+        OutsideWarning, match="column 2 of x lies .* standard deviations .*are the units the same"
+    ):
         model.encode(x + np.array([0, 0, 40, 0], dtype="float32"))
 
 

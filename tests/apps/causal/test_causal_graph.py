@@ -69,7 +69,7 @@ def test_a_graph_of_networkx_is_read_and_one_without_directions_is_refused():
         ({"a": [], "b": ["aa"]}, "Did you mean 'a'"),
         ([("a", "b"), ("a", "b")], "every edge must come once"),
         ({"names": ["a", "a"], "adjacency": [[0, 0], [0, 0]]}, "different names"),
-        ("", "there must be variables"),
+        ("", "graph must have at least one variable"),
         (7, "text, pairs, a table or a directed graph, got"),
     ],
 )

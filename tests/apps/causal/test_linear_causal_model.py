@@ -45,7 +45,7 @@ def test_a_penalty_of_one_halves_what_a_single_number_tells_of_the_factors(gener
 def test_rows_of_which_no_factor_is_missing_are_needed(generator):
     x, y = rows(10, generator)
     y[::2, 0], y[1::2, 1] = np.nan, np.nan
-    with pytest.raises(InvalidInputError, match="known of two rows at least, got 0"):
+    with pytest.raises(InvalidInputError, match="have values of all factors, got 0"):
         LinearCausalModel(graph="a -> b").fit(x, y)
 
 

@@ -235,10 +235,13 @@ def test_data_are_refused_by_name(generator):
         ({"image": torch.ones(60, 2), "label": label}, "image must vary"),
         ({"image": x, "label": torch.zeros(60, dtype=torch.long)}, "label must vary"),
         ({"image": x, "label": torch.full((60,), -1)}, "some rows of label must have a label"),
-        ({"image": torch.full((60, 2), math.nan), "label": label}, "image must be there in some rows"),
+        (
+            {"image": torch.full((60, 2), math.nan), "label": label},
+            "image must have values in at least one row",
+        ),
         (
             {"image": torch.where(torch.arange(2) > 0, x, math.nan), "label": label},
-            "there whole, or be NaN alone",
+            "complete, or NaN throughout",
         ),
         ({"image": x[:50], "label": label}, "as many rows"),
         ({"image": x, "label": label + 0.5}, "label must be labels, whole numbers or names"),
@@ -251,7 +254,7 @@ def test_data_are_refused_by_name(generator):
         model.clone().set_params(told=False).fit(image=x, label=torch.where(label > 0, label, -1))
     model.fit(image=x, label=label)
     asked = [
-        ({}, "at least one modality must be given"),
+        ({}, "at least one modality must be passed"),
         ({"label": [7]}, "label must be labels of the fit, 0 to 2"),
         ({"image": torch.zeros(2, 3)}, "event shape"),
         ({"lable": [1]}, "every argument must be a modality.*Did you mean 'label'"),
@@ -361,7 +364,9 @@ def test_missing_rows_and_labels_are_told_in_every_form():
     found = read_one("image", [x[0], None, x[1]])[0]
     assert_close(found[[0, 2]], torch.from_numpy(x))
     assert found[1].isnan().all()
-    with pytest.raises(InvalidInputError, match="some row of image must be there, got None alone"):
+    with pytest.raises(
+        InvalidInputError, match="image must have at least one row that is not None, got only None"
+    ):
         read_one("image", [None, None])
 
 
@@ -380,7 +385,7 @@ def test_words_for_a_missing_label_name_no_class(word, tmp_path):
 
 @pytest.mark.parametrize("word", ["none", "None", "NA", "n/a", "null", "nil", "?"])
 def test_words_that_may_as_well_name_a_class_are_missing_with_a_warning(word):
-    told = "test: 2 rows of label have no label: they say .*If this is a class, give it another name"
+    told = "test: 2 rows of label have no label: they say .*If this is a class, use a different name"
     with pytest.warns(AssumptionWarning, match=told):
         codes, came = read_one("label", ["b", word, "a", word])
     assert codes.tolist() == [1, -1, 0, -1]

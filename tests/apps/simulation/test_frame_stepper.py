@@ -65,9 +65,9 @@ def test_what_it_cannot_step_through_is_refused():
         FrameStepper(**SMALL).fit([fields[0], slower])
     model = FrameStepper(**SMALL).fit([fields[0], dataclasses.replace(fields[1], times=TIMES + 5)])
     assert_close(model.state["times"], fields[0].times)  # the clock is that of the first
-    with pytest.raises(InvalidInputError, match="times must be left out"):
+    with pytest.raises(InvalidInputError, match="times must be None"):
         model.forecast(fields, times=[0.0, 0.1])
-    with pytest.raises(InvalidInputError, match="there must be 2 frames at least, got 1"):
+    with pytest.raises(InvalidInputError, match="the context must have at least 2 frames, got 1"):
         model.forecast([one.first(1) for one in fields])
     assert model.forecast([one.first(1) for one in fields], frames=1)[0].values.shape == (1, 6, 40, 1)
 

@@ -97,5 +97,5 @@ def test_simulations_of_one_fit_agree_in_channels_and_coordinates():
         SimulationKind().read([one, other], FIELDS, HERE)
     with pytest.raises(InvalidInputError, match=r"must have values \(T, M, C\)"):
         SimulationKind().read([MeshField(one.points, one.times, one.values[None])], FIELDS, HERE)
-    with pytest.raises(InvalidInputError, match="must hold simulations"):
+    with pytest.raises(InvalidInputError, match="must contain simulations"):
         SimulationKind().read([], FIELDS, HERE)

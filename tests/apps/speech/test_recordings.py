@@ -55,7 +55,7 @@ def test_a_folder_is_read_by_name_and_below(tmp_path):
         soundfile.write(tmp_path / name, tone(300, 8000).numpy(), 8000)
     (tmp_path / "notes.txt").write_text("no sound")
     assert [one.name for one in read_folder(tmp_path)] == ["a", "b/z"]
-    with pytest.raises(InvalidInputError, match=r"the folder must hold \.wav"):
+    with pytest.raises(InvalidInputError, match=r"the folder must contain \.wav"):
         read_folder(tmp_path / "c")
 
 
@@ -121,7 +121,7 @@ def test_prompts_that_are_short_or_soft_are_left_out(tmp_path, monkeypatch):
         soundfile.write(tmp_path / f"{name}.wav", x.numpy(), 8000)
     assert [one.name for one in recorded_prompts(str(tmp_path))] == ["a"]
     assert len(recorded_prompts(str(tmp_path), at_least=0.1)) == 2
-    with pytest.raises(InvalidInputError, match="there must be prompts of 5 s"):
+    with pytest.raises(InvalidInputError, match="must contain prompts of at least 5 s"):
         recorded_prompts(str(tmp_path), at_least=5.0)
     monkeypatch.setattr("interpolants.apps.speech.prompts.FOLDER", tmp_path / "gone")
     with pytest.raises(MissingExtraError, match="apt-get install asterisk-core-sounds-en-wav"):

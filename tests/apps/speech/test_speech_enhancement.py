@@ -242,7 +242,7 @@ def test_a_model_that_learnt_in_noise_of_ones_own_needs_it_no_more(tmp_path):
     (tmp_path / "noise" / "a.wav").unlink()
     y = noisy(SIGNALS[0].samples)[:1500]
     assert torch.equal(interpolants.load(tmp_path / "model").restore(y), found.restore(y))
-    with pytest.raises(InvalidInputError, match="the folder must hold"):
+    with pytest.raises(InvalidInputError, match="the folder must contain"):
         SpeechEnhancement(**SMALL, degradation=own).fit(SIGNALS)
 
 
@@ -358,7 +358,7 @@ def test_pairs_in_another_order_are_told_by_their_names():
 def test_recordings_far_from_the_noise_of_the_path_are_told_of(size):
     """Without a unit of their own: restored recordings of size 1e-6 had been noise of 35 dB above them."""
     clean = [size * one.channels[0] for one in SIGNALS]
-    with pytest.warns(SettingWarning, match=r"answers will miss the difference\. Take normalise='peak'"):
+    with pytest.warns(SettingWarning, match=r"answers will miss the difference\. Use normalise='peak'"):
         SpeechEnhancement(normalise="none", **SMALL).fit(clean)
     SpeechEnhancement(normalise="none", **{**SMALL, "learns": "mean"}).fit(clean)  # warnings are errors here
     SpeechEnhancement(**SMALL).fit(clean)

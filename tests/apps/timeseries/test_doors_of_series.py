@@ -69,7 +69,7 @@ def test_a_clock_with_a_fault_is_refused(data):
         "backwards": index[::-1],
     }
     for rows in faults.values():
-        with pytest.raises(InvalidInputError, match=r"must increase|must follow each other"):
+        with pytest.raises(InvalidInputError, match=r"must be strictly increasing|must follow each other"):
             forecast(WAVES.iloc[rows])
 
 

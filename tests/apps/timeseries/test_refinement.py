@@ -162,7 +162,7 @@ def test_a_column_that_is_constant_stays_so():
     assert len(found[..., 0].unique()) > 1
     assert bool((model.complete(values, **how).x[..., 1] == 5).all())
     assert bool((model.sample(3, n_steps=4)[..., 1] == 5).all())
-    with pytest.warns(OutsideWarning, match="column 1 of the series lies inf deviations"):
+    with pytest.warns(OutsideWarning, match="column 1 of the series lies inf standard deviations"):
         model.forecast(values + np.array([0.0, 2.0]), **how)
 
 
@@ -177,7 +177,7 @@ def test_half_of_the_values_beyond_ten_deviations_are_told_and_fewer_are_not():
     model = SelfGuidedDiffusion(context=8, horizon=4)
     model.state = {"units": WindowUnits("standard", 5 * unit, 2 * unit, unit[None]), "columns": ("a",)}
     seen = torch.ones(1, 8, 1, dtype=torch.bool)
-    with pytest.warns(OutsideWarning, match="lies 11 deviations from"):
+    with pytest.warns(OutsideWarning, match="lies 11 standard deviations from"):
         model._warn_if_far(torch.full((1, 8, 1), 5.0 + 22.0), seen)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -360,7 +360,7 @@ def test_bad_settings_are_refused(settings, words):
         (np.arange(10.0), {}, "at least 36 steps long: a window of 36 and its longest lag, got 10"),
         (np.arange(40.0), {"lags": (12,)}, "at least 48 steps"),
         (np.zeros(50), {"scale": "window"}, "no column may be zero throughout"),
-        (np.where(np.arange(50) % 3 == 0, 1.0, np.nan), {}, "windows of which at least half is seen"),
+        (np.where(np.arange(50) % 3 == 0, 1.0, np.nan), {}, "half of its values observed"),
         (np.stack([np.arange(50.0), np.full(50, np.nan)], 1), {}, "must have values, got none in column 1"),
         ([np.arange(50.0), np.zeros((50, 2))], {}, "as many columns"),
     ],
@@ -381,7 +381,7 @@ def test_series_that_no_windows_can_be_made_of_are_refused(values, settings, wor
         (
             lambda t: t,
             {"members": 1},
-            "forecast: quantiles must have members >= 2, got 1. Take guidance='mse'",
+            "forecast: quantiles must have members >= 2, got 1. Use guidance='mse'",
         ),
     ],
 )
@@ -517,7 +517,7 @@ def test_changes_that_are_small_beside_the_level_of_a_window_are_told_of():
     """A level of 1e4 with changes of 1 was forecast with a spread of 90, without a word."""
     settings = {**SMALL, "context": 8, "horizon": 4, "scale": "window", "steps": 1}
     x = stationary(60)[:, None].numpy()
-    with pytest.warns(DataWarning, match="column 0 changes by .* of its own size .* Take scale='level'"):
+    with pytest.warns(DataWarning, match="column 0 changes by .* of its own size .* Use scale='level'"):
         SelfGuidedDiffusion(**settings).fit(x + 1e4)
     SelfGuidedDiffusion(**settings).fit(1e4 * x)  # warnings are errors here
 
@@ -533,7 +533,7 @@ def test_a_trend_in_units_of_the_whole_series_is_warned_of(gaps):
     table = pd.DataFrame(values.numpy(), columns=["noise", "sales"])
     small = {"context": 12, "horizon": 4, "steps": 1, "net": {"kind": "gated_convolution", "width": 8}}
     with pytest.warns(
-        FitWarning, match=r"explains 9\d% of the variance of column sales; .* Take scale='level'"
+        FitWarning, match=r"explains 9\d% of the variance of column sales; .* Use scale='level'"
     ):
         SelfGuidedDiffusion(**small).fit(table, progress=False)
     with warnings.catch_warnings():

@@ -324,7 +324,10 @@ def test_longer_contexts_end_where_their_tracks_end(model):
         ),
         (lambda m: m.forecast(tracks(1), steps=4), r"steps must be a whole number in \[1, 3\], got 4"),
         (lambda m: m.forecast({"x": tracks(1).x, "types": [0, 1, 5]}), "types must be among the 2"),
-        (lambda m: m.forecast(tracks(1).x), "types of nodes must be given, as the fit had 2, got none"),
+        (
+            lambda m: m.forecast(tracks(1).x),
+            "types of nodes must be passed, since the training data had 2, got none",
+        ),
         (lambda m: m.clone().fit(tracks(frames=6)), "at least 7 frames"),
         (lambda m: m.clone().set_params(edges=[[0, 3]]).fit(tracks()), "among 0 ... 2"),
         (lambda m: m.clone().set_params(path="linear"), "path must be one-sided"),

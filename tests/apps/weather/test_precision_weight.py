@@ -160,14 +160,14 @@ def test_a_member_does_not_depend_on_those_beside_it():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: PrecisionWeight(bounds=(2.0, 1.0)), "bounds must rise"),
+        (lambda: PrecisionWeight(bounds=(2.0, 1.0)), "bounds must be in increasing order"),
         (
             lambda: forecast(linear(), conditions(2), 1, PrecisionWeight(window=1.0), steps=5),
             "more steps than the window",
         ),
         (
             lambda: forecast(linear(), conditions(2), 1, PrecisionWeight(), steps=4),
-            "window must hold at least two steps, got 4 steps, window 0.3. Take at least 5 steps",
+            "window must contain at least two steps, got 4 steps, window 0.3. Use at least 5 steps",
         ),
         (
             lambda: forecast(linear(), conditions(2), 1, PrecisionWeight(window=0.9), steps=2),

@@ -55,7 +55,7 @@ def test_what_cannot_be_seen_is_told():
         model.emulate(x[:2, [3, 3]], members=2)
     with pytest.raises(InvalidInputError, match="must have values, got none along time"):
         model.emulate(x[:0, :2], members=2)
-    with pytest.raises(InvalidInputError, match="there must be cases"):
+    with pytest.raises(InvalidInputError, match="at least one case is required"):
         model.emulate(gridded_of(x, "test", "x")[:0].some_members(slice(2)), members=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

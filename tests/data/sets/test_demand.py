@@ -50,7 +50,7 @@ def test_a_copy_from_elsewhere(whole, tmp_path, header):
     file.write_text(header + "\n".join(str(int(v)) for v in whole.x[:, 0]) + "\n")
     assert torch.equal(load_electricity_demand("all", path=str(file)).x, whole.x)
     file.write_text("1\n2\n")
-    with pytest.raises(InvalidInputError, match=r"must hold 4032 numbers, one a line, got 2 words"):
+    with pytest.raises(InvalidInputError, match=r"must contain 4032 numbers, one per line, got 2 words"):
         load_electricity_demand(path=str(file))
     with pytest.raises(InvalidInputError, match=r"path must be a text file with .*No such file"):
         load_electricity_demand(path=str(tmp_path / "none"))

@@ -46,7 +46,7 @@ def test_other_files_are_refused(tmp_path, lines):
 
 
 def test_unknown_sensors_and_files_are_refused(tmp_path):
-    with pytest.raises(InvalidInputError, match="sensors must be known, got 'C'"):
+    with pytest.raises(InvalidInputError, match="sensors must be names of the data, got 'C'"):
         load_pedestrian_counts(path=small(tmp_path, ["2019-01-01,6:00-6:59,2019,1,1"]), sensors=["C"])
     with pytest.raises(InvalidInputError, match=r"path must be a CSV with the columns date .*No such file"):
         load_pedestrian_counts(path=str(tmp_path / "none.csv"))

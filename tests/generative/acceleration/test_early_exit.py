@@ -165,7 +165,7 @@ def test_two_sided_conditional_and_preconditioned_models(rows):
     )
     found = small().fit(x0=rows.flip(0), x1=rows, cond=cond, model=two)
     assert found.sample(10, cond=torch.tensor(1), n_steps=3, eps=0.3).shape == (10, 1, 8, 8)
-    with pytest.raises(InvalidInputError, match="x0 must be given"):
+    with pytest.raises(InvalidInputError, match="x0 must be passed"):
         small().fit(x1=rows, cond=cond, model=two)
     edm = Bridge(**{**BASE, "path": "edm", "heads": ("denoised",), "precondition": True}).fit(
         x1=rows, progress=False
@@ -194,12 +194,12 @@ def test_models_that_do_not_fit_are_refused(rows, model):
     unet = Bridge("one_sided_linear", net={"kind": "unet", "channels": 8}, steps=2).fit(
         x1=rows, progress=False
     )
-    for other, message in ((plain, "two layers or more"), (unet, "one of layers")):
+    for other, message in ((plain, "at least two layers"), (unet, "one of layers")):
         with pytest.raises(InvalidInputError, match=message):
             small().fit(x1=rows, model=other)
-    with pytest.raises(InvalidInputError, match="either a model or settings"):
+    with pytest.raises(InvalidInputError, match="exactly one of model and base"):
         small().fit(x1=rows)
-    with pytest.raises(InvalidInputError, match="either a model or settings"):
+    with pytest.raises(InvalidInputError, match="exactly one of model and base"):
         small(base=BASE).fit(x1=rows, model=model)
 
 

@@ -226,7 +226,7 @@ def test_gradients_pass():
     [
         (lambda: EncoderPropagation(keys=[]), "begin with step 0"),
         (lambda: EncoderPropagation(keys=[1, 2]), "begin with step 0"),
-        (lambda: EncoderPropagation(keys=[0, 3, 2]), "must increase"),
+        (lambda: EncoderPropagation(keys=[0, 3, 2]), "must be strictly increasing"),
         (lambda: EncoderPropagation(keys=0), "keys must be"),
         (lambda: EncoderPropagation(keys="sometimes"), "keys must be one of"),
         (lambda: EncoderPropagation(keys=2.5), "keys must be a distance"),

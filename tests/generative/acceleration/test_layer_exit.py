@@ -223,7 +223,7 @@ def test_both_halves_of_guidance_and_wrappers():
         (lambda e: LayerExit(e, "relative", 0.1), "calibration table"),
         (
             lambda e: LayerExit(e, "relative", 0.1, ((0.5, 1.0), (0.0, 1.0))),
-            "times of the table must increase",
+            "times of the table must be in increasing order",
         ),
         (lambda e: StaticExit(e, 0), "schedule"),
         (lambda e: StaticExit(e, 9), "at most the 5 layers"),

@@ -68,7 +68,7 @@ def test_the_published_rule_is_worse_where_data_have_a_variance():
 
 def test_the_published_rule_is_void_on_standardised_data_and_says_so():
     rule = TimeShift(0.04, 0.8, variance=0)
-    with pytest.warns(FitWarning, match="Give it the variance within data points"):
+    with pytest.warns(FitWarning, match="Pass the variance within data points"):
         found = sample(biased(0.0, 1.0), start(), method="ddim", n_steps=50, modifiers=rule)
     assert (
         float(found.reports[0]["shift"].mean()) < 0.5 * 0.02
@@ -237,7 +237,7 @@ def test_the_variance_within_leaves_out_the_mean_of_each_row():
     [
         (lambda: TimeShift(variance=None), None, None, "0 is the published rule"),
         (TimeShift(), biased(0.0), torch.randn(3, 4), "variance='data' needs a model"),
-        (RULE, biased(0.0), torch.randn(3, 1), "two entries or more"),
+        (RULE, biased(0.0), torch.randn(3, 1), "at least two entries"),
         (
             RULE,
             LearnedFields(Linear(), velocity=lambda x, t: x, noise=lambda x, t: x),

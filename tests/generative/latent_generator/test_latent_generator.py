@@ -166,7 +166,7 @@ def test_a_fit_that_is_refused_changes_nothing():
 def test_latents_that_say_nothing_are_told():
     """A bound of one draw, with a start above the spread: the decoder learns the mean alone, and s the spread."""
     x = torch.randn(300, 4, generator=torch.Generator().manual_seed(0))
-    with pytest.warns(UserWarning, match=r"the noise s = 1\.\d+ is the whole spread of the data"):
+    with pytest.warns(UserWarning, match=r"the noise s = 1\.\d+ is the full spread of the data"):
         LatentGenerator(2, points=1, steps=150, batch_size=64, lr=1e-2).fit(x)
 
 

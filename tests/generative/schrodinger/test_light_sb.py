@@ -217,7 +217,7 @@ def test_every_field_is_provided_for_images_too():
         ({"eps": -1.0}, "LightSB: eps must be finite and > 0, got -1.0"),
         ({"eps": torch.tensor(1)}, "eps must be one floating-point number"),
         ({"stpes": 3}, "Did you mean 'steps'"),
-        ({"train": {"steps": 3}}, "Give the settings of the training directly"),
+        ({"train": {"steps": 3}}, "Pass the settings of the training directly"),
     ],
 )
 def test_bad_settings_are_refused(settings, words):

@@ -269,13 +269,13 @@ def test_a_source_is_learnt_to_its_entropy_sampled_and_filled_in():
         (lambda: TokenBridge("mask"), r"path must be a path over tokens, got 'mask'\. Did you mean 'masked'"),
         (lambda: TokenBridge(keep_schedule="cosin"), r"Did you mean 'cosine_keep'"),
         (lambda: TokenBridge(schedule="linear"), r"got 'linear'.*of the learning rate.*called keep_schedule"),
-        (lambda: TokenBridge(train={"step": 3}), r"Give the settings of the training directly"),
+        (lambda: TokenBridge(train={"step": 3}), r"Pass the settings of the training directly"),
         (lambda: TokenBridge(seed=-1), r"seed must be a whole number >= 0, got -1"),
         (lambda: TokenBridge().sample(3), r"the model must be fitted, got one that is not\. Call fit"),
         (lambda: TokenBridge().posterior, r"the model must be fitted"),
         (
             lambda: TokenBridge(**FAST).fit(np.zeros((3, 4))),
-            r"whole numbers, \(N, L\) or \(N,\), or text, got torch.float64",
+            r"integers, \(N, L\) or \(N,\), or text, got torch.float64",
         ),
         (lambda: TokenBridge(**FAST).fit(torch.tensor([[0, -1]])), r"tokens must be >= 0.*got -1"),
         (
@@ -295,7 +295,7 @@ def test_text_for_a_model_without_symbols_and_prompts_that_are_too_long_are_refu
     model = TokenBridge(**FAST).fit(TOKENS)
     with pytest.raises(InvalidInputError, match="text needs a method that knows its symbols"):
         model.complete("ab_")
-    with pytest.raises(InvalidInputError, match="the model must know its symbols"):
+    with pytest.raises(InvalidInputError, match="the model must have an alphabet"):
         model.texts(TOKENS)
     with pytest.raises(InvalidInputError, match="the prompt must fit the length 3, got 10"):
         model.complete(TOKENS[0], length=3)
@@ -331,7 +331,7 @@ def test_bad_questions_are_refused(small):
     for call, words in (
         (lambda: small.complete(""), "must not be empty"),
         (lambda: small.nelbo(TOKENS[:4], draws=0), "draws must be a whole number >= 1, got 0"),
-        (lambda: small.sample(3, tempo=2), "the argument must be known, got 'tempo'"),
+        (lambda: small.sample(3, tempo=2), "the argument must be one that the verb accepts, got 'tempo'"),
         (lambda: small.sample(0), "n must be a whole number >= 1, got 0"),
         (lambda: small.log_prob(torch.tensor([[9]])), r"must be 0 \.\.\. 3, got 9"),
         (lambda: small.sample(3, cond=1), "fitted without cond takes none"),

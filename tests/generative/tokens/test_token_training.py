@@ -59,7 +59,7 @@ def test_the_network_knows_the_vocabulary_and_the_time_only_where_it_matters():
         (
             TEXT.reshape(10, 5),
             {"length": 4},
-            r"length must be left out or be that of the sequences, 5, got 4",
+            r"length must be None or the length of the sequences, 5, got 4",
         ),
         (
             TEXT.float(),

@@ -219,7 +219,7 @@ BAD = {
     "criterion": ({"criterion": "loss"}, r"criterion must be one of .* got 'loss'"),
     "density": ({"criterion": "likelihood"}, r"needs the density of rho0, got None"),
     "n": ({"n": 5}, r"n must be >= 16, .*, got 5"),
-    "few": ({"x1": rows(20)[1]}, r"at least 200 held-out end points, got 20"),
+    "few": ({"x1": rows(20)[1]}, r"x1 must have at least 200 held-out rows, got 20"),
 }
 
 
@@ -274,5 +274,5 @@ def test_densities_that_are_not_known_well_enough_are_not_compared():
     x0, x1 = ends(start, data)
     options = {"base": start, "n": 400, "n_steps": 20, "paths": 4, "constants": (1.0,), "schedules": (1.0,)}
     assert auto_eps(fields, x0, x1, **options).criterion == "samples"
-    with pytest.raises(InvalidInputError, match=r"must be known to 0.5 nats.*criterion='samples'"):
+    with pytest.raises(InvalidInputError, match=r"error of at most 0.5 nats.*criterion='samples'"):
         auto_eps(fields, x0, x1, criterion="likelihood", **options)

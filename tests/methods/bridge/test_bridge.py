@@ -260,7 +260,7 @@ def test_a_coupling_of_ones_own_is_not_taken_for_another_one(tmp_path):
     again = Bridge.load(two.save(tmp_path / "kept"))
     again = Bridge.load(again.save(tmp_path / "again"))  # its name is not lost either
     assert_close(again.sample(3, seed=0), two.sample(3, seed=0))
-    rule = r"coupling is code of your own \(Shifted\).*Pass load\(folder, coupling=\.\.\.\)"
+    rule = r"coupling is user-defined code \(Shifted\).*Pass load\(folder, coupling=\.\.\.\)"
     with pytest.raises(InvalidInputError, match=rule):
         again.fit(x0, x1, **QUIET)
     with pytest.raises(InvalidInputError, match=rule):
@@ -416,7 +416,7 @@ def test_a_path_that_is_code_is_passed_again(tmp_path):
     own = Bridge(path, **{**TINY, "steps": 2}).fit(*arrays(), **QUIET)
     own.save(tmp_path / "b")
     with pytest.raises(
-        InvalidInputError, match=r"path is code of your own.*Pass load\(folder, path=\.\.\.\)"
+        InvalidInputError, match=r"path is user-defined code.*Pass load\(folder, path=\.\.\.\)"
     ):
         Bridge.load(tmp_path / "b")
     again = Bridge.load(tmp_path / "b", path=path)
@@ -505,7 +505,7 @@ def test_of_two_rows_the_one_off_a_constant_has_no_density():
 
 
 def test_a_former_setting_of_a_base_class_is_refused_with_what_takes_its_place():
-    with pytest.raises(InvalidInputError, match="Give the settings of the training directly"):
+    with pytest.raises(InvalidInputError, match="Pass the settings of the training directly"):
         Bridge(train={"steps": 5})
     with pytest.raises(InvalidInputError, match="It is called heads now"):
         Bridge(learn="velocity")

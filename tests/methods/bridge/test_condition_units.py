@@ -128,7 +128,7 @@ def test_known_labels_that_are_numbers_are_listed_once():
 
 
 def test_categories_that_are_fractions_are_refused():
-    with pytest.raises(InvalidInputError, match="cond must be labels, whole numbers or names"):
+    with pytest.raises(InvalidInputError, match="cond must be labels, integers or strings"):
         fit(GROUPS, cond=pd.Series(np.array([0.5, 0.1, 7])[LABELS], dtype="category"))
 
 

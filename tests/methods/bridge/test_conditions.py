@@ -124,7 +124,7 @@ def test_a_condition_that_does_not_fit_is_refused(cond, message):
 
 def test_a_label_is_a_whole_number(bridge):
     assert bridge.sample(2, cond=1.0).shape == (2, 2)
-    with pytest.raises(InvalidInputError, match=r"cond must be labels, whole numbers, got \[0\.7"):
+    with pytest.raises(InvalidInputError, match=r"cond must be labels, integers, got \[0\.7"):
         bridge.sample(2, cond=0.7)
 
 
@@ -163,7 +163,7 @@ def test_the_way_back_starts_from_rows_of_the_label(bridge):
 
 def test_a_label_without_stored_rows_has_no_way_back():
     pool = Pool(torch.randn(4, 2), torch.tensor([0, 2, 0, 2]))
-    with pytest.raises(InvalidInputError, match=r"start from stored rows of their label, .* got label 1"):
+    with pytest.raises(InvalidInputError, match=r"must have stored rows, .* got label 1"):
         pool.draw(3, 0, 0, torch.tensor([0, 1, 2]))
 
 

@@ -144,5 +144,7 @@ def test_what_needs_more_rows_is_refused(options, message):
 
 
 def test_seven_rows_are_too_few():
-    with pytest.raises(InvalidInputError, match=r"at least 8 held-out rows of each end, got 7\. Print check"):
+    with pytest.raises(
+        InvalidInputError, match=r"each endpoint must have at least 8 held-out rows, got 7\. Print check"
+    ):
         few_rows_eps(EXACT, torch.randn(20, 2), ends(7))

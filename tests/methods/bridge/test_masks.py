@@ -189,7 +189,7 @@ def test_times_of_entries_have_the_declared_masks():
         ({"path": "ve"}, r"masks need a one-sided path .* exact at t = 1"),
         ({"path": {"kind": "edm", "df": 4.0}}, "masks need a one-sided path"),
         ({"heads": "velocity"}, "masks need heads='denoised'"),
-        ({"standardize": "whiten"}, r"whiten', which mixes columns\. Take standardize=True"),
+        ({"standardize": "whiten"}, r"whiten', which mixes columns\. Use standardize=True"),
         ({"precondition": False}, "masks need a preconditioned network"),
         ({"masks": "all"}, "masks must be"),
     ],

@@ -59,7 +59,7 @@ def test_a_bridge_survives_the_disk_with_its_degrees_of_freedom(df, tmp_path):
 def test_a_run_does_not_go_on_from_weights_for_other_degrees_of_freedom(tmp_path):
     settings, x = {"steps": 3, "schedule": "constant", **SMALL}, data(300)
     PFGMPP(16, **settings).fit(x1=x, progress=False, out=tmp_path / "r")
-    with pytest.raises(InvalidInputError, match="must go on with the same run, got another path"):
+    with pytest.raises(InvalidInputError, match="must continue the same run, got another path"):
         PFGMPP(128, **settings).fit(x1=x, progress=False, out=tmp_path / "r", resume=True, steps=5)
     again = PFGMPP(16, **settings).fit(x1=x, progress=False, out=tmp_path / "r", resume=True, steps=5)
     assert again.history[-1]["step"] == 5

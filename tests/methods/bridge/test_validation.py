@@ -39,7 +39,7 @@ def test_shares_of_rows_that_are_held_out_unasked():
 
 def test_rows_that_are_learnt_by_heart_are_told():
     tiny = {"net": {"kind": "mlp", "width": 4, "depth": 1}, "batch_size": 4, "seed": 0}
-    said = "of 20 rows none is set aside unasked, and 500 steps learn them by heart. Fit with held_out=0.2"
+    said = "none of the 20 rows is held out by default, and 500 steps memorise them. Fit with held_out=0.2"
     with pytest.warns(FitWarning, match=said):
         Bridge("one_sided_linear", steps=500, **tiny).fit(x1=few_rows(20)[0], **QUIET)
     for given in ({"held_out": 0}, {"held_out": 0.2}):  # who asks for it knows

@@ -239,7 +239,7 @@ def test_names_of_new_classes_are_those_of_the_columns():
 
 def test_what_does_not_fit_is_refused():
     x, y = blobs(4, 8, 0)
-    with pytest.raises(InvalidInputError, match="there must be at least 5 classes"):
+    with pytest.raises(InvalidInputError, match="y must have at least 5 classes"):
         FewShotClassifier(ways=5).fit(x, y)
     with pytest.raises(InvalidInputError, match="every group must have at least 6 rows"):
         FewShotClassifier(ways=2).fit(x[:9], torch.arange(9) % 4)

@@ -140,7 +140,7 @@ def test_the_noise_is_found_with_the_weights():
 def test_chains_that_do_not_agree_are_told():
     x, y = line()
     model = FunctionalPrior(hidden=(5,), prior="standard", samples=10, thin=1, burn_in=1, step=0.001)
-    with pytest.warns(FitWarning, match=r"do not agree, R-hat .* Take a longer burn_in"):
+    with pytest.warns(FitWarning, match=r"do not agree, R-hat .* Use a longer burn_in"):
         model.fit(x, y)
     task = Task.of(model.roles(), {"points": x, "values": y})
     found = ask(ChainConvergence(), model, task)
@@ -253,7 +253,7 @@ def test_a_lengthscale_for_each_column():
     one, same = TargetProcess(lengthscale=[0.7, 0.7]).fit(x, y), TargetProcess(lengthscale=0.7).fit(x, y)
     assert_close(one.predict(x).mean, same.predict(x).mean)
     assert FunctionalPrior(lengthscale=[0.5, 2.0])._target(2).covariance(z).shape == (40, 40)
-    with pytest.raises(InvalidInputError, match="one lengthscale for each of 2 columns, got 3"):
+    with pytest.raises(InvalidInputError, match="one entry per column, 2, got 3"):
         TargetProcess(lengthscale=[1.0, 1.0, 1.0]).fit(x, y)
 
 

@@ -52,7 +52,7 @@ def test_an_amplitude_beside_which_the_noise_is_lost_is_refused():
     x = torch.linspace(0, 1, 100, **DOUBLE)[:, None]
     truth = torch.sin(6 * x[:, 0])
     y = truth + 0.1 * torch.randn(100, generator=torch.Generator().manual_seed(0), **DOUBLE)
-    with pytest.raises(InvalidInputError, match="must leave digits to the noise") as refused:
+    with pytest.raises(InvalidInputError, match="small enough for float64 to resolve the noise") as refused:
         TargetProcess(lengthscale=1.0, amplitude=1e7).fit(x, y)
     most = float(re.search(r"below (\S+),", str(refused.value)).group(1))
     found = TargetProcess(lengthscale=1.0, amplitude=0.9 * most).fit(x, y)

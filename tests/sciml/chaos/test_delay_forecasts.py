@@ -281,7 +281,7 @@ def test_the_error_of_a_statistic_that_one_draw_has_is_unknown():
 def test_a_context_in_other_units_is_told():
     x = logistic(60)
     model = Autoregression(lags=2).fit(x)
-    with pytest.warns(OutsideWarning, match="context lies .* deviations from what the fit has seen"):
+    with pytest.warns(OutsideWarning, match="context lies .* standard deviations from the training data"):
         model.forecast(x + 100.0, steps=2)
 
 

@@ -198,7 +198,7 @@ def test_bad_input_is_refused():
         model.fit(fields[..., :15], parameters)
     with pytest.raises(InvalidInputError, match="3 or 5 channels"):
         model.fit(fields[:, :, :2], parameters)
-    with pytest.raises(InvalidInputError, match="fields must hold z_2"):
+    with pytest.raises(InvalidInputError, match="fields must contain z_2"):
         MomentClosure(by="snapshots").fit(fields[:, :, :3], parameters)
     with pytest.raises(InvalidInputError, match="more than unroll = 9"):
         MomentClosure(unroll=9).fit(fields, parameters)

@@ -315,7 +315,7 @@ def test_a_table_with_words_and_dates_goes_in_and_comes_out():
     assert math.isnan(model.found_lengthscales[0])
     assert 5 < model.found_lengthscales[1] < 60  # days
     with pytest.raises(
-        InvalidInputError, match=r"must hold words of the fit, got 'Roma'. Did you mean 'Rome'"
+        InvalidInputError, match=r"must contain words of the fit, got 'Roma'. Did you mean 'Rome'"
     ):
         model.predict(new.assign(city="Roma"))
 
@@ -370,14 +370,14 @@ def test_constant_values_and_a_constant_column_are_no_trouble():
 
 
 def test_a_diagonal_core_has_one_rank():
-    with pytest.raises(InvalidInputError, match=r"same rank in all modes, got \[1, 2, 2\]. Take ranks=2"):
+    with pytest.raises(InvalidInputError, match=r"same rank in all modes, got \[1, 2, 2\]. Use ranks=2"):
         FunctionalTucker(core="diagonal", ranks=[1, 2, 2])
 
 
 @pytest.mark.parametrize(
     ("settings", "points", "values", "message"),
     [
-        ({}, rand(1, 2), rand(1), "there must be at least two entries, got 1"),
+        ({}, rand(1, 2), rand(1), "points must have at least two rows, got 1"),
         ({}, rand(5, 2), rand(4), "points and values must have as many rows"),
         ({}, rand(5, 2), rand(5, 2), r"values \(N,\) or \(N, 1\)"),
         ({}, rand(5, 2, 2), rand(5), r"points must have shape \(N, K\)"),

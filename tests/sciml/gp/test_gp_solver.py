@@ -166,7 +166,7 @@ def test_a_problem_of_ones_own_answers_in_tables_and_after_loading(tmp_path):
     assert torch.equal(back.residual(at), solver.residual(at))
     lost = load(tmp_path / "s")
     assert torch.equal(lost.solve(at), solver.solve(at))
-    with pytest.raises(InvalidInputError, match="code of your own"):
+    with pytest.raises(InvalidInputError, match="user-defined code"):
         lost.residual(at)
     with pytest.raises(InvalidInputError, match="answer"):
         load(tmp_path / "s", residual=lambda x, u: u("xx"), boundary=problem.boundary)

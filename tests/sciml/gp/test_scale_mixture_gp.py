@@ -190,7 +190,7 @@ def test_a_trial_with_infinite_hyperparameters_is_one_too_far():
     found = {
         n: torch.tensor(v, dtype=torch.float64) for n, v in (("weight", 0.3), ("bias", 400.0), ("noise", 0.0))
     }
-    with pytest.raises(DivergedError, match=r"a covariance is not finite\. Give a larger noise"):
+    with pytest.raises(DivergedError, match=r"a covariance is not finite\. Use a larger noise"):
         model._factored(groups, found)
 
 

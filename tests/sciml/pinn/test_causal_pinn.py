@@ -211,13 +211,13 @@ def test_a_users_function_is_passed_again_and_checked(tmp_path):
     bare = interpolants.load(folder)
     assert torch.equal(bare.solve(T), pinn.solve(T))
     with pytest.raises(
-        InvalidInputError, match=r"rates is code of your own .* Pass load\(folder, rates=...\)"
+        InvalidInputError, match=r"rates is user-defined code .* Pass load\(folder, rates=...\)"
     ):
         bare.residual(T)
     assert torch.equal(interpolants.load(folder, rates=decay).residual(T), pinn.residual(T))
     with pytest.raises(InvalidInputError, match="must be that of the fit, got answers that differ"):
         interpolants.load(folder, rates=lambda t, u: -2 * u)
-    with pytest.raises(InvalidInputError, match="must ask for code that is passed"):
+    with pytest.raises(InvalidInputError, match="code that is passed must be required"):
         interpolants.load(folder, rate=decay)
     assert torch.equal(
         interpolants.load(bare.save(tmp_path / "again"), rates=decay).residual(T), pinn.residual(T)
@@ -229,7 +229,7 @@ def test_a_users_class_is_passed_again(tmp_path):
     folder = pinn.save(tmp_path / "m")
     bare = interpolants.load(folder)
     assert torch.equal(bare.solve(T), pinn.solve(T))
-    with pytest.raises(InvalidInputError, match="problem is code of your own"):
+    with pytest.raises(InvalidInputError, match="problem is user-defined code"):
         bare.residual(T)
     assert torch.equal(interpolants.load(folder, problem=Logistic()).residual(T), pinn.residual(T))
 
@@ -336,7 +336,7 @@ def test_lotka_volterra_is_solved_causally_where_plain_training_fails_and_the_cr
 def test_a_criterion_that_a_state_at_rest_would_pass_is_told():
     """u from 1e-6 on: all residuals are tiny, w_min was 0.996 for an answer two hundred times too large."""
     tiny = pde.ODE(rates=decay, start=(1e-6,), end=2.0)
-    with pytest.warns(FitWarning, match=r"w_min tells nothing\. Take units in which u and t are of size one"):
+    with pytest.warns(FitWarning, match=r"w_min tells nothing\. Use units in which u and t are of size one"):
         CausalPINN(**SMALL).fit(tiny)
     CausalPINN(**SMALL).fit(
         pde.ODE(rates=lambda t, u: 0 * u, start=(1.0,), end=2.0)

@@ -179,9 +179,9 @@ def test_a_table_of_a_user_with_gaps_and_a_saved_model_in_another_process(tmp_pa
 @pytest.mark.parametrize(
     ("settings", "data", "message"),
     [
-        ({}, walks(1, 5), "two or more series of one length"),
-        ({}, walks(5, 1), "two or more series of one length"),
-        ({}, [walks(1, 5)[0], walks(1, 6)[0]], "two or more series of one length"),
+        ({}, walks(1, 5), "at least two series of the same length"),
+        ({}, walks(5, 1), "at least two series of the same length"),
+        ({}, [walks(1, 5)[0], walks(1, 6)[0]], "at least two series of the same length"),
         ({"window": 9}, walks(1, 12)[0], "at least 18 paths.*does not overlap"),
         ({"window": 20}, walks(1, 12)[0], "a series must have at least 20 times"),
         ({}, torch.ones(4, 5, 1), "column 0 is the same in all"),
@@ -194,9 +194,7 @@ def test_bad_paths_are_refused(settings, data, message):
 
 
 def test_weights_that_are_not_those_of_the_levels_are_refused():
-    with pytest.raises(
-        InvalidInputError, match=r"^DirectedChainGenerator: .* a weight for each of the 4 levels, got 1"
-    ):
+    with pytest.raises(InvalidInputError, match=r"^DirectedChainGenerator: .* one entry per level, 4, got 1"):
         DirectedChainGenerator(weights=(1.0,))
 
 

@@ -502,7 +502,7 @@ def test_bad_requests_are_refused(small):
     mask, eps = torch.ones(14, 1, 1, dtype=torch.bool), normal(14, 2, 1)
     with pytest.raises(InvalidInputError, match="seen must be a mask of the shape of the values"):
         small.model.bound(start, vectors, eps, y, mask, small._prior(), begins=True)
-    with pytest.raises(InvalidInputError, match="warm_start must go on with the same data"):
+    with pytest.raises(InvalidInputError, match="warm_start must continue with the same data"):
         PVRNN(output="bernoulli", steps=2).fit(x).fit(x[:1], warm_start=True)
     with pytest.raises(InvalidInputError, match="column 0 is constant"):
         PVRNN().fit(torch.ones(3, 14, 1, dtype=F64))

@@ -141,7 +141,7 @@ def test_what_would_broadcast_or_solve_another_equation_is_refused():
         run(g=lambda x, t: x)
     with pytest.raises(InvalidInputError, match="f must return the shape"):
         run(f=lambda x, t: x[:, :1])
-    with pytest.raises(InvalidInputError, match="times must increase"):
+    with pytest.raises(InvalidInputError, match="times must be increasing"):
         run(times=[1.0, 0.0])
     with pytest.raises(InvalidInputError, match="milstein must have one Brownian motion"):
         run(g=lambda x, t: torch.ones(3, 2, 2), noise=brownian(np.array(grid), 3, 2), scheme="milstein")

@@ -89,5 +89,5 @@ def test_bad_input_is_refused():
         GeneralizedGaussian(1.0, scale=0.0)
     with pytest.raises(InvalidInputError, match="event shape"):
         GeneralizedGaussian(1.0, (2,)).log_prob(torch.zeros(4, 3))
-    with pytest.raises(InvalidInputError, match="two numbers or more"):
+    with pytest.raises(InvalidInputError, match="at least two nonzero entries"):
         fit_generalized_gaussian(torch.zeros(5))

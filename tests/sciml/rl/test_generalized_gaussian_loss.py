@@ -114,7 +114,7 @@ def test_the_offset_is_the_least_with_which_enough_rows_count_and_has_the_unit_o
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(InvalidInputError, match="two rows or more"):
+    with pytest.raises(InvalidInputError, match="at least two rows"):
         inverse_error_variance_weights(torch.randn(1, 5, generator=torch.Generator().manual_seed(0)))
     with pytest.raises(InvalidInputError, match="two members or more"):
         shrunk_variance(torch.zeros(4, 1))

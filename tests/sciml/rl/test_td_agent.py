@@ -180,7 +180,7 @@ def test_bad_input_is_refused():
     for strange in (gymnasium.make, "CartPoole-v1"):
         with pytest.raises(InvalidInputError, match="function without arguments that makes one, or its name"):
             agent.fit(strange)
-    with pytest.raises(InvalidInputError, match="force of the environment"):
+    with pytest.raises(InvalidInputError, match="an environment with a known force"):
         NoisyControl("Acrobot-v1", noise=0.1)
     with pytest.raises(InvalidInputError, match="registered environment"):
         NoisyControl("my_module:Env-v0", noise=0.0)

@@ -326,5 +326,7 @@ def test_next_states_behind_an_end_may_be_missing_and_no_others():
     after[rows["done"].numpy() == 1] = np.nan
     again = LeastSquaresTD(gamma=0.9).fit(**{**rows, "next_state": after}).predict(rows["state"])
     assert np.array_equal(again, found)
-    with pytest.raises(InvalidInputError, match=r"known where done is 0, got NaN in 180 rows \(row 1 first"):
+    with pytest.raises(
+        InvalidInputError, match=r"must not be NaN where done is 0, got NaN in 180 rows \(row 1 first"
+    ):
         LeastSquaresTD().fit(**{**rows, "next_state": rows["next_state"] * np.nan})

@@ -197,14 +197,14 @@ def test_a_network_of_values_alone_says_what_it_cannot_do(windows):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda w: w.flip(0), "times of x must increase, got .* row 2"),
+        (lambda w: w.flip(0), "times of x must be strictly increasing, got .* row 2"),
         (lambda w: torch.cat([w, w[:, :1]], 1), "at most 2 states"),
         (lambda w: w.masked_fill(w == w[3, 1], torch.nan), "finite"),
         (lambda w: w * 1.01, "last between half and all"),
         (lambda w: w[:4], "last between half and all"),
         (lambda w: w[:1], "at least two times"),
-        (lambda w: w[:, :1], "must hold times and states"),
-        (lambda w: w[:, 0], "must hold times and states"),
+        (lambda w: w[:, :1], "must contain times and states"),
+        (lambda w: w[:, 0], "must contain times and states"),
     ],
 )  # fmt: skip
 def test_bad_windows_are_refused(tiny, windows, change, said):
@@ -222,7 +222,7 @@ def test_bad_windows_are_refused(tiny, windows, change, said):
         ({"steps": 0}, "steps must"),
         ({"by": "magic"}, "by must be one of"),
         ({"hint": "u1"}, "must have 2 equations"),
-        ({"hint": "u2 | exp(u1)"}, "operators must be known"),
+        ({"hint": "u2 | exp(u1)"}, "every operator must be one of"),
         ({"hint": "v | -k*x"}, "must name the states u1 ... u2, got v, k, x"),
     ],
 )

@@ -143,9 +143,9 @@ def test_units_do_not_matter():
 
 def test_a_step_that_is_too_large_is_told_with_one_that_is_not():
     x, y = teacher(140)
-    with pytest.raises(DivergedError, match=r"Take less than (\d+\.?\d*)") as told:
+    with pytest.raises(DivergedError, match=r"Use a value below (\d+\.?\d*)") as told:
         QuadraticNetwork(standardise=False, lr=500.0, steps=400).fit(x, y)
-    limit = float(str(told.value).rsplit("less than ", 1)[1].rstrip("."))
+    limit = float(str(told.value).rsplit("below ", 1)[1].rstrip("."))
     fitted = QuadraticNetwork(standardise=False, lr=0.9 * limit, steps=400).fit(x, y)
     assert float(fitted.curves.column("train")[-1]) < 1
 

@@ -52,7 +52,7 @@ def test_a_draw_belongs_to_its_seed_and_index():
 
 
 def test_one_row_alone_is_refused():
-    with pytest.raises(InvalidInputError, match="two rows or more"):
+    with pytest.raises(InvalidInputError, match="at least two rows"):
         WassersteinGAN().fit(torch.zeros(1, 2))
 
 

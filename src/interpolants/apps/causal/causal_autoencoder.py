@@ -94,7 +94,7 @@ class CausalAutoencoder(Trained):
         self.flow = ConditionalFlow(who=who(), path=self.path, times=self.times, wrapped=QUANTITIES)
         if self.guidance != 1 and not self.drop_code:
             rule = "guidance needs a decoder that also learnt to do without the code"
-            raise invalid(rule, f"guidance={self.guidance}", "Fit with drop_code=0.1, or take guidance=1.")
+            raise invalid(rule, f"guidance={self.guidance}", "Fit with drop_code=0.1, or use guidance=1.")
 
     @property
     def dag(self) -> CausalGraph:

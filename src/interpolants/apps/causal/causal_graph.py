@@ -76,7 +76,7 @@ class CausalGraph:
             return cls._of_networkx(graph)
         if isinstance(graph, Sequence) and all(isinstance(e, Sequence) and len(e) == 2 for e in graph):
             return cls(_unique(name for edge in graph for name in edge), tuple((a, b) for a, b in graph))
-        remedy = 'E.g. graph="thickness -> intensity", or a networkx.DiGraph.'
+        remedy = 'For example, pass graph="thickness -> intensity", or a networkx.DiGraph.'
         raise invalid(_WHO, "graph must be text, pairs, a table or a directed graph", repr(graph), remedy)
 
     @classmethod
@@ -93,7 +93,7 @@ class CausalGraph:
     @classmethod
     def _of_networkx(cls, graph: HasEdges) -> Self:
         if not graph.is_directed():
-            raise invalid(_WHO, "edges must have a direction", type(graph).__name__, "Take a DiGraph.")
+            raise invalid(_WHO, "edges must have a direction", type(graph).__name__, "Use a DiGraph.")
         edges = tuple((str(edge[0]), str(edge[1])) for edge in graph.edges)
         return cls(tuple(str(name) for name in graph.nodes), edges)
 
@@ -187,7 +187,7 @@ def _unique(names: Iterable[Any]) -> tuple[str, ...]:
 
 def _check_names(names: tuple[str, ...]) -> None:
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise invalid(_WHO, "there must be variables, each with a name", names)
+        raise invalid(_WHO, "graph must have at least one variable, and every variable a name", names)
     if len(set(names)) < len(names):
         raise invalid(_WHO, "variables must have different names", names)
     for name in names:

@@ -56,7 +56,7 @@ def check_factors(who: str, factors: Tensor, graph: str, *, named: bool) -> Fact
     """The ranges of factors ``(N, n)`` of a fit.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         factors: Factors of the rows.
         graph: Words of their graph.
         named: Whether the factors came with names, by which they are in the order of the graph.
@@ -68,7 +68,7 @@ def check_factors(who: str, factors: Tensor, graph: str, *, named: bool) -> Fact
     names = CausalGraph.of(graph).names
     if not named and not tells_order(graph):
         rule = "columns of factors without names need a graph that tells their order before its edges"
-        remedy = f'E.g. graph="{"; ".join(sorted(names))}; {graph}"; or pass a table with names.'
+        remedy = f'For example, pass graph="{"; ".join(sorted(names))}; {graph}"; or pass a table with names.'
         raise invalid(who, rule, repr(graph), remedy)
     if tuple(factors.shape[1:]) != (len(names),):
         rule = f"factors must have a column for each of {', '.join(names)}"
@@ -78,8 +78,8 @@ def check_factors(who: str, factors: Tensor, graph: str, *, named: bool) -> Fact
     for k, name in enumerate(names):
         known = int((~factors[:, k].isnan()).sum())
         if known < _FEWEST:
-            remedy = "Leave it out of the graph, or tell some values."
-            raise invalid(who, f"factor {name!r} must be known of {_FEWEST} rows at least", known, remedy)
+            remedy = "Remove it from the graph, or provide more values."
+            raise invalid(who, f"factor {name!r} must have a value in at least {_FEWEST} rows", known, remedy)
         if not float(high[k]) > float(low[k]):
             remedy = "Leave it out of the graph: nothing can be learnt of a constant."
             raise invalid(who, f"factor {name!r} must vary", f"{float(low[k]):.4g} in all rows", remedy)

@@ -84,7 +84,7 @@ def _from_words(text: str, role: Role, reading: Reading) -> dict[str, float]:
         try:
             value = float(number)
         except ValueError as error:
-            remedy = f'E.g. "{role.columns[0]}=1.5".' if role.columns else ""
+            remedy = f'For example, use "{role.columns[0]}=1.5".' if role.columns else ""
             raise invalid(reading.who, f"{role.name} must be name=number, ...", repr(part), remedy) from error
         if name in found:
             raise invalid(reading.who, f"{role.name} must set each factor once", repr(name))

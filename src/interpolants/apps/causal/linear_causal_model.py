@@ -74,7 +74,7 @@ class LinearCausalModel(Method):
         check_factors(who(), data["factors"], self.graph, named=self._is_named)
         whole = ~data["factors"].isnan().any(1)
         if int(whole.sum()) < 2:
-            rule = "all factors must be known of two rows at least"
+            rule = "at least two rows must have values of all factors"
             raise invalid(rule, int(whole.sum()))
         x, factors = data["x"][whole].flatten(1).double(), data["factors"][whole].double()
         units, mean = Standard().fit(factors), x.mean(0)

@@ -105,7 +105,7 @@ class ClassicalPrediction(Method):
         """
         if cond is None or len(cond) != n:
             found = "none" if cond is None else f"{len(cond)} for {n}"
-            raise invalid("there must be one image for each answer", found)
+            raise invalid("cond must have one image per requested sample", found)
         channels, size = self.shapes["x1"][0], cond.shape[2:]
         if self.rule == "identity":
             return cond[:, :1].expand(-1, channels, *size).clone()
@@ -142,7 +142,7 @@ def _classes(image: Tensor, rule: str, count: int) -> Tensor:
     inside = values > low + 0.05 * (high - low)
     if (found := len(np.unique(values[inside]))) <= count:
         rule = f"the inside of an image must have more than {count} intensities, to tell {count + 1} classes"
-        raise invalid(rule, found, "Take rule='logistic'.")
+        raise invalid(rule, found, "Use rule='logistic'.")
     if rule == "otsu":
         filters: Any = require("skimage.filters", by="ClassicalPrediction")
         bounds = filters.threshold_multiotsu(values[inside], classes=count + 1)

@@ -69,7 +69,7 @@ class ClassicalRestoration(Method):
     def check_settings(self) -> None:
         """Refuse non-local means of what is not measured pixel by pixel."""
         if self.rule == "nl_means" and not _is_identity(self.operator):
-            remedy = "Take total_variation, or gaussian."
+            remedy = "Use total_variation, or gaussian."
             raise invalid("nl_means needs the identity", type(self.operator).__name__, remedy)
 
     def roles(self) -> tuple[Role, ...]:
@@ -82,7 +82,7 @@ class ClassicalRestoration(Method):
         mean, unit = x.mean(0), unit_of(x)
         if self.rule == "gaussian":
             if len(x) < 2:
-                raise invalid("gaussian needs two images or more", len(x))
+                raise invalid("rule='gaussian' needs at least two images", len(x))
             # Shrunk towards the identity as rows left out ask for; constant pixels vary a little.
             flat, spread = x.flatten(1), x.flatten(1).std(0).clamp_min(1e-3 * unit)
             values, vectors = shrunk_correlation((flat - flat.mean(0)) / spread)

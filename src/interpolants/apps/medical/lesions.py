@@ -31,7 +31,11 @@ def with_lesions(images: Tensor, *, generator: Generator) -> tuple[Tensor, Tenso
     for k, image in enumerate(images[:, 0]):
         inside = (image > 0.2 * image.max()).nonzero()
         if len(inside) < 2:
-            raise invalid("with_lesions", "every image must show a head", f"nothing in image {k}")
+            raise invalid(
+                "with_lesions",
+                "every image must have at least two pixels above 20 % of its maximum",
+                f"nothing in image {k}",
+            )
         here, there = inside[torch.randint(len(inside), (2,), generator=generator)]
         radius = _RADII[0] + (_RADII[1] - _RADII[0]) * float(torch.rand((), generator=generator))
         mask = ((rows - here[0]).square() + (columns - here[1]).square() <= radius**2) & (image > 0)

@@ -92,5 +92,5 @@ def warn_if_linear_is_better(
         shares = [float(part.sum() / base.sum()) for part in (error, theirs)]
         told = f"of {len(gap)} held-out rows, a Gaussian of all columns expects {name} of the others better"
         numbers = f"it leaves {shares[1]:.2f} of the variance, the model {shares[0]:.2f}"
-        remedy = "Take LinkedGaussian, train for longer (steps=), or set whiten= to the other units."
+        remedy = "Use LinkedGaussian, train for longer (steps=), or set whiten= to the other units."
         tell(FitWarning, f"MultimodalDiffusion.fit: {told}: {numbers}. {remedy}")

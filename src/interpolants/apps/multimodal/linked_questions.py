@@ -144,7 +144,11 @@ class LinkedLabels(Question):
         images, codes = as_tensor(task.train[self.image]), _codes(task.train[self.label], self._names(task))
         both = (codes >= 0) & ~images.flatten(1).isnan().any(1)
         if len(set(codes[both].tolist())) < 2:
-            raise invalid("linked_labels", "there must be labels of at least two classes", repr(self.label))
+            raise invalid(
+                "linked_labels",
+                "labels of the training rows must have at least two classes",
+                repr(self.label),
+            )
         return LabelClassifier(images[both], codes[both])
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:

@@ -33,7 +33,7 @@ def load_masked_patches(
     whole("load_masked_patches", "hidden", hidden, at_least=1, at_most=size - 1)
     if hidden % 2 != size % 2:
         rule = f"hidden must be {'odd' if size % 2 else 'even'}, as size is, to lie in the middle"
-        raise invalid("load_masked_patches", rule, hidden, f"E.g. size={size + 1}.")
+        raise invalid("load_masked_patches", rule, hidden, f"For example, use size={size + 1}.")
     found = load_photographs(split, size=size, stride=stride)
     x, first = found.x.clone(), (size - hidden) // 2
     if part == "masked":

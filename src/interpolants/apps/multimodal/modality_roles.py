@@ -46,7 +46,7 @@ class RowsOrNone(Rows):
         x, given = super().read(_filled(value, role, reading), role, reading)
         gaps = x.isnan().flatten(1)
         if bool((partly := gaps.any(1) & ~gaps.all(1)).any()):
-            rule = f"a row of {role.name} must be there whole, or be NaN alone"
+            rule = f"each row of {role.name} must be complete, or NaN throughout"
             found = f"{int(partly.sum())} rows with some NaN (row {int(partly.nonzero()[0])})"
             remedy = "Fill these entries, or make what is seen of it a modality of its own."
             raise invalid(reading.who, rule, found, remedy)
@@ -60,7 +60,10 @@ def _filled(value: Any, role: Role, reading: Reading) -> Any:
     known = next((row for row in value if row is not None), None)
     if known is None:
         raise invalid(
-            reading.who, f"some row of {role.name} must be there", "None alone", f"Leave {role.name} out."
+            reading.who,
+            f"{role.name} must have at least one row that is not None",
+            "only None",
+            f"Omit {role.name}.",
         )
     plain = [row.detach().cpu() if isinstance(row, Tensor) else row for row in value]
     like = np.asarray(known.detach().cpu() if isinstance(known, Tensor) else known)
@@ -131,7 +134,7 @@ def _warn_of_words(gone: Sequence[Any], role: Role, reading: Reading) -> None:
             sum(isinstance(one, str) and one.strip() in words for one in gone),
         )
         told = f"{reading.who}: {n} rows of {role.name} have no label: they say {shown}"
-        remedy = "If this is a class, give it another name; else write nan."
+        remedy = "If this is a class, use a different name; otherwise write nan."
         tell(AssumptionWarning, f"{told}. {remedy}")
 
 
@@ -163,7 +166,7 @@ def check_modalities(who: str, modalities: Mapping[str, str]) -> dict[str, str]:
         InvalidInputError: If there are none or too many, a kind is unknown, or a name cannot be an argument.
     """
     if not isinstance(modalities, Mapping) or not 1 <= len(modalities) <= _MOST:
-        remedy = 'E.g. {"image": "rows", "label": "labels"}.'
+        remedy = 'For example, pass {"image": "rows", "label": "labels"}.'
         raise invalid(who, f"modalities must be a table of 1 to {_MOST} names and kinds", modalities, remedy)
     for name, kind in modalities.items():
         one_of(who, f"modalities[{name!r}]", kind, KINDS)
@@ -205,7 +208,7 @@ def told(who: str, given: Mapping[str, Any], modalities: Mapping[str, str]) -> d
     found = {name: value for name, value in given.items() if value is not None}
     if not found:
         remedy = f"Pass some of {', '.join(modalities)}; sample(n) draws all of them."
-        raise invalid(who, "at least one modality must be given", "none", remedy)
+        raise invalid(who, "at least one modality must be passed", "none", remedy)
     return found
 
 

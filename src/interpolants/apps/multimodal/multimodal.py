@@ -176,7 +176,7 @@ class MultimodalDiffusion(Trained):
         batches = self._batches(whole_space, data, self.batch_size, times)
         if not self.told and not bool(batches.there.all()):
             rule = "without told nothing may be missing, as heads could not know it"
-            raise invalid(rule, f"{int((~batches.there).sum())} missing entries", "Take told=True.")
+            raise invalid(rule, f"{int((~batches.there).sum())} missing entries", "Use told=True.")
         cond = None
         if self.told and len(whole_space.parts) > 1:
             few = {name: u[:1] for name, u in batches.units.items()}
@@ -320,7 +320,7 @@ class MultimodalDiffusion(Trained):
         if verb in ("fill", "expect") and len(self.modalities) == 1:
             return "it has one modality, and no other to be given."
         if verb == "sample" and self.targets and set(self.targets) != set(self.modalities):
-            return "it draws some modalities given others; take fill."
+            return "it draws some modalities given others; use fill."
         if verb == "expect" and not self.told:
             return "its heads are not told what is known (told=False)."
         return ""

@@ -41,9 +41,9 @@ class SeparateModels(Trained):
     def check_settings(self) -> None:
         """Refuse a single modality, and settings that the models refuse."""
         if len(self.modalities) < 2:
-            raise invalid("there must be two modalities or more", tuple(self.modalities))
+            raise invalid("modalities must name at least two modalities", tuple(self.modalities))
         if "targets" in self.settings or "modalities" in self.settings:
-            raise invalid("settings must leave the modalities to the set", dict(self.settings))
+            raise invalid("settings must contain neither modalities nor targets", dict(self.settings))
         self._template("")
 
     def _template(self, name: str) -> MultimodalDiffusion:

@@ -59,7 +59,7 @@ class Modality:
             name: Its name, for messages.
             value: Rows.
             weight: w.
-            who: Public name for errors.
+            who: Name of the caller, used in error messages.
             whiten: Whether units are uncorrelated, so that a network that says nothing is a Gaussian fit.
 
         Raises:
@@ -67,7 +67,7 @@ class Modality:
         """
         rows = value[is_there(value)]
         if not len(rows):
-            raise invalid(who, f"{name} must be there in some rows", "it is missing in all")
+            raise invalid(who, f"{name} must have values in at least one row", "none")
         is_label = not rows.is_floating_point()
         flat = rows[:, None].double() if is_label else rows.flatten(1)
         if bool(constant_columns(flat).all()):
@@ -155,7 +155,7 @@ class SharedSpace:
         Args:
             parts: The modalities.
             as_images: Keep the grid where all images have one; a single modality keeps its shape in any case.
-            who: Public name for errors.
+            who: Name of the caller, used in error messages.
 
         Raises:
             InvalidInputError: If a label or vector is too long to be planes beside images.
@@ -166,7 +166,7 @@ class SharedSpace:
         for name, part in parts.items():
             if len(part.shape) != 3 and part.size > _MOST_PLANES:
                 rule = f"beside images {name} must have at most {_MOST_PLANES} entries or labels"
-                raise invalid(who, rule, part.size, "Take net='mlp', for which all is one vector.")
+                raise invalid(who, rule, part.size, "Use net='mlp', for which all is one vector.")
         return cls(parts=parts, grid=next(iter(images)))
 
     def _width(self, part: Modality) -> int:

@@ -191,7 +191,9 @@ def _simulator(task: Task) -> Simulator:
     result = next((truth for truth in task.truths.values() if isinstance(truth, Simulator)), None)
     if result is None:
         raise invalid(
-            "the data must come from a simulator with an exact posterior", "other data", "E.g. two_moons."
+            "the data must come from a simulator with an exact posterior",
+            "other data",
+            "For example, use problem two_moons.",
         )
     return result
 

@@ -122,7 +122,7 @@ class FrameStepper(Trained):
             frames: How many frames are used; as many as the network looks at if not given.
         """
         if times is not None:
-            raise invalid("times must be left out: frames follow each other on the training's clock", "times")
+            raise invalid("times must be None, since frames have the step of the training data", "times")
         rows = [self._rolled(one, self.frames if frames is None else frames) for one in context]
         return Simulations(
             [replace(one, values=one.values.expand(members, *one.values.shape)) for one in rows]
@@ -131,7 +131,7 @@ class FrameStepper(Trained):
     def _rolled(self, one: MeshField, frames: int) -> MeshField:
         state, units, net = self.state, self.state["units"], self.state["net"]
         if len(one.times) < frames:
-            raise invalid(f"there must be {frames} frames at least", len(one.times))
+            raise invalid(f"the context must have at least {frames} frames", len(one.times))
         step, gaps = state["times"].diff()[:1], one.times[:frames].diff()
         if net is not None and not torch.allclose(gaps, step, rtol=1e-4, atol=0):
             rule = f"frames must be {float(step):g} apart, as those of the fit"

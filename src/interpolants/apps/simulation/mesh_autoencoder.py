@@ -161,7 +161,7 @@ def check_sizes(nodes: int, times: int, width: int, radius: float, stretch: floa
     farthest = 0.5 * (space / (nodes - 1) ** 2 + (stretch / (times - 1)) ** 2) ** 0.5
     if farthest >= radius:
         rule = f"radius must be above {farthest:.3g}, so that every point has a node near it"
-        remedy = "Take more nodes or times, a larger radius, or a smaller stretch."
+        remedy = "Use more nodes or times, a larger radius, or a smaller stretch."
         raise invalid(rule, radius, remedy)
 
 

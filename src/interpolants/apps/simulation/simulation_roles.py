@@ -63,7 +63,7 @@ class SimulationKind:
         """
         many = list(value) if isinstance(value, list | tuple) else [value]
         if not many:
-            raise invalid(reading.who, f"{role.name} must hold simulations", "none")
+            raise invalid(reading.who, f"{role.name} must contain simulations", "none")
         parts = [mesh_field(one, reading.who, role.name) for one in many]
         given = _given(many[0], parts[0], single=not isinstance(value, list | tuple))
         before = reading.before if isinstance(reading.before, SimulationContainer) else given
@@ -71,7 +71,7 @@ class SimulationKind:
         if several := [one for one in parts if one.values.ndim > 3]:
             rule = f"a simulation of {role.name} must have values (T, M, C)"
             raise invalid(
-                reading.who, rule, tuple(several[0].values.shape), "Give each member as a simulation."
+                reading.who, rule, tuple(several[0].values.shape), "Pass each member as a simulation."
             )
         sizes = {(one.points.shape[1], one.values.shape[-1]) for one in parts}
         if len(sizes) > 1:

@@ -100,7 +100,7 @@ def _box(box: Any, space: int) -> tuple[Tensor, Tensor]:
     ends = torch.as_tensor(box, dtype=torch.float64)
     if tuple(ends.shape) != (2, space):
         rule = f"box must be the lowest and the highest of {space} coordinates"
-        raise invalid(rule, tuple(ends.shape), "E.g. [[0, 0], [1, 1]].")
+        raise invalid(rule, tuple(ends.shape), "For example, use [[0, 0], [1, 1]].")
     return ends[0], ends[1]
 
 

@@ -137,7 +137,7 @@ def warn_if_sparse(one: MeshField, units: SimulationUnits, nodes: int, radius: f
     if empty > _SPARSE:
         told = f"{who()}: {empty:.0%} of the nodes have no point of the mesh within the radius {radius:g}"
         gap = f"the farthest is {float(nearest.max()):.2g} away from one, in units of the box"
-        remedy = "Take a finer mesh, fewer nodes, or a larger radius."
+        remedy = "Use a finer mesh, fewer nodes, or a larger radius."
         tell(SettingWarning, f"{told}; {gap}, and {effect}. {remedy}")
 
 
@@ -153,7 +153,7 @@ def first_times(fields: Sequence[MeshField], frames: int) -> Tensor:
         own = one.times[:frames]
         if len(own) < frames:
             rule = f"every simulation must have {frames} times at least, as frames says"
-            raise invalid(rule, f"{len(own)} in row {row}", "Take a smaller frames.")
+            raise invalid(rule, f"{len(own)} in row {row}", "Use a smaller value of frames.")
         if not _same_times(own, first, fields[0].times):
             rule = "the first frames of all simulations must be at the same times"
             raise invalid(

@@ -169,7 +169,7 @@ class AdditiveNoise(Checked):
     def _babble(self, n: int, others: Sequence[Tensor], source: Generator) -> Tensor:
         """Other recordings at once, each at the same level and from a place of its own."""
         if not others:
-            raise invalid("babble needs other recordings", "none", "Take another kind of noise.")
+            raise invalid("babble needs other recordings", "none", "Use another kind of noise.")
         if len(others) >= self.voices:
             picks = torch.randperm(len(others), generator=source)[: self.voices]
         else:

@@ -35,6 +35,8 @@ def recorded_prompts(path: str = "", *, at_least: float = 1.0, limit: int = 0) -
     ]
     if not found:
         raise invalid(
-            "recorded_prompts", f"there must be prompts of {at_least:g} s and more", f"none in {folder}"
+            "recorded_prompts",
+            f"the folder must contain prompts of at least {at_least:g} s",
+            f"none in {folder}",
         )
     return found[: limit or None]

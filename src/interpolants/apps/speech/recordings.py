@@ -165,7 +165,7 @@ def read_recording(path: str | Path, who: str = "read_recording") -> Recording:
         check_unpacked(who, file.name, file.stat().st_size, stated, times=_TIMES)
         samples = opened.read(dtype="float32", always_2d=True)
     if not len(samples):
-        raise invalid(who, f"{file.name} must hold samples", "none")
+        raise invalid(who, f"{file.name} must contain samples", "none")
     warn_if_cut_short(file, len(samples), samples.shape[1])
     x = torch.from_numpy(np.ascontiguousarray(samples.T))
     return Recording(x[0] if len(x) == 1 else x, int(rate), file.stem, str(encoding), file.suffix.lower())
@@ -176,7 +176,7 @@ def read_folder(folder: str | Path, who: str = "read_folder") -> list[Recording]
     every = sorted(file for file in Path(folder).rglob("*") if file.is_file())
     files = [file for file in every if file.suffix.lower() in ENDINGS]
     if not files:
-        raise invalid(who, f"the folder must hold {', '.join(ENDINGS)} files", f"none in {folder}")
+        raise invalid(who, f"the folder must contain {', '.join(ENDINGS)} files", f"none in {folder}")
     warn_of_sound_left_out(every)
     names = [file.relative_to(folder).with_suffix("").as_posix() for file in files]
     return [replace(read_recording(file, who), name=name) for file, name in zip(files, names, strict=True)]

@@ -68,11 +68,11 @@ def warn_of_sound_left_out(files: Iterable[Path]) -> None:
     if found:
         names = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
         told = f"{names}: left out, folders are searched for {', '.join(ENDINGS)}"
-        tell(FileWarning, f"{told}. Convert them, or give them one by one.")
+        tell(FileWarning, f"{told}. Convert them, or pass them one by one.")
 
 
 def warn_of_smaller(name: str, peak: float) -> None:
     """Tell of an answer whose loudness was changed because its file ends at full scale."""
     told = f"{name}: samples reach {peak:.3g} times full scale, so all were divided by {peak:.3g}"
-    remedy = "Take less loud recordings, or files of floats, which hold any size."
+    remedy = "Scale the recordings down, or write files of floats, which have no limit."
     tell(FileWarning, f"{told}. {remedy}")

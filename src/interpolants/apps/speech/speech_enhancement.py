@@ -170,7 +170,7 @@ class SpeechEnhancement(Trained):
         shape = (2, self.transform.bins, self.frames)
         inner = named_net(asked, shape, who=who(), seed=self.seed).float()
         if not isinstance(inner, UNet):
-            remedy = "Take a U-Net, whose width follows the recording."
+            remedy = "Use a U-Net, whose width follows the recording."
             raise invalid("net must take images of any width", type(inner).__name__, remedy)
         told = ScaledCondition(inner, (0.0, 0.0), (of_degraded, of_degraded))
         net = self.flow.wrap(told, of_difference)
@@ -197,7 +197,7 @@ class SpeechEnhancement(Trained):
 
         Raises:
             InvalidInputError: If a recording is shorter than a window, or a setting is out of range.
-            DivergedError: If a sample left the finite numbers.
+            DivergedError: If a sample became NaN or infinite.
         """
         self._check_lengths(observed)  # before work that a late refusal would lose
         self._warn_of_bands(observed)

@@ -27,7 +27,7 @@ def warn_of_size(who: str, of_difference: float, of_noise: float) -> None:
     """
     if not _LEAST < of_difference / of_noise < _MOST:
         told = f"{who}: clean and degraded spectra differ by {of_difference:.2g}, the path's noise is {of_noise:.2g}"
-        remedy = "Take normalise='peak' for recordings of any size, or degraded ones that differ more"
+        remedy = "Use normalise='peak' for recordings of any size, or degraded ones that differ more"
         tell(SettingWarning, f"{told}: answers will miss the difference. {remedy}.")
 
 

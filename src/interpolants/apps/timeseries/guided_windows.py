@@ -65,7 +65,7 @@ class GuidedWindows:
 
     def __post_init__(self) -> None:
         if self.strength and self.guidance == "quantile" and self.members < 2:
-            remedy = "Take guidance='mse' for a single one."
+            remedy = "Use guidance='mse' for a single one."
             raise invalid("quantiles must have members >= 2", self.members, remedy)
 
     @property
@@ -140,7 +140,7 @@ class GuidedWindows:
             f"guidance={self.guidance!r}, strength={self.strength:g}, at={self.at!r}, n_steps={self.n_steps}"
         )
         other = "guidance='quantile', " if self.guidance == "mse" else ""
-        remedy = f"Take a smaller strength, {other}more n_steps, or train for more steps."
+        remedy = f"Use a smaller strength, {other}more n_steps, or train for more steps."
         return DivergedError(f"{told} The samples had {how}. {remedy}")
 
     def _check_scale(self, scale: Tensor) -> None:
@@ -149,7 +149,7 @@ class GuidedWindows:
             row = int(bad.nonzero()[0])
             needed = "a value" if self.units.kind == "level" else "a value that is not zero"
             rule = f"every column must have {needed} in the window, with scale={self.units.kind!r}"
-            remedy = "Take scale='standard'."
+            remedy = "Use scale='standard'."
             raise invalid(rule, f"zeros or gaps alone in row {row // self.members}", remedy)
 
     def _decoded(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ class Refinement(Checked):
                 told = (
                     f"refine: windows left the scale of the data with rate={self.rate:g}, time={self.time:g}"
                 )
-                raise DivergedError(f"{told}. Take a smaller rate, or a smaller time.")
+                raise DivergedError(f"{told}. Use a smaller rate, or a smaller time.")
         return windows.units.decode(y[:, -length:], shift, scale)
 
     def _energy(self, windows: GuidedWindows, y: Tensor, source: Generator) -> Tensor:

@@ -55,14 +55,14 @@ class TrainingWindows:
         reach = length + max(lags, default=0)
         if short := [len(one) for one in series if len(one) < reach]:
             rule = f"series must be at least {reach} steps long: a window of {length} and its longest lag"
-            raise invalid(rule, short[0], "Take a shorter context.")
+            raise invalid(rule, short[0], "Use a shorter context.")
         parts = [self._windows(one, reach, context, units) for one in series]
         self.values, self.seen, self.shift, self.scale = (
             torch.cat(part) for part in zip(*parts, strict=True)
         )
         if not len(self.values):
-            remedy = "Take a shorter context, or fill gaps first."
-            rule = "there must be windows of which at least half is seen, and not zero throughout"
+            remedy = "Use a shorter context, or fill in missing values first."
+            rule = "at least one window must have half of its values observed, and a nonzero one"
             raise invalid(rule, "none", remedy)
         if units.kind == "window":
             _warn_if_level(self.values / self.scale)
@@ -110,7 +110,7 @@ def _warn_if_level(scaled: Tensor) -> None:
     if small:
         column, share = small[0]
         told = f"SelfGuidedDiffusion: column {column} changes by {share:.2g} of its own size within a window"
-        remedy = "a network errs by about as much. Take scale='level', or 'standard' if there is no trend"
+        remedy = "a network errs by about as much. Use scale='level', or 'standard' if there is no trend"
         tell(DataWarning, f"{told}; {remedy}.")
 
 
@@ -132,7 +132,7 @@ def warn_if_trend(series: Sequence[Series], columns: Sequence[str]) -> None:
             name = columns[c] if c < len(columns) else c
             line = f"a straight line explains {float(fraction[c]):.0%} of the variance of column {name}"
             reason = "forecasts with scale='standard' stay within the range of the training data"
-            tell(FitWarning, f"SelfGuidedDiffusion: {line}; {reason}. Take scale='level'.")
+            tell(FitWarning, f"SelfGuidedDiffusion: {line}; {reason}. Use scale='level'.")
             return
 
 

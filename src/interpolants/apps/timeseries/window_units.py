@@ -73,7 +73,7 @@ class WindowUnits:
         else:
             shift, scale = values.new_zeros(values.shape[1]), values.abs().nanmean(0)
             if not bool((scale > 0).all()):
-                remedy = "Leave the column out, or take scale='standard'."
+                remedy = "Leave the column out, or use scale='standard'."
                 raise invalid("no column may be zero throughout", "zeros alone", remedy)
         flat = torch.stack([constant_columns(column[column.isfinite()][:, None])[0] for column in values.mT])
         return cls(kind, shift, scale, scale[None], None if kind == "window" else flat)

@@ -51,7 +51,9 @@ _WINDOWS, _TYPES, _LEAST, _WHITE = 4096, 1000, 1e-4, 1e-4
 def _one_sided(who: str, value: Any) -> Any:
     path = choose_path(who, value)
     if not path.is_one_sided:
-        raise invalid("path must be one-sided", type(path).__name__, "E.g. path='one_sided_trigonometric'.")
+        raise invalid(
+            "path must be one-sided", type(path).__name__, "For example, use path='one_sided_trigonometric'."
+        )
     return path
 
 
@@ -263,8 +265,10 @@ class GeometricDiffusion(Trained):
             raise invalid(rule, found, "A single case needs x[None], single nodes x[:, :, None].")
         known = self.state["net"].remembered["types"]
         if known > 1 and not tracks.typed:
-            remedy = "Give them as {'x': positions, 'types': types}, or in a column type."
-            raise invalid(f"types of nodes must be given, as the fit had {known}", "none", remedy)
+            remedy = "Pass them as {'x': positions, 'types': types}, or in a column type."
+            raise invalid(
+                f"types of nodes must be passed, since the training data had {known}", "none", remedy
+            )
         if int(tracks.types.max()) >= known:
             raise invalid(f"types must be among the {known} of the fit", int(tracks.types.max()))
         return tracks

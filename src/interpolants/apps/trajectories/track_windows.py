@@ -49,7 +49,7 @@ def all_windows(tracks: Tracks, context: int, horizon: int) -> Windows:
     length = context + horizon
     if tracks.x.shape[1] < length:
         rule = f"tracks must have at least {length} frames, {context} given and {horizon} that follow"
-        raise invalid(rule, tracks.x.shape[1], "Take a shorter context or horizon.")
+        raise invalid(rule, tracks.x.shape[1], "Use a shorter context or horizon.")
     if (stride := tracks.stride) > 1:
         rule = "frames must be counted by ones, so that some are seen one after the other"
         told = f"one in {stride} of every case, and nothing between"
@@ -65,7 +65,7 @@ def all_windows(tracks: Tracks, context: int, horizon: int) -> Windows:
     if context:  # the last given frame is there: a window begins where its track is
         kept &= present[:, -1].any(1)
     if not bool(kept.any()):
-        raise invalid(f"there must be windows of {length} frames in which something was seen", "none")
+        raise invalid(f"at least one window of {length} frames must have an observed position", "none")
     future = x[:, context:] * after[..., None]
     parts = (filled_frames(given, present), present, future, after, types)
     return Windows(*(part[kept] for part in parts))

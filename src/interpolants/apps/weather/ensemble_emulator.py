@@ -147,10 +147,10 @@ class EnsembleEmulator(Trained):
         count = members.values.shape[1]
         if self.n_seeds >= count:
             rule = f"ensembles must have more than n_seeds = {self.n_seeds} members, to learn what the others are like"
-            raise invalid(rule, count, "Take fewer seeds.")
+            raise invalid(rule, count, "Use fewer seeds.")
         if analysis is None:
             if self.alpha is not None and self.alpha < 1:
-                remedy = "Pass analysis=..., or take alpha=None."
+                remedy = "Pass analysis=..., or use alpha=None."
                 raise invalid("alpha < 1 needs an analysis to draw targets from", self.alpha, remedy)
             return 1.0
         left = count - self.n_seeds

@@ -203,6 +203,6 @@ class EnsembleClimatology(Method):
         gap = (days - day[row]).abs()
         found = (torch.minimum(gap, 365 - gap) <= self.window // 2).nonzero()[:, 0]
         if not len(found):
-            rule = f"there must be cases within {self.window // 2} days of each day that is asked for"
+            rule = f"the training data must have cases within {self.window // 2} days of each requested day"
             raise invalid(rule, f"none near day {int(day[row]) + 1}")
         return found

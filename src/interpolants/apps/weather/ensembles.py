@@ -34,7 +34,7 @@ def checked_seeds(who: str, seeds: Gridded, count: int) -> Tensor:
         InvalidInputError: If there are more or fewer.
     """
     if not len(seeds):
-        raise invalid(who, "there must be cases", "none")
+        raise invalid(who, "at least one case is required", "none")
     found = seeds.values.shape[1]
     if found != count:
         remedy = "Select members, e.g. data.isel(number=slice(2)); or fit with another n_seeds."
@@ -50,7 +50,7 @@ def of_same_cases(who: str, members: Gridded, other: Gridded, name: str) -> Grid
     """Other fields of the cases of an ensemble, brought to its grid.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         members: The ensemble.
         other: The fields, such as its analysis.
         name: Name of these for errors.

@@ -128,9 +128,7 @@ class PatchedNet(Remembered, id="patched_net"):
         for size, edge in zip(self.sizes, edges, strict=True):
             if patch > 1 and (edge.startswith("pole") or (edge == "periodic" and size % patch)):
                 rule = f"an axis in patches of {patch} must end at a border, or close after a whole number of them"
-                raise invalid(
-                    "Nowcaster", rule, f"{edge}, {size}", "Take patch=1, or another word in edges=."
-                )
+                raise invalid("Nowcaster", rule, f"{edge}, {size}", "Use patch=1, or another word in edges=.")
         inner = (shape[0] * patch**2, *(-(-size // patch) for size in self.sizes))
         kind = net if isinstance(net, str) else net.get("kind") if isinstance(net, Mapping) else ""
         own = {"edges": tuple(edges)} if kind == "grid_convolution" else {}

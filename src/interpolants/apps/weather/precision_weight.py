@@ -71,9 +71,9 @@ class PrecisionWeight(Modifier, Checked):
     others, such as cells that a radar does not see, keep W = 1 and are left out of the norm. None for all."""
 
     def check_settings(self) -> None:
-        """Refuse bounds that fall."""
+        """Check that the bounds are in increasing order."""
         if self.bounds[0] > self.bounds[1]:
-            raise asked.invalid("bounds must rise", self.bounds)
+            raise asked.invalid("bounds must be in increasing order", self.bounds)
 
     @property
     def acts_by_entry(self) -> bool:
@@ -106,13 +106,13 @@ class PrecisionWeight(Modifier, Checked):
         steps = len(times) - 1
         count = round(self.window * steps)
         if count < 2:
-            rule = "window must hold at least two steps"
-            least = f"Take at least {math.ceil(1.5 / self.window)} steps, or a larger window."
+            rule = "window must contain at least two steps"
+            least = f"Use at least {math.ceil(1.5 / self.window)} steps, or a larger window."
             raise invalid(_WHO, rule, f"{steps} steps, window {self.window:g}", least)
         if count >= steps:
             rule = "the run must have more steps than the window"
             raise invalid(
-                _WHO, rule, f"{steps} steps, window {count}", "Take more steps, or a smaller window."
+                _WHO, rule, f"{steps} steps, window {count}", "Use more steps, or a smaller window."
             )
         return _Weighting(self, x, count)
 
@@ -152,7 +152,7 @@ class _Weighting(Work):
         return {name: torch.lerp(without[name], given[name], self.weight.to(x)) for name in want}
 
     def _see(self, estimate: Tensor, cond: Condition) -> None:
-        """Take the estimate of the first evaluation of a step."""
+        """Store the estimate of the first evaluation of a step."""
         if not self.is_new_step:
             return
         self.is_new_step = False

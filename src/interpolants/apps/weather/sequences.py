@@ -55,7 +55,7 @@ def clock_step(who: str, fields: Gridded, like: float = 0.0) -> float:
     """Time between two frames in the unit of their coordinates, seconds for dates; 0 where they have none.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         fields: Sequences.
         like: The step that they must have; 0 for any.
 
@@ -125,7 +125,7 @@ def _forward(x: Tensor, transform: str, who: str) -> Tensor:
     if transform == "none":
         return x
     if bool((x < 0).any()):
-        remedy = "Take transform='none', or mark what was not measured as NaN."
+        remedy = "Use transform='none', or mark what was not measured as NaN."
         raise invalid(who, "values must be >= 0 for roots", float(x[x < 0].min()), remedy)
     return x.sqrt()
 
@@ -156,7 +156,7 @@ class Windows:
         length = past + future
         if x.shape[1] < length:
             rule = f"sequences must have past + future = {length} frames at least"
-            raise invalid(who, rule, x.shape[1], "Take fewer frames, or longer sequences.")
+            raise invalid(who, rule, x.shape[1], "Use fewer frames, or longer sequences.")
         seen = x.isfinite().flatten(2).any(2)  # (N, T)
         pieces = seen.unfold(1, length, 1)
         good = pieces[..., past - 1] & pieces[..., past:].any(2)
@@ -180,7 +180,7 @@ def last_frames(x: Tensor, past: int, who: str) -> Tensor:
         InvalidInputError: If there are fewer, or nothing was seen in the last one of a case.
     """
     if x.shape[1] < past:
-        raise invalid(who, f"there must be {past} frames at least", x.shape[1])
+        raise invalid(who, f"sequences must have at least {past} frames", x.shape[1])
     blind = ~x[:, -1].isfinite().flatten(1).any(1)
     if bool(blind.any()):
         rule = "the last frame must have values"
@@ -210,7 +210,7 @@ class Nowcasts(Ensemble):
     def dataset(self) -> Any:
         """An ``xarray.Dataset``: cases, members and frames, whose times go on from those that came in."""
         if self.asked is None:
-            raise invalid("Nowcasts.dataset", "there must be coordinates", "none")
+            raise invalid("Nowcasts.dataset", "the context must have coordinates", "none")
         xarray, asked = require("xarray", by="Nowcasts.dataset"), self.asked
         base = asked.dataset(asked.values[:, :1])
         axes = (asked.dims[0], "member", asked.dims[1], *asked.grid.dims)

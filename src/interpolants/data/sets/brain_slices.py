@@ -119,7 +119,7 @@ def _check(
     whole(who, "copies", copies, at_least=1), whole(who, "test_copies", test_copies, at_least=1)
     whole(who, "size", size, at_least=8, at_most=_SIDE)
     if _SIDE % size:
-        raise invalid(who, f"size must divide {_SIDE}", size, "E.g. 32 or 56.")
+        raise invalid(who, f"size must divide {_SIDE}", size, "For example, use 32 or 56.")
     for name, value, known in (("contrasts", contrasts, CONTRASTS), ("planes", planes, tuple(SLABS))):
         if isinstance(value, str) or not value or len(set(value)) < len(value):
             raise invalid(who, f"{name} must be a list of different names", repr(value))

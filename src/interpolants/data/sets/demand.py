@@ -63,6 +63,6 @@ def _own_values(file: Opened) -> NDArray[np.float64]:
     cells = [line.strip('"').replace(".", "", 1) for line in lines]
     lines = lines[1:] if cells and not cells[0].isdigit() else lines
     if len(lines) != _DAY * _DAYS or not all(cell.isdigit() for cell in cells[-len(lines) :]):
-        rule = f"the file must hold {_DAY * _DAYS} numbers, one a line"
+        rule = f"the file must contain {_DAY * _DAYS} numbers, one per line"
         raise invalid(file.who, rule, f"{len(lines)} words in {file.path}")
     return np.array([line.strip('"') for line in lines], dtype=np.float64)

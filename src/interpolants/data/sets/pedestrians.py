@@ -63,7 +63,7 @@ def load_pedestrian_counts(file: Opened, *, sensors: Sequence[str] = (), dead: i
 
 def _place(who: str, sensor: str, names: Sequence[str]) -> int:
     if sensor not in names:
-        raise invalid(who, "sensors must be known", repr(sensor), nearest(sensor, names))
+        raise invalid(who, "sensors must be names of the data", repr(sensor), nearest(sensor, names))
     return list(names).index(sensor)
 
 

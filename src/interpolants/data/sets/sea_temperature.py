@@ -49,7 +49,7 @@ def load_sea_temperature(file: Opened, *, first: int = 0, days: int = 0, every: 
     table = table[(table[:, 0] >= first) & (table[:, 0] < last)][::every]
     if not len(table):
         raise invalid(
-            file.who, "there must be measurements on the days asked for", f"none from day {first} on"
+            file.who, "the data must have measurements on the requested days", f"none from day {first} on"
         )
     cut = table[0, 0] + _TRAIN * (table[-1, 0] - table[0, 0])
     return Found(x=table, part=np.where(table[:, 0] <= cut, "train", "test"), columns=("day", "temperature"))

@@ -73,7 +73,10 @@ def propagation_cost(
     whole("propagation_cost", "repeats", repeats, at_least=1)
     if keys == AUTO:
         raise invalid(
-            "propagation_cost", "keys must be known", repr(AUTO), "Give their number as a distance."
+            "propagation_cost",
+            "keys must be an explicit spacing or list",
+            repr(AUTO),
+            "Pass the spacing as an integer.",
         )
     split, t = inner_net(net), torch.tensor(0.5, dtype=torch.float32, device=x.device)
     if not isinstance(split, SplitNet):

@@ -117,7 +117,7 @@ class EarlyExit(Trained):
     """Settings of a :class:`~interpolants.methods.bridge.bridge.Bridge` to train first, where no model is given."""
     lr = 1e-3
     consecutive: Answer[Count] = 1
-    """Consecutive layers at which the criterion must hold before a sample leaves."""
+    """Number of consecutive layers that must meet the criterion before a sample exits."""
 
     def check_settings(self) -> None:
         """Refuse a threshold that the criterion does not have, and settings that no base has."""
@@ -171,7 +171,7 @@ class EarlyExit(Trained):
         """The model if there is none, its heads, and the calibration."""
         if ("model" in data) == (self.base is not None):
             found = "both" if "model" in data else "neither"
-            raise invalid(f"{_WHO}.fit", "either a model or settings of a base must be given", found)
+            raise invalid(f"{_WHO}.fit", "exactly one of model and base must be passed", found)
         data = in_one_precision(f"{_WHO}.fit", data)
         rows = {name: data[name] for name in ("x0", "x1", "cond") if name in data}
         model = data["model"] if "model" in data else run.fit("base", self._first(), **rows)
@@ -182,7 +182,7 @@ class EarlyExit(Trained):
         path, cond = fields.path, rows.get("cond")
         assert path is not None
         if path.base is None and "x0" not in encoded:
-            raise invalid(f"{_WHO}.fit", "x0 must be given on a path without a base", "none")
+            raise invalid(f"{_WHO}.fit", "x0 must be passed for a path without a base", "none")
 
         problem = self._problem(fields)
         inner: Any = layered(f"{_WHO}.fit", problem.inner)
@@ -360,7 +360,10 @@ def _fields_of(model: Any) -> tuple[LearnedFields, Frame]:
     who = f"{_WHO}.fit"
     if not isinstance(model, FramedFields) or not isinstance(model.fields, LearnedFields):
         raise invalid(
-            who, "model must have learnt fields and their units", type(model).__name__, "E.g. a Bridge."
+            who,
+            "model must have learnt fields and their units",
+            type(model).__name__,
+            "Pass a fitted model, for example a Bridge.",
         )
     if len(model.fields.networks) != 1:
         raise invalid(who, "model must have one network", len(model.fields.networks))
@@ -375,7 +378,7 @@ def _apart(x1: Tensor, cond: Condition, share: float, seed: int) -> tuple[Tensor
     """Indices of rows for the calibration, and of those for training; equal rows are in one of them."""
     rows, first = len(x1), copies(x1, cond)
     if rows < 4:
-        raise invalid(f"{_WHO}.fit", "x1 must have four rows or more", rows)
+        raise invalid(f"{_WHO}.fit", "x1 must have at least four rows", rows)
     order = together(torch.randperm(rows, generator=generator(seed, "calibration rows")), first)
     count = uncut(order, first, min(max(2, round(share * rows)), rows - 2))
     return order[:count].sort().values, order[count:].sort().values

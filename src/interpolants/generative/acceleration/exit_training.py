@@ -122,7 +122,7 @@ class ExitProblem:
     def __post_init__(self) -> None:
         if any(objective.is_singular for objective in self.objective.objectives):
             rule = "what the model has learnt must be finite at both ends"
-            remedy = "E.g. heads=('mean_rate', 'noise')."
+            remedy = "For example, use heads=('mean_rate', 'noise')."
             raise invalid("EarlyExit.fit", rule, ", ".join(self.heads), remedy)
 
     @property

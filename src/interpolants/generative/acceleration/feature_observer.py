@@ -77,7 +77,7 @@ class FeatureObserver(Modifier):
             InvalidInputError: If there is no second step to compare with.
         """
         if len(times) < 3:
-            raise invalid(_WHO, "the run must have two steps or more", len(times) - 1)
+            raise invalid(_WHO, "the run must have at least two steps", len(times) - 1)
         return _Observing(len(x))
 
 

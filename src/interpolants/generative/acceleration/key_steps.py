@@ -19,7 +19,7 @@ Keys: TypeAlias = int | str | Sequence[int] | Callable[[int], Sequence[int]]
 
 AUTO = "auto"
 _WHO = "EncoderPropagation"
-_REMEDY = "E.g. keys=5 for every fifth step, or keys=[0, 5, 10]."
+_REMEDY = "For example, use keys=5 for every fifth step, or keys=[0, 5, 10]."
 
 
 def _first_stage(n: int) -> list[int]:
@@ -73,7 +73,7 @@ def key_steps(keys: Keys, n: int) -> list[int]:
         preset, steps = PRESETS[keys]
         if steps is not None and n != steps:
             rule = f"keys={keys!r} were published for {steps} steps"
-            raise invalid(_WHO, rule, f"{n} steps", f"Take n_steps={steps}, or other keys.")
+            raise invalid(_WHO, rule, f"{n} steps", f"Use n_steps={steps}, or other keys.")
         return _checked(preset(n), n)
     if callable(keys):
         return _checked(keys(n), n)
@@ -91,7 +91,7 @@ def _checked(keys: object, n: int | None) -> list[int]:
     if not found or found[0] != 0:
         raise invalid(_WHO, "keys must begin with step 0, where nothing is there to reuse", found, _REMEDY)
     if any(later <= k for k, later in pairwise(found)):
-        raise invalid(_WHO, "keys must increase", found, _REMEDY)
+        raise invalid(_WHO, "keys must be strictly increasing", found, _REMEDY)
     if n is not None and found[-1] >= n:
         raise invalid(_WHO, f"keys must be steps of the run, 0 ... {n - 1}", found[-1], _REMEDY)
     return found

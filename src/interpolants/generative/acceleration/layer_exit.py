@@ -50,12 +50,12 @@ def layered(who: str, net: Any) -> LayeredNet:
         InvalidInputError: If it has no layers of one kind, or one alone.
     """
     if not isinstance(net, LayeredNet):
-        remedy = "E.g. net='image_transformer', or {kind = 'mlp', residual = true}."
+        remedy = "For example, use net='image_transformer', or {kind = 'mlp', residual = true}."
         rule = "the network must be one of layers: stem, layer, tokens, head, arranged and rows"
         raise invalid(who, rule, type(net).__name__, remedy)
     if net.n_layers < 2:
-        remedy = "A perceptron needs residual=True and a depth of 3 or more."
-        raise invalid(who, "the network must have two layers or more", net.n_layers, remedy)
+        remedy = "A perceptron needs residual=True and a depth of at least 3."
+        raise invalid(who, "the network must have at least two layers", net.n_layers, remedy)
     return net
 
 
@@ -114,7 +114,7 @@ class LayerExit(Checked, _Exits):
     backbone: str = ""
     """Hash of the weights that the heads belong to; empty for no check."""
     consecutive: Count = 1
-    """Consecutive layers at which the criterion must hold; a row leaves after the last of them."""
+    """Number of consecutive layers that must meet the criterion; a row exits after the last of them."""
 
     def check_settings(self) -> None:
         """Refuse a table that does not serve the criterion, or whose times do not increase."""
@@ -123,7 +123,7 @@ class LayerExit(Checked, _Exits):
             raise asked.invalid("criterion='relative' needs a calibration table", "none", remedy)
         times = [float(time) for time, _ in self.table]
         if times != sorted(times):
-            raise asked.invalid("times of the table must increase", times, "Sort its rows.")
+            raise asked.invalid("times of the table must be in increasing order", times, "Sort its rows.")
 
     def begin(self, x: Tensor, index: int, times: Tensor) -> Work:
         """At work on a chunk."""

@@ -108,7 +108,7 @@ class TimeShift(Checked, Modifier):
                 are no data.
         """
         if x[0].numel() < 2:
-            rule = "states must have two entries or more"
+            rule = "states must have at least two entries"
             raise invalid(_WHO, rule, f"shape {tuple(x.shape)}", "One entry has no variance.")
         if times[0] > times[-1]:
             rule = "the run must go from t = 0 to 1"
@@ -162,9 +162,7 @@ class _Choosing(Work):
         if self.choices and share > 0.5:
             left_out = self.settings.variance == 0
             remedy = (
-                "Give it the variance within data points."
-                if left_out
-                else "Compare a wider window, and none."
+                "Pass the variance within data points." if left_out else "Compare a wider window, and none."
             )
             shift = float(told["shift"].mean())
             found = f"{share:.0%} of the chosen times lie at an edge of the window, mean shift {shift:+.3g}"

@@ -146,7 +146,7 @@ class LatentGenerator(Trained):
             tell(
                 SettingWarning,
                 "LatentGenerator: without noise on the data and with a free s the likelihood of a distribution on a "
-                "thin set is unbounded. Give perturb > 0, or fix noise.",
+                "thin set is unbounded. Set perturb > 0, or fix noise.",
             )
         size, gain = rows.shape[1], _GAINS[self.estimator]
         parts = nn.ModuleDict(
@@ -178,8 +178,8 @@ class LatentGenerator(Trained):
             # The decoder gives the mean of the noisy data, and the latents say nothing.
             tell(
                 SettingWarning,
-                f"LatentGenerator: the noise s = {float(log_s.exp()):.3g} is the whole spread of the data, so that "
-                "samples are hardly more than their mean. Train longer, take more points in the bound, or a smaller "
+                f"LatentGenerator: the noise s = {float(log_s.exp()):.3g} is the full spread of the data, so that "
+                "samples are close to the mean. Train longer, use more points in the bound, or a smaller "
                 "first_noise.",
             )
         return {
@@ -201,7 +201,7 @@ class LatentGenerator(Trained):
         spread = rows.std(0)
         flat = constant_columns(x.flatten(1))
         if self.scale == "columns" and bool(flat.any()):
-            remedy = "Drop them, or take scale='overall'."
+            remedy = "Drop them, or use scale='overall'."
             rule = "no column may be constant when each has its own scale"
             raise invalid(who, rule, f"columns {flat.nonzero().flatten().tolist()}", remedy)
         if not bool((spread > 0).any()):
@@ -226,7 +226,7 @@ class LatentGenerator(Trained):
     def cannot(self, verb: str) -> str:
         """The estimator by quadrature has no encoder."""
         missing = verb == "encode" and self.estimator == "quadrature"
-        return "by quadrature there is no encoder; take estimator='iwae'." if missing else ""
+        return "by quadrature there is no encoder; use estimator='iwae'." if missing else ""
 
     # --- capabilities
 

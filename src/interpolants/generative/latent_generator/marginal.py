@@ -52,11 +52,11 @@ class MarginalLikelihood(Checked):
     def check_settings(self) -> None:
         """Refuse estimators of other latents."""
         if self.estimator == "quadrature" and self.latent > 1:
-            remedy = "Take estimator='iwae' with an encoder."
+            remedy = "Use estimator='iwae' with an encoder."
             raise asked.invalid("quadrature needs one latent dimension", self.latent, remedy)
         if self.estimator == "iwae" and self.prior != "normal":
             raise asked.invalid(
-                "the iwae bound needs a normal prior", repr(self.prior), "Take prior='normal'."
+                "the iwae bound needs a normal prior", repr(self.prior), "Use prior='normal'."
             )
 
     @property

@@ -48,7 +48,7 @@ def _coupling(who: str, coupling: Any) -> Any:
     found = choose_coupling(who, coupling)
     if isinstance(found, UnfittedCoupling):
         rule = "the coupling must need no fit: it pairs every density"
-        raise invalid(who, rule, type(found).__name__, "E.g. 'minibatch_ot' or 'sinkhorn'.")
+        raise invalid(who, rule, type(found).__name__, "For example, use 'minibatch_ot' or 'sinkhorn'.")
     return found
 
 

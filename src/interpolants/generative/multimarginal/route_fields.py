@@ -53,7 +53,10 @@ class RouteFields(Fields):
         """All quantities with latent noise; without it neither score nor noise."""
         if quantity not in QUANTITIES:
             raise invalid(
-                "Fields", "the quantity must be known", repr(quantity), nearest(quantity, QUANTITIES)
+                "Fields",
+                "the quantity must be one of the fields' quantities",
+                repr(quantity),
+                nearest(quantity, QUANTITIES),
             )
         return self.scale > 0 or quantity not in ("score", "noise")
 

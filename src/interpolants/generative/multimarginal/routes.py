@@ -177,7 +177,9 @@ def choose_route(route: Any, source: int, target: int, size: int) -> Route:
     source, target = (_index(name, k, size) for name, k in (("source", source), ("target", target)))
     if isinstance(route, str):
         if route not in NAMED:
-            raise invalid("Multimarginal", "route must be known", repr(route), nearest(route, NAMED))
+            raise invalid(
+                "Multimarginal", "route must be the name of a route", repr(route), nearest(route, NAMED)
+            )
         if source == target and route == "straight":
             raise invalid("Multimarginal", "source and target must differ", source, "Or route='barycentre'.")
         if route == "straight":

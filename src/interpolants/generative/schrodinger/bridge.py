@@ -55,7 +55,7 @@ class SchrodingerBridge(Method):
     former: ClassVar[Mapping[str, str]] = {
         "result": "The bridge itself has its drift, fields, transport and numbers.",
         "summary": "Use kinetic_energy and residual.",
-        "train": "Give the settings of the training directly, e.g. steps=500, lr=2e-3.",
+        "train": "Pass the settings of the training directly, e.g. steps=500, lr=2e-3.",
     }
 
     eps: Annotated[float, Check(check_eps, "number > 0")] = 0.5
@@ -76,7 +76,7 @@ class SchrodingerBridge(Method):
 
         Raises:
             InvalidInputError: If the samples do not fit each other, or are fewer than two.
-            DivergedError: If the training leaves the finite numbers.
+            DivergedError: If the training becomes NaN or infinite.
         """
         return super().fit(x0=x0, x1=x1, **options)
 

@@ -176,7 +176,10 @@ class DriftFields(Fields):
         """Always, for a quantity that exists."""
         if quantity not in QUANTITIES:
             raise invalid(
-                "Fields", "the quantity must be known", repr(quantity), nearest(quantity, QUANTITIES)
+                "Fields",
+                "the quantity must be one of the fields' quantities",
+                repr(quantity),
+                nearest(quantity, QUANTITIES),
             )
         return True
 

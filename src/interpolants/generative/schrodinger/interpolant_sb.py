@@ -132,7 +132,7 @@ class InterpolantSB(LearntBridge):
         if self.interpolant != "linear":
             asked = self.net if self.interpolant == "same" else self.interpolant
             if self.interpolant == "same" and isinstance(asked, nn.Module):
-                remedy = "A network of your own serves the drifts; give interpolant= another, or 'linear'."
+                remedy = "Your own network serves the drifts; set interpolant= to a different network, or 'linear'."
                 raise invalid(
                     "InterpolantSB", "interpolant='same' needs net as a name", type(asked).__name__, remedy
                 )

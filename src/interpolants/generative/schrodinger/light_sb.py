@@ -221,7 +221,7 @@ def _check_columns_vary(**ends: Tensor) -> None:
     for name, x in ends.items():
         if len(x) > 1 and bool((flat := constant_columns(x.flatten(1))).any()):
             rule, found = f"every column of {name} must vary", f"{int(flat.sum())} of one value"
-            remedy = "Leave them out, or take EntropicSB, which has samples for ends."
+            remedy = "Omit them, or use EntropicSB, which has samples for ends."
             raise invalid("LightSB.fit", rule, found, remedy)
 
 

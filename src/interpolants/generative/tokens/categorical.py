@@ -39,7 +39,7 @@ def categorical_sample(
         uniform: Numbers in [0, 1), ``(...)`` for the inverse CDF and ``(..., K)`` for the race; drawn when left out.
         generator: Source of the uniforms, on the device of ``p``.
         dtype: Type of the noise and of the arithmetic; anything below float64 is for experiments on precision.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
 
     Raises:
         InvalidInputError: If ``p`` has half precision, is negative, or is not normalised.

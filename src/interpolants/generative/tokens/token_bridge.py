@@ -206,8 +206,8 @@ class TokenBridge(Trained):
         given = self.given.get("tokens")
         symbols = (self.symbols or ()) if given is None else given.columns
         if not symbols:
-            remedy = "Fit it to text, or pass symbols= when you make it."
-            raise invalid("TokenBridge.alphabet", "the model must know its symbols", "none", remedy)
+            remedy = "Fit the model to text, or pass symbols= to TokenBridge."
+            raise invalid("TokenBridge.alphabet", "the model must have an alphabet", "none", remedy)
         return Alphabet(tuple(symbols))
 
     def texts(self, tokens: Tensor) -> list[str]:

@@ -30,7 +30,7 @@ class TokenBatches:
         size: Rows per step, over all processes.
         length: Length of the pieces of a long text.
         cond: What is known of each sequence.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
 
     Raises:
         InvalidInputError: If there is no whole sequence, a length was given for sequences, or conditions do
@@ -57,7 +57,7 @@ class TokenBatches:
                 raise invalid(who, "a condition needs sequences", "one text", "Cut it yourself.")
             tokens = tokens.unfold(0, length, 1)
         elif length not in (None, tokens.shape[1]):
-            rule = f"length must be left out or be that of the sequences, {tokens.shape[1]}"
+            rule = f"length must be None or the length of the sequences, {tokens.shape[1]}"
             raise invalid(who, rule, length)
         check_rows(who, cond, len(tokens), "sequence")
         self.tokens, self.size, self.cond = tokens, size, cond
@@ -106,7 +106,7 @@ def learn_tokens(
         out: Folder for checkpoints and logs.
         resume: Go on from the checkpoints in ``out``.
         progress: Show a progress bar.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
 
     Returns:
         The posterior with averaged weights, the network, and the result of the training.

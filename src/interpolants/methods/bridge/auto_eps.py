@@ -155,7 +155,7 @@ def auto_eps(
     if n < 2 * _GROUPS:
         raise invalid("auto_eps", f"n must be >= {2 * _GROUPS}, two samples for each group", n)
     if len(x1) < 200:
-        raise invalid("auto_eps", "there must be at least 200 held-out end points", len(x1))
+        raise invalid("auto_eps", "x1 must have at least 200 held-out rows", len(x1))
     source = generator(seed, "auto eps")
     if errors is None:
         start = None if fields.path is not None and fields.path.is_one_sided else x0
@@ -213,8 +213,8 @@ def _scores(
         ]
         if criterion == "likelihood" or all(shared and known for _, shared, known in found):
             if not found[0][2]:
-                rule = f"the log densities at the predicted schedule must be known to {_MOST_ERROR} nats"
-                remedy = "Take more n_steps, or criterion='samples'."
+                rule = f"the log densities at the predicted schedule must have an error of at most {_MOST_ERROR} nats"
+                remedy = "Use more n_steps, or criterion='samples'."
                 raise invalid("auto_eps", rule, f"more at n_steps={n_steps}", remedy)
             kept = [n for n, (_, _, known) in enumerate(found) if known]
             return [levels[n] for n in kept], [found[n][0] for n in kept], "likelihood"

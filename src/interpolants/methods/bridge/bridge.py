@@ -130,7 +130,7 @@ class Bridge(FittedBridge):
         """
         if x0 is not None and self.first_path.is_one_sided:
             rule = "a one-sided path draws x0 from its own Gaussian base"
-            remedy = "Leave x0 out, or take path='linear'. Conditions go by name: fit(x1=x, cond=y)."
+            remedy = "Leave x0 out, or use path='linear'. Conditions go by name: fit(x1=x, cond=y)."
             raise invalid(
                 "Bridge.fit", rule, f"samples, on the path {type(self.first_path).__name__}", remedy
             )

@@ -73,7 +73,7 @@ def _span(span: Any, path: Any) -> tuple[float, float]:
     low, high = (float(value) for value in span) if len(span) == 2 else (0.0, 0.0)
     if not -30 <= low < high <= 30:
         rule = "span must be the lowest and the highest log of signal over noise, between -30 and 30"
-        raise invalid(_WHO, rule, span, "E.g. span=(-7.0, 7.0).")
+        raise invalid(_WHO, rule, span, "For example, use span=(-7.0, 7.0).")
     ends = path.log_snr(torch.tensor([0.0, 1.0], dtype=torch.float64)).tolist()
     inside = max(low, ends[0]), min(high, ends[1])
     if not inside[0] < inside[1]:

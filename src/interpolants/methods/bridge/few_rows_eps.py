@@ -118,7 +118,7 @@ def few_rows_eps(
     if fewest < LEAST:
         remedy = "Print check(), which tries some levels, or choose eps yourself."
         raise invalid(
-            "few_rows_eps", f"there must be at least {LEAST} held-out rows of each end", fewest, remedy
+            "few_rows_eps", f"each endpoint must have at least {LEAST} held-out rows", fewest, remedy
         )
     if not fields.has_score:
         raise invalid("few_rows_eps", "the fields must have a score", type(fields).__name__)

@@ -100,7 +100,7 @@ def _check(bridge: BridgeSettings, data: Mapping[str, Any]) -> None:
         words = (
             "Bridge.fit: cond0 has no effect, for the coupling is independent: rows are paired across labels"
         )
-        tell(SettingWarning, f"{words}. Take coupling='minibatch_ot' to pair within them.")
+        tell(SettingWarning, f"{words}. Use coupling='minibatch_ot' to pair within them.")
     cond = data.get("cond")
     if cond is None or cond.dtype != torch.float64:
         return

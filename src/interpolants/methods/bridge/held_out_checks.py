@@ -129,7 +129,7 @@ def _told(figures: list[float], loses: bool, overfits: bool) -> str:
     ours, train, gaussian = (f"{figure:.4g}" for figure in figures)
     if loses:
         told = f"a Gaussian fit is better on held-out rows: {gaussian} nats a row against {ours}"
-        return f"{told} (training rows {train}); take the Gaussian, get more rows, or a smaller net"
+        return f"{told} (training rows {train}); use the Gaussian, get more rows, or a smaller net"
     if overfits:
         return f"overfitted: training rows have {train} nats a row, held-out rows {ours} (a Gaussian fit {gaussian})"
     return f"held-out rows have {ours} nats a row, training rows {train}, held-out rows under a Gaussian fit {gaussian}"

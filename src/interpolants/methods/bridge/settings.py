@@ -151,14 +151,14 @@ class BridgeSettings(Trained):
         """Check the settings that masks require, and set the head to the denoised state."""
         if not can_mask(path):
             rule = "masks need a one-sided path from a centred Gaussian of one scale, by one schedule, exact at t = 1"
-            raise invalid(rule, type(path).__name__, "Take path='one_sided_linear'.")
+            raise invalid(rule, type(path).__name__, "Use path='one_sided_linear'.")
         if is_among(self.heads, (AUTO,)):
             self.heads = ("denoised",)
         if tuple([self.heads] if isinstance(self.heads, str) else self.heads) != ("denoised",):
             raise invalid("masks need heads='denoised'", self.heads, "Omit heads.")
         if self.standardize == WHITEN:
             rule = "masks need units of single entries"
-            raise invalid(rule, "standardize='whiten', which mixes columns", "Take standardize=True.")
+            raise invalid(rule, "standardize='whiten', which mixes columns", "Use standardize=True.")
         if self.precondition is False:
             raise invalid("masks need a preconditioned network", "precondition=False", "Omit it.")
 
@@ -199,7 +199,9 @@ class BridgeSettings(Trained):
         known = [field.name for field in settings_of(type(self)) if field.name not in ("path", "leg")]
         rule = "leg must be a table of settings of the bridge from a Gaussian to rho0"
         if not isinstance(settings, Mapping):
-            raise invalid(rule, repr(settings), "E.g. leg={'steps': 1000}, or {} for none.")
+            raise invalid(
+                rule, repr(settings), "For example, pass leg={'steps': 1000}, or leg={} for no change."
+            )
         if unknown := [name for name in settings if name not in known]:
             fixed = unknown[0] in ("path", "leg")
             remedy = (

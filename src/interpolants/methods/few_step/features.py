@@ -51,7 +51,7 @@ def new_features(kind: Any, rows: Tensor, *, setting: str = "features") -> Scale
     if kind == "convolutions":
         if rows.ndim != 4:
             raise invalid(
-                "FewStep", "convolutions need pictures (N, C, H, W)", tuple(rows.shape), "Take 'pca'."
+                "FewStep", "convolutions need pictures (N, C, H, W)", tuple(rows.shape), "Use 'pca'."
             )
         function: Callable[[Tensor], Tensor] = RandomConvolutions(rows.shape[1])
     elif kind == "pca":

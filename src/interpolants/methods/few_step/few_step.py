@@ -47,7 +47,7 @@ _JUDGED, _BANK = 512, 20_000
 
 def _fixed_steps(who: str, method: Any) -> Any:
     if method in ADAPTIVE:
-        raise invalid(who, "method must have fixed steps", repr(method), "E.g. 'ddim'.")
+        raise invalid(who, "method must have fixed steps", repr(method), "For example, use 'ddim'.")
     return method
 
 
@@ -111,7 +111,7 @@ class FewStep(Trained):
     def check_settings(self) -> None:
         """Refuse a judge that sees what training sees."""
         if self.judge is self.features or self.judge == self.features:
-            remedy = "Take 'auto'."
+            remedy = "Use 'auto'."
             raise asked.invalid("judge must see other features than those trained by", self.judge, remedy)
 
     def roles(self) -> tuple[Role, ...]:
@@ -143,7 +143,9 @@ class FewStep(Trained):
         n = uncut(order, first, min(_JUDGED, max(2, round(self.held_out * len(rows)))))
         away, kept = order[:n], order[n:][:_BANK]
         if len(kept) < 2:
-            raise invalid("FewStep.fit", "there must be rows to train on and rows to judge by", len(rows))
+            raise invalid(
+                "FewStep.fit", "x1 must have enough rows for training and for evaluation", len(rows)
+            )
         ends = Ends(self, fields, rows[kept], None if cond is None else cond[kept])
         judge = Judge(self, fields, rows[kept], rows[away], None if cond is None else cond[away])
         start = judge(nets, 0)
@@ -151,7 +153,7 @@ class FewStep(Trained):
             found = (
                 f"squared MMD {start['held_out_mmd']:.2g} ± {start['held_out_error']:.1g} on held-out rows"
             )
-            remedy = "Take fewer steps, or a judge that sees more."
+            remedy = "Use fewer steps, or a judge that sees more."
             tell(FitWarning, f"FewStep.fit: {found}: there is nothing left to gain. {remedy}")
         settings = self.training(validate_every=max(1, self.steps // 10), keep_best="held_out_mmd")
         result = run.train("few steps", nets, ends.loss, ends.batches, settings, validate=judge)
@@ -194,7 +196,7 @@ def check_model(model: Any) -> LearnedFields:
         raise invalid("FewStep.fit", "model must have learnt fields, as Bridge has", type(model).__name__)
     path = model.fields.path
     if path is None or not isinstance(path.base, Gaussian):
-        remedy = "E.g. Bridge(path='one_sided_linear')."
+        remedy = "For example, use Bridge(path='one_sided_linear')."
         raise invalid("FewStep.fit", "model must start from a Gaussian base", type(path).__name__, remedy)
     return model.fields
 

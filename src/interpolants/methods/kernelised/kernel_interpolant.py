@@ -146,7 +146,10 @@ class KernelInterpolant(Method):
         order = together(torch.randperm(len(x), generator=generator(self.seed, "held out")), first)
         n = uncut(order, first, min(2000, max(2, round(self.held_out * len(x)))))
         if len(x) - n < 2:
-            rule, remedy = "x1 must have at least 4 rows, to solve and to choose by", "E.g. GaussianFit."
+            rule, remedy = (
+                "x1 must have at least 4 rows, to solve and to choose by",
+                "For example, fit GaussianFit instead.",
+            )
             raise invalid("KernelInterpolant.fit", rule, len(x), remedy)
         return x[order[n:]], x[order[:n]]
 

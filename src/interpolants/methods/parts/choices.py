@@ -27,7 +27,7 @@ def member(who: str, kind: str, what: Any) -> Any:
     """A member from the id of its card, or from a table ``{"kind": id, **settings}``.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         kind: Kind of member, e.g. ``"path"``.
         what: The id or the table.
 
@@ -62,7 +62,7 @@ def flow_path(who: str, path: Any) -> Path:
     """A path whose velocity is finite at both ends; by name alone, without latent noise.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         path: A ``Path``, the id of a card, or a table ``{"kind": id, **settings}``. A two-sided path that is given
             without an envelope gets ``gamma = 0``: the flow is all that is used, and its velocity is then finite.
 
@@ -74,9 +74,11 @@ def flow_path(who: str, path: Any) -> Path:
         table = {**table, "envelope": ZeroEnvelope()}
     found = path if isinstance(path, Path) else member(who, "path", table)
     if found.is_static:
-        raise invalid(who, "the path must move (it is static)", type(found).__name__, "E.g. path='linear'.")
+        raise invalid(
+            who, "the path must move (it is static)", type(found).__name__, "For example, use path='linear'."
+        )
     if has_singular_rate(found):
-        remedy = "Take gamma = 0, or an envelope with a finite rate such as 'quadratic'."
+        remedy = "Use gamma = 0, or an envelope with a finite rate such as 'quadratic'."
         raise invalid(who, "the velocity must be finite at both ends", type(found).__name__, remedy)
     assert isinstance(found, Path)
     return found
@@ -92,7 +94,9 @@ def check_options(who: str, options: Mapping[str, Any], function: Callable[..., 
     known = inspect.signature(function).parameters
     for name in options:
         if name not in known:
-            raise invalid(who, "the option must be known", repr(name), nearest(name, known))
+            raise invalid(
+                who, "the option must be one that the part accepts", repr(name), nearest(name, known)
+            )
 
 
 def choose_path(who: str, path: Any) -> Path:
@@ -136,7 +140,7 @@ def choose_times(who: str, times: Any, path: Path | None = None) -> TimeSampler:
     """Stratified uniform times unless told otherwise: a sampler, its name, or a table with settings.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         times: What was asked for.
         path: The path, for samplers that follow its noise.
     """
@@ -159,7 +163,7 @@ def choose_aggregate(who: str, aggregate: Any, path: Path | None = None) -> Any:
     """A rule that weighs losses, new for every fit: None, an aggregate, its name, or a table with settings.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         aggregate: What was asked for.
         path: The path, for rules that follow its noise.
     """
@@ -186,7 +190,7 @@ def choose_penalties(who: str, penalties: Any, path: Path, heads: Sequence[str])
     for spec in penalties:
         kind = spec.get("kind") if isinstance(spec, Mapping) else spec
         if not isinstance(spec, Mapping) or kind not in known:
-            remedy = f"{nearest(str(kind), known)} E.g. {{'kind': {known[0]!r}, 'weight': 0.1}}."
+            remedy = f"{nearest(str(kind), known)} For example, use {{'kind': {known[0]!r}, 'weight': 0.1}}."
             raise invalid(who, "a penalty must be a table with a known kind", repr(spec), remedy)
         settings = {name: value for name, value in spec.items() if name != "kind"}
         if isinstance(settings.get("box"), list):

@@ -21,7 +21,7 @@ def choose_transform(who: str, transform: Any) -> Chosen:
     """One transform for all columns, or one for each of some.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         transform: None; an id, a table ``{"kind": id, **settings}`` or a ``ColumnTransform`` for all columns; or one of
             these for each of some columns, in a mapping by name, or by number ``"0"``, ``"1"``, ...
 
@@ -52,7 +52,7 @@ def bent_columns(who: str, name: str, chosen: Chosen, x: Rows, columns: Sequence
     """A frame with a map for each column of a table that is to have one; constant columns have none.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the rows.
         chosen: As :func:`choose_transform` gives it.
         x: Rows ``(N, D)``; of many, every so many-th is looked at.

@@ -88,7 +88,7 @@ def told_net(
     """A network that takes a condition which the method puts together; one of the user's own as it is.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         net: As in :func:`interpolants.nets.build.choose_net`.
         shape: Event shape of the state.
         told: Settings of the condition, as :meth:`ConditionForm.settings` gives them.
@@ -103,5 +103,5 @@ def told_net(
     settings = {"kind": net} if isinstance(net, str) else dict(net)
     for name in ours:
         if name in settings:
-            raise invalid(who, f"net must leave {name} to the method", settings[name])
+            raise invalid(who, f"net must not set {name}, which the method sets", settings[name])
     return choose_net({**settings, **told}, shape, 1, None, seed, who=who)

@@ -38,7 +38,7 @@ def delay_vectors(many: Sequence[Tensor], lags: int, ahead: int = 1) -> tuple[Te
     windows = [values.unfold(0, lags + ahead, 1).movedim(-1, 1) for values in long]
     if sum(map(len, windows)) < 2:
         longest = max(map(len, many))
-        raise invalid("delay_vectors", f"there must be at least {lags + ahead + 1} times", longest)
+        raise invalid("delay_vectors", f"a series must have at least {lags + ahead + 1} times", longest)
     found = torch.cat(windows)
     return found[:, :lags], found[:, lags:]
 
@@ -64,7 +64,7 @@ class Delayed(Method):
         values = [one_series(who, one).values for one in many]
         pooled = torch.cat(values)
         if len(pooled) < 2:
-            raise invalid(who, "there must be at least two times", len(pooled))
+            raise invalid(who, "the series must have at least two times in total", len(pooled))
         mean, std = pooled.mean(0), pooled.std(0)
         if not bool((std > 1e-12 * (1 + mean.abs())).all()):
             column = int((std <= 1e-12 * (1 + mean.abs())).nonzero()[0])
@@ -153,5 +153,5 @@ class Delayed(Method):
         source = generator(seed, "delay forecast")
         found = self._rolled(state["taught"], scaled.expand(members, -1, -1), steps, source)
         if not bool(torch.isfinite(found).all()):
-            raise DivergedError(f"{who}: a forecast left the finite numbers.")
+            raise DivergedError(f"{who}: a forecast became NaN or infinite.")
         return over_time((state["mean"] + state["std"] * found)[None], known, known.after(steps))

@@ -19,7 +19,7 @@ def vector_generator(who: str, given: Any, *, conditional: bool = False) -> Meth
     """A method that learns from vectors x1 alone and can ``sample``, from itself, its id or a table with settings.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         given: The method, id or table.
         conditional: Whether it must take a condition beside x1.
 
@@ -31,14 +31,20 @@ def vector_generator(who: str, given: Any, *, conditional: bool = False) -> Meth
         table = {"kind": given} if isinstance(given, str) else dict(given)
         found = build("method", table.pop("kind"), **table)
     if not isinstance(found, Method) or "sample" not in found.capabilities():
-        raise invalid(who, "generator must be a method that can sample", repr(given), f"E.g. {FROM_NOISE}.")
+        raise invalid(
+            who, "generator must be a method that can sample", repr(given), f"For example, use {FROM_NOISE}."
+        )
     roles = {role.name: role for role in found.roles()}
     others = [name for name, role in roles.items() if name != "x1" and not role.optional]
     if "x1" not in roles or others:
         needs = ", ".join(others or roles)
         rule = "generator must learn from vectors x1 alone"
-        raise invalid(who, rule, f"{type(found).__name__}, which needs {needs}", f"E.g. {FROM_NOISE}.")
+        raise invalid(
+            who, rule, f"{type(found).__name__}, which needs {needs}", f"For example, use {FROM_NOISE}."
+        )
     if conditional and "cond" not in roles:
         rule = "generator must take a condition"
-        raise invalid(who, rule, f"{type(found).__name__}, which takes none", f"E.g. {FROM_NOISE}.")
+        raise invalid(
+            who, rule, f"{type(found).__name__}, which takes none", f"For example, use {FROM_NOISE}."
+        )
     return found

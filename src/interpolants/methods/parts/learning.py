@@ -40,7 +40,7 @@ def new_net(
     """The network that was asked for, in the precision of the samples; one of the user's own as it is.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         asked: As in :func:`interpolants.nets.build.choose_net`.
         like: Samples ``(N, *D)``.
         heads: Number of outputs.

@@ -26,8 +26,8 @@ def one_series(who: str, value: Any) -> Series:
         InvalidInputError: If there are several, or none of its values was seen.
     """
     if isinstance(value, list):
-        remedy = "Give them one by one, or as columns of one table."
-        raise invalid(who, "there must be one series", f"{len(value)} series", remedy)
+        remedy = "Pass the series in separate calls, or as columns of one table."
+        raise invalid(who, "exactly one series must be passed", f"{len(value)} series", remedy)
     assert isinstance(value, Series)
     if not bool(value.seen.any()):
         raise invalid(who, "some values must be seen", "gaps only")

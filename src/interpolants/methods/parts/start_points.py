@@ -59,8 +59,8 @@ class Pool:
         counts = torch.cat([torch.tensor([len(every)]), torch.bincount(self.cond)])
         stretch = (labels + 1).clamp(0, len(counts) - 1)
         if bool((missing := (labels >= len(counts) - 1) | (counts[stretch] == 0)).any()):
-            remedy = "Carry rows of your own with transport."
-            rule = "samples start from stored rows of their label, and there must be some"
+            remedy = "Pass your own rows to transport."
+            rule = "each label must have stored rows, from which its samples start"
             raise invalid("sample", rule, f"label {int(labels[missing][0])}", remedy)
         return self.x[order[(counts.cumsum(0) - counts)[stretch] + _pick(uniform, counts[stretch])]]
 

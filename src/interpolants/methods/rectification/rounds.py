@@ -56,7 +56,7 @@ def rectified_pairs(
     given = ((x0, cond0, False), (x1, cond1, True))
     made = [pairs(x, cond, reverse) for x, cond, reverse in given if x is not None]
     if not made:
-        raise invalid("rectified_pairs", "start points must be given", "None", "Pass x0=, x1= or both.")
+        raise invalid("rectified_pairs", "start points must be passed", "None", "Pass x0=, x1= or both.")
     if len(made) == 1:
         return made[0]
     first, second = made

@@ -66,7 +66,7 @@ def straightness(
     Source: Liu, Gong & Liu (2022), arXiv:2209.03003, section 2.2.
     """
     if len(x) < 2:
-        raise invalid("straightness", "there must be at least two start points", len(x))
+        raise invalid("straightness", "x must have at least two rows", len(x))
     done = sample(
         fields,
         x,

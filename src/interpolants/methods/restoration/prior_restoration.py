@@ -63,7 +63,9 @@ def _point_settings(who: str, given: Any) -> dict[str, Any]:
     known = [name for name in inspect.signature(REDDiff).parameters if name not in ("fields", "operator")]
     for name in settings:
         if name not in known:
-            raise invalid(who, "every setting of red_diff must be known", repr(name), nearest(name, known))
+            raise invalid(
+                who, "every setting of red_diff must be one that it accepts", repr(name), nearest(name, known)
+            )
     return settings
 
 
@@ -121,7 +123,7 @@ class PriorRestoration(Trained):
         )
 
     def fit(self, x1: Any = None, *, cond: Any = None, model: Any = None, **options: Any) -> Self:
-        """Learn the prior from whole samples, or take a fitted one.
+        """Learn the prior from complete samples, or use a fitted one.
 
         Args:
             x1: Whole samples ``(N, *D)`` in the units that H measures.
@@ -135,12 +137,12 @@ class PriorRestoration(Trained):
         """The denoiser of the prior; nothing where a fitted method is the prior."""
         if ("x1" in data) == ("model" in data):
             found = "both" if "x1" in data else "neither"
-            raise invalid("PriorRestoration.fit", "whole samples x1 or a model must be given", found)
+            raise invalid("PriorRestoration.fit", "exactly one of x1 and model must be passed", found)
         if "model" in data:
             if not isinstance(data["model"], FramedFields):
-                rule = "model must say in which units its fields are, by frame"
+                rule = "model must define the units of its fields in `frame`"
                 raise invalid(
-                    "PriorRestoration.fit", rule, type(data["model"]).__name__, "E.g. take a Bridge."
+                    "PriorRestoration.fit", rule, type(data["model"]).__name__, "For example, pass a Bridge."
                 )
             return {"model": data["model"]}
         data = in_one_precision("PriorRestoration.fit", data)

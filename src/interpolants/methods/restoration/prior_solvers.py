@@ -170,7 +170,7 @@ def choose_solver(who: str, solver: Any) -> Any:
 def _picture(job: Job, who: str) -> Tensor:
     """The measurement, where it is a state with noise."""
     if not isinstance(job.operator, Identity):
-        remedy = "Take solver='posterior_draws', or operator='identity'."
+        remedy = "Use solver='posterior_draws', or operator='identity'."
         raise invalid(who, "H must be the identity", type(job.operator).__name__, remedy)
     return job.y
 

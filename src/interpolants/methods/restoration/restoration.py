@@ -42,7 +42,7 @@ def _data_dependent(who: str, coupling: Any) -> Any:
     """A coupling that makes starts from whole samples, from its id, its table or itself."""
     found = choose_coupling(who, coupling)
     if not isinstance(found, DataDependent | MissingCode):
-        remedy = "E.g. 'in_painting', 'super_resolution', or couplings.Degraded(function)."
+        remedy = "For example, use 'in_painting', 'super_resolution', or couplings.Degraded(function)."
         raise invalid(who, "the coupling must be data-dependent", type(found).__name__, remedy)
     return found
 

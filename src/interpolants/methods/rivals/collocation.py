@@ -54,9 +54,7 @@ class Collocation(Method):
         fourier, n = self.scheme == "fourier", self.points
         if fourier and n ** len(problem.box) > _DENSE:
             rule = f"points ** {len(problem.box)} must be at most {_DENSE} with Fourier modes"
-            raise invalid(
-                "Collocation.fit", rule, n ** len(problem.box), "Take fewer points along each axis."
-            )
+            raise invalid("Collocation.fit", rule, n ** len(problem.box), "Use fewer points along each axis.")
         shift = 0 if fourier else 1
         x = [low + (high - low) / (n - shift) * torch.arange(n).double() for low, high in problem.box]
         if not fourier:  # the last point is the end itself, to the bit
@@ -133,7 +131,7 @@ def _solved(grid: ProductGrid, fourier: bool) -> Tensor:
         u, size = there, float(right.norm())
     if size <= 1e4 * _SETTLED * first:  # the roundings of many points
         return u
-    raise DivergedError("Collocation: Newton's method did not settle. Take more points.")
+    raise DivergedError("Collocation: Newton's method did not settle. Use more points.")
 
 
 def _dense_step(

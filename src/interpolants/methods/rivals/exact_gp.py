@@ -111,7 +111,7 @@ def _check(x: Tensor, values: Tensor) -> None:
         raise invalid("ExactGP.fit", "points must have shape (N, K), values (N,) or (N, C), N >= 2", shapes)
     if len(x) > LARGEST:
         got = f"{len(x)}, whose matrices take {4 * 8 * len(x) ** 2 / 2**30:.1f} GiB"
-        raise invalid("ExactGP.fit", f"there must be at most {LARGEST} entries", got, "Take a part of them.")
+        raise invalid("ExactGP.fit", f"x must have at most {LARGEST} rows", got, "Use a subset of the rows.")
 
 
 def _covariance(x: Tensor, y: Tensor, words: Tensor, kernel: Matern, found: Mapping[str, Tensor]) -> Tensor:

@@ -121,7 +121,10 @@ def _checked(points: Tensor, values: Tensor, forms: Any) -> tuple[Tensor, Tensor
     if len(points) > LARGEST:
         got = f"{len(points)}, whose matrices take {4 * 8 * len(points) ** 2 / 2**30:.1f} GiB"
         raise invalid(
-            "SpectralGP.fit", f"there must be at most {LARGEST} entries", got, "Take a part of them."
+            "SpectralGP.fit",
+            f"the data must have at most {LARGEST} entries",
+            got,
+            "Use a subset of the entries.",
         )
     x, order = points[:, 0].sort(stable=True)
     if not float(x[-1] - x[0]) > 0:

@@ -79,7 +79,9 @@ class _Classical(Method):
         known = self.state["series"] if context is None else one_series(who, context)
         columns, parameters = self._columns(known), self.state["parameters"]
         if len(columns) != len(parameters):
-            raise invalid(who, f"there must be the {len(parameters)} columns of the fit", len(columns))
+            raise invalid(
+                who, f"the context must have the {len(parameters)} columns of the training data", len(columns)
+            )
         drawn = [
             self._paths(column, own.numpy(), members, steps, np.random.default_rng(key(seed, "paths", k)))
             for k, (column, own) in enumerate(zip(columns, parameters, strict=True))
@@ -91,7 +93,7 @@ class _Classical(Method):
         """The last times of each column, with NaN where the model takes gaps, or before and after what is seen."""
         last = series[-self.memory :]
         if len(last) < (least := 2 * self.season + _FEW):
-            rule = f"there must be at least {least} times, two seasons and a few"
+            rule = f"the context must have at least {least} times, two seasons and {_FEW} more"
             raise invalid(type(self).__name__, rule, len(last))
         if not bool(last.seen.any(0).all()):
             rule = f"every column must have values in the last {self.memory} times"

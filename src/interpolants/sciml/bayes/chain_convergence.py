@@ -43,7 +43,7 @@ class ChainConvergence(Question):
         told = method.fitted_state("chain_convergence")["told"]
         r_hat = float(told["r_hat"])
         words = f"Chains do not agree: R-hat {r_hat:.3g} is above {MOST_R_HAT}. "
-        words += "Take a longer burn_in, or a larger thin."
+        words += "Use a longer burn_in, or a larger thin."
         rows = method.about["history"].get("prior", [])
         steps, distance = ([float(row[name]) for row in rows] for name in ("step", "distance"))
         arrays = {"step": torch.tensor(steps), "distance": torch.tensor(distance)} if rows else {}

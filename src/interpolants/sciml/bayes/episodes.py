@@ -24,7 +24,7 @@ class Groups:
         """Groups of equal labels.
 
         Args:
-            who: Public name for errors.
+            who: Name of the caller, used in error messages.
             labels: Group of each row.
             at_least: Fewest rows of a group.
             tasks: Fewest groups.
@@ -39,9 +39,10 @@ class Groups:
             raise invalid(who, f"every group must have at least {at_least} rows", fewest, remedy)
         if len(rows) < tasks:
             remedy = (
-                "How tasks differ cannot be learnt from one; for one task take an exact GP or a regression."
+                "Differences between tasks cannot be learnt from one task; "
+                "for a single task use an exact GP or a regression."
             )
-            raise invalid(who, f"there must be at least {tasks} groups", len(rows), remedy)
+            raise invalid(who, f"the data must have at least {tasks} groups", len(rows), remedy)
         return cls(rows)
 
     @property

@@ -105,11 +105,11 @@ class FewShotClassifier(Trained):
         x, y = in_full(data["x"]), data["y"]
         groups = Groups.of(who(), y, self.shots + 1)
         if len(groups.rows) < self.ways:
-            rule = f"there must be at least {self.ways} classes, the ways of an episode"
+            rule = f"y must have at least {self.ways} classes with enough rows, the ways of an episode"
             raise invalid(rule, len(groups.rows), "Lower ways.")
         units = units_of_rows(x)
         if self.learn_by == "maml" and not self.hidden:
-            raise invalid("MAML needs hidden layers", "none", "E.g. hidden=(64,).")
+            raise invalid("MAML needs hidden layers", "none", "For example, use hidden=(64,).")
         if self.learn_by == "nothing":
             return {"features": None, "units": units, "outputs": x.flatten(1).shape[1]}
         module = Learner(self._net(x), self._outputs(x))
@@ -117,7 +117,7 @@ class FewShotClassifier(Trained):
         batches = ClassBatches(in_units(units, x), groups, sizes, symmetries=self.symmetries)
         if self.symmetries and (x.ndim != 4 or x.shape[2] != x.shape[3]):
             rule = "symmetries are for square images (N, C, H, H)"
-            raise invalid(rule, tuple(x.shape), "Take symmetries=False.")
+            raise invalid(rule, tuple(x.shape), "Use symmetries=False.")
         loss = self._bound if self.learn_by == "bayes" else self._after_descent
         settings = self.training(groups={"log_s": {"lr": _SPREAD_LR}})
         run.train("features", module, loss, batches, settings, group_of=_group_of)

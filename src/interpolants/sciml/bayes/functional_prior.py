@@ -157,7 +157,7 @@ class FunctionalPrior(Method):
         told["prior_gap"] = covariance_gap(net, prior, self._target(x.shape[1]), compared, source)
         if self.samples >= _TELLING and not told["r_hat"] <= MOST_R_HAT:  # of fewer draws it says little
             words = f"{who()}: the chains do not agree, R-hat {told['r_hat']:.3g} > {MOST_R_HAT}; their error bars are "
-            words += "not to be trusted. Take a longer burn_in, or a larger thin."
+            words += "not reliable. Use a longer burn_in, or a larger thin."
             tell(FitWarning, words)
         return {
             **units,
@@ -182,7 +182,7 @@ class FunctionalPrior(Method):
             raise invalid(rule, type(model).__name__)
         theirs = (tuple(model.hidden), model.activation, len(model.fitted_state("fit")["x_centre"]))
         if theirs != (tuple(self.hidden), self.activation, columns):
-            remedy = f"Take hidden={theirs[0]}, activation={theirs[1]!r}, and points of {theirs[2]} columns."
+            remedy = f"Use hidden={theirs[0]}, activation={theirs[1]!r}, and points of {theirs[2]} columns."
             raise invalid(rule, f"a network of {(*self.hidden,)}", remedy)
         return model.fitted_prior
 
@@ -193,7 +193,7 @@ class FunctionalPrior(Method):
             return prior.requires_grad_(False)
         if self.functions < self.places:
             told = f"{who()}: {self.functions} functions are compared at {self.places} places; the fitted "
-            told += "prior follows the noise of the draws. Take more functions, or fewer places."
+            told += "prior follows the noise of the draws. Use more functions, or fewer places."
             tell(SettingWarning, told)
         optimizer = torch.optim.RMSprop(prior.parameters(), self.match_lr)
         places, target = Places(x, self.places), self._target(x.shape[1])

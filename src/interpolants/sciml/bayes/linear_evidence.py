@@ -74,7 +74,7 @@ def linear_posterior(x: Tensor, y: Tensor) -> dict[str, Tensor]:
         told = f"{who()}: {len(x)} rows of {x.shape[1]} columns lie on a plane whatever the noise"
         tell(
             FitWarning,
-            f"{told}, and the evidence is greatest without any: error bars are nearly 0. Take more rows.",
+            f"{told}, and the evidence is greatest without any: error bars are nearly 0. Use more rows.",
         )
     shrunk = s.square()[:, None] + ratio
     return {

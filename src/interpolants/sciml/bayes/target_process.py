@@ -45,7 +45,7 @@ def lengthscale_of(value: Any, columns: int) -> float | Tensor:
     """
     if isinstance(value, tuple):
         if len(value) != columns:
-            raise invalid(f"there must be one lengthscale for each of {columns} columns", len(value))
+            raise invalid(f"lengthscale must have one entry per column, {columns}", len(value))
         return torch.tensor(value, dtype=torch.float64)
     return default_lengthscale(columns) if value == "auto" else float(value)
 
@@ -101,8 +101,11 @@ class TargetProcess(Method):
         lost = len(values) * torch.finfo(values.dtype).eps * float(values[-1])
         share = lost / (0.1 * float(noise.min()))
         if share > 1:
-            remedy = f"Take one below {self.amplitude / math.sqrt(share):.1e}, in standard deviations of the values."
-            raise invalid("amplitude must leave digits to the noise", self.amplitude, remedy)
+            largest = self.amplitude / math.sqrt(share)
+            remedy = f"Use an amplitude below {largest:.1e}, in standard deviations of the values."
+            raise invalid(
+                "amplitude must be small enough for float64 to resolve the noise", self.amplitude, remedy
+            )
         alpha = vectors @ (along / (values.clamp_min(0)[:, None] + noise))
         return {
             **units,

@@ -63,7 +63,7 @@ class TaskClassifier(Method):
         else:
             prior = dict(self.prior)
         if self.local == "descent" and prior["features"] is None:
-            remedy = "Adapt a FewShotClassifier(learn_by='maml'), or take local='bayes'."
+            remedy = "Adapt a FewShotClassifier(learn_by='maml'), or use local='bayes'."
             raise invalid("local='descent' moves a network of a prior", "none", remedy)
         found = {"names": names, "features": prior["features"], "units": prior["units"]}
         if self.local == "centroid":
@@ -179,7 +179,7 @@ def descend(
         slope = vmap(grad(loss))(found, x, labels)
         found = {name: (w - lr * slope[name]).detach() for name, w in found.items()}
     if not all(bool(torch.isfinite(w).all()) for w in found.values()):
-        raise DivergedError(f"The inner steps diverged with inner_lr={lr:g}; take a smaller one")
+        raise DivergedError(f"The inner steps diverged with inner_lr={lr:g}; use a smaller inner_lr")
     return found
 
 

@@ -92,7 +92,7 @@ class TaskPosterior(Method):
             told = (
                 f"{self.inner_steps} steps of descent without a prior leave {left:.0%} of the variance of y"
             )
-            remedy = "Take more inner_steps, a larger inner_lr, or local='gauss_newton'."
+            remedy = "Use more inner_steps, a larger inner_lr, or local='gauss_newton'."
             tell(FitWarning, f"{who()}: {told}. {remedy}")
 
     @capability(like="y", blocks=True)

@@ -107,7 +107,7 @@ class MomentClosure(Trained):
         factor = OrderFactor(self.width, seed)
         if self.by == "snapshots":
             if fields.shape[2] < 5:
-                rule = "fields must hold z_2 to learn from snapshots: five channels or more"
+                rule = "fields must contain z_2 to learn from snapshots, that is at least five channels"
                 raise invalid(rule, fields.shape[2], "Or take by='trajectories'.")
             batches: Any = _Snapshots(fields)
             loss: Any = _snapshot_loss

@@ -105,7 +105,7 @@ class FunctionalTucker(Method):
     def check_settings(self) -> None:
         """Refuse a diagonal core with ranks that differ."""
         if self.core == "diagonal" and isinstance(self.ranks, tuple) and len(set(self.ranks)) > 1:
-            remedy = f"Take ranks={max(self.ranks)} for all modes, or core='full'."
+            remedy = f"Use ranks={max(self.ranks)} for all modes, or core='full'."
             raise invalid("a diagonal core needs the same rank in all modes", list(self.ranks), remedy)
 
     def roles(self) -> tuple[Role, ...]:
@@ -165,7 +165,7 @@ class FunctionalTucker(Method):
             shapes = f"points {tuple(points.shape)}, values {tuple(values.shape)}"
             raise invalid("points must have shape (N, K), values (N,) or (N, 1)", shapes)
         if len(points) < 2:
-            raise invalid("there must be at least two entries", len(points))
+            raise invalid("points must have at least two rows", len(points))
         count = points.shape[1]
         names = ("ranks", "modes", "smoothness", "lengthscales", "rounding")
         rows = zip(*(per_mode(name, getattr(self, name), count) for name in names), strict=True)
@@ -178,7 +178,7 @@ class FunctionalTucker(Method):
             rule = f"a full core must have at most {LARGEST_CORE} entries"
             ranks, memory = " x ".join(str(mode.rank) for mode in found), 8 * size**2 / 2**30
             got = f"{ranks} = {size}, whose second moments take {memory:.1f} GiB"
-            raise invalid(rule, got, "Lower the ranks, or take core='diagonal'.")
+            raise invalid(rule, got, "Lower the ranks, or use core='diagonal'.")
         return found
 
     # --- what was found
@@ -273,7 +273,7 @@ class FunctionalTucker(Method):
             columns = self.given["points"].columns
             name = repr(str(columns[mode])) if columns else f"number {mode + 1}"
             shown = ", ".join(f"{level:g}" for level in sorted(set(strange.tolist()))[:5])
-            remedy = "Make the mode continuous, or take unseen='prior' to get the prior there."
+            remedy = "Make the mode continuous, or use unseen='prior' to get the prior there."
             rule = f"mode {name} is discrete, and its levels must be in the fit"
             raise invalid(rule, shown, remedy)
 

@@ -214,7 +214,7 @@ class GPSolver(Method):
             limit = nyquist(x)
             if top != "auto" and top > limit:
                 told = f"{who()}: top_frequency {top:g} is above {limit:.4g}, the highest that the grid tells apart"
-                tell(SettingWarning, f"{told}; take more points")
+                tell(SettingWarning, f"{told}; use more points")
             top = _TOP * limit if top == "auto" else float(top)
             scale = _LENGTHSCALE * float(x[-1] - x[0]) if scale == "auto" else float(scale)
             found.append(Peaks.even(self.components, top, scale))
@@ -288,7 +288,7 @@ class GPSolver(Method):
         about = self.state["about"]
         axes, box = about["axes"], about["box"]
         if points.ndim != 2 or points.shape[1] != len(axes):
-            remedy = f"Give one row per point, with columns {', '.join(axes)}."
+            remedy = f"Pass one row per point, with columns {', '.join(axes)}."
             raise invalid(f"points must have shape (N, {len(axes)})", tuple(points.shape), remedy)
         for axis, (low, high), x in zip(axes, box, points.double().unbind(1), strict=True):
             slack = 1e-6 * (high - low)
@@ -386,7 +386,7 @@ def _tell_of_aliases(found: Mapping[str, Any]) -> None:
         told = (
             f"GPSolver: on the grid the residual is {share:.2g} of the equation's terms: this is no solution"
         )
-        remedy = "Take more steps, and units in which the box and u are of size one"
+        remedy = "Use more steps, and units in which the box and u are of size one"
         told += f". {remedy}; or there is none, and the equation contradicts the boundary values"
         tell(FitWarning, told)
         return
@@ -394,7 +394,7 @@ def _tell_of_aliases(found: Mapping[str, Any]) -> None:
         share = left["between"] / max(left["of_terms"], 1e-300)
         told = f"GPSolver: between the points of the grid the residual is {share:.2g} of the equation's terms"
         told += f", and {left['between'] / max(left['on_grid'], 1e-300):.2g} times that on the grid"
-        tell(SettingWarning, f"{told}: do not trust the solution. Take more points")
+        tell(SettingWarning, f"{told}: the solution is not reliable. Use more points")
 
 
 def _tell_of_boundary(left: Mapping[str, float]) -> None:
@@ -402,7 +402,7 @@ def _tell_of_boundary(left: Mapping[str, float]) -> None:
     if left["missed"] > _UNSOLVED * left["of_u"]:
         share = left["missed"] / max(left["of_u"], 1e-300)
         told = f"GPSolver: on the boundary the solution is {share:.2g} of the size of u away from the values given"
-        remedy = "Take units in which u is of size one, or more steps"
+        remedy = "Use units in which u is of size one, or more steps"
         tell(FitWarning, f"{told}: this is no solution. {remedy}")
 
 

@@ -118,7 +118,7 @@ class ScaleMixtureGP(Method):
         if groups.seen.numel() * groups.seen.shape[1] > _MOST:
             gib = groups.seen.numel() * groups.seen.shape[1] * 8 / 2**30
             rule = "covariances of all groups, each as large as the largest, must fit in memory"
-            raise invalid(rule, f"{gib:.1f} GiB", "Take fewer rows, or equal groups.")
+            raise invalid(rule, f"{gib:.1f} GiB", "Use fewer rows, or equal groups.")
         found = run.once("hyperparameters", lambda source: self._maximised(groups, frame))
         one = self._factored(groups, found)
         parts = {"factor": one.factor.contiguous(), "alpha": one.alpha, "energy": one.energy}
@@ -180,7 +180,7 @@ class ScaleMixtureGP(Method):
         done = {name: value.detach() for name, value in found.items()}
         if not all(bool(torch.isfinite(value)) for value in done.values()):
             raise DivergedError(
-                "ScaleMixtureGP.fit: a hyperparameter left the finite numbers. Give shape or noise."
+                "ScaleMixtureGP.fit: a hyperparameter became NaN or infinite. Set shape or noise."
             )
         return done
 
@@ -207,7 +207,7 @@ class ScaleMixtureGP(Method):
             if bool(torch.isfinite(gram).all()):
                 smallest = float(torch.linalg.eigvalsh(gram.detach()).min())
                 told = f"a covariance is not positive definite, its smallest eigenvalue is {smallest:.3g}"
-            raise DivergedError(f"ScaleMixtureGP.fit: {told}. Give a larger noise.") from error
+            raise DivergedError(f"ScaleMixtureGP.fit: {told}. Use a larger noise.") from error
 
     def _covariance(self, x: Tensor, y: Tensor, found: Mapping[str, Tensor]) -> Tensor:
         """Covariance of the function at inputs, without scale; white has none."""

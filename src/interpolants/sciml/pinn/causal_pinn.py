@@ -222,7 +222,7 @@ class CausalPINN(Trained):
                 f"a state that stays at the start would have w_min = {least:.6g}, so that w_min tells nothing"
             )
             better = 10 / (window.length * float(left.mean()))
-            remedy = f"Take units in which u and t are of size one, or a last steepness near {better:.1g}."
+            remedy = f"Use units in which u and t are of size one, or a last steepness near {better:.1g}."
             tell(FitWarning, f"{who()}: {told}. {remedy}")
 
     def _polish(self, run: Run, window: Window, net: SolutionNet, k: int) -> None:
@@ -312,7 +312,7 @@ class CausalPINN(Trained):
     def _check_points(self, points: Tensor) -> None:
         axes, end = self.state["axes"], self.state["end"]
         if points.ndim != 2 or points.shape[1] != len(axes):
-            remedy = f"Give one row per point, with columns {', '.join(axes)}."
+            remedy = f"Pass one row per point, with columns {', '.join(axes)}."
             raise invalid(f"points must have shape (N, {len(axes)})", tuple(points.shape), remedy)
         t, slack = points[:, 0], 1e-6 * end
         outside = t[(t < -slack) | (t > end + slack)]

@@ -47,7 +47,7 @@ def _inner(std: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
     pivots, diagonal = chol.diagonal(dim1=-2, dim2=-1).square(), m.diagonal(dim1=-2, dim2=-1)
     if bool(failed.any()) or bool((pivots < 4 * torch.finfo(m.dtype).eps * diagonal).any()):
         told = "a field's covariance has lost its digits: its own noise is tiny beside its factors"
-        remedy = "Take units in which u and the residual are of size one, a larger eps, or a smaller lr."
+        remedy = "Use units in which u and the residual are of size one, a larger eps, or a smaller lr."
         raise DivergedError(f"RandomGridProcess.fit: {told}. {remedy}")
     return scaled, chol
 

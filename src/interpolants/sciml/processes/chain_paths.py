@@ -55,7 +55,7 @@ def windows_of(many: Sequence[Series], length: int | None, stride: int, gaps: st
         raise invalid(
             f"a series must have at least {length} times",
             max(len(one) for one in many),
-            "Take a shorter window." if longest else "",
+            "Use a shorter window." if longest else "",
         )
     parts = []
     for one in many:
@@ -67,10 +67,8 @@ def windows_of(many: Sequence[Series], length: int | None, stride: int, gaps: st
     found = torch.cat(parts).contiguous()
     apart = -(-length // stride) if any(len(one) > length for one in many) else 1
     if len(found) < max(2, 2 * apart):
-        rule = f"there must be at least {max(2, 2 * apart)} paths, so that each has another one that does not overlap"
-        raise invalid(
-            rule, len(found), "Give more of the series, or take shorter windows or a longer stride."
-        )
+        rule = f"at least {max(2, 2 * apart)} paths are required, so that each has one that it does not overlap with"
+        raise invalid(rule, len(found), "Pass a longer series, or use shorter windows or a longer stride.")
     return Windows(found, apart)
 
 
@@ -85,8 +83,8 @@ def _common_length(many: Sequence[Series]) -> int:
     lengths = sorted({len(one) for one in many})
     if len(many) < 2 or len(lengths) > 1 or lengths[0] < 2:
         found = "one series" if len(many) < 2 else f"lengths {lengths[:5]}"
-        rule = "without window there must be two or more series of one length, of 2 times or more"
-        raise invalid(rule, found, "Take window=24, say, to cut paths of 24 times.")
+        rule = "without window at least two series of the same length, at least 2, must be passed"
+        raise invalid(rule, found, "For example, use window=24 to cut paths of 24 times.")
     return lengths[0]
 
 
@@ -203,7 +201,7 @@ class DirectedChain(Checked):
         """
         whole(who(), "links", links, at_least=1)
         if len(paths) < 2:
-            raise invalid("there must be at least two paths", len(paths))
+            raise invalid("at least two paths are required", len(paths))
         found, first = [], paths[:, 0]
         for _ in range(links):
             others = other_paths(torch.arange(len(paths)), len(paths), 1, generator)

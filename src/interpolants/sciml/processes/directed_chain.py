@@ -95,7 +95,7 @@ class DirectedChainGenerator(Trained):
     def check_settings(self) -> None:
         """Refuse weights that are not those of the levels."""
         if self.weights and len(self.weights) != self.depth:
-            raise invalid(f"there must be a weight for each of the {self.depth} levels", len(self.weights))
+            raise invalid(f"weights must have one entry per level, {self.depth}", len(self.weights))
 
     def roles(self) -> tuple[Role, ...]:
         """A series that is cut into windows, or many."""

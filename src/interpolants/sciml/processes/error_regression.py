@@ -120,7 +120,7 @@ class ErrorRegression:
         """Fit the vectors; gives the bound of each step before the last iteration, ``(W, B)``.
 
         Raises:
-            DivergedError: If a vector leaves the finite numbers.
+            DivergedError: If a vector becomes NaN or infinite.
         """
         count = self.settings.iterations if iterations is None else iterations
         noise = self._noise("error regression", (count, len(self))).movedim(0, 2)
@@ -132,7 +132,7 @@ class ErrorRegression:
                 (-value.sum()).backward()  # type: ignore[no-untyped-call]
             self.optimizer.step(self.settings.rate)
         if not bool(self.vectors.isfinite().all()):
-            raise DivergedError("ErrorRegression: a vector left the finite numbers. Take a lower rate.")
+            raise DivergedError("ErrorRegression: a vector became NaN or infinite. Use a lower rate.")
         return value.detach()
 
     def bound(self, eps: Tensor) -> Bound:
@@ -174,7 +174,7 @@ class ErrorRegression:
             parts.append(net.generated(start, eps[inside:], begins=inside == 0)[0])
         h = torch.cat(parts)
         if not bool(h.isfinite().all()):
-            raise DivergedError("ErrorRegression: a state left the finite numbers.")
+            raise DivergedError("ErrorRegression: a state became NaN or infinite.")
         out = self.model.output(h).reshape(len(h), self.series, members, -1).permute(1, 2, 0, 3)
         return out[:, :, :size], out[:, :, size:]
 
@@ -241,7 +241,7 @@ def windows_over(
         if settings.iterations and len(one) < settings.window:
             where = f"series {k}" if len(many) > 1 else "the series"
             rule = f"window must be at most the {len(one)} observed steps of {where}"
-            raise invalid(rule, settings.window, f"Take window={len(one)}, or give more of it.")
+            raise invalid(rule, settings.window, f"Use window={len(one)}, or pass a longer series.")
     for length in sorted({len(one) for one in many}):
         rows = [k for k, one in enumerate(many) if len(one) == length]
         y = torch.stack([model.law.encoded(many[k].values) * many[k].seen for k in rows], 1)

@@ -94,7 +94,7 @@ class FractionalGaussianFit(Method):
         for x, seen in scaled:
             row = x[seen] if self.gaps == "closed" else x[slice(*_longest(seen))]
             if len(row) < _ROW:
-                remedy = "Take gaps='closed', or by='likelihood'."
+                remedy = "Use gaps='closed', or by='likelihood'."
                 raise invalid(f"{_ROW} values in a row must be seen", len(row), remedy)
             row = row if self.values == "increments" else row.diff()
             rows.setdefault(len(row), []).append(row)
@@ -107,7 +107,7 @@ class FractionalGaussianFit(Method):
         longest = max(len(x) for x, _ in scaled)
         if longest > LARGEST:
             rule = f"a series must have at most {LARGEST} values for the exact likelihood"
-            raise invalid(rule, longest, "Take by='whittle'.")
+            raise invalid(rule, longest, "Use by='whittle'.")
         return lambda h, variance, noise: (
             -torch.stack(
                 [_log_likelihood(x, seen, h, variance, noise, drift, self.values) for x, seen in scaled]
@@ -127,7 +127,7 @@ class FractionalGaussianFit(Method):
         with torch.enable_grad():
             search.step(closure)  # type: ignore[no-untyped-call]
         if not bool(torch.isfinite(raw).all()):
-            raise DivergedError(f"{who()}: the estimate left the finite numbers. Give noise.")
+            raise DivergedError(f"{who()}: the estimate became NaN or infinite. Set noise.")
         return raw.detach()
 
     def _natural(self, raw: Tensor, unit: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -69,7 +69,5 @@ def warn_of_poor_control(
     gap = float((bounds[0] - bounds[1]).sum() / seen.sum())
     if not gap < _GAP:
         told = f"FractionalSDE.fit: the bound by the network alone is {gap:.2g} nats a value below that by the guide"
-        remedy = (
-            "log_prob, H and its error mean little. Take control='both' or more steps, or give a larger noise"
-        )
+        remedy = "log_prob, H and its error mean little. Use control='both', more steps, or a larger noise"
         tell(FitWarning, f"{told}; {remedy}.")

@@ -60,7 +60,7 @@ class FractionalSDE(Trained):
 
     Raises:
         InvalidInputError: If a setting is out of range, or a series has several columns, too few values or only one.
-        DivergedError: If a parameter leaves the finite numbers.
+        DivergedError: If a parameter becomes NaN or infinite.
 
     Source: Daems, Opper, Crevecoeur & Birdal (2024), arXiv:2310.12975. Ours: exact steps of Y, the guide in discrete
     time, a posterior of Y(0), unit variance, a longer grid of rates, gaps and uneven times, errors of H.
@@ -106,7 +106,7 @@ class FractionalSDE(Trained):
         """Refuse what does not fit together."""
         if self.values == "increments" and (self.drift != "constant" or self.substeps > 1):
             found = f"drift = {self.drift!r}, substeps = {self.substeps}"
-            remedy = "Take values='levels' for a pull to a centre."
+            remedy = "Use values='levels' for a pull to a centre."
             raise invalid("increments go with a constant drift and one step each", found, remedy)
 
     def roles(self) -> tuple[Role, ...]:
@@ -384,7 +384,7 @@ class FractionalSDE(Trained):
     def _placed_on_grid(self, one: Series, times: Tensor | None) -> tuple[Grid, Tensor, Tensor]:
         """Grid of one series, its standardised values and what was seen, ``(1, N + 1)``."""
         if len(one) < 2 and not self._increments:
-            raise invalid("a series of levels must have two times or more", len(one))
+            raise invalid("a series of levels must have at least two times", len(one))
         gap = self.state.get("gap", median_gap(times))  # older files have none
         grid = self._grid(len(one), check_times(times, [one], gap, increments=self._increments))
         values = (one.values[:, 0] - self.state["shift"]) / self.state["unit"]

@@ -63,11 +63,13 @@ def layers_of(who: str, tables: Any) -> tuple[Layer, ...]:
         InvalidInputError: If there is none, or a size or time constant is out of range.
     """
     if isinstance(tables, Mapping) or not isinstance(tables, Iterable) or not tuple(tables):
-        raise invalid("layers must be a list of tables", tables, "E.g. [{'d': 12, 'z': 1}].")
+        raise invalid("layers must be a list of tables", tables, "For example, use [{'d': 12, 'z': 1}].")
     found = []
     for k, table in enumerate(tables):
         if not isinstance(table, Mapping):
-            raise invalid(f"layer {k} must be a table", table, "E.g. {'d': 12, 'z': 1, 'tau': 1.5}.")
+            raise invalid(
+                f"layer {k} must be a table", table, "For example, use {'d': 12, 'z': 1, 'tau': 1.5}."
+            )
         with part(f"layer {k}"):
             found.append(Layer(**{str(name): value for name, value in table.items()}))
     return tuple(found)

@@ -21,7 +21,7 @@ def best_linear(
     """Parameters of the model without networks that maximise its evidence, by L-BFGS.
 
     Raises:
-        DivergedError: If one leaves the finite numbers.
+        DivergedError: If one becomes NaN or infinite.
     """
     drift = "constant" if settings.drift == "constant" else "linear"
     model = FractionalModel(replace(settings, drift=drift, control="guide"))
@@ -38,7 +38,7 @@ def best_linear(
         search.step(loss)  # type: ignore[no-untyped-call]
     found = {name: value.detach() for name, value in model.state_dict().items()}
     if not all(bool(torch.isfinite(value).all()) for value in found.values()):
-        told = "a parameter left the finite numbers. Give noise or hurst."
+        told = "a parameter became NaN or infinite. Set noise or hurst."
         raise DivergedError(f"{who()}: {told}")
     return found
 

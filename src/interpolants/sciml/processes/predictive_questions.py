@@ -113,7 +113,7 @@ class FreeGeneration(Question):
     def _truth(self, task: Task) -> SymbolSkeletons:
         truth = task.truths.get(self.role)
         if not isinstance(truth, SymbolSkeletons):
-            remedy = "Take problem = 'stochastic_skeleton'."
+            remedy = "Use problem = 'stochastic_skeleton'."
             raise invalid(
                 "free_generation", "the series must come from skeletons", type(truth).__name__, remedy
             )
@@ -241,7 +241,9 @@ class Continuations(Question):
         long = [one for one, end in zip(many, ends, strict=True) if end >= self.known + self.steps]
         if not long:
             rule = f"a test series must have {self.known} + {self.steps} values"
-            raise invalid("continuations", rule, f"at most {max(ends)}", "Take fewer known, or fewer steps.")
+            raise invalid(
+                "continuations", rule, f"at most {max(ends)}", "Use fewer observed values, or fewer steps."
+            )
         return long[: self.most]
 
     def _means(self, method: Any, past: list[Series], **more: Any) -> Tensor:

@@ -54,7 +54,7 @@ def check_series(many: Sequence[Series], fewest: int) -> None:
         where = f"series {k}" if len(many) > 1 else "the series"
         if one.values.shape[1] != 1:
             remedy = (
-                "Give each column as a series: [table[[name]] for name in table], or each = true in a recipe."
+                "Pass each column as a series: [table[[name]] for name in table], or each = true in a recipe."
             )
             raise invalid(f"{where} must have one column", one.values.shape[1], remedy)
         values = one.values[one.seen]
@@ -103,11 +103,11 @@ def check_times(
     """
     if times is None:
         if not math.isnan(gap):
-            rule = "a process fitted with times must be given those of the series"
+            rule = "times must be passed, since the process was fitted with times"
             raise invalid(rule, "none", "Pass times=..., in the unit of the fit.")
         return None
     if increments:
-        remedy = "Give levels, such as the running sum."
+        remedy = "Pass levels, such as the running sum."
         raise invalid("increments must be evenly spaced", "times", remedy)
     if len(many) > 1:
         remedy = "Put series on one clock with gaps, or fit them one by one."

@@ -48,7 +48,7 @@ class ExpectedSignature:
             InvalidInputError: If there are not m weights, or a signature would be too large.
         """
         if weights and len(weights) != depth:
-            raise invalid(f"there must be a weight for each of the {depth} levels", len(weights))
+            raise invalid(f"weights must have one entry per level, {depth}", len(weights))
         entries = signature(with_time(paths.double()), depth)
         spread = entries.std(0)
         channels = paths.shape[2] + 1

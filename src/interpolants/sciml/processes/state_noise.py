@@ -154,8 +154,10 @@ def integrate_state_noise(
     who = "integrate_state_noise"
     grid = check_grid(who, times)
     if grid[1] < grid[0]:
-        remedy = "Run the reversed equation upwards; with such noise it is not the same one."
-        raise invalid(who, "times must increase", f"{grid[0]} to {grid[-1]}", remedy)
+        remedy = (
+            "Run the time-reversed equation forwards; with state-dependent noise it is a different equation."
+        )
+        raise invalid(who, "times must be increasing", f"{grid[0]} to {grid[-1]}", remedy)
     check_state(who, x)
     rule = SCHEMES[one_of(who, "scheme", scheme, SCHEMES)]
     clock = [row[0] for row in stage_clock(grid, (0.0,), x)]
@@ -189,5 +191,5 @@ def _check_first(
         remedy = "One strength per entry of the state and Brownian motion: unsqueeze(-1) for a single one."
         raise invalid(who, f"g must return shape {(*x.shape, dw.shape[1])}", shape, remedy)
     if rule.one_motion and dw.shape[1] != 1:
-        remedy = "Take 'euler', or 'heun' for the Stratonovich equation."
+        remedy = "Use 'euler', or 'heun' for the Stratonovich equation."
         raise invalid(who, f"{rule.name} must have one Brownian motion", dw.shape[1], remedy)

@@ -48,7 +48,7 @@ def shrunk_variance(errors: Tensor, kurtosis: Tensor | float | None = None) -> T
         raise invalid(who, "errors must be (batch, ensemble) with two members or more", tuple(errors.shape))
     n = errors.shape[1]
     if kurtosis is None and n < 4:
-        words = f"{who}: the kurtosis of {n} members cannot be estimated, 0 is taken; take four or more"
+        words = f"{who}: the kurtosis of {n} members cannot be estimated, 0 is taken; use four or more"
         tell(FitWarning, words)
         kurtosis = 0.0
     k = sample_excess_kurtosis(errors) if kurtosis is None else kurtosis
@@ -81,8 +81,8 @@ def inverse_error_variance_weights(
     finite(who, "errors", floating(who, "errors", errors))
     number(who, "effective", effective, at_least=1)
     if len(errors) < 2:
-        remedy = "Take larger batches: a row alone has nothing to be weighed against."
-        raise invalid(who, "errors must have two rows or more", len(errors), remedy)
+        remedy = "Use larger batches: a single row has no other rows to be weighted against."
+        raise invalid(who, "errors must have at least two rows", len(errors), remedy)
     v = shrunk_variance(errors.detach(), kurtosis)
     if not bool((v > 0).any()):  # the members agree on every row
         return torch.full_like(v, 1 / len(v))

@@ -69,7 +69,7 @@ def fit_generalized_gaussian(x: Tensor) -> tuple[float, float]:
     who = "fit_generalized_gaussian"
     size = finite(who, "x", floating(who, "x", x)).double().abs().flatten()
     if int((size > 0).sum()) < 2:
-        raise invalid(who, "x must have two numbers or more that are not 0", int((size > 0).sum()))
+        raise invalid(who, "x must have at least two nonzero entries", int((size > 0).sum()))
     unit = float(size.mean())
 
     def scale_of(power: float) -> float:

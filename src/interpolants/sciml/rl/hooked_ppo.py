@@ -69,7 +69,7 @@ class Hook:
         assert self._returns is not None, "a minibatch is open"
         loss = self.loss(self.critics(observation.float()), self._returns[:, None])
         if not bool(torch.isfinite(loss)):
-            raise DivergedError("TDAgent.fit: the loss of the critics is not finite. Take a smaller lr.")
+            raise DivergedError("TDAgent.fit: the loss of the critics is not finite. Use a smaller lr.")
         values = self._returns + (1 + loss - loss.detach()).sqrt()
         return values[:, None], log_prob, entropy
 

@@ -55,7 +55,7 @@ class LeastSquaresTD(Method):
             rule = (
                 "the rows must determine the values: all states seen, no two columns alike, gamma < 1 or ends"
             )
-            raise invalid(rule, f"penalty = {self.penalty:g}", "Take a penalty above 0.")
+            raise invalid(rule, f"penalty = {self.penalty:g}", "Use a penalty above 0.")
         return {"units": units, "w": torch.linalg.solve(matrix, x.T @ rows["reward"] / len(x))}
 
     def _features(self, units: dict[str, Any], state: Tensor) -> Tensor:

@@ -41,8 +41,10 @@ class NoisyControl:
             remedy = "Import it yourself, and pass a function that makes it to fit."
             raise invalid(who, "name must be that of a registered environment", repr(name), remedy)
         if self.noise and name not in FORCES:
-            remedy = f"Take noise = 0, or one of {', '.join(FORCES)}."
-            raise invalid(who, "the force of the environment must be known", repr(name), remedy)
+            remedy = f"Use noise=0, or one of {', '.join(FORCES)}."
+            raise invalid(
+                who, "name must be an environment with a known force if noise > 0", repr(name), remedy
+            )
 
     def __call__(self) -> Any:
         """A fresh environment."""

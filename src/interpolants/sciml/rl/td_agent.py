@@ -123,10 +123,10 @@ class TDAgent(Method):
             with global_generators(seed):
                 model.learn(self.environments * self.rollout, callback=returns.collect(model))
             if not all(bool(torch.isfinite(p).all()) for p in model.policy.parameters()):
-                raise DivergedError("TDAgent.fit: the weights left the finite numbers. Take a smaller lr.")
+                raise DivergedError("TDAgent.fit: the weights became NaN or infinite. Use a smaller lr.")
             ended = [found for _, found in returns.rows[before:]]
             if not ended:
-                words = f"no episode ended within a rollout of {self.rollout} steps; take a longer rollout"
+                words = f"no episode ended within a rollout of {self.rollout} steps; use a longer rollout"
                 tell(DataWarning, f"TDAgent.fit: {words}")
             return {"episodes": float(len(ended)), **({"return": sum(ended) / len(ended)} if ended else {})}
 
@@ -221,7 +221,7 @@ def check_members(members: int, agreement: float) -> None:
         InvalidInputError: If a single critic shall be weighed by its agreement.
     """
     if members < 2 and agreement > 0:
-        raise invalid("members must be 2 or more for agreement > 0", members, "Take agreement = 0.")
+        raise invalid("members must be 2 or more for agreement > 0", members, "Use agreement = 0.")
 
 
 def checked_factory(who: str, given: Any) -> Factory:
@@ -251,7 +251,7 @@ def space_of(factory: Factory) -> dict[str, Any]:
         world = factory()
         again = factory()
     except (TypeError, gymnasium.error.Error) as error:
-        remedy = "E.g. lambda: gymnasium.make('CartPole-v1'), or the name 'CartPole-v1'."
+        remedy = "For example, use lambda: gymnasium.make('CartPole-v1'), or the name 'CartPole-v1'."
         rule = "environment must be a function without arguments that makes one, or its name"
         raise invalid(rule, str(error)[:200], remedy) from error
     if not isinstance(world, gymnasium.Env):

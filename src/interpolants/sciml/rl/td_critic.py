@@ -158,7 +158,7 @@ class TDCritic(Method):
         if surely_off or is_away:
             told = "TDCritic.fit: the mean of the errors is not 0, so values have not settled"
             told += f": by these errors they would still move by {unit * moved:.2g}"
-            remedy = "take more steps, or a larger lr or follow; long horizons take many"
+            remedy = "use more steps, or a larger lr or follow; long horizons need many steps"
             tell(FitWarning, f"{told}; {remedy}")
 
     @property
@@ -231,7 +231,7 @@ class _Batches:
         counts = None if self.counts is None else self.counts[rows]
         found: Tensor = self.criterion(critics(self.x[rows]), target, counts)
         if not bool(torch.isfinite(found)):
-            raise DivergedError("TDCritic.fit: the loss is not finite. Take a smaller lr.")
+            raise DivergedError("TDCritic.fit: the loss is not finite. Use a smaller lr.")
         return found
 
     def mean_errors(self, critics: Critics) -> Tensor:

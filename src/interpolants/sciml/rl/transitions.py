@@ -48,7 +48,7 @@ def checked_transitions(data: Mapping[str, Any], given: Mapping[str, Given]) -> 
         raise invalid("done must be 0 or 1", other, "1 where a step ended its episode for good.")
     missing = found["next_state"].isnan().any(1) & (done == 0)
     if bool(missing.any()):
-        rule = "next_state must be known where done is 0"
+        rule = "next_state must not be NaN where done is 0"
         raise invalid(rule, f"NaN in {int(missing.sum())} rows (row {int(missing.nonzero()[0])} first)")
     return found
 
@@ -79,7 +79,7 @@ def feature_units(state: Tensor, states: int) -> dict[str, Any]:
         numbered(state, states)
         return {"states": states}
     if len(state) < 2:
-        raise invalid("there must be two transitions or more", len(state))
+        raise invalid("state must have at least two rows", len(state))
     spread = state.std(0)
     return {
         "states": 0,
@@ -103,10 +103,10 @@ def numbered(state: Tensor, states: int) -> Tensor:
         InvalidInputError: If there is another column, or a value is no number of a state.
     """
     if state.shape[1] != 1:
-        raise invalid("numbered states must be one column", state.shape[1], "Take states = 0.")
+        raise invalid("numbered states must be one column", state.shape[1], "Use states = 0.")
     column = state[:, 0].double()
     off = (column != column.round()) | (column < 0) | (column >= states)
     if bool(off.any()):
         rule = f"states must be numbers from 0 to {states - 1}"
-        raise invalid(rule, float(column[off][0]), "Take states = 0 for measured states.")
+        raise invalid(rule, float(column[off][0]), "Use states = 0 for measured states.")
     return column.long()

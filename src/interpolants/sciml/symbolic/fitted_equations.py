@@ -131,7 +131,7 @@ class FittedEquations(Method):
             left = (target - (design / size @ solution)[:, 0]).square().mean()
             if float(left) < _EXPLAINED * float(target.var(correction=0)):
                 told = f"no term of u{k + 1}' is as large as threshold = {self.threshold:g}, though linear ones fit it"
-                remedy = "Take times in units in which states change by about one, or a smaller threshold."
+                remedy = "Use times in units in which states change by about one, or a smaller threshold."
                 tell(FitWarning, f"{who()}: {told}. {remedy}")
 
 

@@ -328,7 +328,7 @@ class SymbolicOperatorTransformer(Trained):
     def _check(self, window: Tensor, hint: Ends | None) -> None:
         d, longest = window.shape[1] - 1, self.state["window"]
         if d > self.state["states"]:
-            rule = f"there must be at most {self.state['states']} states, as in the training"
+            rule = f"the window must have at most {self.state['states']} states, as in the training data"
             raise invalid(rule, d, "The first column holds the times.")
         span = float(window[-1, 0] - window[0, 0])
         if not longest / 2 <= span <= longest * _SLACK:
@@ -360,7 +360,7 @@ def checked_families(problem: Any) -> EquationFamilies:
         InvalidInputError: If they are something else.
     """
     if not isinstance(problem, EquationFamilies):
-        remedy = "E.g. problems.EquationFamilies(systems=('lorenz', 'thomas'))."
+        remedy = "For example, use problems.EquationFamilies(systems=('lorenz', 'thomas'))."
         raise invalid("problem must be families of equations", type(problem).__name__, remedy)
     return problem
 

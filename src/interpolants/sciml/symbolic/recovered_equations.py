@@ -43,7 +43,7 @@ class RecoveredEquations(Question):
         ),
         "first_half": About("The same, first half"),
         "second_half": About("The same, second half"),
-        "diverged": About("Share of predictions that left the finite numbers", "neither"),
+        "diverged": About("Fraction of predictions that became NaN or infinite", "neither"),
         "integrated": About("Relative error of the found equation, integrated"),
         "valid": About("Share of valid texts", "higher", note="Written without the grammar's help."),
         "true_terms": About("Share of equations with exactly the true terms", "higher"),

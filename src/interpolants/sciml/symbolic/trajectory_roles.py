@@ -53,7 +53,7 @@ class Trajectories:
             value = _times_first(value, role, reading)
         x, given = as_tensor(value, reading.who, role.name)
         if x.ndim not in (2, 3) or x.shape[-1] < 2:
-            rule = f"{role.name} must hold times and states, (S, 1 + d) or (N, S, 1 + d)"
+            rule = f"{role.name} must contain times and states, (S, 1 + d) or (N, S, 1 + d)"
             raise invalid(reading.who, rule, tuple(x.shape), "The first column is the time.")
         return x.double(), given
 
@@ -94,7 +94,9 @@ def _check(x: Tensor, role: Role, reading: Reading) -> None:
     if not bool((steps > 0).all()):
         k = int((steps <= 0).nonzero()[0]) + 1
         got = f"{float(x[k, 0]):g} after {float(x[k - 1, 0]):g}, row {k + 1}"
-        raise invalid(reading.who, f"times of {role.name} must increase", got, "Sort the rows by time.")
+        raise invalid(
+            reading.who, f"times of {role.name} must be strictly increasing", got, "Sort the rows by time."
+        )
 
 
 def times_by_window(who: str, times: Any, windows: int) -> list[Any]:
@@ -119,7 +121,7 @@ def times_by_window(who: str, times: Any, windows: int) -> list[Any]:
         rule = f"times must be (Q,) for all windows, or one row for each of {windows} windows"
         got = [tuple(row.shape) for row in rows[:3]]
         raise invalid(
-            who, rule, f"{len(rows)} rows, of shapes {got}", "Give a list with one array per window."
+            who, rule, f"{len(rows)} rows, of shapes {got}", "Pass a list with one array per window."
         )
     return rows
 

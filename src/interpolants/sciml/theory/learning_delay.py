@@ -52,7 +52,7 @@ class LearningDelay(Question):
         if not isinstance(method, QuadraticNetwork | ScaledNetwork):
             return "its training is not recorded."
         if self.curve == "errors" and not isinstance(method, ScaledNetwork):
-            return "it gives no classes; take curve = 'loss'."
+            return "it gives no classes; use curve = 'loss'."
         return ""
 
     def measure(self, method: Method, task: Task) -> Measured:

@@ -67,7 +67,7 @@ class QuadraticNetwork(Method):
     def check_settings(self) -> None:
         """Refuse neurons that are linear."""
         if not self.eps:
-            raise invalid("eps must not be 0: a linear network", 0.0, "Take ridge regression.")
+            raise invalid("eps must not be 0: a linear network", 0.0, "Use ridge regression.")
 
     def roles(self) -> tuple[Role, ...]:
         """Inputs and values."""
@@ -81,7 +81,7 @@ class QuadraticNetwork(Method):
         if y.shape[1] != 1:
             raise invalid("y must have one column", y.shape[1])
         if len(x) < 2 or float(y.square().mean()) == 0:
-            raise invalid("there must be two rows or more, not all with the value 0", len(x))
+            raise invalid("at least two rows are required, and a nonzero value of y", len(x))
         units = _units(x, y[:, 0], standardise=self.standardise)
         rows = _Rows(_inputs(units, x), (y[:, 0] - units["shift"]) / units["scale"])
         held = None
@@ -214,7 +214,9 @@ class _Descent:
         if loss == loss and loss <= _DIVERGED * max(first, 1.0):
             return
         told = f"the loss grew from {first:.3g} to {loss:.3g}: lr = {self.model.lr:g} is too large"
-        raise DivergedError(f"QuadraticNetwork.fit: {told}. Take less than {stable_rate(self.kernel):.3g}.")
+        raise DivergedError(
+            f"QuadraticNetwork.fit: {told}. Use a value below {stable_rate(self.kernel):.3g}."
+        )
 
 
 def stable_rate(kernel: Tensor) -> float:

@@ -162,7 +162,7 @@ class DeepTraining(Question):
         x = as_tensor(part["x"]).float().flatten(1)
         labels = as_tensor(part[self.labels])
         if labels.is_floating_point():
-            raise invalid("deep_training", f"{self.labels} must hold labels", str(labels.dtype))
+            raise invalid("deep_training", f"{self.labels} must contain labels", str(labels.dtype))
         return x, labels.long()
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:

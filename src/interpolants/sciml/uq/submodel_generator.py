@@ -76,7 +76,7 @@ class SubmodelGenerator(Method):
         if not isinstance(problem, DrivenModel):
             raise invalid("problem must have quantities(interface)", type(problem).__name__)
         if len(motion) < 3:
-            raise invalid("there must be three runs or more", len(motion))
+            raise invalid("interface must have at least three runs", len(motion))
         # Exactly: a history that begins at 1e-14 for 0 is no motion from rest.
         still = (motion == motion[0]).all(0)
         mean = torch.where(still, motion[0], motion.mean(0))
@@ -84,8 +84,8 @@ class SubmodelGenerator(Method):
         share = sizes.square().cumsum(0) / sizes.square().sum().clamp_min(1e-300)
         count = int((share < self.variance).sum()) + 1
         if float(sizes[0]) == 0 or count >= len(motion) - 1:
-            rule = "there must be more runs than components that hold the variance"
-            raise invalid(rule, f"{len(motion)} runs, {count} components", "Run the whole model more often.")
+            rule = "the number of runs must exceed the number of components that explain the variance"
+            raise invalid(rule, f"{len(motion)} runs, {count} components", "Add runs of the full model.")
         modes = torch.where(still, 0.0, ways[:count])
         law = run.fit("generator", self.generator, x1=(motion - mean) @ modes.T)
         return {

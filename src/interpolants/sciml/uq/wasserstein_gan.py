@@ -66,7 +66,7 @@ class WassersteinGAN(Method):
         """Both players, one after the other."""
         x = data["x1"]
         if len(x) < 2:
-            raise invalid("there must be two rows or more", len(x))
+            raise invalid("x1 must have at least two rows", len(x))
         warn_about_columns(who(), "x1", x, self.columns("x1"), density=False)
         frame = Standard().fit(x)
         rows = frame.encode(x).flatten(1).float()
@@ -139,7 +139,7 @@ class _Game:
 
     def _move(self, player: int, loss: Tensor) -> None:
         if not bool(loss.isfinite()):
-            raise DivergedError("WassersteinGAN.fit: a loss is not finite. Take a smaller lr.")
+            raise DivergedError("WassersteinGAN.fit: a loss is not finite. Use a smaller lr.")
         self.optimizers[player].zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizers[player].step()

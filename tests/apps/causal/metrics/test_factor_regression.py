@@ -25,7 +25,7 @@ def test_it_reads_the_place_of_a_bump_in_images_it_has_not_seen_and_leaves_out_u
 
 
 def test_a_factor_that_nobody_knows_is_refused():
-    with pytest.raises(InvalidInputError, match="known of two rows, got 0"):
+    with pytest.raises(InvalidInputError, match="values in at least two rows, got 0"):
         FactorRegression(bumps(torch.arange(4.0)), torch.full((4, 1), float("nan")))
 
 

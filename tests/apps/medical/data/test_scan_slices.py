@@ -98,7 +98,7 @@ SPACING = (3.0, 2.0, 5.0)
         ),
         (
             lambda f, v, m: write(f / "p1_mask.nii.gz", (m / 3).astype(np.float32), SPACING),
-            "must hold whole numbers >= 0",
+            "must contain whole numbers >= 0",
         ),
         (
             lambda f, v, m: write(f / "p1.nii.gz", np.where(m > 0, np.nan, v).astype(np.float32), SPACING),
@@ -119,7 +119,7 @@ def test_what_does_not_belong_together_is_refused(folder, change, message):
     [
         ({"channels": ["masks"]}, "every channel must be image, mask, or label_1"),
         ({"channels": "image"}, "channels must be a list of names"),
-        ({"channels": ["label_1"]}, r"label_1 must be a label of some mask, got labels 2. Take channels=\["),
+        ({"channels": ["label_1"]}, r"label_1 must be a label of some mask, got labels 2. Use channels=\["),
         ({"size": 64}, "must have at least 64 pixels along each side, got 48 x 32"),
         ({"plane": "axiall"}, "plane must be one of"),
         ({"path": "nowhere"}, "path must be a folder with scans, got nowhere"),

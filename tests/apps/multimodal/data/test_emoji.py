@@ -131,7 +131,7 @@ def test_what_is_no_font_or_no_list_is_refused_and_what_is_missing_is_named(tmp_
     with pytest.raises(InvalidInputError, match="must list fully-qualified emoji, got none"):
         load_emoji(path=str(tmp_path))
     (tmp_path / "emoji-test.txt").write_text("# group: A\n1F600 ; fully-qualified # x E1.0 grinning face\n")
-    with pytest.raises(InvalidInputError, match=r"the font must hold bitmaps \(CBDT\)"):
+    with pytest.raises(InvalidInputError, match=r"the font must contain bitmaps \(CBDT\)"):
         load_emoji("all", path=str(tmp_path))
     with pytest.raises(InvalidInputError, match=r"size must be a whole number in \[8, 128\], got 4"):
         load_emoji(size=4)

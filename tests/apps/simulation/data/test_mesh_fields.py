@@ -82,7 +82,7 @@ def test_files_come_back(tmp_path):
     ("changes", "message"),
     [
         ({"values": np.zeros((3, 4, 2))}, r"points \(M, d\), times \(T,\) and values \(T, M, C\)"),
-        ({"times": np.array([0.0, 2.0, 1.0])}, "times of x must increase"),
+        ({"times": np.array([0.0, 2.0, 1.0])}, "times of x must be strictly increasing"),
         ({"values": np.full((3, 5, 2), np.nan)}, "numbers of x must be finite"),
         ({"points": np.full((5, 2), np.inf)}, "numbers of x must be finite"),
     ],
@@ -104,7 +104,7 @@ def test_what_is_no_simulation_is_refused(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(2))
     with pytest.raises(InvalidInputError, match="must have the arrays points, times and values"):
         read_mesh_fields(tmp_path / "other.npz", "f")
-    with pytest.raises(InvalidInputError, match="the file must be there"):
+    with pytest.raises(InvalidInputError, match="the file must exist"):
         read_mesh_fields(tmp_path / "none.npz", "f")
 
 

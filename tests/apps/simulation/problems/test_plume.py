@@ -93,5 +93,5 @@ def test_draws_belong_together_and_depend_on_the_generator_alone():
 def test_bad_settings_are_refused():
     with pytest.raises(InvalidInputError, match="width must be a lowest and a highest"):
         GaussianPlume(width=(0.2, 0.1))
-    with pytest.raises(InvalidInputError, match="two frames at least"):
+    with pytest.raises(InvalidInputError, match="at least two frames"):
         GaussianPlume().fit(MeshField(torch.rand(5, 2), torch.zeros(1), torch.rand(1, 5, 1)))

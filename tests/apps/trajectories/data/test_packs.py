@@ -37,5 +37,5 @@ def test_the_mean_is_over_what_is_there():
 
 @pytest.mark.parametrize("bad", [[], [torch.zeros(2, 3), torch.zeros(2, 4)]])
 def test_no_items_and_items_of_other_widths_are_refused(bad):
-    with pytest.raises(InvalidInputError, match="items"):
+    with pytest.raises(InvalidInputError, match="item"):
         packed(bad)

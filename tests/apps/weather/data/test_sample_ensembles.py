@@ -92,7 +92,7 @@ def test_without_the_archive_the_way_to_get_it_is_told(tmp_path, monkeypatch):
     (tmp_path / "other.tar.gz").write_bytes(b"")
     with tarfile.open(tmp_path / "other.tar.gz", "w:gz"):
         pass
-    with pytest.raises(InvalidInputError, match="the archive must hold"):
+    with pytest.raises(InvalidInputError, match="the archive must contain"):
         load_era5_members(path="other.tar.gz")
 
 

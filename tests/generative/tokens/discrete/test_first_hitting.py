@@ -220,7 +220,7 @@ def test_temperature_and_nucleus_sharpen_the_distributions():
     [
         (
             lambda: FirstHitting().sample(ExactPosterior(TABLE, UniformBase(3)), 5, 4),
-            r"the path must have a mask token, got UniformBase\. Take Masked",
+            r"the path must have a mask token, got UniformBase\. Use Masked",
         ),
         (
             lambda: FirstHitting().sample(EXACT, 5, 4, prompt=torch.zeros(6, dtype=torch.int64)),
@@ -228,7 +228,7 @@ def test_temperature_and_nucleus_sharpen_the_distributions():
         ),
         (
             lambda: FirstHitting().sample(EXACT, 5, prompt=torch.zeros(3, 4, dtype=torch.int64)),
-            r"there must be 5 prompts, one per sequence, got 3",
+            r"prompt must have 5 rows, one per sequence, got 3",
         ),
         (
             lambda: FirstHitting().sample(EXACT, prompt=torch.tensor([0, 7, 3, 3])),
@@ -238,7 +238,7 @@ def test_temperature_and_nucleus_sharpen_the_distributions():
             lambda: FirstHitting().sample(EXACT, prompt="in the"),
             r"prompt must be tokens \(L,\) or \(n, L\), got str",
         ),
-        (lambda: FirstHitting().sample(EXACT, 5), r"length must be given without a prompt, got none"),
+        (lambda: FirstHitting().sample(EXACT, 5), r"length must be passed if prompt is omitted, got none"),
         (lambda: FirstHitting().sample(EXACT, 0, 4), r"n must be a whole number >= 1, got 0"),
         (
             lambda: FirstHitting().sample(EXACT, 5, 4, first_index=-1),

@@ -128,7 +128,7 @@ def test_half_precision_logits_are_scored_in_float32(generator):
 
 def test_bad_input_is_refused():
     with pytest.raises(
-        InvalidInputError, match=r"the path must have a mask token, got UniformBase\. Take Masked"
+        InvalidInputError, match=r"the path must have a mask token, got UniformBase\. Use Masked"
     ):
         MaskedCrossEntropy(UniformBase(3))
     with pytest.raises(InvalidInputError, match=r"x1 must be tokens 0 \.\.\. 2, got 3"):

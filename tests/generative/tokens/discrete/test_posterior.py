@@ -69,7 +69,7 @@ def test_a_posterior_is_made_of_whatever_predicts_tokens():
     assert isinstance(as_posterior(Logits(exact), PATH), NetPosterior)
     assert isinstance(as_posterior(lambda x, t, cond: exact(x), PATH), FunctionPosterior)
     assert as_posterior(made := ExactPosterior(TABLE, PATH), PATH) is made
-    with pytest.raises(InvalidInputError, match=r"something that predicts tokens, got int\. Pass a network"):
+    with pytest.raises(InvalidInputError, match=r"must predict tokens, got int\. Pass a network"):
         as_posterior(3, PATH)
 
 

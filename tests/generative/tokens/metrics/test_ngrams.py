@@ -59,5 +59,5 @@ def test_negative_tokens_are_refused():
     """Numbered as if they were tokens, (0, -1) and (-1, 3) would be one 2-gram."""
     x, y = torch.tensor([[0, -1]] * 2), torch.tensor([[1, 3]] * 2)
     for pair in ((x, y), (y, x)):
-        with pytest.raises(InvalidInputError, match="must hold tokens >= 0, got -1"):
+        with pytest.raises(InvalidInputError, match="must contain tokens >= 0, got -1"):
             ngram_distance(*pair)

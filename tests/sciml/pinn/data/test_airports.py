@@ -29,7 +29,7 @@ def test_a_copy_from_elsewhere(tmp_path):
     file = tmp_path / "airports.csv"
     file.write_text("longitude,latitude,state\n-100.5,40.0,NE\n-90,41,IL\n")
     assert load("us_airports", "all", path=str(file), north=41.0).x.tolist() == [[-100.5, 40.0]]
-    with pytest.raises(InvalidInputError, match="there must be airports between these latitudes"):
+    with pytest.raises(InvalidInputError, match="at least one airport must lie between these latitudes"):
         load_us_airports(path=str(file), south=45.0)
     with pytest.raises(InvalidInputError, match="path must be a copy"):
         load_us_airports(path=str(tmp_path / "none"))

@@ -173,5 +173,5 @@ def test_noise_for_an_equation_has_the_covariance_of_the_motion_at_uneven_times(
     assert bool(((drawn.T @ drawn / 20_000 - exact).abs() <= 5 * error + 1e-12).all())
     if kind == 1:
         assert_close(exact, motion_covariance(real(0.3), times), rtol=0.05, atol=0.03)
-    with pytest.raises(InvalidInputError, match=r"times must increase within \[0, 3\]"):
+    with pytest.raises(InvalidInputError, match=r"times must be strictly increasing within \[0, 3\]"):
         noise.sample(1, real([0.0, 3.1]), generator=torch.Generator())

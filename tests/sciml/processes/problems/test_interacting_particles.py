@@ -83,9 +83,9 @@ def test_another_start_is_refused():
 @pytest.mark.parametrize(
     ("make", "remedy"),
     [
-        (lambda **more: FitzHughNagumoNetwork(horizon=1000, **more), "Take substeps=200"),
-        (lambda **more: OpinionDynamics(horizon=1000, **more), "Take substeps=480"),
-        (lambda **more: OpinionDynamics(strength=12, **more), "Take substeps=1"),
+        (lambda **more: FitzHughNagumoNetwork(horizon=1000, **more), "Use substeps=200"),
+        (lambda **more: OpinionDynamics(horizon=1000, **more), "Use substeps=480"),
+        (lambda **more: OpinionDynamics(strength=12, **more), "Use substeps=1"),
     ],
 )
 def test_steps_that_are_too_long_are_refused_with_as_many_as_are_enough(make, remedy):

@@ -81,7 +81,7 @@ def test_trajectories_that_run_away_are_drawn_again_and_counted():
     ("given", "said"),
     [
         ({"systems": ("lorentz",)}, "Did you mean 'lorenz'"),
-        ({"systems": ()}, "there must be systems"),
+        ({"systems": ()}, "systems must have at least one entry"),
         ({"end": 1.0}, "end must be finite and > 2"),
     ],
 )

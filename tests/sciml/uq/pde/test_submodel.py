@@ -140,7 +140,7 @@ def test_what_cannot_be_solved_is_refused():
         part.solve(np.zeros((3, 3)))
     with pytest.raises(InvalidInputError, match="motion must be finite"):
         part.solve(np.full((3, 2), np.nan))
-    with pytest.raises(InvalidInputError, match="the mass must be given"):
+    with pytest.raises(InvalidInputError, match="mass must be passed"):
         part.march(np.zeros((3, 2)), 0.1)
     with pytest.raises(InvalidInputError, match="must begin at 0"):
         Submodel(stiffness, np.array([0, 4]), mass=mass).march(np.ones((3, 2)), 0.1)

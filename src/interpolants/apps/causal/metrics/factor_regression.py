@@ -38,7 +38,7 @@ class FactorRegression:
         """Rows, length, weights, and mean of a factor."""
         known = (~y.isnan()).nonzero()[:, 0][: self.most]
         if len(known) < 2:
-            raise invalid("FactorRegression", "each factor must be known of two rows", len(known))
+            raise invalid("FactorRegression", "each factor must have values in at least two rows", len(known))
         rows, y = x[known], y[known]
         gaps = _distances(rows, rows)
         # Where most images are the same, of those that differ; any length will do where all are.

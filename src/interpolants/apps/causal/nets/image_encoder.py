@@ -46,7 +46,7 @@ class ImageEncoder(Remembered, id="image_encoder"):
             )
         if min(shape[1:]) < 2 ** len(channels):
             rule = f"images must have 2^{len(channels)} pixels to a side at least"
-            raise invalid(who, rule, tuple(shape), "Take fewer channels.")
+            raise invalid(who, rule, tuple(shape), "Use fewer channels.")
         for name, value in (("outputs", outputs), ("width", width), *(("channels", c) for c in channels)):
             whole(who, name, value, at_least=1)
         height, across = shape[1:]

@@ -117,7 +117,7 @@ def _check_labels(who: str, channels: Sequence[str], masks: Sequence[Volume]) ->
     there = sorted({int(one) for mask in masks for one in np.unique(mask.values)} - {0})
     for name, label in wanted.items():
         if label not in there:
-            remedy = 'Take channels=["mask"] for any label.'
+            remedy = 'Use channels=["mask"] for any label.'
             found = ", ".join(map(str, there[:10])) or "none but 0"
             raise invalid(who, f"{name} must be a label of some mask", f"labels {found}", remedy)
 
@@ -136,7 +136,7 @@ def _in_folder(who: str, folder: Path, masked: bool) -> list[Pair]:
     masks = {_stem(one).removesuffix(MASK): one for one in entries if _stem(one).endswith(MASK)}
     if not scans:
         raise invalid(
-            who, "path must hold scans (.nii, .nii.gz, .dcm or folders of DICOM files)", str(folder)
+            who, "path must contain scans (.nii, .nii.gz, .dcm or folders of DICOM files)", str(folder)
         )
     for name in (*(masks.keys() - scans.keys()), *((scans.keys() - masks.keys()) if masked else ())):
         missing = "a scan" if name in masks else "a mask"
@@ -172,7 +172,7 @@ def _pair(who: str, scan: Path, mask: Path | None) -> Pair:
         remedy = "Resample it to the grid of the scan, or write it with its affine."
         raise invalid(who, rule, _place(labels, corner), remedy)
     if bool((labels.values != labels.values.round()).any()) or labels.values.min() < 0:
-        rule = f"{mask.name} must hold whole numbers >= 0"
+        rule = f"{mask.name} must contain whole numbers >= 0"
         raise invalid(
             who, rule, f"{labels.values.min():g} to {labels.values.max():g}", "Is it a probability map?"
         )
@@ -224,7 +224,7 @@ def _first_of_test(who: str, subjects: Sequence[re.Match[str] | None], test: flo
     names = [str(k) if one is None else one[0] for k, one in enumerate(subjects)]
     places = [k for k in range(1, n) if names[k] != names[k - 1]]
     if not places:
-        remedy = "Give scans of several subjects, or a single scan, whose slices are parted."
+        remedy = "Pass scans of several subjects, or a single scan, whose slices are split."
         raise invalid(who, "scans must be of several subjects, to have a test", f"{n} of {names[0]}", remedy)
     return min(places, key=lambda k: (abs(k - wanted), k))
 

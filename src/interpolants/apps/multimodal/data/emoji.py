@@ -115,7 +115,7 @@ def load_emoji(file: Opened, *, size: int = 16, tones: bool = False) -> Found:
     every = emoji_list(text.decode("utf-8", "replace"))
     if not every:
         rule = "emoji-test.txt must list fully-qualified emoji"
-        raise invalid(file.who, rule, "none", "Take Unicode's own file.")
+        raise invalid(file.who, rule, "none", "Use Unicode's own file.")
     kept = [one for one in every if tones or not one.has_tone]
     classes = tuple(dict.fromkeys(one.category for one in every))
     labels = np.array([classes.index(one.category) for one in kept])
@@ -166,7 +166,7 @@ def _pictures(who: str, font: bytes, emoji: Sequence[Emoji], size: int) -> NDArr
     for k, one in enumerate(emoji):
         name = glyphs.get(tuple(c for c in one.characters if c != _PICTURE))
         if name is None or name not in bitmaps:
-            remedy = "Take a list that is no newer than the font."
+            remedy = "Use a list that is no newer than the font."
             raise invalid(
                 who, "the font must have a picture of each emoji of the list", repr(one.name), remedy
             )
@@ -184,9 +184,9 @@ def _bitmaps(who: str, font: bytes) -> tuple[Mapping[str, Any], Mapping[tuple[in
         bitmaps, characters = read["CBDT"].strikeData[0], read.getBestCmap()
         tables = [table for lookup in read["GSUB"].table.LookupList.Lookup for table in lookup.SubTable]
     except Exception as error:  # fontTools has no common class for what is wrong with a font
-        remedy = "Take the font with bitmaps, not the one with outlines (COLR)."
+        remedy = "Use the font with bitmaps, not the one with outlines (COLR)."
         raise invalid(
-            who, "the font must hold bitmaps (CBDT) and ligatures", str(error)[:120], remedy
+            who, "the font must contain bitmaps (CBDT) and ligatures", str(error)[:120], remedy
         ) from error
     glyphs: dict[tuple[int, ...], str] = {(code,): name for code, name in characters.items()}
     codes = {name: code for code, name in characters.items()}

@@ -92,7 +92,7 @@ def mesh_field(value: Any, who: str, name: str) -> MeshField:
             there are none; or what xarray holds, with an axis of times, and the points along one axis with coordinates
             or along several, as on a regular grid; an axis of members (member, number, ...) holds several fields on
             one mesh.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         name: Name of the argument.
 
     Raises:
@@ -105,7 +105,10 @@ def mesh_field(value: Any, who: str, name: str) -> MeshField:
     if not isinstance(value, MeshField):
         rule = f"{name} must be simulations: points, times and values, or a Dataset of xarray"
         raise invalid(
-            who, rule, type(value).__name__, "E.g. {'points': (M, 2), 'times': (T,), 'values': (T, M, 1)}."
+            who,
+            rule,
+            type(value).__name__,
+            "For example, pass {'points': (M, 2), 'times': (T,), 'values': (T, M, 1)}.",
         )
     _check(value, who, name)
     return value
@@ -146,7 +149,10 @@ def _of_xarray(value: Any, who: str, name: str) -> MeshField:
     ]
     if not axes:
         raise invalid(
-            who, f"points of {name} must have coordinates", "an axis without any", "E.g. x and y along node."
+            who,
+            f"points of {name} must have coordinates",
+            "an axis without any",
+            "Add one, for example x and y along node.",
         )
     names = tuple(map(str, data.data_vars))
     order = (*members, time, "_node")
@@ -177,7 +183,10 @@ def _check(one: MeshField, who: str, name: str) -> None:
         )
     if not bool((one.times.diff() > 0).all()):
         raise invalid(
-            who, f"times of {name} must increase", one.times.tolist()[:6], "Sort the frames by time."
+            who,
+            f"times of {name} must be strictly increasing",
+            one.times.tolist()[:6],
+            "Sort the frames by time.",
         )
     for part in (one.points, one.times, one.values):
         if not bool(part.isfinite().all()):
@@ -200,11 +209,11 @@ def read_mesh_fields(path: str | Path, who: str) -> Any:
     if place.is_dir():
         files = sorted(file for file in place.iterdir() if file.suffix.lower() in SUFFIXES)
         if not files:
-            raise invalid(who, f"the folder must hold files {' or '.join(SUFFIXES)}", str(path))
+            raise invalid(who, f"the folder must contain files {' or '.join(SUFFIXES)}", str(path))
         found = [read_mesh_fields(file, who) for file in files]
         return [part for one in found for part in (one if isinstance(one, list) else [one])]
     if not place.is_file():
-        raise invalid(who, "the file must be there", str(path))
+        raise invalid(who, "the file must exist", str(path))
     if place.suffix.lower() == ".nc":
         xarray = require("xarray", by=who)
         rule = f"{place.name} must be a readable NetCDF file"

@@ -119,10 +119,12 @@ class GaussianPlume(Checked):
         Levenberg-Marquardt steps from the field's moments.
 
         Raises:
-            InvalidInputError: If there is a single frame, which tells no velocity.
+            InvalidInputError: If there is a single frame, from which no velocity can be computed.
         """
         if len(field.times) < 2:
-            raise invalid("there must be two frames at least, for the velocity", len(field.times))
+            raise invalid(
+                "field must have at least two frames, from which the velocity is computed", len(field.times)
+            )
         points, times, u = field.points, field.times, field.values.double()
 
         def misfit(plume: Tensor) -> Tensor:

@@ -89,7 +89,9 @@ def estoi(estimate: Tensor, reference: Tensor, rate: int) -> float:
             return float(stoi(s.cpu().numpy(), x.cpu().numpy(), rate, extended=True))
         except RuntimeWarning as warning:
             raise invalid(
-                "estoi", "there must be a third of a second of speech", str(warning).split(".")[0]
+                "estoi",
+                "the recordings must contain at least a third of a second of speech",
+                str(warning).split(".")[0],
             ) from None
 
 
@@ -108,7 +110,9 @@ def pesq(estimate: Tensor, reference: Tensor, rate: int) -> float:
     try:
         return float(package.pesq(rate, s.cpu().numpy(), x.cpu().numpy(), "nb" if rate == 8000 else "wb"))
     except package.PesqError as error:
-        raise invalid("pesq", "there must be a quarter of a second, and speech in it", str(error)) from error
+        raise invalid(
+            "pesq", "the recordings must have at least a quarter of a second and contain speech", str(error)
+        ) from error
 
 
 def _pair(who: str, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:

@@ -53,7 +53,7 @@ class GatedConvolution(SequenceNet):
         reach = 2 ** (min(cycle, blocks) - 1)
         if padding == "circular" and len(shape) == 2 and shape[1] < reach:
             rule = f"a periodic sequence must be at least as long as the largest dilation, {reach}"
-            raise invalid("GatedConvolution", rule, shape[1], "Take fewer blocks, or a smaller cycle.")
+            raise invalid("GatedConvolution", rule, shape[1], "Use fewer blocks, or a smaller cycle.")
         super().__init__(
             shape,
             width=width,

@@ -56,7 +56,7 @@ def packed(parts: Sequence[Tensor], *, axes: int = 1, fill: float = 0.0) -> Pack
     """
     whole("packed", "axes", axes, at_least=1)
     if not len(parts):
-        raise invalid("packed", "there must be items", "none")
+        raise invalid("packed", "at least one item is required", "none")
     shapes = sorted({tuple(part.shape[axes:]) for part in parts})
     if len(shapes) > 1 or any(part.ndim < axes for part in parts):
         rule = f"items must differ in their first {'axis' if axes == 1 else f'{axes} axes'} alone"

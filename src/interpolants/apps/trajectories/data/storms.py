@@ -67,7 +67,7 @@ def load_atlantic_storms(file: Opened, *, least: int = 30, centre: Sequence[floa
         table = _packaged_table(file.who, file.raw(DPLYR_INDEX.name), file.raw(DPLYR.name), "storms")
     tracks = _storms(table, least, centre)
     if len(tracks) < 2:
-        raise invalid(file.who, "there must be storms with as many fixes", f"least={least}")
+        raise invalid(file.who, "at least two storms must have this number of fixes", f"least={least}")
     x = np.full((len(tracks), max(map(len, tracks)), 1, 2), np.nan, dtype=np.float32)
     for row, track in zip(x, tracks, strict=True):
         row[: len(track), 0] = track

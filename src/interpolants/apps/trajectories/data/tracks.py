@@ -69,7 +69,7 @@ class Tracks:
             x: ``(B, T, N, D)``, or ``(B, T, D)`` for single nodes. A node is seen in a frame wholly or not at all.
             types: ``(B, N)`` or ``(N,)`` whole numbers >= 0.
             columns: Names of the dimensions.
-            who: Public name for errors.
+            who: Name of the caller, used in error messages.
 
         Raises:
             InvalidInputError: If shapes do not fit, a position is infinite or known in some dimensions alone.
@@ -145,7 +145,7 @@ def ragged_tracks(
     Args:
         parts: One array per case.
         types: Types of the nodes of each case, ``(N_i,)``.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
 
     Raises:
         InvalidInputError: If cases differ in their dimensions, or types do not fit.
@@ -172,7 +172,7 @@ def tracks_of_table(table: Any, who: str = "Tracks") -> Tracks:
 
     Args:
         table: A DataFrame.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
 
     Raises:
         InvalidInputError: If a column is missing or no number, a row comes twice, a node has two types, positions
@@ -233,7 +233,7 @@ def _whole_column(column: Any, name: str, who: str) -> Tensor:
     values = column.to_numpy()
     if values.dtype.kind not in "iuf" or not bool((values == values.round()).all()):
         remedy = "Number them: frames 0, 1, 2, ... at equal distances in time; types 0, 1, ..."
-        raise invalid(who, f"column {name} must hold whole numbers", str(column.iloc[0]), remedy)
+        raise invalid(who, f"column {name} must contain whole numbers", str(column.iloc[0]), remedy)
     return torch.from_numpy(values.astype("int64"))
 
 

@@ -89,7 +89,7 @@ def edge_mask(nodes: int, edges: Sequence[Sequence[int]] | None = None, *, who: 
     Args:
         nodes: N.
         edges: Pairs of numbers of nodes; all pairs if None.
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
 
     Raises:
         InvalidInputError: If an edge is no pair of two nodes.

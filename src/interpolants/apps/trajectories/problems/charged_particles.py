@@ -58,7 +58,7 @@ class ChargedParticles:
         if strength and dt > (_FARTHEST / largest) ** 0.5 * (1 + 1e-9):
             rule = f"dt^2 largest must be at most {_FARTHEST}: so far the largest force moves a particle in a step"
             raise invalid(
-                who, rule, f"{dt**2 * largest:.3g}", f"Take dt={(_FARTHEST / largest) ** 0.5:.2g} or less."
+                who, rule, f"{dt**2 * largest:.3g}", f"Use dt={(_FARTHEST / largest) ** 0.5:.2g} or less."
             )
         self.particles, self.frames, self.strength, self.dim = particles, frames, strength, dim
         self.speed, self.dt, self.every, self.largest = speed, dt, every, largest

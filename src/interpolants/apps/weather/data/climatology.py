@@ -38,7 +38,7 @@ class GridClimatology:
         Args:
             fields: The cases; with dates if there is a window.
             window: Days; an odd number of 1 to 365, or 0.
-            who: Public name for errors.
+            who: Name of the caller, used in error messages.
 
         Raises:
             InvalidInputError: If cases have no dates, or a point does not vary or was never seen.
@@ -46,7 +46,7 @@ class GridClimatology:
         whole(who, "window", window, at_least=0, at_most=DAYS)
         day = fields.day_of_year()
         if window and day is None:
-            remedy = "Take window=0, one climatology of the whole year."
+            remedy = "Use window=0, one climatology of the whole year."
             raise invalid(who, "a window of days needs cases with dates", "cases without", remedy)
         picks = (
             [torch.ones(len(fields), dtype=torch.bool)]
@@ -76,7 +76,7 @@ class GridClimatology:
         if bool(missing.any()):
             rule = f"the training part must have cases within {self.window // 2} days of each day that is asked for"
             raise invalid(
-                who, rule, f"none near day {int(day[missing][0]) + 1} of the year", "Take a wider window."
+                who, rule, f"none near day {int(day[missing][0]) + 1} of the year", "Use a wider window."
             )
         return mean, std
 

@@ -101,13 +101,13 @@ def _windows(file: Opened, data: Any, frames: int, test: float, every: int) -> F
     number(file.who, "test", test, above=0, below=1)
     record = _coarser(gridded_of(data, file.who, "the file", inner=FRAMES), every)
     if len(record) != 1:
-        raise invalid(file.who, "the file must hold one record of times", f"{len(record)} cases")
+        raise invalid(file.who, "the file must contain one record of times", f"{len(record)} cases")
     total = record.values.shape[1]
     cut = total - round(test * total)
     first, last = {"train": (0, cut), "test": (cut, total), "all": (0, total)}[file.split]
     if last - first < frames:
         rule = f"a part of the record must have {frames} frames at least"
-        remedy = "Take fewer frames, or another share of test."
+        remedy = "Use fewer frames, or another value of test."
         raise invalid(file.who, rule, f"{last - first} of {file.split}", remedy)
     fields = windows(record.some_members(slice(first, last)), frames)
     steps = record.members.diff()

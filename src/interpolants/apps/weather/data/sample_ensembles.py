@@ -137,7 +137,7 @@ def _opened(who: str, path: str, file: BundledFile) -> Any:
         try:
             member = archive.extractfile(f"{_FOLDER}/{name}")
         except KeyError as error:
-            raise invalid(who, f"the archive must hold {_FOLDER}/{name}", path or ARCHIVE) from error
+            raise invalid(who, f"the archive must contain {_FOLDER}/{name}", path or ARCHIVE) from error
         assert member is not None
         copy = Path(folder) / name
         copy.write_bytes(member.read())

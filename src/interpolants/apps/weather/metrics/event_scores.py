@@ -82,7 +82,7 @@ def critical_success_index(forecast: ArrayLike, happened: ArrayLike) -> Estimate
             raise invalid(who, f"{name} must be truth values", "other numbers", "Compare: x > limit.")
     hits, either = ((one & seen).reshape(len(f), -1).sum(1).double() for one in ((f * o) == 1, (f + o) >= 1))
     if not float(either.sum()):
-        raise invalid(who, "the event must come or be forecast somewhere", "nowhere", "Take a lower limit.")
+        raise invalid(who, "the event must come or be forecast somewhere", "nowhere", "Use a lower limit.")
     ratio, n = float(hits.sum() / either.sum()), len(f)
     error = float((hits - ratio * either).std() / either.mean()) / n**0.5 if n > 1 else math.nan
     return Estimate(ratio, error, n, "critical success index")

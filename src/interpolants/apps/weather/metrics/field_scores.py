@@ -85,7 +85,7 @@ def variogram_score(
         p: Order, > 0; 0.5 is robust against outliers.
         weights: Weights ``(D, D)`` of pairs, of which each is taken once, ``i < j``, and whose sum becomes one; all
             alike if not given.
-        fair: Take the variance of the mean of M members away, so that the size of an ensemble does not count; M >= 2.
+        fair: Subtract the variance of the mean of M members, so that the score does not depend on M; needs M >= 2.
 
     Returns:
         The mean over cases, in data units to the power 2p, with its error.

@@ -96,7 +96,7 @@ class GridConvolution(Net):
             (n for n, edge in zip(axes, self.edges, strict=True) if edge != "border"), default=reach + 1
         )
         if reach >= shortest:
-            remedy = "Take a smaller cycle, or fewer blocks."
+            remedy = "Use a smaller cycle, or fewer blocks."
             raise invalid(who, f"axes must be longer than the largest dilation, {reach}", shortest, remedy)
         self.settings = {
             "name": "grid_convolution", "shape": list(self.shape), "edges": list(self.edges), "width": width,

@@ -42,7 +42,7 @@ def check_edges(who: str, edges: Sequence[str], sizes: Sequence[int]) -> tuple[s
         round_it = len(found) == 2 and found[0].startswith("pole") and found[1] == "periodic"
         if not round_it or sizes[1] % 2:
             rule = "poles must be the ends of latitudes beside an even number of longitudes around the globe"
-            remedy = "Take 'border' for latitudes that end elsewhere."
+            remedy = "Use 'border' for latitudes that end elsewhere."
             raise invalid(who, rule, f"{list(found)}, sizes {list(sizes)}", remedy)
     return found
 

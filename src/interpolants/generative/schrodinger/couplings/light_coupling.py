@@ -105,7 +105,7 @@ class LightCoupling(Checked):
         Raises:
             InvalidInputError: If the samples break a rule (see :func:`fit_light_plan`), or a column of the drawn end
                 has one value.
-            DivergedError: If the loss leaves the finite numbers.
+            DivergedError: If the loss becomes NaN or infinite.
         """
         kept, made = (x1, x0) if self.reverse else (x0, x1)
         _check_columns_vary(made.flatten(1))
@@ -119,5 +119,5 @@ def _check_columns_vary(x: Tensor) -> None:
     flat = ~(x.amax(0) - x.amin(0) > 4 * torch.finfo(x.dtype).eps * x.abs().amax(0))
     if bool(flat.any()):
         rule = "every column of the end that is drawn must vary"
-        remedy = "Leave them out, or take coupling='sinkhorn', which pairs the samples themselves."
+        remedy = "Omit them, or use coupling='sinkhorn', which pairs the samples themselves."
         raise invalid("LightCoupling", rule, f"{int(flat.sum())} of one value", remedy)

@@ -80,7 +80,7 @@ class Search:
         value = loss(model, self.ends.held0, self.ends.held1, self.e)
         if not math.isfinite(value):
             remedy = "Usually the data are far wider than sqrt(eps), or hold one huge value: rescale, or raise eps."
-            raise DivergedError(f"LightPlan: the loss left the finite numbers at step {self.steps}. {remedy}")
+            raise DivergedError(f"LightPlan: the loss became NaN or infinite at step {self.steps}. {remedy}")
         self.history.append({"step": self.steps, **numbers, "heldout": value})
         self.stale = 0 if value < self.least - _TOLERANCE else self.stale + 1
         slack = _SLACK if self.settings.method == "adam" else _TOLERANCE

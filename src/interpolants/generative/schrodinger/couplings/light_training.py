@@ -55,7 +55,7 @@ def fit_light_plan(x0: Tensor, x1: Tensor, *, eps: float, settings: LightTrainin
 
     Raises:
         InvalidInputError: If eps or the data break a rule, or there are more components than samples.
-        DivergedError: If the loss leaves the finite numbers.
+        DivergedError: If the loss becomes NaN or infinite.
     """
     settings = LightTraining() if settings is None else settings
     eps = check_eps("LightPlan", eps)
@@ -65,18 +65,18 @@ def fit_light_plan(x0: Tensor, x1: Tensor, *, eps: float, settings: LightTrainin
     (y0, held0), (y1, held1) = (_split(x.to(dtype), settings.heldout, source) for x in (x0, x1))
     if settings.n_components > len(y1):
         rule = f"n_components must be at most the number of training samples of x1, {len(y1)}"
-        raise invalid("LightPlan", rule, settings.n_components, "Take fewer components.")
+        raise invalid("LightPlan", rule, settings.n_components, "Use fewer components.")
     centre0, centre1 = y0.mean(0), y1.mean(0)
     y0, held0, y1, held1 = y0 - centre0, held0 - centre0, y1 - centre1, held1 - centre1
     scale = math.sqrt(float(y0.square().mean() + y1.square().mean()) / 2) or 1.0
     e = 2 * eps / scale**2
     if (
         not e > 1e-9
-    ):  # no mixture that fits into memory resolves this, and the potentials leave the finite numbers
+    ):  # no mixture that fits into memory resolves this, and the potentials become NaN or infinite
         remedy = "Rescale the data, drop huge values, or raise eps."
         raise DivergedError(
-            f"LightPlan: data of standard deviation {scale:.3g} are too wide for eps={eps!r}: the loss leaves the "
-            f"finite numbers. {remedy}"
+            f"LightPlan: data of standard deviation {scale:.3g} are too wide for eps={eps!r}: the loss becomes "
+            f"NaN or infinite. {remedy}"
         )
     ends = Ends(*(y / scale for y in (y0, y1, held0, held1)))
     search = Search(ends, e, settings, source)

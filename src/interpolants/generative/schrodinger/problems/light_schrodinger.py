@@ -207,7 +207,7 @@ def _pairs(who: str, plan: LightPlan, reverse_plan: LightPlan) -> _Pairs:
     r, a = plan.offsets, reverse_plan.offsets
     worst = float((p[:, None] * s).max())
     if worst >= 1:
-        raise invalid(who, "products of the slopes of both plans must be < 1", worst, "Take smaller slopes.")
+        raise invalid(who, "products of the slopes of both plans must be < 1", worst, "Use smaller slopes.")
     left, log_weights = _log_weights(e, r, s, a, p)
     log_weights = log_weights + reverse_plan.log_alpha[:, None] + plan.log_alpha
     mean0 = (a[:, None] + p[:, None] * r) / left

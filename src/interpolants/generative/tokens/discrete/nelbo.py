@@ -142,7 +142,7 @@ def exact_nelbo(
         rule = f"sequences times 2^L must be at most {_MOST_SEQUENCES}"
         raise invalid("exact_nelbo", rule, f"{rows} sequences of length {length}", "Use nelbo.")
     if form == "time_free" and asked.uses_time:
-        remedy = "Take form='time', or nelbo, which gives each state a time."
+        remedy = "Use form='time', or nelbo, which gives each state a time."
         raise invalid("exact_nelbo", "the time-free sum needs a posterior without time", "one with", remedy)
     bits = torch.arange(1, 1 << length)
     masks = (bits[:, None] >> torch.arange(length) & 1).bool()

@@ -51,14 +51,14 @@ class MaskedCrossEntropy(Checked):
     path: DiscretePath
     """The masked path."""
     time_free: bool = True
-    """Take the sum over n; else the integral over the hidden share h, stratified: every position masked with
+    """Whether to use the sum over n; else the integral over the hidden share h, stratified: every position masked with
     probability h, the sum of cross-entropies divided by ``h L``. The same mean, but no finite variance: terms of size 1
     / h come with a chance in proportion to h."""
 
     def check_settings(self) -> None:
         """Refuse paths without a mask."""
         if self.path.mask is None:
-            remedy = "Take Masked(vocabulary), or DiscreteFlowLoss for this path."
+            remedy = "Use Masked(vocabulary), or DiscreteFlowLoss for this path."
             raise invalid("the path must have a mask token", type(self.path).__name__, remedy)
 
     def __call__(

@@ -162,7 +162,7 @@ def as_posterior(thing: Any, path: DiscretePath) -> Posterior:
     if callable(thing):
         return FunctionPosterior(thing, path, uses_time=path.uses_time)
     remedy = "Pass a network, a distribution with posterior(evidence), or a function mu(x, t, cond)."
-    raise invalid("posterior", "there must be something that predicts tokens", type(thing).__name__, remedy)
+    raise invalid("posterior", "the argument must predict tokens", type(thing).__name__, remedy)
 
 
 def take_places(values: Tensor, places: Tensor) -> Tensor:

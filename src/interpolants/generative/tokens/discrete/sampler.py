@@ -142,7 +142,7 @@ class TokenSampler(Checked, ABC):
         """
         who, path = type(self).__name__, posterior.path
         if self.needs_mask and path.mask is None:
-            remedy = "Take Masked(vocabulary), or TauLeaping, which needs no mask."
+            remedy = "Use Masked(vocabulary), or TauLeaping, which needs no mask."
             raise invalid(who, "the path must have a mask token", type(path).__name__, remedy)
         whole(who, "first_index", first_index)
         seed = secrets.randbits(31) if seed is None else whole(who, "seed", seed)
@@ -203,7 +203,12 @@ def _starts(
         return _prompted(who, path, n, length, prompt)
     if n is None or length is None:
         missing = "n" if n is None else "length"
-        raise invalid(who, f"{missing} must be given without a prompt", "none", "E.g. sample(mu, 16, 128).")
+        raise invalid(
+            who,
+            f"{missing} must be passed if prompt is omitted",
+            "none",
+            "For example, call sample(mu, 16, 128).",
+        )
     noise = BlockNoise(
         seed,
         ("token start",),
@@ -218,7 +223,7 @@ def _starts(
 
 def _prompted(who: str, path: DiscretePath, n: int | None, length: int | None, prompt: Any) -> Tensor:
     if path.mask is None:
-        remedy = "Take a masked path: there a prompt is a state like any other, and sampling goes on from it."
+        remedy = "Use a masked path: there a prompt is a state like any other, and sampling goes on from it."
         raise invalid(who, "a prompt needs a path with a mask token", type(path).__name__, remedy)
     if not isinstance(prompt, Tensor) or prompt.ndim not in (1, 2):
         got = tuple(prompt.shape) if isinstance(prompt, Tensor) else type(prompt).__name__
@@ -226,7 +231,7 @@ def _prompted(who: str, path: DiscretePath, n: int | None, length: int | None, p
     rows = prompt.expand(n or 1, -1) if prompt.ndim == 1 else prompt
     path.check_tokens(rows, "prompt", states=path.states)
     if n is not None and len(rows) != n:
-        raise invalid(who, f"there must be {n} prompts, one per sequence", len(rows))
+        raise invalid(who, f"prompt must have {n} rows, one per sequence", len(rows))
     length = rows.shape[1] if length is None else length
     if rows.shape[1] > length:
         remedy = "Shorten the prompt, or ask for longer sequences."

@@ -37,10 +37,10 @@ def ngram_distance(x: Tensor, y: Tensor, *, n: int = 2, generator: torch.Generat
             rule = f"{name} must be two or more sequences (N, L) of integer tokens, L >= {n}"
             raise invalid("ngram_distance", rule, f"{tokens.dtype} of shape {tuple(tokens.shape)}")
         if int(tokens.min()) < 0:
-            raise invalid("ngram_distance", f"{name} must hold tokens >= 0", int(tokens.min()))
+            raise invalid("ngram_distance", f"{name} must contain tokens >= 0", int(tokens.min()))
     size = int(max(x.max(), y.max())) + 1
     if size**n >= 1 << 62:
-        raise invalid("ngram_distance", "n must be small enough to number the n-grams", n, "Take n <= 3.")
+        raise invalid("ngram_distance", "n must be small enough to number the n-grams", n, "Use n <= 3.")
     grams = [_grams(tokens, n, size) for tokens in (x, y)]
     # Only n-grams that occur are counted: numbered anew, from 0.
     known, place = torch.unique(torch.cat([part.flatten() for part in grams]), return_inverse=True)

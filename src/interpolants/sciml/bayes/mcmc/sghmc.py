@@ -95,7 +95,7 @@ class SGHMC(Checked):
         if found["seen"] == 1 and not bool(found["square"].any()):
             rule, remedy = (
                 "chains must begin where the gradient is not zero",
-                "E.g. w + 0.1 torch.randn(w.shape).",
+                "For example, pass w + 0.1 torch.randn(w.shape).",
             )
             raise invalid("SGHMC.advance", rule, "zero in all coordinates, which leaves V unknown", remedy)
         if not found["seen"]:
@@ -107,12 +107,12 @@ class SGHMC(Checked):
             share = float((variance < 0).double().mean())
             rule = "the noise to inject must not have a negative variance, 2 a eta >= eta^2 B"
             got = f"step {self.step:g} and friction {self.friction:g}, negative for {share:.1%} of the coordinates"
-            raise invalid("SGHMC", rule, got, "Take a smaller step, more friction, or larger batches.")
+            raise invalid("SGHMC", rule, got, "Use a smaller step, more friction, or larger batches.")
         xi = torch.randn(slope.mean.shape, dtype=eta.dtype, generator=generator, device="cpu").to(eta.device)
         v = (1 - self.friction) * state["v"] - eta * slope.mean + variance.clamp_min(0).sqrt() * xi
         w = state["w"] + v
         if not bool(torch.isfinite(w).all()):
-            raise DivergedError(f"SGHMC: a chain diverged with step {self.step:g}; take a smaller one")
+            raise DivergedError(f"SGHMC: a chain diverged with step {self.step:g}; use a smaller step")
         return {**found, "w": w, "v": v}
 
 

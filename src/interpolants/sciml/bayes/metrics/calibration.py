@@ -75,7 +75,7 @@ def class_probabilities(who: str, probabilities: Tensor, labels: Tensor) -> Tens
     p = finite(who, "probabilities", probabilities).double()
     worst = float((p.sum(1) - 1).abs().max())
     if worst > 1e-4 or float(p.min()) < -1e-6:
-        raise invalid(who, "probabilities must be >= 0 with sum 1", f"off by {worst:.2g}", "Take a softmax.")
+        raise invalid(who, "probabilities must be >= 0 with sum 1", f"off by {worst:.2g}", "Apply a softmax.")
     if int(labels.min()) < 0 or int(labels.max()) >= p.shape[1]:
         raise invalid(who, f"labels must be classes 0 ... {p.shape[1] - 1}", f"{int(labels.max())}")
     return p

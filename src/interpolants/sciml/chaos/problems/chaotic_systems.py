@@ -95,9 +95,14 @@ class ChaoticSystem:
     def __init__(self, name: str, **parameters: float) -> None:
         if name not in chaotic_systems():
             if name in _delayed():
-                remedy = "Its state is a function of time. Take a flow without delay."
+                remedy = "Its state is a function of time. Use a flow without delay."
                 raise invalid("ChaoticSystem", "name must be a flow without delay", repr(name), remedy)
-            raise invalid("ChaoticSystem", "name must be known", repr(name), nearest(name, chaotic_systems()))
+            raise invalid(
+                "ChaoticSystem",
+                "name must be the name of a flow",
+                repr(name),
+                nearest(name, chaotic_systems()),
+            )
         self.name, self.parameters = name, dict(parameters)
         with _undisturbed():
             self._system = getattr(_flows(), name)()
@@ -107,7 +112,7 @@ class ChaoticSystem:
                 known = [k for k, v in own.items() if not np.ndim(v)]
                 raise invalid(
                     "ChaoticSystem",
-                    f"parameters of {name} must be known numbers",
+                    f"parameters of {name} must be among its scalar parameters",
                     repr(key),
                     nearest(key, known),
                 )

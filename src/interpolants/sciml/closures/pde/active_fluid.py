@@ -247,8 +247,8 @@ def _conjugate_gradients(operator: Operator, target: Tensor) -> Tensor:
         found, left = torch.zeros_like(target), target
         way, size = left, _inner(left, left)
         if not bool(size.isfinite().all()):
-            told = "ActiveFluid.flow: the moments left the finite numbers"
-            raise DivergedError(f"{told}. Take smaller steps of time, or more points or moments.")
+            told = "ActiveFluid.flow: the moments became NaN or infinite"
+            raise DivergedError(f"{told}. Use smaller steps of time, or more points or moments.")
         enough = _SETTLED**2 * size
         for _ in range(_ROUNDS):
             if bool((size <= enough).all()):
@@ -264,7 +264,7 @@ def _conjugate_gradients(operator: Operator, target: Tensor) -> Tensor:
             way, size = left + after / size.clamp_min(1e-300) * way, after
     raise DivergedError(
         f"ActiveFluid.flow: the strain rate is not settled within {_ROUNDS} rounds, so these are the "
-        "moments of no density. Take smaller steps of time, more points or moments, or a smaller beta."
+        "moments of no density. Use smaller steps of time, more points or moments, or a smaller beta."
     )
 
 
@@ -280,7 +280,7 @@ def _check_realisable(fields: Tensor, interval: float) -> None:
         run, at = (int(k) for k in (excess > _REALISABLE).nonzero()[0])
         told = f"|z_1| exceeds c by {100 * float(excess[run, at]):.2g} % at time {at * interval:.3g} in run {run}"
         raise DivergedError(
-            f"ActiveFluid.run: {told}, so these are the moments of no density. Take more points, moments or steps."
+            f"ActiveFluid.run: {told}, so these are the moments of no density. Use more points, moments or steps."
         )
 
 

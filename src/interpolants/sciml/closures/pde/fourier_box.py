@@ -141,5 +141,5 @@ def imex_bdf2(
         before, pull_before, now = now, pull, ahead
     found = torch.stack(kept)
     if not bool(torch.isfinite(found.abs()).all()):
-        raise DivergedError(f"imex_bdf2: a mode left the finite numbers in {steps} steps. Take more steps.")
+        raise DivergedError(f"imex_bdf2: a mode became NaN or infinite in {steps} steps. Use more steps.")
     return found

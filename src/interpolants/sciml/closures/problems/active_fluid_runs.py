@@ -79,8 +79,8 @@ class ActiveFluidRuns(Checked):
         """Fields ``(n, T, 2 K + 1, points, points)`` and parameters ``(n, 5)``, float64.
 
         Raises:
-            InvalidInputError: If z_2 leaves what densities can have: take more points.
-            DivergedError: If z_1 does, or the last moment is not small: take more points, or more moments.
+            InvalidInputError: If z_2 is outside the range that is possible for densities; use more points.
+            DivergedError: If z_1 is, or the last moment is not small; use more points or more moments.
         """
         draws = torch.rand(n, 3, dtype=torch.float64, generator=generator)
         sides = [torch.tensor(pair, dtype=torch.float64) for pair in (self.alpha, self.beta, self.zeta)]
@@ -104,5 +104,5 @@ class ActiveFluidRuns(Checked):
         tail = float((z[:, :, -1].abs() / c).max())
         if tail > _TAIL:
             told = f"|z_{self.moments}| reaches {tail:.2g} c: order is too sharp for {self.moments} moments"
-            raise DivergedError(f"ActiveFluidRuns: {told}. Take more.")
+            raise DivergedError(f"ActiveFluidRuns: {told}. Use more.")
         return found[:, :, : 2 * self.kept + 1].clone()

@@ -55,7 +55,9 @@ def load_air_quality(file: Opened, *, first: str = "1998-01-01", days: int = 0, 
     kept = (table[:, 3] >= begin) & (table[:, 3] < (begin + days if days else np.inf))
     table = table[kept & (table[:, 4] > 0 if log else True)]
     if not len(table):
-        raise invalid(file.who, "there must be measurements on the days asked for", f"none from {first} on")
+        raise invalid(
+            file.who, "the data must have measurements on the requested days", f"none from {first} on"
+        )
     if log:
         table[:, 4] = np.log(table[:, 4])
     return Found(

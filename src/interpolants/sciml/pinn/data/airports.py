@@ -41,5 +41,5 @@ def load_us_airports(file: Opened, *, south: float = 24.0, north: float = 50.0, 
     ]
     if not kept:
         asked = f"south = {south:g}, north = {north:g}, state = {state!r}"
-        raise invalid(file.who, "there must be airports between these latitudes", asked)
+        raise invalid(file.who, "at least one airport must lie between these latitudes", asked)
     return Found(x=np.array(sorted(kept)), columns=_COLUMNS)

@@ -125,7 +125,7 @@ class GridEncoder(Remembered, id="grid_encoder"):
             present.append(near)
         found = torch.stack(present, -1)
         if not bool(found.any(-1).all()):
-            remedy = "Take a longer `longest`, or more points."
+            remedy = "Use a longer `longest`, or more points."
             raise invalid(
                 "GridEncoder", "every node must have a point near it at some length", "one without", remedy
             )

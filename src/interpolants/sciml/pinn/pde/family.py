@@ -113,7 +113,7 @@ def check_family(who: str, family: Any, *, slopes: bool = False) -> dict[str, in
     """Check a family at a few points; the highest derivative along each axis that its residual reads.
 
     Args:
-        who: Public name for errors.
+        who: Name of the caller, used in error messages.
         family: The family.
         slopes: Whether autograd must see how the residual depends on u.
 
@@ -122,7 +122,7 @@ def check_family(who: str, family: Any, *, slopes: bool = False) -> dict[str, in
             slopes, or the distance does not vanish where u is given.
     """
     if not isinstance(family, PDEFamily):
-        remedy = "E.g. pde.NonlinearPoisson(), or a subclass of pde.PDEFamily."
+        remedy = "For example, use pde.NonlinearPoisson(), or a subclass of pde.PDEFamily."
         raise invalid(
             who, "problem must be a family of boundary-value problems", type(family).__name__, remedy
         )

@@ -141,7 +141,7 @@ class _System:
             u, left = self._shortened(u, step, s, w, float(left.norm()))
         if float(left.abs().max()) < 1e3 * _SETTLED * float(w):  # the roundings of many points
             return u
-        raise DivergedError("NonlinearPoisson: Newton's method did not settle. Take a smaller range of z.")
+        raise DivergedError("NonlinearPoisson: Newton's method did not settle. Use a smaller range of z.")
 
     def _shortened(
         self, u: Tensor, step: Tensor, s: Tensor, w: Tensor, before: float

@@ -80,7 +80,7 @@ def optimal_weights(
     scale = gram.diagonal().rsqrt()
     alike = scale[:, None] * gram * scale
     if (worst := float(torch.linalg.cond(alike))) > _WORST:
-        remedy = "Take fewer modes, or rates further apart."
+        remedy = "Use fewer modes, or rates further apart."
         raise invalid("rates must be far enough apart", f"condition {worst:.1e}", remedy)
     weights: Tensor = scale * torch.linalg.solve(alike, scale * across)
     return weights / unit_scale(hurst, kind).sqrt() if unit_variance else weights
@@ -258,7 +258,7 @@ class MarkovMotion(Checked):
         times = times.double()
         inside = float(times[0]) >= 0 and float(times[-1]) <= self.horizon * (1 + 1e-12)
         if times.ndim != 1 or not inside or not bool((times.diff() > 0).all()):
-            rule = f"times must increase within [0, {self.horizon:g}]"
+            rule = f"times must be strictly increasing within [0, {self.horizon:g}]"
             raise invalid(rule, times.tolist()[:5])
         rates, weights = self.rates, self.weights
         gaps = times.diff(prepend=times.new_zeros(1))

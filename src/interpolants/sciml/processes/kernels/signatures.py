@@ -48,7 +48,7 @@ def signature(path: Tensor, depth: int, *, factorial: bool = False) -> Tensor:
     channels = path.shape[2]
     if (size := signature_size(channels, depth)) > MOST:
         found = f"{channels} channels to depth {depth}: {size}"
-        raise invalid(who, f"a signature must have at most {MOST} numbers", found, "Take a lower depth.")
+        raise invalid(who, f"a signature must have at most {MOST} numbers", found, "Use a lower depth.")
     levels = _levels(path.diff(dim=1), depth)
     sizes = [math.factorial(k + 1) if factorial else 1 for k in range(depth)]
     return torch.cat([size * level for size, level in zip(sizes, levels, strict=True)], 1)

@@ -122,7 +122,7 @@ def discriminative_score(
     _check_sizes(who, hidden, steps, repeats)
     count = min(len(made), len(real))
     if count < 8:
-        raise invalid(who, "there must be 8 paths of each kind", count)
+        raise invalid(who, "both sets must have at least 8 paths", count)
     scores = []
     for repeat in range(repeats):
         source = generator(seed, "discriminator of paths", repeat)

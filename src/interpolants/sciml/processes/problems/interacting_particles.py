@@ -171,7 +171,7 @@ def _check_steps(length: int, horizon: float, substeps: int, longest: float) -> 
     needed = math.ceil(horizon / (length - 1) / longest * (1 - 1e-9))
     if substeps < needed:
         rule = f"a step from one time to the next must be at most {longest:.3g} long"
-        raise invalid(rule, f"{horizon / (length - 1) / substeps:.3g}", f"Take substeps={needed}.")
+        raise invalid(rule, f"{horizon / (length - 1) / substeps:.3g}", f"Use substeps={needed}.")
 
 
 def _grid(length: int, horizon: float, substeps: int) -> Tensor:

@@ -46,7 +46,7 @@ class SymbolSkeletons:
         self.length = whole(who, "length", length, at_least=1)
         self.patterns, self.aligned = tuple(patterns), aligned
         if isinstance(patterns, str) or not self.patterns or not all(map(_is_pattern, self.patterns)):
-            raise invalid(who, "patterns must be words of 0, 1 and X", patterns, "E.g. ('10X',).")
+            raise invalid(who, "patterns must be words of 0, 1 and X", patterns, "For example, use ('10X',).")
         starts = [sum(map(len, self.patterns[:k])) for k in range(len(self.patterns))]
         letters = "".join(self.patterns)
         following = [

@@ -75,7 +75,7 @@ def _systems(who: str, value: Any) -> tuple[DynamicalSystem, ...]:
     """Systems, from their names or as they are; one alone is a tuple of one."""
     given = (value,) if isinstance(value, str | DynamicalSystem) else tuple(value)
     if not given:
-        raise invalid("there must be systems", "none")
+        raise invalid("systems must have at least one entry", "none")
     return tuple(one if isinstance(one, DynamicalSystem) else dynamical_system(one) for one in given)
 
 

@@ -105,7 +105,7 @@ class Submodel:
         motion = np.asarray(motion)
         self._check("Submodel.march", motion.reshape(-1, motion.shape[-1]) if motion.ndim == 3 else motion)
         if self.mass is None:
-            raise invalid("Submodel.march", "the mass must be given", "None")
+            raise invalid("Submodel.march", "mass must be passed", "None")
         if (first := float(np.abs(motion[..., 0, :]).max(initial=0.0))) > 0:
             raise invalid("Submodel.march", "the interface must begin at 0: the part is at rest", first)
         load = np.zeros((motion.shape[-2], self.stiffness.shape[0]))
@@ -183,7 +183,7 @@ def newmark(
         found.append(u)
     path = np.moveaxis(np.stack(found), -1, 0) if cases else np.stack(found)
     if not np.isfinite(path).all():
-        raise DivergedError("newmark: a displacement left the finite numbers. Take a smaller dt.")
+        raise DivergedError("newmark: a displacement became NaN or infinite. Use a smaller dt.")
     return path
 
 
