@@ -157,7 +157,7 @@ def _stop(person: Newcomer) -> None:
     _, told = _end(process)
     if process.returncode != 0:  # a short training may have ended first
         assert process.returncode == 130, told
-        assert "Go on with: interpolants" in " ".join(told.split())
+        assert "Resume with: interpolants" in " ".join(told.split())
         person.types("train", "--resume", "runs/b")
     one, two = (load_file(person.folder.joinpath("runs", run, *MODEL)) for run in "ab")
     assert one.keys() == two.keys()

@@ -63,15 +63,15 @@ def run(
 PREFACE = """# Growth with the number of rows
 
 `python -m benchmarks growth --out docs/growth.md` writes this page. Each method is fitted with the quick part of its
-recipe to 1, 10 and 100 times its rows, with the same number of steps, in a separate process. A fit and its answers
-have {seconds:g} s, and {gib:g} GiB above the memory before them. Further rows are copies, with noise of a thousandth of
-the standard deviation where the method accepts it. The answers are those of all verbs, on the test rows of the recipe,
-whose number does not grow.
+recipe to 1, 10 and 100 times its rows, with the same number of steps, in a separate process. A fit with its results
+has at most {seconds:g} s, and {gib:g} GiB above the memory before it. Additional rows are copies, with noise
+of a thousandth of the standard deviation if the method accepts it. *Answers* is the time of all verbs on the test rows
+of the recipe, whose number does not grow.
 
-*Before* is the time before the first step, or of the whole fit where a method has no steps. A cell lists the values for
-1, 10 and 100 times the rows. The exponents are those of the time of the whole fit and of the memory, from 1 to 10 and
-from 10 to 100 times the rows: 1 is linear, 0 constant. `time`, `memory` and `refused` stand where a limit was hit, or
-where the method refuses this number of rows.
+*Before* is the time before the first step, or of the complete fit if a method has no steps. A cell lists the values for
+1, 10 and 100 times the rows. The exponents are those of the time of the complete fit and of the memory, from 1 to 10
+and from 10 to 100 times the rows: 1 is linear, 0 constant. `time` and `memory` mark an exceeded limit,
+and `refused` a method that raises an error for this number of rows.
 """
 HEADS = (
     "method",

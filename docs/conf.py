@@ -26,7 +26,7 @@ os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # lessons give the same numbers, and no less quickly, whatever else runs
 
-from docs import notebooks  # noqa: E402
+from docs import notebooks, site_search  # noqa: E402
 from docs.cards_in_reference import expand  # noqa: E402
 from docs.method_pages import expand as expand_methods  # noqa: E402
 
@@ -137,6 +137,22 @@ def show_formula(display: str) -> Any:
     return visit
 
 
+def add_index(app: Any, page: str, template: str, context: Any, doctree: Any) -> None:
+    """The page of the search loads the index that :func:`write_index` writes."""
+    if page == "search":
+        app.add_js_file("find_index.js")
+
+
+def write_index(app: Any, exception: Exception | None) -> None:
+    """Write the index of ``interpolants find``."""
+    if exception is None and app.builder.format == "html":
+        objects = app.env.get_domain("py").objects
+        site_search.write(
+            Path(app.outdir) / "_static" / "find_index.js",
+            {name: f"{entry.docname}#{entry.node_id}" for name, entry in objects.items()},
+        )
+
+
 def skip_settings(app: Any, what: str, name: str, member: object, skip: bool, options: Any) -> bool | None:
     """Leave out fields with a sentence below them: they stand in the arguments of their class."""
     is_value = not callable(member) and not isinstance(member, property | cached_property | classmethod)
@@ -154,5 +170,7 @@ def setup(app: Any) -> None:
     app.connect("source-read", list_members)
     app.connect("builder-inited", convert_lessons)
     app.connect("source-read", add_buttons)
+    app.connect("html-page-context", add_index)
+    app.connect("build-finished", write_index)
     app.connect("autodoc-process-docstring", escape_shapes)
     app.connect("autodoc-skip-member", skip_settings)

@@ -13,6 +13,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "flow_map",
         "rectification",
         "spurious_modes",
+        "without_training",
     ),
     "Schrödinger bridges": (
         "schrodinger_bridge",
@@ -33,6 +34,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "lorenz_ensemble",
         "logistic_map",
         "heat",
+        "epidemic",
         "cells",
         "one_prior_of_heads",
         "differentiation",

@@ -17,7 +17,9 @@ def draw(quick: bool) -> object:
     """Images for labels, pairs, and chances of labels for test images, the least sure ones last."""
     digits, held = (load("digits", split, dequantise=True) for split in ("train", "test"))
     net = {"kind": "mlp", "width": 256, "depth": 4, "residual": True}
-    model = MultimodalDiffusion(net=net, steps=30 if quick else 2000, ema=0.995, n_steps=4 if quick else 30)
+    model = MultimodalDiffusion(
+        net=net, whiten=True, steps=30 if quick else 2000, ema=0.995, n_steps=4 if quick else 30
+    )
     model.fit(image=digits.x, label=digits.labels, progress=False)
 
     made = figure(820, 340)

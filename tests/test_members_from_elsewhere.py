@@ -169,7 +169,7 @@ def test_one_that_cannot_be_imported_is_left_out_with_a_warning(install):
     }
     install("others_broken", files)
     told = CliRunner().invoke(app, ["methods", "show", "step_loss"]).stdout
-    assert "its settings are not known here: No module named 'a_package_that_nobody_has'" in " ".join(
+    assert "its settings cannot be listed: No module named 'a_package_that_nobody_has'" in " ".join(
         told.split()
     )
     with pytest.warns(FileWarning, match="objective/step_loss is left out, ModuleNotFoundError"):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -140,3 +141,11 @@ def test_the_process_that_workers_are_forked_from_does_not_import_the_library():
     code += "print([name for name in sys.modules if name.startswith('interpolants')])"
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_each_explained_survivor_says_what_it_is_and_why():
+    explained = tomllib.loads((ROOT / "mutants" / "survivors.toml").read_text("utf-8"))
+    assert explained
+    for name, one in explained.items():
+        assert set(one) == {"is", "why"}, name
+        assert one["is"] in ("equivalent", "open"), name

@@ -11,12 +11,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from docs import cards_in_reference, method_pages
+from docs import cards_in_reference, method_pages, site_search
 
 import interpolants
 import interpolants.methods
+from everyday_questions import FIFTY
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.rings import RINGS
+from interpolants.runs.search import find
+from rings import ABSENT
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(interpolants.__file__).parent
@@ -240,6 +243,63 @@ def test_the_first_page_says_how_to_install(site):
     assert "pip install" in text
 
 
+@pytest.fixture(scope="module")
+def find_index(tmp_path_factory):
+    """The index of ``find`` as the site has it, without addresses of documented objects."""
+    path = tmp_path_factory.mktemp("index") / "find_index.js"
+    site_search.write(path, {})
+    return path
+
+
+def test_the_page_of_the_search_ranks_as_find_does(find_index):
+    questions = [*FIFTY, "Schrödinger", "a_b-c of the", "résumé training", "how do I", "to be or not to be"]
+    for question, ranked in zip(questions, in_node(ANSWERS, find_index, questions), strict=True):
+        found = find(question, limit=1000) if ranked else []
+        assert [(r.kind, r.id) for r in found] == [(kind, id) for kind, id, _, _ in ranked], question
+        assert [r.score for r in found] == pytest.approx([score for _, _, score, _ in ranked]), question
+
+
+@pytest.mark.skipif(bool(ABSENT), reason="answers lie in all rings")
+def test_the_page_of_the_search_shows_the_first_answers_of_find(find_index):
+    for question, ranked in zip(FIFTY, in_node(SHOWN, find_index, list(FIFTY)), strict=True):
+        first = [(r.kind, r.id) for r in find(question, limit=3)]
+        assert ranked, question
+        assert [(kind, id) for kind, id, _, _ in ranked] == first[: len(ranked)], question
+
+
+def test_words_in_passing_are_no_answer_on_the_page_of_the_search(find_index):
+    assert in_node(SHOWN, find_index, ["command line", "add a method", "xyzzyqwv", "how do I"]) == [
+        [],
+        [],
+        [],
+        [],
+    ]
+
+
+def test_answers_on_the_page_of_the_search_lead_to_pages(find_index):
+    text = find_index.read_text("utf-8")
+    entries = json.loads(text[text.index("{") : text.rindex(";")])["entries"]
+    for entry in entries:
+        page = entry["address"].partition("#")[0]
+        assert (ROOT / f"{page}.md").exists(), entry["address"]
+
+
+@pytest.mark.slow
+def test_answers_lead_to_the_documentation_of_their_members(site):
+    text = (site / "_static" / "find_index.js").read_text("utf-8")
+    entries = json.loads(text[text.index("{") : text.rindex(";")])["entries"]
+    anchors = {}
+    for entry in entries:
+        page, _, anchor = entry["address"].partition("#")
+        if page not in anchors:
+            anchors[page] = Links.of(site / f"{page}.html").anchors
+        assert not anchor or anchor in anchors[page], entry["address"]
+    tables = [
+        e["id"] for e in entries if e["kind"] == "method" and e["address"].startswith("docs/methods/README")
+    ]
+    assert tables == [], "methods without documentation of their class"
+
+
 @pytest.mark.slow
 def test_everyday_questions_find_their_page(site):
     assert missed(site, QUESTIONS, 20) == {}
@@ -316,7 +376,7 @@ SEARCH = """
 const fs = require("fs"), vm = require("vm"), site = process.argv[1];
 const page = vm.createContext({});
 page.window = page;
-for (const file of ["language_data.js", "search.js"])
+for (const file of ["language_data.js", "find_index.js", "search.js"])
   vm.runInContext(fs.readFileSync(`${site}/_static/${file}`, "utf8"), page);
 const text = fs.readFileSync(`${site}/searchindex.js`, "utf8");
 page.index = JSON.parse(text.slice(text.indexOf("(") + 1, text.lastIndexOf(")")));
@@ -329,12 +389,30 @@ console.log(vm.runInContext(asked, page));
 """
 
 
+# The answers of its page, from the index alone.
+ANSWERS = """
+const fs = require("fs"), vm = require("vm"), [index, script] = process.argv.slice(1);
+const page = vm.createContext({});
+for (const file of [index, script]) vm.runInContext(fs.readFileSync(file, "utf8"), page);
+page.questions = JSON.parse(fs.readFileSync(0, "utf8"));
+const asked = `JSON.stringify(questions.map((question) =>
+  Answers.rank(FIND_INDEX, question).map((entry) => [entry.kind, entry.id, entry.score, entry.address])))`;
+console.log(vm.runInContext(asked, page));
+"""
+SHOWN = ANSWERS.replace("Answers.rank", "Answers.shown")
+
+
 def ask(site, questions):
     """Pages that the site's search gives for each question, best first."""
+    return in_node(SEARCH, site, questions)
+
+
+def in_node(program, place, questions):
+    """What a program gives for questions."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("the site's search is run by node, which is not installed")
-    words = [node, "-e", SEARCH, str(site)]
+    words = [node, "-e", program, str(place), str(ROOT / "docs" / "_static" / "search.js")]
     done = subprocess.run(words, input=json.dumps(questions), capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 

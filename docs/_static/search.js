@@ -1,18 +1,60 @@
-/* Search that ranks pages by all words of a question, and needs none of them: what Sphinx brings drops a page that lacks one.
+/* Search with two parts: the first answers of `interpolants find`, then pages.
  *
- * A page has, for each word, the rarity of that word times 1 where it is in the text, 3 in a heading, 5 in the title. The heading that
- * has most of the words is where the result leads. Sphinx's index is used as it is; nothing is sent anywhere.
+ * Answers are ranked as in src/interpolants/runs/search.py, by the index that docs/site_search.py writes (FIND_INDEX).
+ * Pages are ranked by all words of a question, and need none of them, whereas Sphinx drops a page that lacks one. A page
+ * has, for each word, the rarity of that word times 1 where it is in the text, 3 in a heading, 5 in the title. The
+ * heading with most of the words is where the result leads. Nothing is sent anywhere.
  */
 "use strict";
 
-const SearchWords = {
-  /* Words of questions that say nothing of their subject. */
-  idle: new Set(
-    ("a about am an and any are as at be been but by can could did do does for from get give go had has have how i if in into is it its "
-     + "just like make many me much my need no of on one or our out own please should show so some than that the their them then there "
-     + "these they thing this to too up us use used using want was way we were what when where which who why will with without would you "
-     + "your").split(" ")),
+const Answers = {
+  most: 3,
+  least: 4, // lower scores are words in passing, e.g. in the limits of a member
 
+  tokens: (text) => {
+    const bare = text.toLowerCase().replaceAll("ß", "ss").normalize("NFKD").replace(/\p{Mark}/gu, "").replaceAll("_", " ");
+    const found = bare.match(/[a-z0-9]+(?:-[a-z0-9]+)*/g) ?? [];
+    return found.flatMap((token) => (token.includes("-") ? [token, ...token.split("-")] : [token]));
+  },
+
+  stem: (index, token) => {
+    for (const [suffix, replacement] of index.suffixes) {
+      if (token.endsWith(suffix) && token.length - suffix.length >= (replacement ? 3 : 4)) {
+        return token.slice(0, -suffix.length) + replacement;
+      }
+    }
+    return token;
+  },
+
+  /* Weight times rarity of a token in an entry, or of its best synonym. */
+  value: (index, token, weights) => {
+    const worth = (stem) => (Object.hasOwn(weights, stem) ? weights[stem] * index.rarity[stem] : 0);
+    const synonyms = Object.hasOwn(index.synonyms, token) ? index.synonyms[token] : [];
+    return Math.max(worth(Answers.stem(index, token)), ...synonyms.map((stem) => index.synonym * worth(stem)));
+  },
+
+  /* Entries with their scores, best first. */
+  rank: (index, question) => {
+    const all = Answers.tokens(question);
+    const telling = all.filter((token) => !index.stop_words.includes(token));
+    const tokens = telling.length ? telling : all;
+    const order = (a, b) => b.score - a.score || (a.kind < b.kind ? -1 : a.kind > b.kind ? 1 : a.id < b.id ? -1 : 1);
+    return index.entries
+      .map((entry) => {
+        const values = tokens.map((token) => Answers.value(index, token, entry.weights));
+        const matched = values.filter((value) => value > 0).length / Math.max(values.length, 1);
+        return { ...entry, score: values.reduce((sum, value) => sum + value, 0) * matched ** 2 * entry.factor };
+      })
+      .filter((entry) => entry.score > 0)
+      .sort(order);
+  },
+
+  /* Answers that the page shows. */
+  shown: (index, question) =>
+    Answers.rank(index, question).filter((entry) => entry.score >= Answers.least).slice(0, Answers.most),
+};
+
+const SearchWords = {
   /* Pages that tell of details, or of the past, come after those that help at once. */
   weight: (page) => {
     if (page.startsWith("docs/design/") || page.startsWith("docs/release/") || page === "CHANGELOG" || page === "docs/renamed") return 0.6;
@@ -24,7 +66,7 @@ const SearchWords = {
 
   stems: (text, stem) => {
     const words = text.toLowerCase().split(/[^\p{Letter}\p{Number}_]+/u).filter((word) => word);
-    const telling = words.filter((word) => !SearchWords.idle.has(word));
+    const telling = words.filter((word) => !FIND_INDEX.stop_words.includes(word));
     return [...new Set((telling.length ? telling : words).map(stem))];
   },
 
@@ -66,7 +108,7 @@ const SearchWords = {
       .sort((a, b) => b[3] - a[3]);
   },
 
-  /* Results as Sphinx shows them, the best last; names of classes and functions come first. */
+  /* Results as Sphinx shows them, the best last: answers come first, then names of classes and functions. */
   results: (search, query, objects) => {
     const index = search._index;
     const stemmer = new Stemmer();
@@ -75,7 +117,11 @@ const SearchWords = {
       return [index.docnames[page], title, anchor === null ? "" : "#" + anchor, null, score, index.filenames[page], "text"];
     });
     const named = objects.size === 1 ? search.performObjectSearch([...objects][0], objects).filter((found) => found[4] >= 11) : [];
-    return [...pages.reverse(), ...named.sort((a, b) => a[4] - b[4]).slice(-5)];
+    const answers = Answers.shown(FIND_INDEX, query).map((entry) => {
+      const [page, anchor] = entry.address.split("#");
+      return [page, entry.title, anchor ? "#" + anchor : "", entry.call, entry.score, page, "answer"];
+    });
+    return [...pages.reverse(), ...named.sort((a, b) => a[4] - b[4]).slice(-5), ...answers.reverse()];
   },
 };
 

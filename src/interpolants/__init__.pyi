@@ -26,6 +26,7 @@ from interpolants import reports as reports
 from interpolants import runs as runs
 from interpolants import sciml as sciml
 from interpolants import solvers as solvers
+from interpolants import spaces as spaces
 from interpolants import testing as testing
 from interpolants import training as training
 from interpolants import web as web
@@ -68,7 +69,9 @@ from interpolants.methods.bridge.bridge import Bridge as Bridge
 from interpolants.methods.few_step.few_step import FewStep as FewStep
 from interpolants.methods.flow_map.flow_map import FlowMap as FlowMap
 from interpolants.methods.forecaster import Forecaster as Forecaster
+from interpolants.methods.geodesic_bridge import GeodesicBridge as GeodesicBridge
 from interpolants.methods.imported import Imported as Imported
+from interpolants.methods.kernelised.kernel_interpolant import KernelInterpolant as KernelInterpolant
 from interpolants.methods.rectification.rectification import Rectification as Rectification
 from interpolants.methods.restoration.prior_restoration import PriorRestoration as PriorRestoration
 from interpolants.methods.restoration.restoration import Restoration as Restoration

@@ -28,6 +28,7 @@ COMMANDS = [
     "explore",
     "serve",
     "export",
+    "fit-solver",
     "follow",
     "compare",
     "find",
@@ -333,10 +334,10 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
         (("rnu",), "Did you mean 'run'?"),
         (("run", "--otu", "x"), "--out"),
         (("run", "--x1", "b.csv"), "Missing option '--out'"),
-        (("run", "--out", "new"), "there must be settings or data, got none"),
+        (("run", "--out", "new"), "settings or data are required, got none"),
         (("run", "--x0", "missing.csv", "--out", "new"), "data.x0: the file must exist, got missing.csv"),
-        (("run", "--x0", "b.csv", "--out", "new"), "x1 is required: the data to learn, got x0 = b.csv only"),
-        (("run", "--cond", "labels", "--out", "new"), "x1 is required: the data to learn, got cond = labels only"),
+        (("run", "--x0", "b.csv", "--out", "new"), "x1 is required: the training data, got x0 = b.csv only"),
+        (("run", "--cond", "labels", "--out", "new"), "x1 is required: the training data, got cond = labels only"),
         (("run", "--x1", "missing.csv", "--out", "new"), "data.x1: the file must exist, got missing.csv"),
         (("run", "--x0", "labels.npy", "--x1", "b.csv", "--out", "new"), "(1,)"),
         (("run", "--x1", "b.csv", "--out", "new", "--set", "method.optmizer=adam"), "Did you mean 'optimizer'?"),
@@ -361,7 +362,7 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
         (("methods", "--kind", "paths"), "Did you mean 'path'?"),
         (("methods", "miror"), "Did you mean 'mirror'?"),
         (("methods", "show", "miror"), "Did you mean 'mirror'?"),
-        (("methods", "show"), "one id must be given, got none"),
+        (("methods", "show"), "exactly one id is required, got none"),
         (("methods", "show", "mirror", "--paper", "albergo"), "--paper is for the list"),
         (("methods", "--family", "difusion paths"), "Did you mean 'diffusion paths'?"),
         (("methods", "--paper", "albergo2032stochastic"), "Did you mean 'albergo2023stochastic'?"),
@@ -375,7 +376,7 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
         (("sample", "runs/mine", "-n", 2, "--eps", "much", "--out", "s.npz"), "eps"),
         (("sample", "runs/mine", "-n", 2, "--eps", 1, "--method", "rk4"), "eps > 0 needs an SDE solver"),
         (("sample", "runs/labels", "-n", 2, "--label", 7, "--out", "s.npz"), "label"),
-        (("complete", "runs/mine", "x"), "must be capable of it"),
+        (("complete", "runs/mine", "x"), "must have this capability"),
         (("train", "--resume", "runs/none"), "the folder must"),
     ],
 )  # fmt: skip
@@ -418,7 +419,7 @@ def test_control_c_saves_says_how_to_go_on_and_exits_with_130(place):
     finally:
         over.set()
         presser.join()
-    assert "Go on with: interpolants run --out runs/stopped --resume" in " ".join(stderr.split())
+    assert "Resume with: interpolants run --out runs/stopped --resume" in " ".join(stderr.split())
     assert "Traceback" not in stderr
     assert list((match / "checkpoints").glob("step-*"))
 

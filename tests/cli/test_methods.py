@@ -142,6 +142,6 @@ def test_an_id_of_two_kinds_asks_for_the_kind_and_broken_cards_are_named(install
     for words in (["show", "linear", "--kind", "toy"], ["show", "toy/linear"]):
         assert "The other linear" in ask(*words).stdout
         assert "formula  x + 1" in ask(*words).stdout
-    assert "note: cards left out, entry point mine = 'others_cli'" in ask().stderr
+    assert "note: cards skipped, entry point mine = 'others_cli'" in ask().stderr
     doctor = CliRunner().invoke(app, ["doctor"])
-    assert "cards left out: entry point mine = 'others_cli'" in doctor.stderr
+    assert "cards skipped: entry point mine = 'others_cli'" in doctor.stderr

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -245,3 +247,23 @@ def test_objects_with_values_or_an_array_interface():
 def test_what_is_no_set_of_samples_is_refused(data, message):
     with pytest.raises(InvalidInputError, match=r"^fit: .*" + message):
         as_tensor(data, "fit")
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_table_whose_cells_were_not_separated_is_refused(mark):
+    """pandas.read_csv reads decimal commas between semicolons as an index and one column of decimals."""
+    pandas = pytest.importorskip("pandas")
+    text = f"a{mark}b{mark}c\n0,5{mark}1,5{mark}2,5\n3,5{mark}4,5{mark}5,5\n"
+    table = pandas.read_csv(io.StringIO(text)) if mark == ";" else pandas.DataFrame({f"a{mark}b": [1.0, 2.0]})
+    with pytest.raises(InvalidInputError, match=r"x1 must have a column for each name, got 'a.*sep=';'"):
+        as_tensor(table, "Bridge.fit", "x1")
+
+
+def test_row_numbers_that_pandas_wrote_are_no_column():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"a": [0.5, 1.5, 2.5], "b": [1.0, 2.0, 4.0]})
+    text = table.to_csv()
+    with pytest.raises(InvalidInputError, match=r"x1 must not have row numbers as a column.*index_col=0"):
+        as_tensor(pandas.read_csv(io.StringIO(text)), "Bridge.fit", "x1")
+    as_tensor(pandas.read_csv(io.StringIO(text), index_col=0), "Bridge.fit", "x1")
+    as_tensor(table.rename(columns={"a": "Unnamed: 0"}), "Bridge.fit", "x1")  # measured: taken

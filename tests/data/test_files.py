@@ -90,6 +90,15 @@ def test_tables_in_many_dialects(tmp_path, name, text, columns):
     assert bool(result.notes) == (name == "index.csv")
 
 
+@pytest.mark.parametrize(("mark", "end"), [(";", "\n"), (",", "\r\n"), ("\t", "\n")])
+def test_the_line_in_which_excel_names_the_delimiter_is_no_row(tmp_path, mark, end):
+    rows = end.join([f"sep={mark}", f"a{mark}b", f"1{mark}2", f"3{mark}4"])
+    (tmp_path / "a.csv").write_bytes(rows.encode())
+    result = read_array(str(tmp_path / "a.csv"), "run")
+    assert result.columns == ("a", "b")
+    assert result.x.tolist() == [[1, 2], [3, 4]]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -99,6 +108,8 @@ def test_tables_in_many_dialects(tmp_path, name, text, columns):
         ("1,x\n3,y\n", r"column number 2 must be numeric, got 'x' in row 0 \(line 1\)"),
         ("a;b\n1,5;2\n", r"got '1,5' in row 0 \(line 2\). Write decimals with a point"),
         ("1,5;2,5;7\n3,5;4,5;8\n", r"got '1,5' in row 0 \(line 1\). Write decimals with a point"),
+        ("a;b\n1.234,5;2\n", r"got '1.234,5' in row 0 \(line 2\). Write decimals with a point"),
+        ("sep=;\na;b\n1;2\n3;x\n", r"column 'b' must be numeric, got 'x' in row 1 \(line 4\)"),
         ("a,b\n1,1_000\n", r"got '1_000'"),
         ("a,b\n", r"at least one row below its header"),
         ("\n\n", r"at least one row, got none"),

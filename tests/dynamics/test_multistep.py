@@ -204,6 +204,9 @@ def test_equal_shares_of_a_known_density():
     found = equidistribute(grid, density, 4)
     assert found == pytest.approx([0, 1 / 6, 2 / 6, 0.5, 1])
     assert equidistribute(grid, np.zeros(10), 4) == pytest.approx(np.linspace(0, 1, 5))
+    # An empty cell counts as a twentieth of the mean: masses 1 and 0.025, of which a half is 0.5125.
+    halves = equidistribute(np.array([0.0, 0.5, 1.0]), np.array([1.0, 0.0]), 2)
+    assert halves[1] == pytest.approx(0.5 * 0.5125)
 
 
 def test_steps_that_are_exact_miss_nothing():

@@ -398,6 +398,19 @@ def test_noise_comes_with_its_level_times_the_score(method, reverse, known):
     assert_close(end(1.0) - end(0.0), (0.5 * eps * s).expand(12, 2), atol=1e-9, rtol=0)
 
 
+@pytest.mark.parametrize("covariance", [None, torch.tensor([[4.0, 1.0], [1.0, 9.0]])], ids=["white", "full"])
+def test_a_step_without_noise_at_the_end_is_the_drift_at_its_start(covariance):
+    """``b + eps s`` at the first of two times, whatever the base, with a level that changes in time."""
+    base = Gaussian() if covariance is None else Gaussian(covariance=covariance)
+    fields = exact(OneSidedLinear(base), GaussianMixture.from_gaussian(base, 2))
+    learnt = LearnedFields(fields.path, velocity=fields.velocity, noise=fields.noise)
+    x, t, h = points(), torch.tensor(0.2, dtype=F64), 0.5
+    run = {"method": "euler_maruyama", "time_grid": [0.2, 0.7], "finish": "mean", "seed": 0}
+    made = sample(learnt, x, eps=lambda t: t**2, **run)
+    drift = fields.velocity(x, t) + 0.2**2 * fields.score(x, t)
+    assert_close(made.x, x + h * drift, rtol=1e-6, atol=1e-6)
+
+
 # --- gradients ----------------------------------------------------------------------------------------------
 
 

@@ -149,6 +149,10 @@ def test_the_first_step_is_as_late_as_it_is_harmless():
     assert early[0] == pytest.approx(2.5e-5, rel=0.05)  # t / sqrt(t) = 0.005
     assert len(early) == 30
     assert early[-1] == 1.0
+    for spacing in ("uniform", "cosine", torch.linspace(0, 1, 31, dtype=F64).tolist()):
+        named = _grid(Diffusive(scale=0.5), 30, spacing, None, 1.0)
+        assert len(named) == 30, spacing
+        assert named[-1] == 1.0
     assert (early[1:] > early[:-1]).all()
 
 

@@ -147,3 +147,25 @@ def test_what_does_not_fit_is_refused(modifier, message):
     only_flow = LearnedFields(Linear(), velocity=lambda x, t: x)
     with pytest.raises(InvalidInputError, match="they do not know 'denoised'"):
         sample(only_flow, start(3), n_steps=10, modifiers=TrajectoryStatistics())
+
+
+def test_a_row_that_begins_with_bad_values_counts_from_its_first_good_one():
+    fields = LearnedFields(
+        Linear(),
+        velocity=lambda x, t: 0 * x,
+        denoised=lambda x, t: torch.where((t[:, None] < 0.2) & (x > 0), torch.nan, t[:, None]),
+    )
+    x = torch.tensor([[1.0, 1.0], [-1.0, -1.0]]).double()
+    report = sample(fields, x, method="euler", n_steps=4, modifiers=TrajectoryStatistics(maps=True)).reports[
+        0
+    ]
+    assert report["bad"].tolist() == [1, 0]
+    assert_close(report["mean"][0], torch.full((2,), 0.5, dtype=torch.float64))
+    assert_close(float(report["variance"][0]), float(np.var([0.25, 0.5, 0.75])))
+
+
+def test_the_last_two_steps_are_enough():
+    _, fields, _ = two_sided()
+    seen = TrajectoryStatistics(window=(0.4, 1.0))
+    found = sample(fields, start(5), method="euler", n_steps=4, modifiers=seen)
+    assert set(found.reports[0]["steps"].tolist()) == {2}

@@ -1,5 +1,6 @@
 """What can be handed over as a field, and how it is called."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -7,9 +8,11 @@ from torch.testing import assert_close
 
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
+from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import build
-from interpolants.paths import Linear, OneSidedLinear
+from interpolants.paths import Linear, OneSidedLinear, SpatiallyLinear
 from problems.bridges import F64, bridge, states
 
 PATH = Linear()
@@ -72,6 +75,28 @@ def test_errors_of_the_noise_are_multiplied_by_noise_over_signal_in_the_end_poin
     fields = LearnedFields(path, noise=lambda x, t: x)
     assert_close(fields.error_factors("denoised", t), (1 - t) / t)
     assert_close(fields.error_factors("noise", t), torch.ones_like(t))
+    ends = torch.tensor([0.0, fields.margin], dtype=F64)
+    # At t = 0 the relation is evaluated at the margin, as in evaluate: one over beta(0) would be infinite.
+    assert_close(
+        fields.error_factors("denoised", ends), (1 - fields.margin) / fields.margin * torch.ones(2, dtype=F64)
+    )
+
+
+def test_a_network_on_a_steep_path_is_evaluated_just_inside_both_ends():
+    root = SpatiallyLinear(lambda t: 1 - t, torch.sqrt, base=Gaussian())
+    assert root.is_steep_at_0
+    seen = []
+
+    def rate(x, t):
+        seen.append(float(t[0]))
+        return x
+
+    fields = LearnedFields(root, velocity=rate, margin=0.01)
+    fields.velocity(states(4), 0.5)  # the first call also tries the function with other times
+    seen.clear()
+    for t in (0.0, 0.4, 1.0):
+        fields.evaluate(states(4), torch.full((4,), t, dtype=F64), ("velocity",))
+    assert seen == pytest.approx([0.01, 0.4, 0.99])
 
 
 def test_joint_heads_are_one_call_and_in_order():
@@ -168,3 +193,13 @@ def test_an_unknown_quantity_is_refused_by_name():
 def test_the_card_makes_one():
     fields = build("field", "learned_fields", path=PATH, velocity=Network())
     assert isinstance(fields, LearnedFields)
+
+
+def test_a_table_of_times_gives_the_sums_of_the_relations_at_the_ends_too():
+    """With a margin the relations are evaluated just inside; the table holds the same."""
+    fields = LearnedFields(OneSidedLinear(), velocity=Network(), margin=1e-3)
+    x, ticks = states(4), clock(np.array([0.0, 0.3, 1.0]), states(4))
+    names, weights = ("velocity", "score"), lambda t: (1.0, 0.5 + t)
+    told, plain = fields.combined(names, weights, ticks), fields.combined(names, weights)
+    for tick in ticks:
+        assert_close(told(x, tick, None), plain(x, tick.clone(), None), rtol=1e-9, atol=1e-9)

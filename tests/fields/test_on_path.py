@@ -1,5 +1,7 @@
 """Change of path: fields of a model on another path against the exact fields of that path."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from interpolants.fields import LearnedFields, on_path
 from interpolants.fields.matched_net import MatchedNet, covered, match
 from interpolants.foundations import Gaussian
 from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
+from interpolants.foundations.tell import SettingWarning
 from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood import log_prob
 from interpolants.paths import (
@@ -95,6 +98,7 @@ def test_steps_in_the_log_of_signal_over_noise_are_the_same_on_every_path(genera
     assert_close(moved, own, rtol=0, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:on. at t = 0:interpolants.foundations.tell.SettingWarning")
 def test_moving_twice_is_moving_once_and_back_again_gives_the_same_bits(generator):
     net = nn.Linear(2, 2)
     fields = LearnedFields(VP(), noise=lambda x, t: x * t[:, None], margin=1e-3)
@@ -263,3 +267,17 @@ class _Doubled(nn.Module):
 
     def forward(self, x, t, cond=None):
         return 2 * self.net(x, t, cond)
+
+
+@pytest.mark.parametrize(("head", "warns"), [("noise", True), ("velocity", False), ("denoised", False)])
+def test_a_model_that_predicts_noise_warns_of_its_start_on_another_path(head, warns):
+    """At t = 0 of ``VP`` the denoised state is 152 times the noise, and 15 times the velocity."""
+    fields = LearnedFields(VP(), **{head: lambda x, t: x})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fields.on(OneSidedLinear())
+    told = [("is noise times 152" in str(one.message), one.category) for one in caught]
+    assert told == [(True, SettingWarning)] * warns
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LearnedFields(VP(), noise=lambda x, t: x, mean1=torch.zeros(2)).on(OneSidedLinear())

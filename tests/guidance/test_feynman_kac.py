@@ -606,3 +606,20 @@ def test_without_noise_the_spread_of_weights_has_a_closed_form(path):
     grown = math.exp(2 * (1 - beta) * way)
     assert weight_spread(path, None, beta, start) == pytest.approx(grown / math.sqrt(2 * grown - 1), rel=0.01)
     assert math.isinf(weight_spread(path, None, 2.0, 1e-9))
+
+
+def test_a_mean_weighs_the_particles_of_its_group():
+    made = FeynmanKac(annealed(FOUR_FIELDS, 2.0), n_steps=20, resampler=Systematic(0.0)).sample(
+        64, groups=2, seed=3, dtype=F64
+    )
+    values = torch.stack([made.x.square().sum(1), made.x[:, 0]], 1)
+    wanted = torch.stack([made.log_weights[k : k + 32].softmax(0) @ values[k : k + 32] for k in (0, 32)])
+    assert_close(made.mean(values), wanted)
+    assert_close(made.mean(values[:, 0]), wanted[:, 0])
+
+
+def test_a_strength_that_changes_leaves_the_rest_to_the_unconditional_fields():
+    rest, own = guided(Labelled(PLANE, THREE, 0), torch.zeros(4, dtype=torch.long), lambda t: 3 * t)
+    t = torch.tensor([0.0, 0.25, 1.0])
+    assert_close(rest.beta(t) + own.beta(t), torch.ones(3))
+    assert_close(own.beta(t), 3 * t)

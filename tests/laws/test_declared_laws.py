@@ -146,6 +146,7 @@ def test_the_law_is_kept_by_all_forms_of_kinds_and_sees_what_breaks_it() -> None
 # Classes that check a setting by hand when they are made, and why its kind cannot.
 BY_HAND = {
     "apps/multimodal/multimodal.py:MultimodalDiffusion": "keys of tables are names of modalities, another setting",
+    "dynamics/solver_table.py:FittedSolver": "lengths and order of its tables follow from each other",
     "fields/continuity.py:Trace": "errors name the argument of many functions, and not this class",
     "methods/parts/conditional_flow.py:ConditionalFlow": "made by methods, in whose name it refuses",
     "methods/rivals/statsmodels_rivals.py:_Classical": "memory is bounded by season",

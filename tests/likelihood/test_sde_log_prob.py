@@ -426,3 +426,11 @@ def test_too_few_steps_for_the_ends_are_refused():
     fields, start, _ = learnt_like(OneSidedLinear(), ("velocity",))
     with pytest.raises(InvalidInputError, match=r"n_steps must be > 1: at ends without noise .* got 1"):
         log_prob(fields, torch.zeros(1, 1, dtype=F64), start, eps=0.3, n_steps=1)
+
+
+@pytest.mark.parametrize(("method", "nfe"), [("euler_maruyama", 11 + 1 + 8), ("stochastic_heun", 22 + 1 + 8)])
+def test_evaluations_of_a_path_are_counted(method, nfe):
+    """Eleven steps with noise, one evaluation for the bound, and two for each of four steps along the flow."""
+    fields, start, _ = learnt_like(OneSidedLinear(), ("velocity",))
+    options = {"eps": 0.3, "n_steps": 12, "paths": 4, "method": method}
+    assert log_prob(fields, torch.zeros(1, 1, dtype=F64), start, **options, **FAST).nfe == nfe

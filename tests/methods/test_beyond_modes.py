@@ -19,6 +19,8 @@ from interpolants.problems import GaussianMixture
 SIGMA = 0.05
 LAW = GaussianMixture(torch.tensor([0.5, 0.5]), torch.tensor([[-1.0], [1.0]]), torch.tensor([SIGMA**2] * 2))
 
+SEEDS = []  # of all samples drawn
+
 
 class Smooth(Method):
     """Samples by fields whose step between the modes is smoother than the exact one by ``blur``."""
@@ -44,6 +46,7 @@ class Smooth(Method):
 
     @capability(like="x1", passes=Sampling)
     def sample(self, n, *, seed=0, details=False, **options):
+        SEEDS.append(seed)
         start = torch.randn(n, 1, generator=torch.Generator().manual_seed(seed))
         done = run_dynamics(self._fields(), start, **options)
         return done if details else done.x
@@ -80,3 +83,10 @@ def test_what_does_not_fit_is_refused():
             ask(BeyondModes(n=20), given.fit(Smooth()), given)
     with pytest.raises(InvalidInputError, match="two rising times"):
         BeyondModes(window=(0.5, 0.5))
+
+
+def test_the_filter_is_set_by_other_samples_than_those_it_is_judged_by():
+    SEEDS.clear()
+    given = task()
+    ask(BeyondModes(n=20, seed=7, options={"n_steps": 20}), given.fit(Smooth()), given)
+    assert SEEDS[:2] == [8, 7]

@@ -39,6 +39,7 @@ def test_every_level_moves_by_the_shift_and_the_other_way_for_the_second_picture
     assert found.findings == ()
     (figure,) = found.figures
     assert [panel.series[0].arrays["images"].shape for panel in figure.panels] == [(1, 1, 6, 9, 3)] * 4
+    assert figure.height == pytest.approx(2 * (figure.width / 2 * 6 / 9 + 30))
 
 
 def test_what_leaves_the_range_is_clipped_and_said():

@@ -28,6 +28,27 @@ def test_samples_of_the_right_distribution_lie_at_the_floor_and_shifted_ones_abo
     assert abs(far.value - 3 / 2**0.5) < 0.25
 
 
+class _Turned(GaussianFit):
+    """Rows of the fit, turned by one period: the same angles."""
+
+    @capability(like="x1")
+    def sample(self, n, *, seed=0):
+        return self.rows[:n] - 360.0
+
+
+def test_distances_of_angles_do_not_see_the_period():
+    x = torch.randn(400, 1, generator=torch.Generator().manual_seed(0)) * 20 % 360
+    method = _Turned().fit(x[:300])
+    method.rows = x
+    task = Task.of(method.roles(), {"x1": x}, Split(test=0.25))
+    flat = ask(SampleQuality(), method, task)["energy_distance"].value
+    circle = ask(SampleQuality(space={"0": "circle"}), method, task)["energy_distance"]
+    assert flat > 1
+    assert abs(circle.value) < 0.05
+    with pytest.raises(InvalidInputError, match="space must name columns of the table"):
+        ask(SampleQuality(space={"direction": "circle"}), method, task)
+
+
 def test_images_stand_in_rows_by_the_label_that_was_asked_for():
     labels = torch.tensor([2, 0, 2, 0, 1, 2, 0])
     x = labels.float()[:, None, None, None].expand(7, 1, 2, 2)
@@ -38,6 +59,7 @@ def test_images_stand_in_rows_by_the_label_that_was_asked_for():
         [2.0, 2.0, 2.0],
     ]  # one 1 is no row
     assert made.panels[0].y.names == ("0", "2")
+    assert made.height == 2 * 42 + 20  # a line of pictures for each of them
     assert [panel.series[0].high for panel in made.panels] == [
         2.0,
         2.0,

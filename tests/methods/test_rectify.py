@@ -293,3 +293,12 @@ def test_errors_of_two_starts_are_half_of_what_lies_between_them():
     assert found.cost == pytest.approx(5 * (np.e - 1) ** 2, rel=1e-3)
     assert found.cost_error == pytest.approx(0.8 * found.cost)
     assert found.curvature_error == pytest.approx(0.8 * found.curvature)
+
+
+def test_units_are_moved_only_where_the_weights_of_both_ends_add_up_to_one():
+    """``alpha + beta = 1`` commutes with a shift; on the trigonometric path rows keep their origin."""
+    data = {"x0": starts(60) + 5, "x1": starts(50, seed=1) + 7}
+    paths = Linear(envelope=ZeroEnvelope()), Trigonometric(envelope=ZeroEnvelope())
+    moved, kept = (Rectification(path=path)._units(data) for path in paths)
+    assert_close(moved.encode(torch.cat([data["x0"], data["x1"]])).mean(0), torch.zeros(2).double())
+    assert_close(kept.encode(torch.zeros(1, 2).double()), torch.zeros(1, 2).double())

@@ -6,6 +6,7 @@ import torch
 
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError
 from interpolants.metrics import c2st
+from interpolants.metrics.c2st import _CLIP, _accuracy, _scaled
 from interpolants.metrics.c2st import _folds as folds_of
 
 
@@ -204,3 +205,20 @@ def test_without_scikit_learn_the_forest_names_the_networks(monkeypatch):
     with pytest.raises(MissingExtraError, match=r"judge='forest', unlike judge='mlp', needs scikit-learn"):
         c2st(x, x)
     assert c2st(x, x + 9, judge="mlp", steps=20, generator=seeded(46)).value > 0.9
+
+
+def test_folds_that_disagree_widen_the_error():
+    """Twenty rows a fold, ten a side: right in all of the first three folds, wrong in all of the last."""
+    labels = (torch.arange(80) % 2).bool()
+    parts = torch.arange(80) // 20
+    hits = (parts < 3).double()
+    found = _accuracy(hits, labels, torch.arange(80), parts)
+    assert found.value == pytest.approx(0.75)
+    assert found.error == pytest.approx(float(torch.tensor([1.0, 1.0, 1.0, 0.0]).std()) / 2)
+
+
+def test_a_far_row_reaches_no_further_than_the_clip():
+    rows = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    rows[0, 0] = 1e9
+    found = _scaled(rows)
+    assert float(found.abs().max()) <= _CLIP

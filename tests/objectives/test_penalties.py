@@ -122,6 +122,7 @@ def test_a_share_of_the_states_comes_from_the_box_and_conditions_stay_with_their
     points = term.draw(None, x1, labels, seeded(1))
     far = points.x.abs().amax(1) > 10
     assert 70 < int(far.sum()) <= 100  # 1 - (1/5)^2 of the hundred
+    assert float(points.x.abs().max()) <= 50
     assert far.nonzero().flatten().diff().float().max() < 40  # at all times
     assert_close(points.cond, torch.arange(400) % 100)
 

@@ -242,3 +242,9 @@ def test_importance_is_learnt_between_the_margins():
     p = sampler.probabilities
     assert_close(p[:16], torch.full((16,), 0.1 / 32))
     assert_close(p[16:], torch.full((16,), 1.9 / 32))
+
+
+def test_a_uniform_that_rounds_to_one_is_a_time_of_the_last_bin(monkeypatch):
+    monkeypatch.setattr("interpolants.objectives.times._uniform", lambda n, generator: torch.ones(n))
+    t = ImportanceTimes().sample(8, generator=source()).t
+    assert float(t.max()) == pytest.approx(1.0, abs=1e-3)

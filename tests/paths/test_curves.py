@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy.interpolate import PchipInterpolator
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
@@ -62,3 +63,12 @@ def test_precision_of_the_argument_is_kept():
 def test_bad_tables_are_refused(make, message):
     with pytest.raises(InvalidInputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("y", [[0.0, 1.0, 1.5, 4.0], [3.0, 0.5, 0.4, 2.0], [0.0, 0.1, 5.0, 5.0]])
+def test_the_curve_is_scipys_monotone_interpolant(y):
+    x = [0.0, 0.3, 1.1, 2.0]
+    at = torch.linspace(0, 2, 101, dtype=F64)
+    wanted = PchipInterpolator(x, y)
+    assert_close(Curve(x, y)(at), torch.from_numpy(wanted(at.numpy())))
+    assert_close(Curve(x, y).rate(at), torch.from_numpy(wanted.derivative()(at.numpy())))

@@ -192,3 +192,8 @@ def test_the_base_carries_the_degrees_of_freedom():
 def test_bad_input_is_refused_with_its_value(make, message):
     with pytest.raises(InvalidInputError, match=message):
         make()
+
+
+def test_a_log_snr_that_the_path_does_not_reach_has_the_time_of_its_start():
+    at = EDM(smax=80.0).time_at_log_snr(torch.tensor([-100.0, -2 * math.log(80.0), 100.0]))
+    assert_close(at, torch.tensor([0.0, 0.0, 1.0], dtype=F64), atol=1e-12, rtol=0)

@@ -83,3 +83,9 @@ def test_the_density_is_that_of_torch(generator):
 def test_bad_input_is_refused_with_its_value(make, message):
     with pytest.raises(InvalidInputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("size", range(1, 60, 3))
+def test_data_alike_in_all_directions_have_no_loading_rather_than_none_to_rounding(size):
+    x = torch.cat([torch.eye(4, dtype=F64), -torch.eye(4, dtype=F64)]) * math.sqrt(size / 10)
+    assert float(ppca(x, 1).loading.abs().max()) < 1e-6

@@ -173,3 +173,9 @@ def test_bad_input_is_refused(make, message):
 def test_the_level_of_the_checkerboard_has_the_precision_of_the_states():
     found = Checkerboard().log_prob(torch.tensor([[-3.5, -3.5], [9.0, 9.0]], dtype=torch.float64))
     assert found.tolist() == [-math.log(32), -math.inf]
+
+
+def test_the_density_of_a_pinwheel_has_a_slope_at_its_centre():
+    x = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(Pinwheel().log_prob(x).sum(), x)
+    assert bool(slope.isfinite().all())

@@ -6,12 +6,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from typer.testing import CliRunner
 
 import interpolants as itp
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.metrics.column_tests import PooledColumn, column_tests
+from interpolants.metrics.column_tests import (
+    PooledColumn,
+    _corrected,
+    _labels,
+    _of_column,
+    _scores,
+    _Statistic,
+    column_tests,
+)
 from interpolants.runs.compare_tables import compare
 
 pandas = pytest.importorskip("pandas")
@@ -265,3 +274,45 @@ def test_the_command_says_what_the_function_says(tmp_path):
     assert expected.verdict in shown.stdout
     assert "only in b.csv: extra" in shown.stderr
     assert RUN.invoke(app, ["compare", files[0], str(tmp_path / "c.csv")]).exit_code == 2
+
+
+# --- parts of the statistics, by hand -----------------------------------------------------------------------
+
+
+def test_the_statistic_of_words_is_chi_squared_of_the_table():
+    counts = np.array([[12, 30, 8], [25, 20, 30]])
+    words = torch.from_numpy(np.repeat([0, 1, 2, 0, 1, 2], counts.ravel()))
+    labels = torch.zeros(1, len(words), dtype=torch.uint8)
+    labels[0, : counts[0].sum()] = 1
+    found = next(iter(_of_column(0, PooledColumn(words, categorical=True), labels)))
+    wanted = stats.chi2_contingency(counts, correction=False).statistic
+    assert float(found.statistic[0]) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_normal_scores_are_those_of_the_middle_of_the_ranks():
+    scores = _scores(PooledColumn(torch.tensor([3.0, 1.0, torch.nan, 2.0, 2.0]).double()))
+    wanted = stats.norm.ppf([3.5 / 4, 0.5 / 4, 0.5, 2 / 4, 2 / 4])
+    assert torch.allclose(scores[0], torch.from_numpy(wanted))
+
+
+def test_all_rows_of_labels_are_permuted_but_the_first():
+    labels = _labels(100, 30, 50, torch.Generator().manual_seed(0))
+    assert labels.shape == (51, 100)
+    assert set(labels.sum(1).tolist()) == {30}
+    assert labels[0, :30].all()
+    assert len({tuple(row.tolist()) for row in labels}) == 51
+
+
+def test_a_statistic_that_never_changes_decides_no_other():
+    draws = torch.rand(200, generator=torch.Generator().manual_seed(0))
+    draws[0] = draws.median()  # a score between zero and one
+    one, constant = (
+        _Statistic("values", (k,), value, value) for k, value in enumerate((draws, torch.ones(200)))
+    )
+    alone, beside = _corrected([one], 1)[0], _corrected([one, constant], 1)[0]
+    assert alone.p_value > 0.4
+    below = draws.clone()
+    below[0] = draws.quantile(0.8)
+    low = _Statistic("values", (0,), below, below)
+    assert _corrected([low, constant], 1)[0].p_value == pytest.approx(_corrected([low], 1)[0].p_value)
+    assert beside.p_value >= alone.p_value

@@ -78,11 +78,22 @@ def test_a_figure_holds_the_samples_of_the_method(fitted, tmp_path):
     assert plot._repr_png_()[1:4] == b"PNG"
 
 
-def test_one_column_is_a_histogram_and_many_columns_say_which_are_shown():
+def test_one_column_is_a_histogram_and_many_columns_are_a_pair_plot():
     line = itp.GaussianFit().fit(RNG.normal(size=(100, 1))).plot()
     assert int(line.figure.panels[0].series[0].arrays["counts"].sum()) == 500
-    many = itp.GaussianFit().fit(RNG.normal(size=(100, 5))).plot()
-    assert "the first two of 5 columns" in many.figure.caption
+    model = itp.GaussianFit().fit(RNG.normal(size=(100, 8)))
+    many = model.plot(truth=np.arange(8))
+    assert "the first 6 of 8 columns; marks are the passed truth" in many.figure.caption
+    panels, drawn = many.figure.panels, torch.as_tensor(model.sample(500, seed=0)).double()
+    assert len(panels) == 36
+    below, mark = panels[2 * 6 + 1].series
+    torch.testing.assert_close(below.arrays["x"], drawn[:, 1])
+    torch.testing.assert_close(below.arrays["y"], drawn[:, 2])
+    assert (float(mark.arrays["x"]), float(mark.arrays["y"])) == (1, 2)
+    assert panels[1].series[0].name == f"{float(torch.corrcoef(drawn.T)[0, 1]):.2f}"
+    assert int(panels[7].series[0].arrays["counts"].sum()) == 500
+    with pytest.raises(InvalidInputError, match=r"GaussianFit.plot: truth must have 8 finite numbers"):
+        model.plot(truth=[0.0])
 
 
 @pytest.mark.parametrize("channels", [1, 3])

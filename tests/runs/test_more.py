@@ -75,7 +75,7 @@ def test_what_cannot_go_on_is_refused(data, tmp_path):
         "train", "--out", tmp_path / "a", "--more", 5, code=2
     )
     said = call("train", "--out", tmp_path / "a", "--more", 5, "--steps", 3, code=2)
-    assert "--more goes on with a run as it is" in said
+    assert "--more continues a run without other changes" in said
 
 
 def test_a_run_does_not_go_on_with_a_file_that_has_changed(data, tmp_path):

@@ -153,7 +153,7 @@ def test_the_command_writes_trials_report_and_what_to_run_next(tmp_path):
     assert chosen["method.lr"] in [float(row["method.lr"]) for row in rows]
     assert all(math.isfinite(float(row["validation"])) for row in rows)
     page = (tmp_path / "s" / "report.html").read_text()
-    assert "the test rows took no part in the choice" in page
+    assert "the test rows were not used for the choice" in page
 
 
 @pytest.mark.parametrize(

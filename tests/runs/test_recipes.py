@@ -55,6 +55,17 @@ def test_a_run_leaves_a_model_scores_and_verdicts(tmp_path):
     assert model.sample(3, seed=0).shape == (3, 2)
 
 
+def test_a_single_test_row_is_refused_before_the_fit(tmp_path):
+    few = changed_recipe(tables(), ["budget=ci", "seeds=1", "data.x1.n=4"])
+    with pytest.raises(InvalidInputError, match=r"split of x1: scores need at least 2 test rows, got 1 of 4"):
+        RecipeFolder(tmp_path / "few", few).run()
+    assert not list((tmp_path / "few").rglob("model"))
+    half = changed_recipe(
+        tables(), ["budget=ci", "seeds=1", "data.x1.n=4", "split.test=0.5", "ask=[]", "claim=[]"]
+    )
+    assert RecipeFolder(tmp_path / "half", half).run() is not None
+
+
 def test_seeds_are_cells_and_the_same_bytes_come_out_interrupted_or_not(tmp_path, monkeypatch):
     recipe = changed_recipe({**tables(), "seeds": 2})
     whole = RecipeFolder(tmp_path / "whole", recipe)

@@ -56,7 +56,7 @@ def test_a_stopped_run_publishes_nothing_and_says_how_to_go_on(tmp_path, stop_in
     told = call("run", *recipe, "--out", out, "--quiet")
     assert sent, told.output
     assert told.exit_code == 128 + number, told.output
-    assert "Go on with: interpolants run --out" in " ".join(told.output.split())
+    assert "Resume with: interpolants run --out" in " ".join(told.output.split())
     assert "Traceback" not in told.output
     left = {path.name for path in out.iterdir()}
     assert not left & PUBLISHED, left
@@ -124,7 +124,7 @@ def test_an_answered_question_is_kept_when_a_later_one_stops(whole, tmp_path, mo
         patch.setattr(held_out_likelihood, "measure", stop)
         told = call(*words, tmp_path / "cut")
         assert told.exit_code == code
-        assert ("Go on with: interpolants run --out" in " ".join(told.output.split())) == (code == 130)
+        assert ("Resume with: interpolants run --out" in " ".join(told.output.split())) == (code == 130)
     assert call("run", "--out", tmp_path / "cut", "--resume", "--quiet").exit_code == 0
     assert len(asked) == 1
     one, two = ((out / "gathered" / "tree.json").read_bytes() for out in (whole, tmp_path / "cut"))

@@ -194,7 +194,7 @@ def test_the_command_writes_table_report_and_what_to_run_next(tmp_path, monkeypa
     told = json.loads(done.stdout[done.stdout.index("{") :])
     assert told["chosen"] == {"method.lr": 5e-3}
     page = (tmp_path / "s" / "report.html").read_text()
-    assert "the test rows took no part in the choice" in page
+    assert "the test rows were not used for the choice" in page
     assert "method.lr = 0.005" in page
     assert (tmp_path / "s" / "figures" / "sweep.png").stat().st_size > 3000
 

@@ -22,6 +22,7 @@ from interpolants.training.multi_task import (
     PCGrad,
     TaskWeights,
     UncertaintyWeighting,
+    _of_gradients,
     nash_weights,
     pcgrad_weights,
 )
@@ -266,6 +267,13 @@ def test_the_state_of_a_rule_survives_a_checkpoint(rule, tmp_path):
         Bridge(steps=40, **settings).fit(x1=data(), progress=False, out=tmp_path / "run", callbacks=[stop])
     again = Bridge(steps=40, **settings).fit(x1=data(), progress=False, out=tmp_path / "run", resume=True)
     assert torch.equal(again.sample(20, seed=1), whole.sample(20, seed=1))
+
+
+def test_products_found_at_different_steps_become_those_of_some_gradients():
+    products = torch.tensor([[1.0, 2.0], [2.0, 1.0]]).double()  # eigenvalues 3 and -1
+    found = _of_gradients(products, at_once=False)
+    assert_close(found, torch.full((2, 2), 1.5).double())
+    assert _of_gradients(products, at_once=True) is products
 
 
 def test_unknown_rules_are_refused():

@@ -39,6 +39,10 @@ from interpolants.apps.posterior.posterior_rivals import NearestSimulations as N
 from interpolants.apps.posterior.priors import Box as Box
 from interpolants.apps.posterior.priors import LogNormal as LogNormal
 from interpolants.apps.posterior.priors import Normal as Normal
+from interpolants.apps.posterior.problems.benchmark_tasks import GaussianMixtureMean as GaussianMixtureMean
+from interpolants.apps.posterior.problems.benchmark_tasks import LotkaVolterraRates as LotkaVolterraRates
+from interpolants.apps.posterior.problems.benchmark_tasks import SIR as SIR
+from interpolants.apps.posterior.problems.benchmark_tasks import SLCP as SLCP
 from interpolants.apps.posterior.problems.simulators import GaussianLinear as GaussianLinear
 from interpolants.apps.posterior.problems.simulators import TwoMoons as TwoMoons
 from interpolants.apps.simulation.frame_stepper import FrameStepper as FrameStepper

@@ -10,6 +10,7 @@ from interpolants.cli.compare import compare
 from interpolants.cli.explore import explore
 from interpolants.cli.export import export
 from interpolants.cli.find import find
+from interpolants.cli.fit_solver import fit_solver
 from interpolants.cli.follow import follow
 from interpolants.cli.group import Commands
 from interpolants.cli.methods import methods
@@ -18,7 +19,7 @@ from interpolants.cli.sweeping import sweep
 
 app = typer.Typer(
     cls=Commands,
-    help="Bridge two arbitrary distributions: learn from samples, transport, generate and score, by ODE or SDE.",
+    help="Learn a bridge between two distributions from samples; transport, generate and score, by ODE or SDE.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -29,7 +30,7 @@ app = typer.Typer(
 def main() -> None:
     """Entry point of the command ``interpolants``."""
     # Threads that wait by spinning make small networks some fifty times slower as soon as another process
-    # wants a core. OpenMP reads this when PyTorch is loaded, hence here; a user's own setting stands.
+    # wants a core. OpenMP reads this when PyTorch is loaded, hence here; a value set by the user stays.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app(prog_name="interpolants")
 
@@ -60,6 +61,7 @@ for command in (
     explore,
     serve,
     export,
+    fit_solver,
     follow,
     compare,
     find,

@@ -35,7 +35,7 @@ def compare(
     comparison = compare_tables(a, b, level=level, permutations=permutations, seed=seed, key=key)
     if as_json:
         screen.json({"verdict": comparison.verdict, "differ": comparison.differ, **asdict(comparison)})
-    head = ("column", "of", "distance", "floor", "p", a.name, b.name)
+    head = ("column", "type", "distance", "floor", "p", a.name, b.name)
     rows = [
         (difference.name, _subject(difference), *_numbers(difference), difference.a, difference.b)
         for difference in comparison.columns

@@ -13,7 +13,7 @@ _TOP = ("title", "seed", "seeds", "budget", "track.kind")
 
 
 def settings(ctx: Any, incomplete: str) -> list[str]:
-    """Dotted keys for ``--set``, and after ``=`` the values of a key that has few."""
+    """Return dotted keys for ``--set``, and after ``=`` the values of a key with few values."""
     key, equals, _ = incomplete.partition("=")
     if equals:
         kind = next((kind for name, kind in _NAMED.items() if key.endswith(f"method.{name}")), None)
@@ -22,7 +22,7 @@ def settings(ctx: Any, incomplete: str) -> list[str]:
 
 
 def recipes(incomplete: str) -> list[str]:
-    """Recipes by name, the files of ``recipes/``, and those of the folder that is being typed."""
+    """Return recipe names, the files of ``recipes/``, and the files of the typed folder."""
     from interpolants.runs.recipes import recipes
 
     folder = Path(incomplete).parent if "/" in incomplete else Path()
@@ -37,19 +37,19 @@ def recipes(incomplete: str) -> list[str]:
 
 
 def recipe_names(incomplete: str) -> list[str]:
-    """Recipes by name."""
+    """Return the names of the recipes in the library."""
     from interpolants.runs.recipes import recipes
 
     return _starting(recipes(), incomplete)
 
 
 def method_words(incomplete: str) -> list[str]:
-    """Completions of ``methods``: ``show``, and the ids of all members."""
+    """Return the completions of ``methods``: ``show``, and the ids of all members."""
     return _starting(["show", *_ids()], incomplete)
 
 
 def kinds(incomplete: str) -> list[str]:
-    """Kinds of members."""
+    """Return the kinds of the members that have a card."""
     from interpolants.foundations.cards import catalogue
 
     return _starting(dict.fromkeys(card.kind for card in catalogue().cards), incomplete)
@@ -80,7 +80,7 @@ _NAMED = {"path": "path", "coupling": "coupling", "net": "net", "times": "time_s
 
 
 def _keys(config: str | None) -> list[str]:
-    """Keys of a recipe as they are typed, and all settings of its methods; without one, of a bridge."""
+    """Return the dotted keys of a recipe and all settings of its methods; without a recipe, of a bridge."""
     try:
         return sorted({*_TOP, *_keys_of(_tables(config))})
     except (InterpolantsError, OSError):

@@ -14,7 +14,7 @@ _HIDDEN = {"all", "dev", "test"}
 
 
 def diagnose() -> dict[str, Any]:
-    """Everything that `doctor` shows, as plain values; works with the core dependencies alone."""
+    """Return the installation report as plain values; needs only the core dependencies."""
     extras = {name: {pkg: _version(pkg) for pkg in pkgs} for name, pkgs in _extras().items()}
     return {
         "interpolants": interpolants.__version__,

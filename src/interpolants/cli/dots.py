@@ -15,7 +15,7 @@ def scatter(points: NDArray[np.floating], *, columns: int = 60, rows: int = 20) 
 
     Args:
         points: ``(n, 2)``, finite, n >= 1.
-        columns: Most characters across.
+        columns: Maximum number of characters per line.
         rows: Most lines.
     """
     low, high = np.quantile(points, _CUT, axis=0), np.quantile(points, 1 - _CUT, axis=0)

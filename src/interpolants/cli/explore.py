@@ -12,7 +12,7 @@ def explore(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[RUN]...", help="Run folders, folders of saved methods, or a parent of such."
+            metavar="[RUN]...", help="Run folders, saved methods, or a folder that contains them."
         ),
     ] = None,
     data: Annotated[
@@ -20,14 +20,14 @@ def explore(
         typer.Option(
             "--data",
             metavar="PLACE",
-            help="A file or folder that recipes of the runs may open, beside the runs themselves. Repeatable.",
+            help="Additional file or folder that the recipes of the runs may read. Repeatable.",
         ),
     ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8000,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     quiet: Quiet = False,
 ) -> None:
-    """Play with bridges in the browser, look at runs, also while they train, and compare two of them. Works offline.
+    """Explore bridges, runs (also during training) and comparisons of two runs in the browser. Works offline.
 
     \b
     Example:
@@ -49,7 +49,7 @@ def explore(
     own = listen(port)
     address = f"http://127.0.0.1:{own.getsockname()[1]}/{first_page(folders or (), runs)}"
     for problem in problems:
-        screen.say(f"left out: {problem}")
+        screen.say(f"skipped: {problem}")
     screen.say(f"explorer: {address}   (Ctrl-C stops it)")
     if show:
         import threading

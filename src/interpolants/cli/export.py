@@ -9,7 +9,7 @@ from interpolants.cli.shared import Json, Quiet, screen_for
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="MODEL", help="Saved method, or a run that holds one.")],
+    folder: Annotated[Path, typer.Argument(metavar="MODEL", help="Saved method, or run folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write: .pt2 or .onnx.")],
     what: Annotated[
         str,
@@ -18,18 +18,21 @@ def export(
         ),
     ] = "sampler",
     method: Annotated[
-        str | None, typer.Option("--solver", "--method", help="Solver with fixed steps: euler, heun, rk4 ...")
+        str | None,
+        typer.Option("--solver", "--method", help="Solver with fixed steps: euler, heun, rk4, ..."),
     ] = None,
-    n_steps: Annotated[int | None, typer.Option("--steps", "--n-steps", help="Number of steps [20].")] = None,
+    n_steps: Annotated[
+        int | None, typer.Option("--steps", "--n-steps", help="Number of solver steps [20].")
+    ] = None,
     eps: Annotated[
         float, typer.Option("--eps", help="Noise level; above 0 with euler_maruyama or stochastic_heun.")
     ] = 0.0,
-    reverse: Annotated[bool, typer.Option("--reverse", help="Run from the data back.")] = False,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Run in reverse, from t = 1 to t = 0.")] = False,
     guidance: Annotated[
         str | None, typer.Option("--guidance", metavar="W", help="Strength of guidance, or 'input'.")
     ] = None,
     dtype: Annotated[str, typer.Option("--dtype", help="float32, or float64 for .pt2.")] = "float32",
-    task: Annotated[str | None, typer.Option("--task", help="Task of a run that has several.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Task of a run with several tasks.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,

@@ -10,9 +10,9 @@ from interpolants.cli.shared import Json, Quiet, screen_for
 
 def find(
     query: Annotated[
-        list[str], typer.Argument(metavar="WORD...", help="Words of the question.", show_default=False)
+        list[str], typer.Argument(metavar="WORD...", help="Question, or search terms.", show_default=False)
     ],
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of answers.")] = 8,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of results.")] = 8,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

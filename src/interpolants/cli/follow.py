@@ -17,22 +17,26 @@ def follow(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or saved method.")],
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="CSV with a row per step; left out: standard input."),
+        typer.Argument(
+            metavar="[FILE]", help="CSV file with one row per time step (default: standard input)."
+        ),
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Steps ahead that are predicted.")] = None,
-    members: Annotated[int | None, typer.Option("--members", help="Members of the predictions.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Number of time steps to predict.")] = None,
+    members: Annotated[int | None, typer.Option("--members", help="Number of ensemble members.")] = None,
     window: Annotated[
-        int | None, typer.Option("--window", help="Last steps that are fitted each time.")
+        int | None, typer.Option("--window", help="Number of last time steps that each update fits.")
     ] = None,
-    iterations: Annotated[int | None, typer.Option("--iterations", help="Steps of that fit.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the noise.")] = 0,
-    task: Annotated[str | None, typer.Option("--task", help="Task of a run that has several.")] = None,
+    iterations: Annotated[
+        int | None, typer.Option("--iterations", help="Optimisation steps per update.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed of the noise.")] = 0,
+    task: Annotated[str | None, typer.Option("--task", help="Task of a run with several tasks.")] = None,
     run_seed: Annotated[
-        int | None, typer.Option("--run-seed", help="Which seed, if the task was run with several.")
+        int | None, typer.Option("--run-seed", help="Seed of the run, if the task has several seeds.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Follow a series as it comes: after each row, how surprising it was, and what is expected next.
+    """Read a series row by row; print the surprise of each row and a prediction of the next rows.
 
     \b
     Example:
@@ -46,9 +50,13 @@ def follow(
     method = load(folder, task=task, seed=run_seed)
     if not callable(getattr(method, "follow", None)):
         remedy = (
-            "Give it the whole series: interpolants forecast RUN FILE." if "forecast" in dir(method) else ""
+            "Forecast the complete series: interpolants forecast RUN FILE."
+            if "forecast" in dir(method)
+            else ""
         )
-        raise invalid("follow", f"the model in {folder} must follow series", type(method).__name__, remedy)
+        raise invalid(
+            "follow", f"the model in {folder} must be able to follow a series", type(method).__name__, remedy
+        )
     given = {"steps": steps, "members": members, "window": window, "iterations": iterations, "seed": seed}
     session = method.follow(**{name: value for name, value in given.items() if value is not None})
     writer = csv.writer(sys.stdout, lineterminator="\n")

@@ -17,24 +17,24 @@ USER_ERROR, INTERRUPTED = 2, 130
 
 
 class Commands(TyperGroup):
-    """The group of all commands; turns what a user can cause into exit code 2, and Ctrl-C into 130."""
+    """Group of all commands: user errors exit with code 2, and Ctrl-C with code 130."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The fixed commands, then one for each verb that some method has."""
+        """Return the names of the fixed commands, then those of the verbs of all methods."""
         from interpolants.cli.verbs import verbs
 
         fixed = super().list_commands(ctx)
         return [*fixed, *(verb for verb in verbs() if verb not in fixed)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A fixed command, or one made from a verb."""
+        """Return a fixed command, or the command of a verb."""
         from interpolants.cli.verbs import verb_command, verbs
 
         found = super().get_command(ctx, cmd_name)
         return verb_command(cmd_name) if found is None and cmd_name in verbs() else found
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command."""
+        """Run a command; turn user errors, closed pipes and Ctrl-C into exit codes."""
         try:
             with plain_warnings():
                 return super().invoke(ctx)
@@ -46,7 +46,7 @@ class Commands(TyperGroup):
             typer.echo("Stopped.", err=True)
             raise typer.Exit(INTERRUPTED) from error
         except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of a pipe has gone: nothing to say to anybody
+            if error.errno == errno.EPIPE:  # the reader of the pipe has closed it
                 raise
             typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
             typer.echo(printable(f"{error.filename or 'disk'}: {error.strerror or error}"), err=True)
@@ -55,7 +55,7 @@ class Commands(TyperGroup):
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Print warnings of this library as one line without the source line that issued them; others stay as they are."""
+    """Print warnings of this library as one line, without a source line; other warnings are unchanged."""
     before = warnings.formatwarning
 
     def plain(
@@ -73,6 +73,6 @@ def plain_warnings() -> Iterator[None]:
 
 
 def _code(error: InterpolantsError) -> int:
-    """128 + signal for a run that a signal stopped, as shells expect; 2 for everything else."""
+    """Return 128 + signal for a run stopped by a signal, as shells expect, and 2 for every other error."""
     signal = getattr(error, "signal", None)
     return 128 + signal if isinstance(signal, int) else USER_ERROR

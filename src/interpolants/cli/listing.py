@@ -6,7 +6,7 @@ from interpolants.cli.shared import Json, Quiet, installed_cards, screen_for
 
 
 def problems(quiet: Quiet = False, as_json: Json = False) -> None:
-    """List problems with known answers, and data sets, to use as x0 and x1.
+    """List the problems with exact solutions and the data sets that x0 and x1 accept.
 
     \b
     Example:
@@ -31,7 +31,7 @@ def problems(quiet: Quiet = False, as_json: Json = False) -> None:
 
 
 def doctor(quiet: Quiet = False, as_json: Json = False) -> None:
-    """Show versions, devices and optional packages, and how to install what is missing.
+    """Show versions, devices and optional packages, with install commands for missing packages.
 
     \b
     Example:
@@ -60,7 +60,7 @@ def doctor(quiet: Quiet = False, as_json: Json = False) -> None:
     ]
     screen.table("Optional packages", ("extra", "package", "version"), rows)
     for fault in members["left_out"]:
-        screen.say(f"cards left out: {fault}")
+        screen.say(f"cards skipped: {fault}")
     for command in found["missing"]:
         screen.say(f"to add: {command}")
     screen.following("interpolants problems", "what there is to try")

@@ -23,30 +23,42 @@ from interpolants.foundations.errors import invalid, nearest
 if TYPE_CHECKING:
     from interpolants.cli.recipe_runs import Asked
 
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Run folder to make.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Run folder to create.")]
 X0 = Annotated[
-    str | None, typer.Option("--x0", metavar="FILE", help="Samples at t = 0; left out: a Gaussian.")
+    str | None, typer.Option("--x0", metavar="FILE", help="Samples at t = 0 (default: Gaussian noise).")
 ]
 X1 = Annotated[str | None, typer.Option("--x1", metavar="FILE", help="Samples at t = 1.")]
 Condition = Annotated[
-    str | None, typer.Option("--cond", metavar="FILE", help="Labels or vectors, a row per row of x1.")
+    str | None,
+    typer.Option("--cond", metavar="FILE", help="Condition: labels or vectors, one row per row of x1."),
 ]
 Steps = Annotated[int | None, typer.Option("--steps", help="Training steps.")]
 PathName = Annotated[
     str | None,
     typer.Option(
-        "--path", help="Path, e.g. linear; see: interpolants methods.", autocompletion=complete.path_ids
+        "--path",
+        help="Path, for example linear; see: interpolants methods --kind path.",
+        autocompletion=complete.path_ids,
     ),
 ]
 More = Annotated[
     int | None,
-    typer.Option("--more", min=1, metavar="STEPS", help="Train the run in this folder so many steps longer."),
+    typer.Option(
+        "--more",
+        min=1,
+        metavar="STEPS",
+        help="Continue the training of the run in --out for STEPS more steps.",
+    ),
 ]
 Device = Annotated[
     str | None,
-    typer.Option("--device", help="Where to learn: cpu, cuda, cuda:1, or auto for a GPU if there is one."),
+    typer.Option(
+        "--device", help="Device of the training: cpu, cuda, cuda:1, or auto for a GPU if available."
+    ),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="The recipe's size of seconds.")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Use the recipe's quick settings (seconds instead of minutes).")
+]
 Track = Annotated[
     str | None,
     typer.Option(
@@ -57,7 +69,7 @@ Track = Annotated[
 
 @dataclass(frozen=True)
 class Learning:
-    """Options of method, data and training."""
+    """Options of the method, the data and the training."""
 
     config: Config = None
     sets: Sets = None
@@ -93,16 +105,17 @@ class Learning:
 def run(
     out: Out,
     learning: Learning,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, max=100_000, help="Processes for tasks and seeds.")
+        int | None,
+        typer.Option("--workers", min=1, max=100_000, help="Number of processes for tasks and seeds."),
     ] = None,
     executor: ExecutorName = "local",
     address: Address = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Learn a method, judge it on held-out data, and write a report.
+    """Train a method, evaluate it on held-out data, and write a report.
 
     \b
     Example:
@@ -125,15 +138,15 @@ def run(
 def train(
     learning: Learning,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Run folder to make.")
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Run folder to create.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", metavar="DIR", help="Go on with this run.")
+        Path | None, typer.Option("--resume", metavar="DIR", help="Run folder to continue.")
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Learn a method and save it, without evaluation.
+    """Train a method and save it, without evaluation.
 
     \b
     Example:
@@ -148,7 +161,7 @@ def train(
         raise invalid("train", "a run folder is needed", "none", "Add --out DIR, or --resume DIR.")
     if resume is not None and resume != folder:
         raise invalid(
-            "train", "--resume and --out must name one folder", f"{resume} and {out}", "Drop --out."
+            "train", "--resume and --out must name the same folder", f"{resume} and {out}", "Drop --out."
         )
     goes_on = resume is not None or learning.more is not None
     run = learning.requested().folder(folder, stored=goes_on)
@@ -158,7 +171,7 @@ def train(
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")], quiet: Quiet = False
 ) -> None:
-    """Write the report of a finished run again: one self-contained HTML page.
+    """Rewrite the report of a finished run, one self-contained HTML page.
 
     \b
     Example:
@@ -172,12 +185,12 @@ def report(
 def recipes(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Print this one.", autocompletion=complete.recipe_names),
+        typer.Argument(metavar="[NAME]", help="Recipe to print.", autocompletion=complete.recipe_names),
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """List the settings files that run as they are, or print one, to be changed into your own.
+    """List the recipes, complete settings files, or print one as a template.
 
     \b
     Example:
@@ -198,7 +211,7 @@ def recipes(
     rows = [(key, kept.told(file)) for key, file in found.items()]
     if as_json:
         screen.json([{"id": key, "what": what} for key, what in rows])
-    screen.table("Recipes", ("id", "what it does"), rows)
+    screen.table("Recipes", ("id", "description"), rows)
     screen.following("interpolants train --config checkerboard --out runs/a")
 
 
@@ -208,7 +221,7 @@ def schema(
     ),
     quiet: Quiet = False,
 ) -> None:
-    """Write the JSON schema of settings files, with which editors complete and check them.
+    """Write the JSON schema of settings files, for completion and checks in editors.
 
     \b
     Example:
@@ -221,4 +234,6 @@ def schema(
 
     write_text(out, json.dumps(recipe_schema(), indent=1) + "\n")
     screen = screen_for(quiet)
-    screen.say(f"{out}: begin a settings file beside it with the line  #:schema ./{out.name}")
+    screen.say(
+        f"{out}: to use it, start a settings file in the same folder with the line  #:schema ./{out.name}"
+    )

@@ -1,4 +1,4 @@
-"""The command ``methods``: a short list of all members by kind, or one member's card in full."""
+"""The command ``methods``: list all members in groups, or print one card in full."""
 
 import dataclasses
 import inspect
@@ -27,25 +27,28 @@ def methods(
         list[str] | None,
         typer.Argument(
             metavar="[WORD]... | show ID",
-            help="Only those that these words tell of; after show, the id of the one to show in full.",
+            help="Members whose cards contain these words; or: show ID, to print one card in full.",
             autocompletion=complete.method_words,
         ),
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option("--kind", "-k", help="Only this kind, e.g. path.", autocompletion=complete.kinds),
+        typer.Option(
+            "--kind", "-k", help="Members of this kind, for example path.", autocompletion=complete.kinds
+        ),
     ] = None,
     family: Annotated[
-        str | None, typer.Option("--family", "-f", help="Only families with these words, e.g. diffusion.")
+        str | None,
+        typer.Option("--family", "-f", help="Members of families with these words, for example diffusion."),
     ] = None,
     paper: Annotated[
         str | None,
-        typer.Option("--paper", "-p", help="Only from this work: its key, arXiv number, or an author."),
+        typer.Option("--paper", "-p", help="Members from this source: its key, arXiv number, or an author."),
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """List what the library has, or show one member in full, from their cards.
+    """List all methods and other members of the library, or print the card of one.
 
     \b
     Examples:
@@ -75,17 +78,17 @@ def methods(
 
 def _refuse_filters(ids: list[str], family: str | None, paper: str | None) -> None:
     if len(ids) != 1:
-        remedy = "E.g. interpolants methods show linear."
-        raise invalid("methods show", "one id must be given", " ".join(ids) or "none", remedy)
+        remedy = "For example: interpolants methods show linear."
+        raise invalid("methods show", "exactly one id is required", " ".join(ids) or "none", remedy)
     for option, value in (("--family", family), ("--paper", paper)):
         if value is not None:
-            raise invalid("methods show", f"{option} is for the list", value, "Leave it out.")
+            raise invalid("methods show", f"{option} is for the list only", value, f"Omit {option}.")
 
 
 def _of_kind(cards: tuple["Card", ...], kind: str | None) -> tuple["Card", ...]:
     kinds = {card.kind for card in cards}
     if kind is not None and kind not in kinds:
-        raise invalid("methods", "--kind must be that of a member", repr(kind), nearest(kind, kinds))
+        raise invalid("methods", "--kind must be a kind of members", repr(kind), nearest(kind, kinds))
     return tuple(card for card in cards if kind in (None, card.kind))
 
 
@@ -95,7 +98,7 @@ def _of_family(cards: tuple["Card", ...], family: str | None) -> tuple["Card", .
     found = tuple(card for card in cards if bare(family) in bare(card.family))
     if not found:
         remedy = nearest(family, {card.family for card in cards})
-        raise invalid("methods", "--family must be words of a family", repr(family), remedy)
+        raise invalid("methods", "--family must match the name of a family", repr(family), remedy)
     return found
 
 
@@ -113,7 +116,7 @@ def _of_paper(
 
 
 def _is_meant(paper: str, key: str, works: Mapping[str, "Work"]) -> bool:
-    """Whether a key, an arXiv number in any of its forms, or a word of an author's name means a work."""
+    """Return True if a key, an arXiv number in any form, or an author's name matches a source."""
     query = bare(paper)
     work = works.get(key)
     if query == key or work is None:
@@ -138,7 +141,7 @@ def _with_words(
     if cards and not matching:
         known = {card.id for card in cards} | {card.kind for card in cards}
         remedy = suggestion(words[0], known) or "interpolants methods lists all of them."
-        raise invalid("methods", "the words must occur in a card", repr(" ".join(words)), remedy)
+        raise invalid("methods", "the search words must occur in a card", repr(" ".join(words)), remedy)
     return _ranked(matching, scores)
 
 
@@ -160,7 +163,7 @@ def _tells_of(card: "Card", words: list[str], works: Mapping[str, "Work"]) -> bo
 
 
 def _arxiv_number(text: str) -> str:
-    """The number on arXiv in any of its forms, without its version."""
+    """Return the arXiv number, without its version, from any of its forms."""
     return bare(text).rpartition("/abs/")[2].removeprefix("arxiv:").partition("v")[0]
 
 
@@ -219,15 +222,15 @@ def _told(key: str, works: Mapping[str, "Work"]) -> str:
 
 
 def _entry(card: "Card") -> tuple[object, str]:
-    """The member, or None and what it needs in order to be imported."""
+    """Return the member, or None and the package that its import needs."""
     try:
         return card.load_entry(), ""
     except ImportError as error:
-        return None, f"its settings are not known here: {error}"
+        return None, f"its settings cannot be listed: {error}"
 
 
 def _opening(entry: object) -> str:
-    """The first line of what a member says of itself, without marks of its own."""
+    """Return the first line of a member's docstring, without markup."""
     return (inspect.getdoc(entry) or "").partition("\n")[0].replace("`", "") if entry is not None else ""
 
 
@@ -237,7 +240,7 @@ def _formula(entry: object) -> str:
 
 
 def _settings(entry: object) -> dict[str, str]:
-    """Parameters of a member, each with its default as Python writes it, or ``(required)``."""
+    """Return the parameters of a member, each with its default in Python syntax, or ``(required)``."""
     if not callable(entry):
         return {}
     parameters = inspect.signature(entry).parameters.values()
@@ -250,7 +253,7 @@ def _settings(entry: object) -> dict[str, str]:
 
 
 def _factories(entry: object) -> dict[str, str]:
-    """Defaults that a dataclass makes anew for every instance."""
+    """Return the defaults that a dataclass creates for each instance."""
     fields = dataclasses.fields(entry) if isinstance(entry, type) and dataclasses.is_dataclass(entry) else ()
     return {f.name: _value(f.default_factory()) for f in fields if callable(f.default_factory)}
 

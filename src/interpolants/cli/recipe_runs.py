@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """The run that a command line asks for.
+    """Run requested on the command line.
 
     Attributes:
         config: A settings file or the name of a recipe.
         sets: Changes of settings, ``key=value``.
-        files: A user's own files, by role.
+        files: Files of the command line, by role.
         steps: Training steps.
         path: Id of a path.
-        quick: The recipe's size of seconds.
+        quick: Whether to use the recipe's quick settings.
         more: Steps by which a run is trained longer.
         device: Where to learn.
         track: Kind of tracker.
@@ -47,7 +47,7 @@ class Asked:
     track: str | None = None
 
     def folder(self, out: Path, *, stored: bool) -> "RecipeFolder":
-        """The run folder with its recipe; of a run that goes on, the stored one with the changes.
+        """Return the run folder with its recipe; for a resumed run, the stored recipe with the changes.
 
         Raises:
             InvalidInputError: If nothing says what to run, or a setting is unknown.
@@ -57,8 +57,8 @@ class Asked:
 
         if self.more is not None:
             if self.config is not None or any(self.files.values()) or self._changes:
-                remedy = "Name the folder and --more alone."
-                raise invalid("run", "--more goes on with a run as it is", "other settings", remedy)
+                remedy = "Pass only --out DIR and --more STEPS."
+                raise invalid("run", "--more continues a run without other changes", "other settings", remedy)
             return RecipeFolder.stored(out).longer(self.more)
         if self.config is None and stored and not any(self.files.values()):
             before = RecipeFolder.stored(out)
@@ -89,20 +89,20 @@ class Asked:
         if not self.files.get("x1") and not any(text.startswith("data.x1") for text in self.sets):
             self._refuse_without_x1()
         if self.quick:
-            raise invalid("run", "--quick needs a recipe with a [quick] table", "data alone", "Leave it out.")
+            raise invalid("run", "--quick needs a recipe with a [quick] table", "data only", "Omit --quick.")
         return own_tables(self.files, overrides=self.sets), "command line"
 
     def _refuse_without_x1(self) -> None:
         """Name the other file if it does not exist, else the missing x1."""
         from interpolants.data.files import check_file
 
-        remedy = "Give --config FILE, or data by --x1 FILE (and --x0 FILE)."
+        remedy = "Pass --config FILE, or data with --x1 FILE (and --x0 FILE)."
         for role, file in self.files.items():
             if file:
                 if Path(file).suffix:
                     check_file(Path(file), f"data.{role}")
-                raise invalid("run", "x1 is required: the data to learn", f"{role} = {file} only", remedy)
-        raise invalid("run", "there must be settings or data", "none", remedy)
+                raise invalid("run", "x1 is required: the training data", f"{role} = {file} only", remedy)
+        raise invalid("run", "settings or data are required", "none", remedy)
 
 
 def tables_in(file: Path) -> Any:
@@ -115,10 +115,10 @@ def tables_in(file: Path) -> Any:
 def run_folder(
     folder: "RecipeFolder", *, resume: bool, workers: "int | Executor", screen: "Screen", as_json: bool
 ) -> None:
-    """Run, show, report.
+    """Run a recipe, print the scores, and write the report.
 
     Raises:
-        InterruptedFitError: If a signal stopped a fit or a question; it says how to go on.
+        InterruptedFitError: If a signal stopped a fit or a question; the message contains the command that resumes.
     """
     from interpolants.cli.shared import as_typed_here, typed
     from interpolants.runs.run_facts import keep_command, run_facts
@@ -198,13 +198,15 @@ class Pages:
         keep_command(self.folder.out, typed())
         page = _report(self.folder, run_facts(self.folder, run.gather(answers)), self.screen)
         if page is not None and not self.spent:
-            note = f"{len(answers)} of {len(run.cells())} parts are done; it is written again after each"
+            note = (
+                f"{len(answers)} of {len(run.cells())} parts are finished; the report is updated after each"
+            )
             self.screen.say(f"report: {page}   ({note})")
         self.spent += time.monotonic() - started
 
 
 def train_folder(folder: "RecipeFolder", *, resume: bool, screen: "Screen", as_json: bool) -> None:
-    """Fit and store the methods of all tasks; ask nothing."""
+    """Fit and save the methods of all tasks, without evaluation."""
     with _told_how_to_go_on(folder):
         models = folder.train(resume=resume, progress=not screen.quiet)
     if as_json:
@@ -214,7 +216,7 @@ def train_folder(folder: "RecipeFolder", *, resume: bool, screen: "Screen", as_j
     if not screen.quiet:
         _picture(models[0], screen)
     screen.following(
-        f"interpolants run --out {folder.out} --resume", "asks its questions and writes the report"
+        f"interpolants run --out {folder.out} --resume", "evaluates the questions and writes the report"
     )
 
 
@@ -258,7 +260,7 @@ def report_folder(out: Path, screen: "Screen") -> None:
 
 
 def _show_findings(facts: "RunFacts", screen: "Screen") -> None:
-    """The worst of the run, as the report has it."""
+    """Print the most serious findings of the report."""
     from interpolants.reports.findings import findings_of
 
     grave = [one.text for one in findings_of(facts) if one.grave]
@@ -270,7 +272,7 @@ def _show_findings(facts: "RunFacts", screen: "Screen") -> None:
 
 @contextmanager
 def _told_how_to_go_on(folder: "RecipeFolder") -> Iterator[None]:
-    """Say after a signal how the run goes on; between fits it is Ctrl-C that stops a question."""
+    """Print the command that resumes a run stopped by a signal, or by Ctrl-C during a question."""
     import signal
 
     from interpolants.cli.shared import as_typed_here
@@ -280,12 +282,12 @@ def _told_how_to_go_on(folder: "RecipeFolder") -> Iterator[None]:
         yield
     except KeyboardInterrupt as stopped:
         command = as_typed_here(f"interpolants run --out {folder.out} --resume")
-        told = f"Stopped; what is done is saved. Go on with: {command}"
+        told = f"Stopped; finished work is saved. Resume with: {command}"
         raise InterruptedFitError(told, getattr(stopped, "signal", signal.SIGINT)) from stopped
 
 
 def show_answers(found: "Answered", screen: "Screen") -> None:
-    """Scores beside floor and rivals, question by question, and the verdicts on claims."""
+    """Print scores, floors and rivals by question, and the verdicts on claims."""
     from interpolants.framework.claims import verdict_lines
 
     asked: dict[str, list[Score]] = {}
@@ -298,9 +300,9 @@ def show_answers(found: "Answered", screen: "Screen") -> None:
         screen.numbers("claims", ("", "beside", "seeds", "gap", "verdict"), rows)
 
 
-# Most of the time of a run that may go into pages before the last one.
+# Maximum fraction of a run's time that may be spent on pages before the last one.
 _PAGES = 0.1
-# Most findings that are told on the terminal.
+# Maximum number of findings printed on the terminal.
 _FINDINGS = 5
 # Most rivals that are columns; more are rows below the score.
 _COLUMNS = 3
@@ -315,7 +317,7 @@ def _show_question(question: str, scores: "Sequence[Score]", screen: "Screen") -
 
 
 def _beside(scores: "Sequence[Score]", columns: "Sequence[str]") -> tuple[list[str], list[list[str]]]:
-    """Header and rows: rivals are columns, or rows below the score."""
+    """Return header and rows: rivals are columns, or rows below the score."""
     from interpolants.cli.show import number
     from interpolants.reports.readings import floor_of, title_of
 

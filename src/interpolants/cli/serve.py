@@ -9,7 +9,7 @@ from interpolants.cli.shared import RUN_HELP, screen_for
 
 def serve(
     folder: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False)],
-    task: Annotated[str | None, typer.Option("--task", help="Which task, if the run has several.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Task of a run with several tasks.")] = None,
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; by default only this machine can reach it.")
     ] = "127.0.0.1",
@@ -19,10 +19,10 @@ def serve(
         typer.Option("--name", metavar="NAME", help="Host name that clients use, with --host. Repeatable."),
     ] = None,
     rows: Annotated[
-        int, typer.Option("--max-rows", min=1, help="Largest number of rows of a request.")
+        int, typer.Option("--max-rows", min=1, help="Maximum number of rows per request.")
     ] = 100_000,
     seconds: Annotated[
-        float, typer.Option("--timeout", min=1, help="Seconds that a request may compute.")
+        float, typer.Option("--timeout", min=1, help="Time limit of a request in seconds.")
     ] = 60.0,
     device: Annotated[
         str,
@@ -58,7 +58,7 @@ def serve(
     shown_host = f"[{host}]" if ":" in host else host
     if host not in HOSTS:
         screen.say(
-            f"warning: whoever can reach {host} can use this model, without a password and unencrypted"
+            f"warning: everyone who can reach {host} can use this model, without a password and without encryption"
         )
     screen.say(f"serving {folder}: http://{shown_host}:{listener.getsockname()[1]}/   (Ctrl-C stops it)")
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn stops gracefully, and then sends the signal on

@@ -33,7 +33,7 @@ Sets = Annotated[
         "--set",
         "-s",
         metavar="KEY=VALUE",
-        help="Change a setting, e.g. method.steps=500. Repeatable.",
+        help="Change a setting, for example method.steps=500. Repeatable.",
         autocompletion=complete.settings,
     ),
 ]
@@ -42,7 +42,7 @@ ExecutorName = Annotated[
     typer.Option(
         "--executor",
         metavar="NAME",
-        help="Where it is computed: local, ray, ...; changes time, not results.",
+        help="Executor: local, ray, ...; changes time, not results.",
         autocompletion=complete.executors,
     ),
 ]
@@ -51,13 +51,13 @@ Address = Annotated[
     typer.Option(
         "--address",
         metavar="HOST:PORT",
-        help="A running Ray cluster; left out: one of its own, on this machine.",
+        help="Address of a running Ray cluster (default: a new cluster on this machine).",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
-RUN_HELP = "Folder of a run or of a stored method, its address (https, s3, hf), or pretrained:NAME."
+RUN_HELP = "Run folder or saved method, its address (https, s3, hf), or pretrained:NAME."
 
 
 def screen_for(quiet: bool) -> "Screen":
@@ -76,7 +76,7 @@ def executor_for(name: str, workers: int | None, address: str | None) -> "Execut
         address: Of a cluster, if given.
 
     Raises:
-        InvalidInputError: If there is none of this name, or it does not take workers or an address.
+        InvalidInputError: If no executor has this name, or it does not accept workers or an address.
     """
     from interpolants.foundations.registry import build
 
@@ -87,14 +87,14 @@ def executor_for(name: str, workers: int | None, address: str | None) -> "Execut
 
 
 def installed_cards(screen: "Screen") -> "Catalogue":
-    """All cards; the screen says in a line each what is wrong with those of other distributions."""
+    """Return all cards; print one line per invalid card of another distribution."""
     from interpolants.foundations.cards import catalogue, load_cards
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FileWarning)
         load_cards()  # its warning is shown once, and this was the time
     for fault in catalogue().faults:
-        screen.say(f"note: cards left out, {fault}")
+        screen.say(f"note: cards skipped, {fault}")
     return catalogue()
 
 

@@ -16,7 +16,7 @@ from interpolants.foundations.plain_json import finite
 from interpolants.foundations.printable import printable
 
 _STYLES = {"pass": "green", "warn": "yellow", "fail": "red"}
-# Characters of the longest number with its error, and of the least room for words beside numbers.
+# Width of the longest number with its error, and minimum width of text next to numbers, in characters.
 _NUMBER = 24
 # Width of columns that have more, such as a verdict.
 _WORDS = 20
@@ -26,7 +26,7 @@ class Screen:
     """Output of a command: answers to standard output, hints to standard error.
 
     Args:
-        quiet: Leave out hints and tables; answers asked for as JSON are still written.
+        quiet: Omit hints and tables; results requested as JSON are still written.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -35,18 +35,18 @@ class Screen:
         self._hints = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """A line about what happened."""
+        """Print a status line on standard error."""
         if not self.quiet:
             self._hints.print(Text(printable(text)))
 
     def following(self, command: str, why: str = "") -> None:
-        """The command that makes sense after this one."""
+        """Print a suggested next command."""
         if not self.quiet:
             why = f"  {printable(why)}" if why else ""
             self._hints.print(Text.assemble("next: ", (printable(command), "bold cyan"), why))
 
     def drawing(self, title: str, lines: Sequence[str]) -> None:
-        """A picture made of letters, where the terminal has them."""
+        """Print a plot made of characters, if the terminal can show them."""
         if not self.quiet and self._hints.encoding.startswith("utf"):
             self._hints.print(Text(printable("\n".join([title, *lines]))))
 
@@ -80,7 +80,7 @@ class Screen:
             shown.add_column(
                 _text(head),
                 no_wrap=k > 0 and longest <= _NUMBER,
-                # Numbers beside it would leave the first column no room at all.
+                # Number columns would leave no room for the first column.
                 min_width=min(longest, _WORDS),
                 max_width=_WORDS if k and longest > _NUMBER else None,
                 overflow="fold",
@@ -99,7 +99,7 @@ class Screen:
         return sum(1 + max(pair) for pair in zip(heads, cells, strict=True)) + _NUMBER <= self._out.width
 
     def columns(self, rows: Sequence[Sequence[str]], *, title: str) -> None:
-        """Columns without a frame on standard output; the last one goes on below itself where the line ends.
+        """Print columns without a frame on standard output; the last column is wrapped.
 
         Args:
             rows: Cells of every row, as many in each.
@@ -117,7 +117,7 @@ class Screen:
         self._line(Text())
 
     def _wrapped(self, text: str, indent: int) -> list[str]:
-        """Lines of a text beside an indent; one line where nobody looks, such as in a pipe."""
+        """Wrap a text next to an indent; return one line if the output is not a terminal."""
         if not (self._out.is_terminal or "COLUMNS" in os.environ):
             return [text]
         width = max(self._out.width - indent, 24)
@@ -129,23 +129,23 @@ class Screen:
 
     @staticmethod
     def lines(texts: Iterable[str]) -> None:
-        """Lines on standard output: as they are in a pipe or file, with control characters written out for eyes."""
+        """Print lines on standard output: unchanged in a pipe or file, control characters escaped on a terminal."""
         for text in texts:
             sys.stdout.write((printable(text) if sys.stdout.isatty() else text) + "\n")
 
     @staticmethod
     def json(value: Any) -> None:
-        """JSON on standard output, whatever ``quiet`` says; null for what it has no words for."""
+        """Print JSON on standard output, also if ``quiet``; values that JSON cannot represent become null."""
         sys.stdout.write(json.dumps(finite(value), ensure_ascii=False, indent=1, default=str) + "\n")
 
 
 def _text(words: str, style: str = "") -> Text:
-    """Words of data, recipes and files for a table, in which nothing acts."""
+    """Escape strings from data, recipes and files for a table, so that no markup is interpreted."""
     return Text(printable(words), style=style)
 
 
 def number(value: float | None, error: float | None = None) -> str:
-    """Four digits, and the standard error if there is one."""
+    """Format a value with four digits, and its standard error if it has one."""
     if value is None:
         return ""
     return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"

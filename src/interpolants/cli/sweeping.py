@@ -34,14 +34,16 @@ class Search:
         typer.Option(
             "--over",
             metavar="KEY=A,B,...",
-            help="A setting and its values. Repeatable: all combinations. With --trials also LOW..HIGH[:log].",
+            help="Setting and its values. Repeatable: all combinations are fitted. With --trials also LOW..HIGH[:log].",
         ),
     ]
-    seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Fits of each setting.")] = 1
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Number of seeds per setting.")] = 1
     by: Annotated[
         str,
         typer.Option(
-            "--by", metavar="QUESTION.SCORE", help="What decides, on validation rows; left out: the loss."
+            "--by",
+            metavar="QUESTION.SCORE",
+            help="Score that ranks the settings, on validation rows (default: the loss).",
         ),
     ] = ""
     halving: Annotated[
@@ -49,7 +51,7 @@ class Search:
         typer.Option(
             "--halving",
             min=0,
-            help="Factor by which each rung has fewer settings and more steps; 0 for no early stop.",
+            help="Successive halving: each rung keeps 1/N of the settings and trains N times as many steps [0: off].",
         ),
     ] = 0
     trials: Annotated[
@@ -70,20 +72,24 @@ class Search:
 
 @grouped
 def sweep(
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the sweep.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Output folder of the sweep.")],
     search: Search,
     config: Config = None,
     sets: Sets = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The recipe's size of seconds.")] = False,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, max=100_000, help="Processes.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Use the recipe's quick settings (seconds instead of minutes).")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=100_000, help="Number of processes.")
+    ] = None,
     executor: ExecutorName = "local",
     address: Address = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Compare settings of a recipe over seeds, on validation rows, and choose one; the test part stays untouched.
+    """Compare settings of a recipe over seeds, on validation rows, and choose one; test rows are not used.
 
-    The same command goes on where it was stopped.
+    The same command resumes a stopped sweep.
 
     \b
     Example:
@@ -99,7 +105,7 @@ def sweep(
     from interpolants.runs.sweep_run import best_of, table_rows
 
     if config is None:
-        raise invalid("sweep", "there must be settings", "none", "Give --config FILE.")
+        raise invalid("sweep", "settings are required", "none", "Pass --config FILE.")
     screen, chosen = screen_for(quiet or as_json), executor_for(executor, workers, address)
     if search.trials and getattr(chosen, "workers", None) != 1:
         remedy = "Remove --workers and --executor: each proposal depends on the trials before it."
@@ -121,7 +127,7 @@ def sweep(
         screen.json({"out": str(out), "report": report, **chosen_one})
     if report is not None:
         screen.say(f"report: {report}")
-    screen.following(facts.following, "learns it again and judges it on the test part")
+    screen.following(facts.following, "trains it again and evaluates it on the test rows")
 
 
 def _sweep_run(config: str, sets: list[str], search: Search, *, quick: bool) -> "SweepRun | OptunaSweep":
@@ -198,7 +204,7 @@ def _facts(run: "SweepRun | OptunaSweep", rows: "list[Row]", out: Path) -> "Swee
 
     best, by = best_of(rows), run.sweep.by or "loss on held-out rows"
     header, cells = table_rows(rows)
-    notes = [f"Settings were compared on {VALIDATION} rows; the test rows took no part in the choice."]
+    notes = [f"Settings were compared on {VALIDATION} rows; the test rows were not used for the choice."]
     notes += ["With one seed a setting may win by chance: add --seeds 3."] if run.sweep.seeds == 1 else []
     notes += [] if run.sweep.by else [_OF_LOSSES]
     figure, of_trials = _figure(run, rows, by, out)

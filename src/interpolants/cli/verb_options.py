@@ -15,38 +15,40 @@ if TYPE_CHECKING:
     from interpolants.framework.method import Method
     from interpolants.framework.role import Role
 
-# What every such command has beside the arguments of its function.
+# Options that every such command has, in addition to the arguments of its function.
 _SHARED: dict[str, tuple[Any, Any]] = {
     "out": (Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write.")], None),
     "key": (
-        Annotated[str | None, typer.Option("--key", help="Name of the array in an npz or safetensors file.")],
+        Annotated[
+            str | None, typer.Option("--key", help="Name of the array in an .npz or .safetensors file.")
+        ],
         None,
     ),
     "force": (Annotated[bool, typer.Option("--force", help="Replace an existing file.")], False),
     "device": (
         Annotated[
             str,
-            typer.Option(
-                "--device", help="Where to compute: cpu, cuda, or auto for a GPU where there is one."
-            ),
+            typer.Option("--device", help="Device: cpu, cuda, or auto for a GPU if available."),
         ],
         "cpu",
     ),
     "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")], False),
-    "as_json": (Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")], False),
+    "as_json": (Annotated[bool, typer.Option("--json", help="Print the result as JSON.")], False),
 }
 # And those of functions whose answers can be computed in parts.
 _IN_PARTS: dict[str, tuple[Any, Any]] = {
     "batch_size": (
         Annotated[
-            int, typer.Option("--batch-size", min=1, help="Rows at a time; changes memory, not results.")
+            int, typer.Option("--batch-size", min=1, help="Rows per batch; changes memory, not results.")
         ],
         10_000,
     ),
     "nproc": (
         Annotated[
             int | None,
-            typer.Option("--nproc", min=1, max=100_000, help="Processes; changes time, not results."),
+            typer.Option(
+                "--nproc", min=1, max=100_000, help="Number of processes; changes time, not results."
+            ),
         ],
         None,
     ),
@@ -58,7 +60,7 @@ _IN_PARTS: dict[str, tuple[Any, Any]] = {
             typer.Option(
                 "--shards",
                 metavar="DIR",
-                help="Folder for finished shards and a manifest: the same command goes on where it was stopped.",
+                help="Folder for finished shards and a manifest: the same command resumes the work.",
             ),
         ],
         None,
@@ -98,7 +100,7 @@ def command_options(
 
 
 def signature_of(options: Mapping[str, tuple[Any, Any]]) -> inspect.Signature:
-    """The signature that typer makes a command of."""
+    """Return the signature from which typer makes a command."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     listed = [
         inspect.Parameter(n, keyword, default=default, annotation=a) for n, (a, default) in options.items()
@@ -107,13 +109,13 @@ def signature_of(options: Mapping[str, tuple[Any, Any]]) -> inspect.Signature:
 
 
 def told_by(one: "Capability") -> str:
-    """What a capability does: its docstring up to the arguments."""
+    """Return the docstring of a capability up to its arguments."""
     return (inspect.getdoc(one.call) or "").partition("\n\nArgs:")[0].partition("\n\nReturns:")[0]
 
 
 def _role_option(role: "Role", *, leads: bool = False) -> tuple[Any, Any]:
     about = role.about or f"File with {role.name}."
-    if role.optional and leads:  # a place of its own, which may be left empty
+    if role.optional and leads:  # a separate position, which may be empty
         return Annotated[str | None, typer.Argument(metavar=f"[{role.name.upper()}_FILE]", help=about)], None
     if not role.optional:
         return Annotated[
@@ -133,7 +135,7 @@ def _plain_option(parameter: inspect.Parameter, about: Mapping[str, str]) -> tup
     told = about.get(parameter.name, "").partition(". ")[0]
     if parameter.default is parameter.empty:
         return Annotated[kind, typer.Option(*names, help=told)], inspect.Parameter.empty
-    # A setting of the method that is not given stays as it is.
+    # Settings of the method that are not passed keep their values.
     default = None if type(parameter.default).__name__ == "OfMethod" else parameter.default
     if is_literal(parameter):
         shown = None if default is None else str(default)

@@ -1,7 +1,7 @@
-"""Commands made from capabilities: ``interpolants VERB FOLDER ...`` asks the method that is stored in a folder.
+"""Commands made from capabilities: ``interpolants VERB FOLDER ...`` calls the method stored in a folder.
 
 A command's arguments are those of the method's function: roles are files, plain options are options. A room that brings
-a verb of its own needs no edit here.
+a new verb needs no edit here.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,17 +50,15 @@ def verb_command(verb: str) -> Any:
         cls=_VerbPage,
         help=_about(verb),
         short_help=_sentence(verb),
-        rich_help_panel="Ask a trained model",
+        rich_help_panel="Use a trained model",
         context_settings=free,
     )
     def ask(
         context: typer.Context,
         folder: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False)],
-        task: Annotated[
-            str | None, typer.Option("--task", help="Which task, if the run has several.")
-        ] = None,
+        task: Annotated[str | None, typer.Option("--task", help="Task of a run with several tasks.")] = None,
         run_seed: Annotated[
-            int | None, typer.Option("--run-seed", help="Which seed, if the task was run with several.")
+            int | None, typer.Option("--run-seed", help="Seed of the run, if the task has several seeds.")
         ] = None,
     ) -> None:
         ask_method(verb, folder, task, list(context.args), run_seed=run_seed)
@@ -69,10 +67,10 @@ def verb_command(verb: str) -> Any:
 
 
 class _VerbPage(TyperCommand):
-    """A command that prints its page where a help option stands in place of RUN."""
+    """Command that prints its page if a help option replaces RUN."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments."""
+        """Parse the arguments; a help option in place of RUN prints the page."""
         if args[:1] in (["--help"], ["-h"]):
             typer.echo(ctx.get_help(), color=ctx.color)
             ctx.exit()
@@ -87,7 +85,7 @@ def _cards_of(verb: str) -> "list[Card]":
 
 
 def _sentence(verb: str) -> str:
-    """What a verb does, or, if no card says it, the methods that have it."""
+    """Return the description of a verb, or the methods that have it if no card describes it."""
     able = _cards_of(verb)
     texts = (card.verb_help.get(verb.replace("-", "_")) for card in able)
     names = [card.id for card in able]
@@ -97,15 +95,15 @@ def _sentence(verb: str) -> str:
 
 
 def _about(verb: str) -> str:
-    """The page of a verb: what it does, an example, and the methods that have it."""
+    """Return the page of a verb: description, example, and the methods that have it."""
     able = _cards_of(verb)
     example = next((card for card in able if verb.replace("-", "_") in card.verb_help), able[0])
     run = f"runs/{example.recipe}"
     return "\n\n".join(
         (
             _sentence(verb),
-            f"The options depend on the method in RUN: interpolants {verb} RUN --help lists them.",
-            f"Example, with the method {example.id}:",
+            f"The options depend on the method in RUN. List them with: interpolants {verb} RUN --help.",
+            f"Example with the method {example.id}:",
             f"\b\n  interpolants run --config {example.recipe} --quick --out {run}\n  interpolants {verb} {run} --help",
             f"Methods: {', '.join(card.id for card in able)}.",
         )
@@ -128,7 +126,7 @@ def ask_method(
     method: Method = load(place)
     known = capabilities_of(type(method))
     name = verb.replace("-", "_")
-    who, rule = verb, f"the {method.noun} in {folder} must be capable of it"
+    who, rule = verb, f"the {method.noun} in {folder} must have this capability"
     if name not in known:
         remedy = f"It can {', '.join(v.replace('_', '-') for v in known)}."
         raise invalid(who, rule, type(method).__name__, remedy)
@@ -180,7 +178,7 @@ class VerbCommand:
         return call
 
     def ask(self, given: dict[str, Any]) -> None:
-        """Read the files, ask, write and tell."""
+        """Read the files, call the method, write the result and print a summary."""
         from interpolants.runs.answers import as_json, check_writable, tell, write_answer
         from interpolants.runs.picture_answers import AskedPicture, picture_endings
 
@@ -229,13 +227,13 @@ class VerbCommand:
         defaults = {"nproc": (None, 1), "executor": ("local",), "shards": (None,)}
         for name, values in defaults.items():
             if given.get(name, values[0]) not in values:
-                remedy = "Leave one of the two out."
-                raise invalid(self.one.verb, f"--{name} is for the CPU", f"--device {device}", remedy)
+                remedy = "Omit one of the two options."
+                raise invalid(self.one.verb, f"--{name} runs on the CPU only", f"--device {device}", remedy)
         self.method.to(device)
 
     @property
     def _formats(self) -> tuple[str, ...]:
-        """Endings of files beside those of arrays: those of the kinds of its roles, in which answers come back."""
+        """Return the file extensions of its roles, in addition to those of arrays; results use the same formats."""
         from interpolants.framework.role import formats_of
 
         _, roles = self.options
@@ -288,13 +286,13 @@ class VerbCommand:
         return self._cut(Request(self.place, self.one.verb, n, data, options), how, shown=shown, joins=joins)
 
     def _refuse_shares(self, how: dict[str, Any], found: str) -> None:
-        """Refuse to share out what has no numbered rows."""
+        """Raise an error if work without numbered rows cannot be distributed."""
         if how.get("shards") is not None or how.get("executor", "local") != "local":
-            rule, remedy = "only numbered rows can be shared out", "Leave --shards and --executor out."
+            rule, remedy = "only numbered rows can be distributed", "Omit --shards and --executor."
             raise invalid(self.one.verb, rule, found, remedy)
 
     def _cut(self, request: "Request", how: dict[str, Any], *, shown: bool, joins: bool) -> Any:
-        """The answer to a request that may be cut into parts; None where it is not for this process or in shards."""
+        """Return the result of a request that may be distributed; None if another process has it, or shards do."""
         from interpolants.runs.shard_folder import ShardFolder
         from interpolants.runs.shards import by_executor, in_parts
 
@@ -310,7 +308,7 @@ class VerbCommand:
         return request.of(self.method)
 
     def _is_default(self, name: str, value: Any) -> bool:
-        """Whether a word stands for the default: not all defaults can be read back from their words."""
+        """Return True if a string is the default: not all defaults can be parsed from their text."""
         parameter = self.one.options.get(name)
         return parameter is not None and is_literal(parameter) and value == str(parameter.default)
 
@@ -318,6 +316,10 @@ class VerbCommand:
         from interpolants.runs.overrides import literal
 
         parameter = self.one.options.get(name)
+        if name == "method" and isinstance(value, str) and value.endswith(".json"):
+            from interpolants.dynamics.solver_table import FittedSolver
+
+            return FittedSolver.load(value)
         return literal(value) if parameter is not None and is_literal(parameter) else value
 
     def _rows(self, text: str, role: "Role", key: str | None) -> Any:

@@ -22,6 +22,8 @@ from interpolants.data.sets.brain_slices import load_brain_slices as load_brain_
 from interpolants.data.sets.cells import load_krumsiek11 as load_krumsiek11
 from interpolants.data.sets.cells import load_pbmc68k as load_pbmc68k
 from interpolants.data.sets.demand import load_electricity_demand as load_electricity_demand
+from interpolants.data.sets.directions import load_airport_positions as load_airport_positions
+from interpolants.data.sets.directions import load_airport_winds as load_airport_winds
 from interpolants.data.sets.images import load_digits as load_digits
 from interpolants.data.sets.images import load_fashion_mnist as load_fashion_mnist
 from interpolants.data.sets.measured_tables import load_boston_housing as load_boston_housing

@@ -320,16 +320,27 @@ def _from_numpy(array: np.ndarray[Any, Any], who: str, name: str) -> Tensor:
     return torch.from_numpy(array if fine else array.copy())
 
 
+def _check_columns(data: Any, names: list[str], caller: str, name: str) -> None:
+    """Check that columns have different names, and that ``pandas.read_csv`` has read them apart and no row numbers."""
+    if repeated := next((column for column in names if names.count(column) > 1), ""):
+        rule = f"columns of {name} must have different names"
+        raise invalid(
+            caller, rule, repr(repeated), "Rename them, or pass values without names, table.to_numpy()."
+        )
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):  # cells of several columns in one
+        remedy = "Read the file with its delimiter: pass sep=';' to pandas.read_csv, and decimal=',' if it has these."
+        raise invalid(caller, f"{name} must have a column for each name", repr(names[0]), remedy)
+    if names[:1] == ["Unnamed: 0"] and np.array_equal(data.iloc[:, 0].to_numpy(), np.arange(len(data))):
+        remedy = "Read the file with index_col=0, or drop the column."
+        raise invalid(caller, f"{name} must not have row numbers as a column", repr(names[0]), remedy)
+
+
 def _from_pandas(data: Any, who: str, name: str) -> tuple[Tensor, Kind]:
     """Integer and boolean columns are taken as floats: tables have them beside measured ones."""
     series = not hasattr(data, "columns")
     columns = (data.name,) if series else tuple(data.columns)
-    names = [str(column) for column in columns]
-    if repeated := next((one for one in names if names.count(one) > 1), ""):
-        rule = f"columns of {name} must have different names"
-        raise invalid(
-            who, rule, repr(repeated), "Rename them, or pass values without names, table.to_numpy()."
-        )
+    if not series:
+        _check_columns(data, [str(column) for column in columns], who, name)
     dtypes = [data.dtype] if series else list(data.dtypes)
     for column, kind in zip(columns, dtypes, strict=True):
         if getattr(kind, "kind", "O") not in "fiub":

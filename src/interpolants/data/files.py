@@ -259,7 +259,13 @@ def _read_text(path: Path, who: str, key: str | None) -> _Read:
     return _without_index(array, names)
 
 
+# First line by which a file names its delimiter, as Excel does.
+_SEP = re.compile(r"\Asep=([,;\t])\r?\n")
+
+
 def _delimiter(path: Path, text: str) -> str:
+    if named := _SEP.match(text):
+        return named[1]
     if path.suffix.lower() == ".tsv":
         return "\t"
     first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
@@ -272,7 +278,9 @@ def _delimiter(path: Path, text: str) -> str:
 
 def _cells(text: str, delimiter: str, where: str) -> tuple[list[int], list[list[str]]]:
     """Lines that hold something, with their numbers; blank lines and comments are left out."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader(
+        io.StringIO(_SEP.sub("\n", text), newline=""), delimiter=delimiter, skipinitialspace=True
+    )
     lines, rows = [], []
     try:
         for row in reader:
@@ -318,7 +326,7 @@ def _numbers(rows: list[list[str]], lines: list[int], names: tuple[str, ...], wh
             if value is None:
                 column = repr(names[c]) if names else f"number {c + 1}"
                 remedy = "Encode or remove the column."
-                if _number(cell.replace(",", ".")) is not None:
+                if _number(cell.replace(".", "").replace(",", ".")) is not None:  # 1,5 or 1.234,5
                     remedy = "Write decimals with a point."
                 raise invalid(
                     where, f"column {column} must be numeric", f"{cell!r} in row {r} (line {line})", remedy

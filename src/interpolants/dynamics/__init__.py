@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from interpolants.dynamics.best_grid import best_grid
 from interpolants.dynamics.between_steps import Constraint
 from interpolants.dynamics.correctors import Langevin
+from interpolants.dynamics.fitted_solver import SolverFit, fit_solver
 from interpolants.dynamics.grids import time_grid
 from interpolants.dynamics.modifiers import ModifiedFields, Modifier, Work
 from interpolants.dynamics.noise import (
@@ -17,6 +19,7 @@ from interpolants.dynamics.noise import (
 from interpolants.dynamics.optimised_grid import GridChoice, choose_grid, optimise_grid
 from interpolants.dynamics.sample import Samples, Sampling, sample
 from interpolants.dynamics.sample_from_point import FollmerNoise, ReferenceNoise, sample_from_point
+from interpolants.dynamics.solver_table import FittedSolver
 from interpolants.dynamics.transitions import transitions
 from interpolants.foundations.cards import carded
 from interpolants.solvers.adaptive import Status
@@ -27,6 +30,7 @@ if not TYPE_CHECKING:
 __all__ = [
     "ConstantNoise",
     "Constraint",
+    "FittedSolver",
     "FollmerNoise",
     "GammaNoise",
     "Langevin",
@@ -37,11 +41,14 @@ __all__ = [
     "ReverseNoise",
     "Samples",
     "Sampling",
+    "SolverFit",
     "ScheduledNoise",
     "Status",
     "TabulatedNoise",
     "Work",
+    "best_grid",
     "choose_grid",
+    "fit_solver",
     "optimise_grid",
     "GridChoice",
     "sample",

@@ -13,7 +13,7 @@ comparison is ours.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ from interpolants.solvers.sde import SdeSolver
 
 _NEAR = 1e-3  # from an end where the log of signal over noise is infinite
 _FINE = 4  # steps of the trajectory, by rk4, in a cell
+_TOLERANCE = 1e-5  # of an adaptive solver that stands for the exact flow, relative and absolute
 _LEAST = 0.05  # of the mean density: no cell is skipped on the word of a small pilot
 
 
@@ -50,11 +51,13 @@ class GridChoice:
         kept: Name of its spacing: ``"made"`` for the grid of equal local errors.
         errors: Root mean square distance of the ends of the pilot from the exact flow, by spacing, in the units of
             the fields.
+        grids: All grids by spacing.
     """
 
     times: npt.NDArray[np.float64]
     kept: str
     errors: Mapping[str, float]
+    grids: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
 def optimise_grid(
@@ -120,16 +123,26 @@ def choose_grid(
         states = done.path[::_FINE]
         errors, power = _errors(fields, states, grid, name, cond)
         grids = {"made": equidistribute(grid, errors ** (1 / power), n_steps)}
-        grids |= _standard_grids(fields, n_steps, name, start, stop)
-        off = {spacing: _distance(fields, x, done.x, name, times, cond) for spacing, times in grids.items()}
+        grids |= standard_grids(fields, n_steps, name, start, stop)
+        off = {spacing: distance(fields, x, done.x, name, times, cond) for spacing, times in grids.items()}
     kept = min(off, key=lambda spacing: off[spacing])
-    return GridChoice(grids[kept], kept, off)
+    return GridChoice(grids[kept], kept, off, grids)
 
 
-def _standard_grids(
-    fields: Fields, n_steps: int, method: str, start: float, stop: float
+def standard_grids(
+    fields: Fields, n_steps: int, method: str, start: float = 0.0, stop: float = 1.0
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Grids that are no work to make, those by noise where both of its levels are finite."""
+    """Grids that are no work to make, by the name of their spacing.
+
+    Those by noise are omitted if one of the two levels is not finite.
+
+    Args:
+        fields: Fields of the model.
+        n_steps: Steps of each grid.
+        method: Solver by name.
+        start: First time.
+        stop: Last time.
+    """
     found = {}
     for spacing in ("auto", *SPACINGS):
         try:
@@ -140,8 +153,15 @@ def _standard_grids(
     return found
 
 
-def _distance(fields: Fields, x: Tensor, end: Tensor, method: str, times: Any, cond: Condition) -> float:
-    """Root mean square distance of the ends of a run on a grid; infinite where a run fails."""
+def reference(fields: Fields, x: Tensor, cond: Condition) -> Tensor:
+    """End points of the flow from 0 to 1 by an adaptive solver, ``(B, *D)``."""
+    return sample(fields, x, method="dopri5", rtol=_TOLERANCE, atol=_TOLERANCE, cond=cond).x
+
+
+def distance(
+    fields: Fields, x: Tensor, end: Tensor, method: str | None, times: Any, cond: Condition
+) -> float:
+    """Root mean square error, per entry, of the ends of a run on a grid; infinite where a run fails."""
     found = sample(fields, x, method=method, time_grid=times, cond=cond, on_failure="keep").x
     return float((found - end).double().square().mean().sqrt().nan_to_num(math.inf, math.inf))
 

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from functools import partial
 from operator import itemgetter
 from typing import Annotated, Any
@@ -26,13 +27,14 @@ from interpolants.dynamics.between_steps import AfterStep, Constraint
 from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.course import FINISHES, Course, choose_method, run_grid
 from interpolants.dynamics.modifiers import Modifier, check_modifiers
-from interpolants.dynamics.noise import as_noise
+from interpolants.dynamics.noise import NoiseLevel, as_noise
 from interpolants.dynamics.run import Run, TrialRun
 from interpolants.dynamics.samplers import ADAPTIVE, AdaptiveSampler, Arrival, Sampler, SdeSampler
+from interpolants.dynamics.solver_table import FittedSolver
 from interpolants.dynamics.transitions import NOISY, TRANSITIONS
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checked import Checked
-from interpolants.foundations.checks import changed, one_of, whole
+from interpolants.foundations.checks import changed, is_among, one_of, whole
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.kinds import Count, NonNegative, OneOf, Positive, Share, Whole
@@ -89,12 +91,13 @@ class Sampling(Checked):
     """Noise level: a number >= 0, a function of t, or a ``NoiseLevel``; 0 is the ODE. In data units squared."""
     reverse: bool = False
     """Run from t = 1 down to t = 0."""
-    method: str | None = None
-    """Solver by name. ODE: ``euler, midpoint, heun, rk4, dopri5, tsit5, ddim``, or with memory ``exponential_ab2,
-    exponential_ab3, dpmpp_2m, dpmpp_3m, unipc2, unipc3``; SDE: ``euler_maruyama`` (or ``euler``), ``stochastic_heun``
-    (or ``heun``), ``sra1``. On one-sided paths also ``reverse_diffusion`` and ``ancestral``, with noise of their own
-    (leave eps at 0), and ``reverse_flow``; see ``dynamics.transitions``. Default ``midpoint``, or the path's own where
-    it has one; with noise ``stochastic_heun``."""
+    method: str | FittedSolver | None = None
+    """Solver by name, or a fitted solver. ODE: ``euler, midpoint, heun, rk4, dopri5, tsit5, ddim``, or with memory
+    ``exponential_ab2, exponential_ab3, dpmpp_2m, dpmpp_3m, unipc2, unipc3``; SDE: ``euler_maruyama`` (or ``euler``),
+    ``stochastic_heun`` (or ``heun``), ``sra1``. On one-sided paths also ``reverse_diffusion`` and ``ancestral``, with
+    noise of their own (leave eps at 0), and ``reverse_flow``; see ``dynamics.transitions``. Default ``midpoint``, or
+    the path's own where it has one; with noise ``stochastic_heun``. A :class:`FittedSolver` of :func:`fit_solver` has
+    its own times and number of steps."""
     n_steps: Count = 100
     """Number of fixed steps."""
     time_grid: Any = "auto"
@@ -200,26 +203,18 @@ def sample(
     check_call("sample", x, cond, first_index, how.chunk, how.on_failure)
     level, members = as_noise(how.eps), check_modifiers("sample", how.modifiers, fields)
     noisy, acts = level is not None, _acting(how, members)
-    name = choose_method(fields, x, how.method, noisy=noisy)
+    name, grid = _name_and_grid(fields, x, how, cond, noisy=noisy, acts=acts)
     _check_adaptive(name, how.finish, acts)
     if how.compiled:
         _check_compiled(fields, name, acts or ("a kept path" if how.return_path else ""), how, noisy=noisy)
     chunk = _whole_batch(_coupling(how.corrector, members), x, how)
-    span: dict[str, Any] = {"start": how.start, "stop": how.stop, "reverse": how.reverse, "method": name}
-    grid = run_grid(fields, how.n_steps, how.time_grid, noisy=noisy, **span)
     quiet = how.finish != "step"
     between = AfterStep(fields, grid, how.corrector, how.constraint, quiet_end=quiet)
     is_random = noisy or name in NOISY or not between.is_idle
     seed = (secrets.randbits(31) if seed is None else whole("sample", "seed", seed)) if is_random else None
     known: dict[str, Any] = {"finish": how.finish, "seed": seed or 0, "brownian": how.brownian}
     course = Course(fields=fields, grid=grid, method=name, **known)
-    if level is not None:
-        sampler: Sampler = course.sde(level, x, cap=how.cap_noise)
-    elif name in ADAPTIVE:
-        given_times = not isinstance(how.time_grid, str)
-        sampler = course.adaptive(given_times, how.rtol, how.atol, how.max_steps)
-    else:
-        sampler = _fixed(course, x, acts, how.compiled)
+    sampler = _sampler(course, x, acts, how, level)
     seen = None if how.constraint is None else how.constraint.rows(x)
     # Not inference mode: its tensors could never be trained on, and a field may differentiate inside.
     context: AbstractContextManager[Any] = nullcontext() if how.differentiable else torch.no_grad()
@@ -243,7 +238,32 @@ def sample(
     return result
 
 
-def _fixed(course: Course, x: Tensor, acting: str, compiled: int) -> Sampler:
+def _name_and_grid(
+    fields: Fields, x: Tensor, how: Sampling, cond: Condition, *, noisy: bool, acts: str
+) -> tuple[str, npt.NDArray[np.float64]]:
+    """Name of the solver and times in the order of travel; a fitted solver is checked against the run."""
+    if isinstance(how.method, FittedSolver):
+        _check_fitted(how, how.method, "eps > 0" if noisy else acts)
+        how.method.check_model(fields, x, cond)
+        return how.method.name, how.method.grid
+    name = choose_method(fields, x, how.method, noisy=noisy)
+    span: dict[str, Any] = {"start": how.start, "stop": how.stop, "reverse": how.reverse, "method": name}
+    return name, run_grid(fields, how.n_steps, how.time_grid, noisy=noisy, **span)
+
+
+def _sampler(course: Course, x: Tensor, acts: str, how: Sampling, level: NoiseLevel | None) -> Sampler:
+    """The sampler of a run: SDE, adaptive, fitted, or with fixed steps."""
+    if level is not None:
+        return course.sde(level, x, cap=how.cap_noise)
+    if isinstance(how.method, FittedSolver):
+        return how.method.sampler(course.fields)
+    if course.method in ADAPTIVE:
+        given_times = not isinstance(how.time_grid, str)
+        return course.adaptive(given_times, how.rtol, how.atol, how.max_steps)
+    return fixed_sampler(course, x, acts, how.compiled)
+
+
+def fixed_sampler(course: Course, x: Tensor, acting: str = "", compiled: int = 0) -> Sampler:
     """The sampler of a flow with fixed steps: transitions, with memory, or Runge-Kutta."""
     if course.method in TRANSITIONS:
         return course.transitions()
@@ -255,6 +275,27 @@ def _fixed(course: Course, x: Tensor, acting: str, compiled: int) -> Sampler:
         rule = f"{acting} need a solver that does not take a step again"
         raise invalid("sample", rule, repr(course.method), remedy)
     return course.multistep()
+
+
+def _check_fitted(how: Sampling, solver: FittedSolver, acting: str) -> None:
+    """Check that a fitted solver can make a run: the flow, forwards, from 0 to 1, and nothing between its steps."""
+    usual = {f.name: f.default for f in fields_of(Sampling)}
+    remedies = {
+        "reverse": "A fitted solver runs forwards only; use a solver by name.",
+        "compiled": "Use a Runge-Kutta solver by name.",
+        **dict.fromkeys(("time_grid", "start", "stop", "finish"), "Omit it: the solver has its own times."),
+    }
+    for name, remedy in remedies.items():
+        if not is_among(getattr(how, name), (usual[name],)):
+            raise invalid(
+                "sample", f"{name} must be {usual[name]!r} with a fitted solver", getattr(how, name), remedy
+            )
+    if how.n_steps not in (usual["n_steps"], len(solver)):
+        rule = f"n_steps must be the {len(solver)} of the fitted solver"
+        raise invalid("sample", rule, how.n_steps, "Omit it, or fit a solver with that many.")
+    if acting:
+        rule = f"{acting} must have a solver by name, as a fitted one holds for the flow alone"
+        raise invalid("sample", rule, repr(solver), "For example, method='heun'.")
 
 
 def _acting(how: Sampling, modifiers: Sequence[Modifier]) -> str:

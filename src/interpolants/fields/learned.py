@@ -18,9 +18,12 @@ from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import with_inner_net
 from interpolants.foundations.row_times import RowTimes, by_row
+from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.foundations.types import Condition, Field, FieldLike
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
+# Factor of the learnt quantity in the denoised state at t = 0 above which a changed path warns.
+_FACTOR = 20.0
 # A sum over the state and what was learnt: the weight of the state, and those of the quantities needed.
 _Terms = tuple[float, list[tuple[str, float]]]
 _Key = tuple[float | None, int | None]
@@ -368,6 +371,7 @@ def on_path(fields: Fields, path: Path) -> Fields:
     if same_path(path, source):
         return fields
     check_reachable(source, path)
+    _warn_of_the_start(fields)
     functions = []
     if isinstance(fields, LearnedFields):
         functions = [f for f in (*fields._sources.values(), fields._joint) if f is not None]
@@ -384,6 +388,23 @@ def on_path(fields: Fields, path: Path) -> Fields:
     if missing := [name for name in heads if not fields.provides(name)]:
         raise explain(source, fields.known, missing[0])
     return _matched(path, MatchedNet(FieldsNet(fields, heads), source, path, heads))
+
+
+def _warn_of_the_start(fields: Fields) -> None:
+    """Warn if the denoised state at t = 0, which the new path's velocity needs, multiplies errors of the network."""
+    source = fields.path
+    if not isinstance(fields, LearnedFields) or fields._mean1 is not None or source is None:
+        return
+    if not source.is_one_sided or "denoised" in fields.known:
+        return
+    factor = float(fields.error_factors("denoised", torch.zeros(1)))
+    if factor > _FACTOR:
+        heads = " and ".join(fields.known)
+        text = f"on: at t = 0 the denoised state is {heads} times {factor:.0f}, and so are its errors"
+        tell(
+            SettingWarning,
+            f"{text}. Start later, sample(..., start=0.05), and compare with the model's own path.",
+        )
 
 
 def _matched(path: Path, net: MatchedNet) -> LearnedFields:

@@ -63,7 +63,7 @@ def is_number(t: Tensor) -> bool:
 def number_of(t: Tensor) -> float:
     """The number in a 0-d tensor, without reading it where :func:`clock` made it."""
     number = known_number(t)
-    return float(t) if number is None else number
+    return float(t.detach()) if number is None else number
 
 
 def is_before(t: Tensor | float, bound: float) -> bool:

@@ -1,6 +1,6 @@
 """Kinds of roles for what is known of rows: labels as words or numbers, and conditions of any kind."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -114,12 +114,15 @@ def _check_whole_names(array: np.ndarray[Any, Any], role: Role, reading: Reading
 
 def _named_codes(names: np.ndarray[Any, Any], role: Role, reading: Reading) -> tuple[Tensor, Given]:
     known = sorted(set(names.tolist())) if reading.before is None else list(reading.before.columns)
+    absent = () if reading.before is None else reading.before.absent
     codes = {str(name): code for code, name in enumerate(known)}  # the label 1, which a file has as text
     codes |= {name: code for code, name in enumerate(known)}
     for name in names.tolist():
         if name not in codes:
             rule = f"{role.name} must be labels of the fit"
-            raise invalid(reading.who, rule, repr(name), nearest(name, map(str, known)))
+            raise invalid(
+                reading.who, rule, repr(name), nearest(name, [str(n) for n in known if n not in absent])
+            )
     coded = torch.tensor([codes[name] for name in names.tolist()], dtype=torch.long)
     return coded, Given("labels", "int64", columns=tuple(known))
 
@@ -318,16 +321,22 @@ def _asked_labels(value: Any, role: Role, reading: Reading, given: Given, *, nam
         codes, _ = Labels().read(np.atleast_1d(_plain_array(value, role, reading)), role, reading)
     else:
         codes = _codes_of(_numbers(value, role, reading).reshape(-1), role, reading, given)
-    if bool(((codes < -1) | (codes >= len(given.columns))).any()):  # -1 is "no label", for guidance
-        rule = f"{role.name} must be labels of the fit, 0 to {len(given.columns) - 1}"
-        raise invalid(reading.who, rule, sorted(set(codes.tolist()))[-1])
-    if unseen := sorted(set(codes.tolist()).intersection(given.absent)):
-        rule = f"{role.name} must be labels that rows of the fit had"
-        raise invalid(reading.who, rule, unseen[0])
+    labels = [code for code in range(len(given.columns)) if code not in given.absent]
+    if unknown := set(codes.tolist()).difference(labels, [-1]):  # -1 is "no label", for guidance
+        rule = f"{role.name} must be labels of the fit, {listed_labels(labels)}"
+        raise invalid(reading.who, rule, max(unknown))
     codes = codes.expand(rows) if len(codes) == 1 else codes
     if len(codes) != rows:
         raise invalid(reading.who, f"{role.name} must be one label, or {rows}", len(codes))
     return codes.contiguous()
+
+
+def listed_labels(labels: Sequence[int]) -> str:
+    """Text of ascending integer labels: ``1 to 3``, or ``0, 2`` with gaps."""
+    if len(labels) == labels[-1] - labels[0] + 1:
+        return f"{labels[0]} to {labels[-1]}"
+    text = ", ".join(map(str, labels[:_SOME]))
+    return text if len(labels) <= _SOME else f"{text}, ... {labels[-1]}"
 
 
 def _codes_of(numbers: Tensor, role: Role, reading: Reading, given: Given) -> Tensor:

@@ -479,12 +479,13 @@ class Method(Settings):
     def plot(self, context: Any = None, **options: Any) -> Any:
         """Draw samples, or forecasts as fan charts. Notebooks show the figure; ``plot().save("x.png")`` writes it.
 
-        Samples of tables are a scatter plot of the first two columns or a histogram, samples of images a grid. Methods
-        that draw no samples show the losses of their fit.
+        Samples of one column are a histogram, of two a scatter plot, of more a pair plot of at most six; samples of
+        images are a grid. Methods that draw no samples show the losses of their fit.
 
         Args:
             context: Context of a forecast; None for samples.
-            options: Options of ``forecast`` or ``sample``, such as ``n``, ``cond``, ``steps`` and ``seed`` (default 0).
+            options: Options of ``forecast`` or ``sample``, such as ``n``, ``cond``, ``steps`` and ``seed`` (default 0);
+                and ``truth``, values of the columns that a pair plot marks.
 
         Raises:
             InvalidInputError: If the method is not fitted, or an option does not match.

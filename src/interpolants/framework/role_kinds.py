@@ -63,3 +63,16 @@ class Model:
             rule = f"{role.name} must be a method that can {role.needs}"
             raise invalid(reading.who, rule, type(value).__name__, why)
         return copy.copy(value) if reading.before is None else value, Given("thing", "")
+
+
+class Models:
+    """Fitted methods that a method learns from: a list, each item read by :class:`Model`, or a single method."""
+
+    has_rows = False
+
+    def read(self, value: Any, role: Any, reading: Any) -> tuple[list[Any], Given]:
+        """The methods, as a list."""
+        models = list(value) if isinstance(value, list | tuple) else [value]
+        if not models:
+            raise invalid(reading.who, f"{role.name} must have at least one fitted method", "none")
+        return [Model().read(model, role, reading)[0] for model in models], Given("thing", "")

@@ -438,7 +438,7 @@ def _code(name: Any, words: Sequence[Any], groups: Tensor) -> int:
 def _checked(parts: dict[str, Tensor]) -> dict[str, Tensor]:
     sizes = {name: len(rows) for name, rows in parts.items()}
     if not sizes["train"] or not sizes["test"]:
-        raise invalid("split", "train and test must both have rows", f"{sizes}")
+        raise invalid("split", "train and test must both have rows", f"{sizes}", "Pass more rows.")
     return parts
 
 

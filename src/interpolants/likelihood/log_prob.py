@@ -20,6 +20,7 @@ from interpolants.dynamics.course import SolverTicks, choose_method, run_grid
 from interpolants.dynamics.noise import as_noise
 from interpolants.dynamics.sample import check_call
 from interpolants.dynamics.samplers import ADAPTIVE, OdeSampler, arrival_status, find_method
+from interpolants.dynamics.solver_table import FittedSolver
 from interpolants.dynamics.transitions import TRANSITIONS
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.asked import asking
@@ -238,14 +239,14 @@ def sample_with_log_prob(
     return LogProb(evaluate_base(base, x0) - volume, error, arrived, nfe, status)
 
 
-def flow_solver(method: str | None) -> str:
+def flow_solver(method: str | FittedSolver | None) -> str:
     """The solver of a flow with its volume change: the one that was asked for, or the default.
 
     Raises:
         InvalidInputError: If it is unknown, needs noise, or has no quadrature.
     """
     name = "dopri5" if method is None else method
-    if name in (*TRANSITIONS, *available("multistep")):
+    if name in (*TRANSITIONS, *available("multistep")) or isinstance(name, FittedSolver):
         remedy = "E.g. 'dopri5'; for the density of an SDE's model pass eps > 0."
         raise invalid("log_prob", "method must be an ODE solver with a quadrature", repr(name), remedy)
     return find_method(name, noisy=False)

@@ -7,7 +7,9 @@ from interpolants.methods.flow_map.flow_map import FlowMap as FlowMap
 from interpolants.methods.flow_map.rules import AverageVelocity as AverageVelocity
 from interpolants.methods.flow_map.rules import RULES as RULES
 from interpolants.methods.forecaster import Forecaster as Forecaster
+from interpolants.methods.geodesic_bridge import GeodesicBridge as GeodesicBridge
 from interpolants.methods.imported import Imported as Imported
+from interpolants.methods.kernelised.kernel_interpolant import KernelInterpolant as KernelInterpolant
 from interpolants.methods.questions.beyond_modes import BeyondModes as BeyondModes
 from interpolants.methods.questions.box_solution import SolutionInBox as SolutionInBox
 from interpolants.methods.questions.column_quality import ColumnQuality as ColumnQuality

@@ -12,6 +12,7 @@ from interpolants.problems.gaussian_mixture import (
     paper_mixture,
     random_mixture,
 )
+from interpolants.problems.globe_caps import GlobeCaps
 from interpolants.problems.linear_gaussian import LinearGaussian, ObservedSample
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge, MixtureFields
 from interpolants.problems.noisy_lorenz import NoisyLorenz
@@ -43,6 +44,7 @@ __all__ = [
     "GaussianMixture",
     "GaussianMixtureBridge",
     "GaussianSchrodingerBridge",
+    "GlobeCaps",
     "LabelledSample",
     "LinearGaussian",
     "MixtureFields",

@@ -9,6 +9,7 @@ from interpolants.problems.gaussian_mixture import GaussianMixture as GaussianMi
 from interpolants.problems.gaussian_mixture import LabelledSample as LabelledSample
 from interpolants.problems.gaussian_mixture import paper_mixture as paper_mixture
 from interpolants.problems.gaussian_mixture import random_mixture as random_mixture
+from interpolants.problems.globe_caps import GlobeCaps as GlobeCaps
 from interpolants.problems.linear_gaussian import LinearGaussian as LinearGaussian
 from interpolants.problems.linear_gaussian import ObservedSample as ObservedSample
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge as GaussianMixtureBridge
@@ -31,4 +32,4 @@ from interpolants.problems.toys import Rings as Rings
 from interpolants.problems.toys import SwissRoll as SwissRoll
 from interpolants.problems.transition import MixtureTransition as MixtureTransition
 
-__all__ = ['Checkerboard', 'CheckerboardBridge', 'CheckerboardFields', 'EightGaussians', 'EmpiricalBridge', 'EmpiricalFields', 'Funnel', 'GaussianMixture', 'GaussianMixtureBridge', 'GaussianSchrodingerBridge', 'LabelledSample', 'LinearGaussian', 'MixtureFields', 'MixtureTransition', 'Moons', 'NoisyLorenz', 'ObservedSample', 'OrnsteinUhlenbeck', 'PairedSample', 'Pinwheel', 'Rings', 'RotatingMixture', 'SchrodingerFields', 'SwissRoll', 'Transition', 'get_problem', 'paper_mixture', 'random_mixture']
+__all__ = ['Checkerboard', 'CheckerboardBridge', 'CheckerboardFields', 'EightGaussians', 'EmpiricalBridge', 'EmpiricalFields', 'Funnel', 'GaussianMixture', 'GaussianMixtureBridge', 'GaussianSchrodingerBridge', 'GlobeCaps', 'LabelledSample', 'LinearGaussian', 'MixtureFields', 'MixtureTransition', 'Moons', 'NoisyLorenz', 'ObservedSample', 'OrnsteinUhlenbeck', 'PairedSample', 'Pinwheel', 'Rings', 'RotatingMixture', 'SchrodingerFields', 'SwissRoll', 'Transition', 'get_problem', 'paper_mixture', 'random_mixture']

@@ -38,6 +38,7 @@ from interpolants.reports.draw import draw
 from interpolants.reports.facts import CellFacts, QuestionFacts, RoleFacts, RunFacts, StageFacts
 from interpolants.reports.losses import loss_figure
 from interpolants.reports.page import Child, el
+from interpolants.reports.pairs import pairs
 from interpolants.runs.recipe import TaskTables, make_questions
 from interpolants.runs.recipe_run import joined, under
 from interpolants.runs.run_facts import model_facts, parameters_of, question_facts
@@ -135,8 +136,9 @@ class MethodView:
         if self.method.can("sample"):
             sample = capabilities_of(type(self.method))["sample"]
             n = options.pop("n", _IMAGES if len(self.method.shapes.get("x1", ())) == 3 else 500)
+            truth = options.pop("truth", None)
             samples = self._method.sample(n, **{"seed": 0, **options})
-            return Plot(_samples(samples, self.method.columns(sample.source(sample.like)), caller))
+            return Plot(_samples(samples, self.method.columns(sample.source(sample.like)), caller, truth))
         figure = self.losses()
         if figure is None:
             verbs = ", ".join(verb for verb, reason in self.method.capabilities().items() if not reason)
@@ -374,7 +376,7 @@ def _rows_by_part(method: Method, name: str, task: Task | None) -> dict[str, int
 # --- figures
 
 
-def _samples(samples: Any, columns: Sequence[str], caller: str) -> Figure:
+def _samples(samples: Any, columns: Sequence[str], caller: str, truth: Any = None) -> Figure:
     x = tensor(np.array(samples) if hasattr(samples, "to_numpy") else samples)
     x = x[:, None] if x.ndim == 1 else x
     if x.ndim == 4 and x.shape[1] in _CHANNELS:
@@ -384,15 +386,23 @@ def _samples(samples: Any, columns: Sequence[str], caller: str) -> Figure:
         raise NotAbleError(f"{caller}: samples must be {shapes}, got {tuple(x.shape)}.")
     names = [*columns] if len(columns) == x.shape[1] else [f"column {k + 1}" for k in range(x.shape[1])]
     caption = f"{len(x):,} samples of the fitted method"
+    if truth is not None or x.shape[1] > 2:
+        return pairs(x, names, caption, None if truth is None else _row(truth, x.shape[1], caller))
     if x.shape[1] == 1:
         counts, edges = np.histogram(x[:, 0].numpy(), bins=_BINS)
         series = Series(mark="histogram", arrays={"edges": edges, "counts": counts})
         panel = Panel(series=(series,), x=Axis(label=names[0]), y=Axis(label="count"))
         return Figure(name="samples", panels=(panel,), caption=f"{caption}.", width=420, height=280)
-    if x.shape[1] > 2:
-        caption += f"; the first two of {x.shape[1]} columns"
     panel = Panel(series=(cloud(x, size=4),), x=Axis(label=names[0]), y=Axis(label=names[1]))
     return Figure(name="samples", panels=(panel,), caption=f"{caption}.", width=420, height=360)
+
+
+def _row(truth: Any, columns: int, caller: str) -> Tensor:
+    """Values to mark, one per column."""
+    row = tensor(np.asarray(truth, dtype=np.float64)).reshape(-1)
+    if len(row) != columns or not bool(row.isfinite().all()):
+        raise invalid(caller, f"truth must have {columns} finite numbers, one per column", row.tolist())
+    return row
 
 
 def _grid(x: Tensor) -> Figure:

@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from interpolants.executors.executor import Executor
+from interpolants.foundations.errors import invalid
 from interpolants.framework.answered import Answered
 from interpolants.framework.claims import Verdict
 from interpolants.framework.experiment import Progress, conduct, settings_hash
@@ -144,11 +145,22 @@ class CellWork:
         if is_tree(place):
             found: Method = load(place)
             return found
+        self._check_judged()
         options = {"out": self.folder / TRAIN, "resume": True, "progress": self.progress, **self.fit_options}
         fitted = self.task.fit(self.unfitted, **options)
         fitted.save(place, datasets=data_names(self.data[1]))
         keep_data(self.folder, *self.data, roles_of(self.tables, fitted), self.tables.split, fitted)
         return fitted
+
+    def _check_judged(self) -> None:
+        """Check before the fit that no role has a single test row: no distance between samples is defined for it."""
+        kinds = {role.name: role.kind for role in roles_of(self.tables, self.unfitted)}
+        for role, axis in self.task.axes.items():
+            parts = self.task.rows[axis]
+            if self.tables.ask and kinds.get(role) == "rows" and len(parts["test"]) == 1:
+                rule, rows = "scores need at least 2 test rows", sum(map(len, parts.values()))
+                remedy = "Pass more rows, or more of them as the test: split.test = 0.5."
+                raise invalid(f"split of {role}", rule, f"1 of {rows}", remedy)
 
     @property
     def answers(self) -> Answered:

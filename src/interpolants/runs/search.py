@@ -22,9 +22,15 @@ from interpolants.foundations.errors import invalid
 from interpolants.runs import recipes
 
 _TOKEN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+# Words of questions that do not describe their subject.
 _STOP_WORDS = frozenset(
-    ("a", "an", "and", "are", "as", "at", "by", "can", "do", "for", "from", "given", "how", "i", "in", "is", "it",
-     "its", "my", "of", "on", "or", "the", "to", "what", "with")
+    ("a", "about", "am", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "could",
+     "did", "do", "does", "for", "from", "get", "give", "given", "go", "had", "has", "have", "how", "i", "if",
+     "in", "into", "is", "it", "its", "just", "like", "make", "many", "me", "much", "my", "need", "no", "of",
+     "on", "or", "our", "out", "please", "should", "show", "so", "some", "than", "that", "the", "their",
+     "them", "then", "there", "these", "they", "this", "to", "too", "up", "us", "use", "used", "using",
+     "want", "was", "way", "we", "were", "what", "when", "where", "which", "who", "why", "will", "with",
+     "without", "would", "you", "your")
 )  # fmt: skip
 _SUFFIXES = (("ies", "y"), ("ing", ""), ("ers", ""), ("er", ""), ("ed", ""), ("es", ""), ("s", ""), ("e", ""))
 # Factors of the score for the kinds of entries; _OTHER_KINDS for the remainder.
@@ -91,12 +97,29 @@ def card_scores(query: str) -> dict[tuple[str, str], tuple[float, bool]]:
     return {(result.kind, result.id): (score, complete) for score, complete, result in _scores(query)}
 
 
+def index() -> dict[str, Any]:
+    """Return what the ranking of :func:`find` consists of, for a search without Python.
+
+    Returns:
+        Stop words, suffixes, synonyms as stems, rarities of stems, the factor of a synonym, and the entries as pairs
+        of a result and ``{"weights": ..., "factor": ...}``.
+    """
+    entries = list(_entries())
+    return {
+        "stop_words": sorted(_STOP_WORDS),
+        "suffixes": _SUFFIXES,
+        "synonyms": {token: _stems(token) for token in _table()["synonyms"]},
+        "synonym": _SYNONYM,
+        "rarity": _rarity(entries),
+        "entries": [(e.result, {"weights": e.weights, "factor": e.factor}) for e in entries],
+    }
+
+
 def _scores(query: str) -> list[tuple[float, bool, Result]]:
     """Return the score of each entry that matches a token, whether it matches all, and its result."""
     tokens = [token for token in _tokens(query) if token not in _STOP_WORDS] or _tokens(query)
     entries = list(_entries())
-    counts = Counter(token for entry in entries for token in entry.weights)
-    rarity = {token: math.log(1 + len(entries) / n) for token, n in counts.items()}
+    rarity = _rarity(entries)
     scores = []
     for entry in entries:
         values = [_value(token, entry.weights, rarity) for token in tokens]
@@ -106,11 +129,23 @@ def _scores(query: str) -> list[tuple[float, bool, Result]]:
     return scores
 
 
+def _rarity(entries: list[_Entry]) -> dict[str, float]:
+    """Rarity of each stem over all entries."""
+    counts = Counter(stem for entry in entries for stem in entry.weights)
+    return {stem: round(math.log(1 + len(entries) / n), 4) for stem, n in counts.items()}
+
+
 def _value(token: str, weights: dict[str, float], rarity: dict[str, float]) -> float:
     """Weight times rarity of a token in an entry, or of its best synonym."""
     direct = weights.get(_stem(token), 0.0) * rarity.get(_stem(token), 0.0)
-    stems = (_stem(synonym) for synonym in _tokens(_table()["synonyms"].get(token, "")))
-    return max([direct, *(_SYNONYM * weights.get(stem, 0.0) * rarity.get(stem, 0.0) for stem in stems)])
+    similar = (weights.get(stem, 0.0) * rarity.get(stem, 0.0) for stem in _stems(token))
+    return max([direct, *(_SYNONYM * value for value in similar)])
+
+
+@cache
+def _stems(token: str) -> list[str]:
+    """Stems of the synonyms of a token."""
+    return [_stem(synonym) for synonym in _tokens(_table()["synonyms"].get(token, ""))]
 
 
 def bare(text: str) -> str:
@@ -126,6 +161,7 @@ def _tokens(text: str) -> list[str]:
     return [part for token in matches for part in ([token, *token.split("-")] if "-" in token else [token])]
 
 
+@cache
 def _stem(token: str) -> str:
     """Token without its suffix: forecasts, forecasting and forecast have the same stem."""
     for suffix, replacement in _SUFFIXES:
@@ -134,13 +170,14 @@ def _stem(token: str) -> str:
     return token
 
 
+@cache
 def _weights(*parts: tuple[float, str]) -> dict[str, float]:
     """Weights of the tokens of an entry: the largest of its parts, plus a tenth of the sum of the others."""
     values: dict[str, list[float]] = defaultdict(list)
     for weight, text in parts:
         for stem in {_stem(token) for token in _tokens(text)}:
             values[stem].append(weight)
-    return {stem: 0.9 * max(group) + 0.1 * sum(group) for stem, group in values.items()}
+    return {stem: round(0.9 * max(group) + 0.1 * sum(group), 4) for stem, group in values.items()}
 
 
 @cache

@@ -67,3 +67,10 @@ def test_rows_that_are_all_the_same_are_refused():
     factors = torch.arange(6.0).reshape(6, 1)
     with pytest.raises(InvalidInputError, match="x must vary between rows"):
         LinearCausalModel(graph="a").fit(torch.ones(6, 3), factors)
+
+
+def test_a_pixel_that_never_changes_tells_nothing(generator):
+    x, y = rows(300, generator)
+    dead = torch.cat([x, torch.full((300, 1), 7.0, dtype=torch.float64)], 1)
+    plain, model = (LinearCausalModel(graph="a -> b", penalty=1e-9).fit(shown, y) for shown in (x, dead))
+    assert_close(model.encode(dead), plain.encode(x), atol=1e-4, rtol=0)

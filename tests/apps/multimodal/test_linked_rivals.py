@@ -45,9 +45,9 @@ def test_without_links_the_mean_is_the_answer_and_labels_are_columns(generator):
 def test_separate_models_draw_each_modality_given_those_before(generator):
     a, b = pairs(300, generator)
     net = {"kind": "mlp", "width": 16, "depth": 2}
-    model = SeparateModels(modalities=PAIR, settings={"net": net}, steps=30, batch_size=32, n_steps=4).fit(
-        a=a, b=b
-    )
+    model = SeparateModels(
+        modalities=PAIR, settings={"net": net, "whiten": True}, steps=30, batch_size=32, n_steps=4
+    ).fit(a=a, b=b)
     first, second = model.state["models"]["a"], model.state["models"]["b"]
     assert (first.targets, second.targets) == (("a",), ("b",))
     assert first.state["space"].shape == (2,)
@@ -127,6 +127,8 @@ def test_answers_of_diffusions_keep_the_digits_of_columns_far_from_0():
     part = Modality.fit("x", x, 1.0, "test")
     assert_close(part.value(part.units(x)), x, rtol=0, atol=1e-5)
     net = {"kind": "mlp", "width": 8, "depth": 1}
-    model = SeparateModels(modalities=PAIR, settings={"net": net}, steps=2, n_steps=2).fit(a=x, b=x)
+    model = SeparateModels(modalities=PAIR, settings={"net": net, "whiten": True}, steps=2, n_steps=2).fit(
+        a=x, b=x
+    )
     for values in model.sample(5).values():
         assert bool((values != values.float()).any())

@@ -124,6 +124,7 @@ def test_any_subset_is_drawn_and_expected_from_the_others_although_entries_are_m
     model = MultimodalDiffusion(
         modalities={"place": "rows", "word": "labels"},
         net=NET,
+        whiten=True,
         steps=600,
         batch_size=128,
         lr=1e-2,
@@ -228,7 +229,7 @@ def test_settings_are_refused_by_name(settings, rule):
 
 def test_data_are_refused_by_name(generator):
     x, label = clusters(60, generator)
-    model = MultimodalDiffusion(net=NET, steps=2, batch_size=8)
+    model = MultimodalDiffusion(net=NET, whiten=True, steps=2, batch_size=8)
     refused = [
         ({"image": x}, "label is needed"),
         ({"image": torch.ones(60, 2), "label": label}, "image must vary"),
@@ -298,7 +299,8 @@ def test_units_are_chosen_by_what_is_expected_of_held_out_rows(world, generator)
         left[whiten] = unexplained(model._errors(model.state, test))
     assert left[chosen] < 0.95 * left[not chosen], left
     assert chosen == (world is near_diagonal), left
-    plain = MultimodalDiffusion(**settings).fit(data)  # without held-out rows the rule of sizes, as ever
+    with pytest.warns(FitWarning, match="needs held-out rows of all modalities to compare units; units of"):
+        plain = MultimodalDiffusion(**settings).fit(data)  # without held-out rows the rule of sizes
     assert isinstance(plain.state["whole"].parts[next(iter(modalities))].frame, Whitened)
 
 
@@ -399,7 +401,7 @@ def test_two_classes_as_minus_one_and_one_and_names_as_numbers_are_refused():
 
 def test_vectors_in_other_units_are_told_of(generator):
     x, label = clusters(60, generator)
-    model = MultimodalDiffusion(net=NET, steps=2, batch_size=8).fit(image=x, label=label)
+    model = MultimodalDiffusion(net=NET, whiten=True, steps=2, batch_size=8).fit(image=x, label=label)
     with pytest.warns(OutsideWarning, match="column 1 of image lies"):
         model.expect(image=x[:5] + torch.tensor([0.0, 273.0]))
 
@@ -410,7 +412,7 @@ def test_words_and_tables_go_through_the_command_by_name(tmp_path):
     table = pandas.DataFrame({"a": rng.normal(size=40), "b": 5 + rng.normal(size=40)})
     words = np.where(table.a > 0, "high", "low")
     model = MultimodalDiffusion(
-        modalities={"place": "rows", "word": "labels"}, net=NET, steps=5, batch_size=8, n_steps=2
+        modalities={"place": "rows", "word": "labels"}, net=NET, whiten=True, steps=5, batch_size=8, n_steps=2
     ).fit(place=table, word=words)
     found = model.fill(place=table[10:13])
     assert (
@@ -437,3 +439,35 @@ def test_words_and_tables_go_through_the_command_by_name(tmp_path):
     assert filled("word", "low")["word"].tolist() == ["low"]
     for name in ("header.csv", "bare.csv"):
         assert filled("word", tmp_path / name)["word"].tolist() == ["high", "low"]
+
+
+def test_labels_that_no_row_had_are_never_answered_and_never_taken():
+    """Labels 1, 2, 3 have no 0; it was drawn, expected and listed."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(1, 4, 60)
+    model = MultimodalDiffusion(
+        modalities={"x": "rows", "label": "labels"}, net=NET, whiten=True, steps=2, batch_size=8, n_steps=2
+    ).fit(x=rng.normal(size=(60, 2)), label=label)
+    assert set(model.fill(x=rng.normal(size=(200, 2)))["label"].tolist()) <= {1, 2, 3}
+    chances = model.expect(x=rng.normal(size=(20, 2)))["label"]
+    assert chances.shape == (20, 4)
+    np.testing.assert_allclose(chances[:, 0], 0, atol=1e-6)
+    np.testing.assert_allclose(chances.sum(1), 1, atol=1e-4)
+    for unknown in (0, 5):
+        with pytest.raises(
+            InvalidInputError, match=rf"label must be labels of the fit, 1 to 3, got {unknown}"
+        ):
+            model.fill(label=[2, unknown])
+
+
+def test_units_that_were_not_compared_are_told_of():
+    rng = np.random.default_rng(0)
+    data = {"x": rng.normal(size=(60, 2)), "y": rng.normal(size=(60, 3))}
+    settings = {"modalities": {"x": "rows", "y": "rows"}, "net": NET, "steps": 2, "batch_size": 8}
+    told = (
+        "whiten='auto' needs held-out rows of all modalities to compare units; units of x, y are uncorrelated"
+    )
+    with pytest.warns(FitWarning, match=told):
+        MultimodalDiffusion(**settings).fit(data)
+    for whiten in (True, False):
+        MultimodalDiffusion(**settings, whiten=whiten).fit(data)  # chosen: nothing to tell

@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 import interpolants as itp
-from interpolants.apps.posterior import Box, Normal, Posterior
+from interpolants.apps.posterior import Box, GaussianLinear, LogNormal, Normal, Posterior, TwoMoons
 from interpolants.apps.posterior.composition import _prior_score, composition
 from interpolants.apps.posterior.posterior_checks import check_posterior
 from interpolants.foundations.errors import InvalidInputError
@@ -60,6 +60,19 @@ def test_a_new_prior_by_weights_is_the_conjugate_one():
     assert abs(float(new.log_prob(one[None], x=one)) - exact) < 0.25
     assert 0.3 < new.ess(one) < 0.6  # 0.659^2 = 0.434 in two coordinates
     assert normal().ess(one) == 1.0
+
+
+def test_the_summary_is_that_of_the_conjugate_posterior():
+    table = normal().summary(X)
+    assert list(table.index) == ["theta 1", "theta 2"]
+    width = 0.2**0.5
+    for column, exact in {"mean": 0.8 * X, "50%": 0.8 * X, "5%": 0.8 * X - 1.645 * width}.items():
+        assert_close(torch.tensor(table[column].to_numpy()), exact, rtol=0, atol=0.1)
+    assert table["contraction"].between(0.74, 0.86).all()
+    assert (table["ess"] == 2000).all()
+    narrow = normal().with_prior(Normal([1.0, 1.0], [0.3, 0.3])).summary(torch.ones(2).double())
+    assert narrow["ess"].between(600, 1200).all()  # 0.434 of 2,000
+    assert narrow["contraction"].between(0.16, 0.37).all()  # 1 - 0.257248^2 / 0.09 = 0.265
 
 
 @pytest.mark.slow
@@ -131,6 +144,16 @@ def test_it_is_saved_with_its_prior_and_its_new_prior(tmp_path):
     assert_close(torch.as_tensor(again.sample(20, x=X)), torch.as_tensor(new.sample(20, x=X)))
 
 
+def test_positive_parameters_stay_positive_and_are_saved(tmp_path):
+    prior = LogNormal([0.0, 0.0], [1.0, 0.5])
+    post = Posterior(prior, bounds="logit", **TINY).fit(*simulations(prior, 1200))
+    draws = torch.as_tensor(post.sample(300, x=[0.05, 0.5]))
+    assert float(draws.min()) > 0
+    assert post.state["outside"] == 0
+    again = itp.load(post.save(tmp_path / "positive"))
+    assert_close(torch.as_tensor(again.sample(300, x=[0.05, 0.5])), draws)
+
+
 def test_failed_simulations_are_dropped_and_counted():
     theta, x = simulations(tiny().prior, 1200)
     x[:7, 0] = math.nan
@@ -174,6 +197,34 @@ def test_bad_input_is_refused_with_its_value():
         tiny().sample(50, x=torch.zeros(3, 2))
     with pytest.raises(InvalidInputError, match=r"fit Posterior\(prior=\.\.\.\)"):
         Posterior(None, **TINY).fit(theta, x).infer(x[:2])
+
+
+def test_theta_and_x_that_are_swapped_are_refused_with_and_without_bounds():
+    drawn = TwoMoons().sample(1200, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(
+        InvalidInputError, match=r"got .* rows outside .*seem to be swapped. Pass theta first"
+    ):
+        Posterior(TwoMoons().prior, **TINY).fit(drawn["x"], drawn["theta"])
+    problem = GaussianLinear(dim=2)
+    drawn = problem.sample(4000, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(
+        InvalidInputError, match=r"as x are, got column .* is 0\.\d+ from .*seem to be swapped"
+    ):
+        Posterior(problem.prior, **TINY).fit(drawn["x"], drawn["theta"])
+
+
+def test_parameters_of_another_prior_are_told_with_their_distance():
+    theta, x = simulations(Normal([0.0, 0.0], [0.5, 1.0]), 1200)
+    with pytest.warns(
+        DataWarning, match=r"column 0 is 0\.1\d from the prior .*for the distribution of theta"
+    ):
+        Posterior(Normal([0.0, 0.0], [1.0, 1.0]), **TINY).fit(theta, x)
+
+
+def test_the_density_of_a_row_does_not_depend_on_the_others():
+    theta, x = torch.zeros(2, 2).double(), torch.tensor([[-0.3, 0.2], [0.9, 0.9]], dtype=torch.float64)
+    together = torch.as_tensor(tiny().log_prob(theta, x=x))
+    assert_close(together[1:], torch.as_tensor(tiny().log_prob(theta[1:], x=x[1:])), rtol=0, atol=1e-5)
 
 
 def test_an_observation_far_from_all_simulations_is_told_with_its_distance():

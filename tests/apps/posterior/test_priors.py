@@ -32,6 +32,7 @@ def test_densities_and_draws_are_those_of_pytorch(prior, known):
     assert bool(prior.inside(theta).all())
     assert_close(prior.log_prob(theta), known.log_prob(theta.float()).double().sum(1), rtol=1e-4, atol=1e-5)
     uniform = known.cdf(theta.float())
+    assert_close(prior.levels(theta), uniform.double(), rtol=0, atol=1e-5)
     assert_close(uniform.mean(0), torch.full((2,), 0.5), rtol=0, atol=4 * (1 / 12 / 20_000) ** 0.5)
     assert choose_prior("test", distributions.Independent(known, 1)) == prior
 
@@ -53,3 +54,8 @@ def test_bad_settings_are_refused_with_their_values():
         Box([0.0, math.nan], [1.0, 1.0])
     with pytest.raises(InvalidInputError, match=r"PyTorch, got Gamma. Pass prior=None"):
         choose_prior("test", distributions.Gamma(torch.ones(2), torch.ones(2)))
+
+
+def test_levels_of_points_outside_a_box_are_those_of_its_sides():
+    levels = Box([0.0, 2.0], [1.0, 4.0]).levels(torch.tensor([[-1.0, 5.0], [0.25, 3.0]]).double())
+    assert_close(levels, torch.tensor([[0.0, 1.0], [0.25, 0.5]]).double())

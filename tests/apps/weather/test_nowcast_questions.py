@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from interpolants.apps.weather import FramePersistence, Nowcaster, NowcastSkill
-from interpolants.apps.weather.nowcast_questions import _rank, _within_frames
+from interpolants.apps.weather.nowcast_questions import _rank, _root, _within_frames
 from interpolants.apps.weather.problems.advected_blobs import AdvectedBlobs
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
@@ -60,3 +60,18 @@ def test_the_error_of_a_rank_correlation_is_its_spread_over_other_cases(generato
     spread = torch.tensor([_within_frames(each.sum(0), true) for each in drawn]).std()
     errors = [_rank(each, true, "rank").error for each in drawn[:10]]
     assert sum(errors) / 10 == pytest.approx(float(spread), rel=0.3)
+
+
+def test_the_error_of_a_root_over_cases_is_that_of_the_jackknife():
+    source = torch.Generator().manual_seed(0)
+    known = torch.rand(60, 5, generator=source) < 0.8
+    squares = torch.rand(60, 5, generator=source).double().square()
+    found = _root(squares[known], known)
+    left_out = torch.stack(
+        [
+            (squares[keep][known[keep]].sum() / known[keep].sum()).sqrt()
+            for keep in (torch.arange(60) != k for k in range(60))
+        ]
+    )
+    assert found.value == pytest.approx(float(squares[known].mean().sqrt()))
+    assert found.error == pytest.approx(float(left_out.std(correction=0)) * 59**0.5, rel=0.05)

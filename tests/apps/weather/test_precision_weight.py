@@ -10,7 +10,12 @@ import torch
 from torch.testing import assert_close
 
 from interpolants import Bridge
-from interpolants.apps.weather.precision_weight import PrecisionWeight, smoothed, weight_map
+from interpolants.apps.weather.precision_weight import (
+    PrecisionWeight,
+    _smoothed_counted,
+    smoothed,
+    weight_map,
+)
 from interpolants.apps.weather.problems.gaussian_forecast import GaussianForecast
 from interpolants.dynamics import sample
 from interpolants.foundations.errors import InvalidInputError
@@ -227,3 +232,10 @@ def test_entries_that_do_not_count_keep_the_weight_one_and_leave_the_norm_alone(
     smooth = PrecisionWeight(bounds=(-9.0, 9.0), smooth=1.0)
     # Smoothed over what counts alone: what lies out of reach does not matter.
     assert_close(weight_map(strange, smooth, counted), weight_map(u, smooth, counted))
+
+
+def test_a_level_field_with_gaps_stays_level():
+    counted = torch.ones(1, 1, 6, 8, dtype=torch.bool)
+    counted[..., 2:4, 3] = False
+    x = torch.where(counted, 3.0, torch.nan).double()
+    assert_close(_smoothed_counted(x, counted, 1.0), torch.full((1, 1, 6, 8), 3.0).double())

@@ -47,6 +47,7 @@ def test_densities_are_in_data_units():
     models = [LatentGenerator(1, seed=1, **FAST).fit(k * x) for k in (1.0, 10.0)]
     values = [m.log_prob(k * x, points=64) for m, k in zip(models, (1.0, 10.0), strict=True)]
     assert_close(values[0] - values[1], torch.full((200,), 3 * math.log(10)), atol=0.1, rtol=0)
+    assert torch.equal(models[0].log_density(x).error, torch.zeros(200))
     levels = [m.noise_level for m in models]
     assert levels[1] == pytest.approx(10 * levels[0])
     with pytest.raises(InvalidInputError, match="at one noise level"):

@@ -75,7 +75,7 @@ def test_another_method_is_no_model_of_tokens(tmp_path):
     RecipeFolder(
         tmp_path / "run", make_recipe({"data": data, "method": {"kind": "persistence"}, "ask": []})
     ).run()
-    assert "must be capable of it" in call("complete", tmp_path / "run", "a_", code=2).output
+    assert "must have this capability" in call("complete", tmp_path / "run", "a_", code=2).output
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(done, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from interpolants import Bridge, load
 from interpolants.cli.app import app
+from interpolants.data.arrays import Kind
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.methods.bridge.classification import class_log_likelihoods, classes_of
@@ -36,7 +37,8 @@ def bridge_of(path):
     pool = Pool.__new__(Pool)
     object.__setattr__(pool, "cond", torch.tensor([0, 2, 1]))
     frame = SimpleNamespace(encode=lambda x: x)
-    return SimpleNamespace(fields=Exact(path), frame=frame, state={"pool1": pool})
+    given = {"cond": Kind("labels", "int64", columns=(0, 1, 2))}
+    return SimpleNamespace(fields=Exact(path), frame=frame, state={"pool1": pool}, given=given)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import math
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.testing import assert_close
@@ -12,7 +13,7 @@ from interpolants import Bridge
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.tell import DataWarning
 from interpolants.framework.frames import Standard, Varying
-from interpolants.methods.parts.columns import warn_about_columns
+from interpolants.methods.parts.columns import warn_about_columns, warn_about_spaces
 from interpolants.methods.restoration.prior_restoration import PriorRestoration
 from interpolants.operators import Mask
 
@@ -245,3 +246,46 @@ def test_the_remedy_keeps_samples_inside_of_the_bound():
         bounds = {"0": {"kind": "interval", "low": 0.0, "high": math.inf}}
         made = Bridge("one_sided_linear", **{**TINY, "steps": 20}, transform=bounds).fit(x1=wet, **QUIET)
     assert float(made.sample(200, seed=1)[:, 0].min()) > 0
+
+
+def directions(n=200):
+    g = np.random.default_rng(0)
+    lat, lon = g.uniform(-60, 60, n), g.uniform(-180, 180, n)
+    return pd.DataFrame(
+        {"lat": lat, "lon": lon, "wind_dir": g.uniform(0, 360, n), "hour": g.uniform(0, 24, n)}
+    )
+
+
+def told_of(frame):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_about_spaces("Bridge.fit", "x1", torch.tensor(frame.to_numpy()), tuple(frame.columns))
+    return [str(one.message) for one in caught]
+
+
+def test_angles_and_places_are_named_once_with_the_bridge_that_takes_them():
+    (told,) = told_of(directions())
+    assert (
+        "lat, lon may be places in degrees; wind_dir may be an angle in degrees; hour may be an hour" in told
+    )
+    setting = "{'lat, lon': 'sphere', 'wind_dir': 'circle', 'hour': {'kind': 'circle', 'period': 24}}"
+    assert f"Use GeodesicBridge(space={setting})" in told
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        directions() / 10,  # a city, a narrow wind
+        directions().rename(columns={"lat": "a", "lon": "b", "wind_dir": "director", "hour": "hourly_pay"}),
+        directions() * 3,  # no degrees, no hours
+        directions().drop(columns=["lat", "hour", "wind_dir"]),
+    ],
+)
+def test_numbers_without_the_range_or_the_name_are_left_alone(frame):
+    assert told_of(frame) == []
+
+
+def test_a_bridge_tells_of_them_at_fit():
+    with pytest.warns(DataWarning, match="wind_dir may be an angle in degrees") as caught:
+        Bridge("one_sided_linear", steps=1).fit(x1=directions()[["wind_dir"]], progress=False)
+    assert len(caught) == 1

@@ -193,21 +193,30 @@ def test_a_label_that_no_row_had_is_refused(reverse, tmp_path):
     bridge.save(tmp_path / "model")
     for one in (bridge, Bridge.load(tmp_path / "model")):
         for asked in (1, [0, 1, 2]):
-            with pytest.raises(
-                InvalidInputError, match="cond must be labels that rows of the fit had, got 1"
-            ):
+            with pytest.raises(InvalidInputError, match="cond must be labels of the fit, 0, 2, got 1"):
                 one.sample(3, cond=asked, reverse=reverse)
         assert one.sample(3, cond=[0, 2, 0], reverse=reverse).shape == (3, 2)
     bridge = conditioned({"kind": 2 * (np.arange(40) % 2), "size": np.linspace(-1, 1, 40, dtype=np.float32)})
-    with pytest.raises(
-        InvalidInputError, match=r"cond\['kind'\] must be labels that rows of the fit had, got 1"
-    ):
+    with pytest.raises(InvalidInputError, match=r"cond\['kind'\] must be labels of the fit, 0, 2, got 1"):
         bridge.sample(2, cond={"kind": [0, 1], "size": [0.5, 0.1]}, reverse=reverse)
+
+
+def test_a_label_that_no_row_had_is_no_class_and_is_not_listed():
+    bridge = conditioned(1 + np.arange(40) % 3)
+    found = bridge.classify(np.random.default_rng(0).normal(size=(100, 2)), levels=2)
+    assert set(found["label"].tolist()) <= {1, 2, 3}
+    assert (found["probability"][:, 0] == 0).all()
+    np.testing.assert_allclose(found["probability"].sum(1), 1)
+    for unknown, got in ((0, "0"), (4, "4")):
+        with pytest.raises(InvalidInputError, match=f"labels of the fit, 1 to 3, got {got}"):
+            bridge.sample(2, cond=unknown, reverse=True)
+    with pytest.raises(InvalidInputError, match=r"got 'high'\. Known: 1, 2, 3"):
+        bridge.sample(2, cond="high", reverse=True)
 
 
 def test_labels_beyond_those_of_the_fit_are_refused():
     bridge = conditioned(2 * (np.arange(40) % 2))
-    with pytest.raises(InvalidInputError, match="labels of the fit, 0 to 2, got 3"):
+    with pytest.raises(InvalidInputError, match="labels of the fit, 0, 2, got 3"):
         bridge.sample(3, cond=3, reverse=True)
 
 

@@ -8,7 +8,7 @@ from interpolants import Bridge
 from interpolants.dynamics.sample import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.methods.bridge.few_rows_eps import LEVELS, _best, _moved, few_rows_eps
+from interpolants.methods.bridge.few_rows_eps import LEVELS, _best, _left_out, _moved, few_rows_eps
 from interpolants.metrics import energy_distance
 from interpolants.paths import OneSidedLinear
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
@@ -102,6 +102,9 @@ def test_the_least_level_within_a_standard_error_of_the_best_is_taken():
     gaps = [best.less(one) for one in moved]
     assert -gaps[k].value <= gaps[k].error
     assert all(-gap.value > gap.error for gap in gaps[:k])
+    apart, agreeing = _left_out(moved, k, 0)
+    assert apart < 0  # noise helps on the rows that were left out of the choice, too
+    assert 0 < agreeing <= 1
 
 
 @pytest.mark.slow

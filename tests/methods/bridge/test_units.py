@@ -53,3 +53,11 @@ def test_noise_that_drowns_a_column_is_told_from_twenty_times_its_deviation():
     warn_about_noise("who", "x1", x, 19.9, "eps")
     with pytest.warns(DataWarning, match="column 0 of x1 is drowned in noise of standard deviation 20.1"):
         warn_about_noise("who", "x1", x, 20.1, "eps")
+
+
+def test_moments_of_many_rows_are_their_covariance():
+    x = torch.randn(5000, 3, generator=torch.Generator().manual_seed(0), **F64) @ torch.diag(
+        torch.tensor([1.0, 2.0, 5.0], **F64)
+    )
+    values = _moments(x)[1]
+    assert_close(values.sort().values, torch.linalg.eigvalsh(torch.cov(x.T)), rtol=0.02, atol=0)

@@ -105,6 +105,8 @@ def test_windows_hand_over_the_state_exactly():
     assert_close(first(edge), second(edge), atol=1e-6, rtol=0)
     assert_close(pinn.solve(edge - 1e-4), first(edge - 1e-4), atol=1e-6, rtol=0)
     assert_close(pinn.solve(edge + 1e-4), second(edge + 1e-4), atol=1e-6, rtol=0)
+    # A time that rounding took below zero is in the first window.
+    assert_close(pinn.solve(torch.tensor([[-1e-7]])), first(torch.zeros(1, 1)), atol=1e-5, rtol=0)
 
 
 def test_without_strength_it_is_the_plain_network_to_the_bit():

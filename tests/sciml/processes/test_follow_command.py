@@ -59,4 +59,4 @@ def test_refusals(place, tmp_path):
     assert "must name a, b, got no 'b'" in follow(place, text="a,c\n1,2\n", code=2).output
     assert "past-gone.csv: No such file" in follow(place, tmp_path / "past-gone.csv", code=2).output
     GaussianFit().fit(x1=np.random.default_rng(0).normal(size=(50, 2))).save(tmp_path / "model")
-    assert "must follow series, got GaussianFit" in follow(tmp_path, text="1,2\n", code=2).output
+    assert "must be able to follow a series, got GaussianFit" in follow(tmp_path, text="1,2\n", code=2).output

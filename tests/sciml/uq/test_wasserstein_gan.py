@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.tell import DataWarning
 from interpolants.objectives.critic import gradient_penalty
-from interpolants.sciml.uq.wasserstein_gan import WassersteinGAN
+from interpolants.sciml.uq.wasserstein_gan import WassersteinGAN, _Game
 
 
 @pytest.mark.slow
@@ -69,3 +69,13 @@ def test_samples_of_float64_rows_far_from_zero_are_no_numbers_of_single_precisio
     assert y.dtype == torch.float64
     assert not torch.equal(y.float().double(), y)
     assert len(y[:, 0].unique()) == 100
+
+
+def test_the_distance_does_not_feel_a_constant_of_the_critic():
+    rows = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    method = WassersteinGAN(hidden=(8,), lr=1e-9)
+    maker, critic = method._net("generator", rows), method._net("critic", rows)
+    with torch.no_grad():
+        list(critic.parameters())[-1].add_(1000.0)
+    told = _Game(method, rows, maker, critic).step(1, torch.Generator().manual_seed(0))
+    assert abs(told["distance"]) < 10

@@ -57,6 +57,13 @@ def unexplained(errors: Mapping[str, tuple[Tensor, Tensor]]) -> float:
     return sum(shares) / len(shares) if shares else float("nan")
 
 
+def tell_of_usual_units(small: Sequence[str]) -> None:
+    """Warn that units were not compared; those of small modalities are uncorrelated."""
+    units = f"units of {', '.join(small)} are uncorrelated" if small else "no units are uncorrelated"
+    message = f"whiten='auto' needs held-out rows of all modalities to compare units; {units}, which can be much worse"
+    tell(FitWarning, f"MultimodalDiffusion.fit: {message}. Pass held=, or set whiten=True or False.")
+
+
 def warn_if_linear_is_better(
     own: Mapping[str, tuple[Tensor, Tensor]],
     data: Mapping[str, Tensor],

@@ -9,6 +9,7 @@ from interpolants.apps.multimodal.modality_roles import is_there
 from interpolants.apps.multimodal.shared_space import Modality, SharedSpace
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK
+from interpolants.framework.labels import listed_labels
 
 
 def padded(z: Tensor, t: Tensor, cond: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -42,7 +43,8 @@ def with_given(
     return found
 
 
-def check_codes(who: str, name: str, codes: Tensor, k: int) -> None:
-    """Refuse labels that the fit has not seen."""
-    if bool((codes >= k).any()):
-        raise invalid(who, f"{name} must be labels of the fit, 0 to {k - 1}", int(codes.max()))
+def check_codes(who: str, name: str, codes: Tensor, part: Modality) -> None:
+    """Refuse labels that the fit has not seen; -1 is a missing one."""
+    labels = part.in_fit.nonzero().flatten().tolist()
+    if unknown := set(codes.tolist()).difference(labels, [-1]):
+        raise invalid(who, f"{name} must be labels of the fit, {listed_labels(labels)}", max(unknown))

@@ -12,7 +12,12 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
 
-from interpolants.apps.multimodal.chosen_units import errors_of, unexplained, warn_if_linear_is_better
+from interpolants.apps.multimodal.chosen_units import (
+    errors_of,
+    tell_of_usual_units,
+    unexplained,
+    warn_if_linear_is_better,
+)
 from interpolants.apps.multimodal.linked_answers import check_codes, padded, with_given, with_own
 from interpolants.apps.multimodal.linked_training import Heads, LinkedBatches, LinkedLoss
 from interpolants.apps.multimodal.modality_roles import (
@@ -131,7 +136,8 @@ class MultimodalDiffusion(Trained):
             given: Rows by modality, in one dict; or pass them by name.
             options: Modalities by name, and what :meth:`interpolants.framework.method.Method.fit` takes. With ``held``,
                 units are chosen by these rows (``whiten="auto"``), and ``FitWarning`` is issued if a Gaussian
-                of all columns expects a modality of them better.
+                of all columns expects a modality of them better. ``FitWarning`` is also issued if ``whiten="auto"``
+                has no held-out rows.
         """
         return super().fit(**{**(given or {}), **options})
 
@@ -140,14 +146,18 @@ class MultimodalDiffusion(Trained):
         check_all_there(who(), data, self.modalities)
         whiten = None if self.whiten == "auto" else bool(self.whiten)
         state = self._learnt(data, run, "match", whiten)
+        usual = {name: x[0].numel() <= _COLUMNS for name, x in data.items() if self._may_whiten(x)}
         whole_rows = bool(run.held) and all(name in run.held for name in self.modalities)
-        if not (whole_rows and self.told and len(self.modalities) > 1):
-            return state  # expected values cannot be judged
+        if not (self.told and len(self.modalities) > 1):
+            return state  # no modality is expected of others
+        if not whole_rows:
+            if self.whiten == "auto" and usual:
+                tell_of_usual_units([name for name, small in usual.items() if small])
+            return state
         held = {name: run.held[name] for name in self.modalities}
         errors = self._errors(state, held)
-        usual = [self._is_small(x) and x[0].numel() <= _COLUMNS for x in data.values() if self._may_whiten(x)]
         if self.whiten == "auto" and usual:
-            second = self._learnt(data, run, "match in other units", not any(usual))
+            second = self._learnt(data, run, "match in other units", not any(usual.values()))
             theirs = self._errors(second, held)
             if unexplained(theirs) < unexplained(errors):
                 state, errors = second, theirs
@@ -221,7 +231,7 @@ class MultimodalDiffusion(Trained):
         kept = there[:, places].any(1).nonzero()[:, 0]
         labels = {name: data[name][kept] for name, part in space.parts.items() if part.is_label}
         for name, codes in labels.items():
-            check_codes(who(), name, codes, space.parts[name].size)
+            check_codes(who(), name, codes, space.parts[name])
         units = {name: u[kept] for name, u in space.units(data).items()}
         joint = self.joint if self.told else 1.0
         return LinkedBatches(units, there[kept], labels, targets=places, joint=joint, size=size, times=times)
@@ -320,7 +330,7 @@ class MultimodalDiffusion(Trained):
         for name, value in given.items():
             part = self.state["whole"].parts[name]
             if part.is_label:
-                check_codes(who(), name, value, part.size)
+                check_codes(who(), name, value, part)
         return given
 
     def _tokens(self, given: Mapping[str, Tensor], rows: int) -> Tensor:

@@ -10,7 +10,7 @@ Letters: B rows, n modalities, k numbers of a vector or columns of a label, G th
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
@@ -88,6 +88,12 @@ class Modality:
         return frame.encode(value.double())
 
     @property
+    def in_fit(self) -> Tensor:
+        """Mask of the labels that rows of the fit had, ``(k,)`` bool: False for 0 of the labels 1, 2, 3."""
+        means = torch.as_tensor(cast(Standard, self.frame).shift)
+        return means > 0 if means.ndim else torch.ones(self.shape, dtype=torch.bool)
+
+    @property
     def size(self) -> int:
         """Numbers of an event."""
         return math.prod(self.shape)
@@ -104,15 +110,16 @@ class Modality:
 
     def value(self, u: Tensor) -> Tensor:
         """Data units, or the likeliest label ``(B,)``."""
-        return self.mean(u).argmax(1) if self.is_label else self.mean(u)
+        mean = self.mean(u)
+        return mean.masked_fill(~self.in_fit, -torch.inf).argmax(1) if self.is_label else mean
 
     def mean(self, u: Tensor) -> Tensor:
         """Data units, float64, or the columns of zeros and ones of a label; columns that never varied as they were."""
         return with_constants(self.frame.decode(u.double()), self.fixed)
 
     def logits(self, u: Tensor) -> Tensor:
-        """Log probabilities of labels up to a constant, from coordinates ``(B, k)``."""
-        return _SHARP * u
+        """Log probabilities of labels up to a constant, from coordinates ``(B, k)``; -inf if not in the fit."""
+        return (_SHARP * u).masked_fill(~self.in_fit.to(u.device), -torch.inf)
 
 
 def _hot(codes: Tensor, k: int) -> Tensor:

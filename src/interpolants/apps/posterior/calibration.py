@@ -139,8 +139,8 @@ def tarp(
     below, equal, count = (distances < truth).sum(1), (distances == truth).sum(1), draws.shape[1]
     u = torch.rand(len(theta), generator=generator, dtype=torch.float64)
     fractions = ((below + u * (equal + 1)) / (count + 1)).sort().values
-    distance = _distance_to_uniform(fractions)
-    return Tarp(_kolmogorov(distance, len(fractions)), distance, fractions)
+    distance, p = kolmogorov(fractions)
+    return Tarp(p, distance, fractions)
 
 
 def near_references(theta: Tensor, x: Tensor, generator: Generator | None = None) -> Tensor:
@@ -310,17 +310,20 @@ def _checked(caller: str, draws: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]
     return draws.double(), theta.double()
 
 
-def _distance_to_uniform(ordered: Tensor) -> float:
-    """Largest distance between the distribution of sorted values in [0, 1] and the uniform one."""
+def kolmogorov(ordered: Tensor) -> tuple[float, float]:
+    """Test by Kolmogorov-Smirnov if sorted values in [0, 1] are uniform.
+
+    Args:
+        ordered: Sorted values, ``(n,)``.
+
+    Returns:
+        Largest distance between the distributions, and the p-value with Stephens' correction for finite n.
+    """
     n = len(ordered)
     steps = torch.arange(n + 1, dtype=torch.float64) / n
-    return float(torch.maximum(steps[1:] - ordered, ordered - steps[:-1]).max())
-
-
-def _kolmogorov(distance: float, n: int) -> float:
-    """p-value of a Kolmogorov-Smirnov distance, with Stephens' correction for finite n."""
+    distance = float(torch.maximum(steps[1:] - ordered, ordered - steps[:-1]).max())
     scaled = (math.sqrt(n) + 0.12 + 0.11 / math.sqrt(n)) * distance
     if scaled < 0.3:  # p > 0.99999, where the series converges slowly
-        return 1.0
+        return distance, 1.0
     total = sum((-1.0) ** (k - 1) * math.exp(-2 * (k * scaled) ** 2) for k in range(1, 101))
-    return float(min(1.0, max(0.0, 2 * total)))
+    return distance, float(min(1.0, max(0.0, 2 * total)))

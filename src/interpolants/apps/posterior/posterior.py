@@ -1,24 +1,26 @@
 """Posterior of simulator parameters, learnt from pairs of parameters and simulations."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
-from annotated_types import Interval
+from annotated_types import Interval as Within
 from torch import Tensor
 from typing_extensions import override
 
+from interpolants.apps.posterior.calibration import kolmogorov
 from interpolants.apps.posterior.composition import composed_draws
-from interpolants.apps.posterior.posterior_checks import check_posterior
+from interpolants.apps.posterior.posterior_checks import COARSE_STEPS, check_posterior
 from interpolants.apps.posterior.posterior_rivals import simulation_roles
 from interpolants.apps.posterior.priors import optional_prior
-from interpolants.data.column_transforms import ColumnTransform
-from interpolants.data.column_transforms import Interval as ColumnInterval
+from interpolants.apps.posterior.rounds import fit_by_simulator, inside
+from interpolants.data.column_transforms import ColumnTransform, Interval, Log
 from interpolants.dynamics.sample import sample as run_ode
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.extras import require
 from interpolants.foundations.kinds import Answer, Check, Count
 from interpolants.foundations.randomness import generator, key
 from interpolants.foundations.tell import DataWarning, FitWarning, OutsideWarning, tell
@@ -39,13 +41,19 @@ _OBSERVED = Role(
     about="Independent observations of one parameter vector, (m, C).",
 )
 # Rejection: above this fraction outside of the bounds probit units pay, and the largest number of attempts.
-_MUCH, _ROUNDS = 0.2, 60
+_MUCH, _ROUNDS = 0.2, 40
+# Attempts with one new draw per rejected one, and draws per rejected one in later attempts.
+_SINGLE, _COPIES = 10, 32
 # Draws that measure the fraction outside of the bounds in the fit; stored simulations for distances.
 _LEAKAGE_DRAWS, _STORED = 1000, 2000
+# Observations per block of the draws that normalise densities.
+_MASS_ROWS = 64
 # Draws per requested one, the smallest pool and the smallest relative effective size for a change of the prior.
 _POOL, _SMALLEST_POOL, _LEAST_ESS = 4, 4000, 0.01
 # Fraction of draws of a new prior that may lie where the old prior has simulated nothing.
 _NEW_OUTSIDE = 0.01
+# p-value below which parameters are not draws of the prior.
+_UNLIKE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -111,17 +119,30 @@ class Posterior(Trained):
     """Network, as in ``Bridge``: ``"auto"``, a name, a table with settings, or a module ``net(x, t, cond)``."""
     new_prior: Answer[Annotated[Any, Check(optional_prior)]] = None
     """Prior to answer for, in place of that of the fit; see :meth:`with_prior`."""
-    held_out: Annotated[float, Interval(ge=0, le=0.5)] = 0.1
+    held_out: Annotated[float, Within(ge=0, le=0.5)] = 0.1
     """Fraction of the simulations that training does not use. The weights with the smallest loss on them are kept, and
     :meth:`check` is computed from them."""
+    rounds: Count = 1
+    """Number of rounds of ``fit(simulator=, x_o=)``. Later rounds simulate where the posterior at ``x_o`` has its mass,
+    and the answers hold at ``x_o`` only."""
     steps = 3000
     batch_size = 256
+    _simulated = False
 
     @override
     def roles(self) -> tuple[Role, ...]:
         return simulation_roles()
 
-    def fit(self, theta: Any, x: Any, **options: Any) -> Self:
+    def fit(
+        self,
+        theta: Any = None,
+        x: Any = None,
+        *,
+        simulator: Callable[[Tensor], Any] | None = None,
+        x_o: Any = None,
+        budget: int = 10_000,
+        **options: Any,
+    ) -> Self:
         """Learn from simulations; rows of ``x`` with NaN, from runs that failed, are dropped.
 
         Dropping rows is exact if x alone decides which runs are valid. It is biased if runs fail for reasons that
@@ -130,12 +151,56 @@ class Posterior(Trained):
         Args:
             theta: Parameters drawn from the prior, ``(N, D)``.
             x: Simulation of each row of theta, ``(N, C)``.
+            simulator: Function that returns simulations ``(n, C)`` of parameters ``(n, D)``, in place of theta and x.
+            x_o: Observation of later rounds, ``(C,)``.
+            budget: Number of simulations of ``simulator`` in all rounds.
             options: As in :meth:`interpolants.framework.method.Method.fit`.
         """
-        return super().fit(theta, x, **options)
+        if simulator is None:
+            self._check_single_round(x_o)
+            return super().fit(theta, x, **options)
+        if theta is not None or x is not None or options.get("resume"):
+            value_text = "resume" if theta is None and x is None else "theta or x"
+            remedy = "Omit theta, x and resume."
+            raise invalid(self._caller("fit"), "simulator must be passed alone", value_text, remedy)
+        result: Self = fit_by_simulator(self, simulator, x_o, budget, options)
+        return result
+
+    def fit_simulated(self, theta: Tensor, x: Tensor, options: Mapping[str, Any]) -> None:
+        """Fit to simulations of rounds, which are not draws of the prior itself."""
+        self._simulated = True
+        try:
+            super().fit(theta, x, **options)
+        finally:
+            self._simulated = False
+
+    def _check_single_round(self, x_o: Any) -> None:
+        if self.rounds > 1 or x_o is not None:
+            value_text = f"rounds = {self.rounds}" if self.rounds > 1 else "x_o"
+            remedy = "Call fit(simulator=..., x_o=..., budget=...)."
+            raise invalid(self._caller("fit"), "a simulator must be passed for rounds", value_text, remedy)
+
+    @override
+    def check_settings(self) -> None:
+        super().check_settings()
+        if self.rounds > 1 and self.bounds == "none":
+            rule = "bounds must not be 'none' for several rounds, which reject draws"
+            raise invalid(type(self).__name__, rule, f"rounds = {self.rounds}", "Use bounds='auto'.")
+
+    def restrict(self, regions: Sequence[dict[str, Any]], x_o: Tensor) -> None:
+        """Restrict answers to the regions that earlier rounds have left, at one observation."""
+        if regions:
+            self.state.update(regions=list(regions), x_o=x_o)
+            self.state["outside"] = self._outside(self.state["flow"], x_o[None])
+
+    def _inside(self, theta: Tensor) -> Tensor:
+        """Return True for rows within the bounds of the prior and the regions of earlier rounds."""
+        return inside((self.state or {}).get("regions", ()), self.prior, theta)
 
     @override
     def fit_roles(self, values: Mapping[str, Any], **options: Any) -> Self:
+        if not self._simulated:
+            self._check_single_round(None)
         values, dropped = _valid(values)
         if (heldout := options.get("held")) is not None:
             options["held"], _ = _valid(heldout)
@@ -155,7 +220,7 @@ class Posterior(Trained):
                 shapes,
                 "Flatten the simulations.",
             )
-        self._check_simulations(theta)
+        self._check_simulations(theta, x)
         flow = self._flow(run, "flow", self.bounds, theta, x, heldout)
         state: dict[str, Any] = {"flow": flow, "bounds": "reject" if self.bounds == "auto" else self.bounds}
         state["outside"] = self._outside(flow, x)
@@ -171,14 +236,16 @@ class Posterior(Trained):
             "known": stored,
             "reach": float(distances.max()),
             "gap": float(distances.median()),
+            "variance": theta.var(0),
             **units,
         }
 
-    def _check_simulations(self, theta: Tensor) -> None:
+    def _check_simulations(self, theta: Tensor, x: Tensor) -> None:
         """Check that the prior can have drawn the parameters, and warn if there are few simulations.
 
         Warns:
             FitWarning: If there are fewer than 1,000.
+            DataWarning: If the distribution of the parameters is not the prior.
         """
         if len(theta) < 1000:
             message = f"{self._caller('fit')}: {len(theta)} simulations are few, and posteriors from few are too narrow"
@@ -188,13 +255,32 @@ class Posterior(Trained):
         if self.prior.dim != theta.shape[1]:
             rule = f"theta must have {self.prior.dim} columns, the parameters of the prior"
             raise invalid(self._caller("fit"), rule, theta.shape[1], "Pass theta first and x second.")
+        swapped = x.shape == theta.shape and not self._unlike(x) and bool(self.prior.inside(x).all())
+        remedy = "Drop these rows, or pass the prior that they were drawn from."
+        if swapped:
+            remedy = "All rows of x do: theta and x seem to be swapped. Pass theta first and x second."
         if bool((outside := ~self.prior.inside(theta)).any()):
             row = int(outside.nonzero()[0])
             value_text = f"{int(outside.sum())} of {len(theta)} rows outside (row {row}: {_text(theta[row])})"
-            remedy = "Drop these rows, pass the prior that they were drawn from, or check the order of theta and x."
             raise invalid(
                 self._caller("fit"), "theta must lie within the bounds of the prior", value_text, remedy
             )
+        if self.rounds > 1 or not (text := self._unlike(theta)):
+            return
+        if swapped:
+            raise invalid(self._caller("fit"), "theta must be draws of the prior, as x are", text, remedy)
+        message = f"{self._caller('fit')}: {text}. The posterior is that for the distribution of theta"
+        tell(DataWarning, f"{message}, not for the prior. Pass the prior that theta was drawn from.")
+
+    def _unlike(self, theta: Tensor) -> str:
+        """The column that is least like draws of the prior, by a Kolmogorov-Smirnov test; empty if all may be draws."""
+        levels = self.prior.levels(theta).sort(dim=0).values
+        results = [kolmogorov(column) for column in levels.T]
+        worst = min(range(len(results)), key=lambda k: results[k][1])
+        distance, p = results[worst]
+        if p >= _UNLIKE / len(results):
+            return ""
+        return f"column {worst} is {distance:.2f} from the prior by Kolmogorov-Smirnov (p = {p:.1g})"
 
     def _caller(self, verb: str) -> str:
         return f"{type(self).__name__}.{verb}"
@@ -221,15 +307,16 @@ class Posterior(Trained):
         result: Bridge = run.fit(stage, template, heldout=unseen, x1=theta, cond=x)
         return result
 
-    def _transforms(self, bounds: str) -> dict[str, ColumnTransform] | None:
+    def _transforms(self, bounds: Any) -> dict[str, ColumnTransform] | None:
         """Column maps of the parameters that have bounds."""
         if self.prior is None or bounds not in ("probit", "logit"):
             return None
         maps: dict[str, ColumnTransform] = {}
         for k, (low, high) in enumerate(self.prior.bounds.T.tolist()):
-            if math.isfinite(low) or math.isfinite(high):
-                shape: Any = bounds if math.isfinite(high - low) else "logit"
-                maps[str(k)] = ColumnInterval(low=low, high=high, shape=shape)
+            if math.isfinite(high):
+                maps[str(k)] = Interval(low=low, high=high, shape=bounds)
+            elif math.isfinite(low):  # of a log-normal prior, 0
+                maps[str(k)] = Log()
         return maps or None
 
     def _outside(self, flow: Bridge, x: Tensor) -> float:
@@ -237,8 +324,10 @@ class Posterior(Trained):
         if self.prior is None:
             return 0.0
         rows = torch.arange(_LEAKAGE_DRAWS) % len(x)
-        draws = _draw(flow, _LEAKAGE_DRAWS, x[rows], seed=key(self.seed, "outside"), first=0, n_steps=25)
-        return 1 - float(self.prior.inside(draws).double().mean())
+        draws = _draw(
+            flow, _LEAKAGE_DRAWS, x[rows], seed=key(self.seed, "outside"), first=0, n_steps=COARSE_STEPS
+        )
+        return 1 - float(self._inside(draws).double().mean())
 
     # --- what is answered
 
@@ -246,7 +335,21 @@ class Posterior(Trained):
     def cannot(self, verb: str) -> str:  # prose: keep  # a name of the framework
         if verb == "infer" and self.prior is None:
             return "several observations need the density of the prior; fit Posterior(prior=...)."
+        if verb == "infer" and self.rounds > 1:
+            return "several rounds hold at one observation; fit with rounds=1."
         return ""
+
+    def _check_local(self, x: Tensor) -> None:
+        """Check that observations are those of the rounds."""
+        x_o = self.state.get("x_o")
+        if x_o is None:
+            return
+        different = ((x - x_o).abs() > 1e-5 * self.state["std"]).any(1)
+        if bool(different.any()):
+            remedy = "check() tests it over the prior of the last round. For other x, fit with rounds=1."
+            value_text = f"x = {_text(x[different][0])} after rounds at {_text(x_o)}"
+            rule = "x must be the x_o of the fit if it has several rounds"
+            raise invalid(type(self).__name__, rule, value_text, remedy)
 
     def with_prior(self, prior: Any) -> Self:
         """Return this posterior for another prior, whose mass must lie where the prior of the fit has simulated.
@@ -268,6 +371,9 @@ class Posterior(Trained):
         caller = self._caller("with_prior")
         if self.prior is None:
             raise invalid(caller, "the prior of the fit must be passed", "None", "Fit Posterior(prior=...).")
+        if self.rounds > 1:
+            rule = "rounds must be 1 for a new prior: later rounds have no simulations elsewhere"
+            raise invalid(caller, rule, self.rounds, "Fit with rounds=1.")
         if self.new_prior.dim != self.prior.dim:
             raise invalid(caller, f"the prior must have {self.prior.dim} parameters", self.new_prior.dim)
         g = generator(self.seed, "new prior")
@@ -317,7 +423,7 @@ class Posterior(Trained):
         """
         assert x is not None
         x = x.double()
-        self._warn_if_far(x)
+        self._check_observed(x)
         if self.new_prior is None:
             return self.rejected_draws(n, x, n_steps, seed, first_index).to(self.given["theta"].torch_dtype)
         self._check_new_prior()
@@ -337,17 +443,23 @@ class Posterior(Trained):
         draws = _draw(flow, n, x, seed=seed, first=first, n_steps=n_steps)
         if self.prior is None or self.state["bounds"] == "none":
             return draws
-        out = ~self.prior.inside(draws)
+        out = ~self._inside(draws)
         fraction = float(out.double().mean())
         for attempt in range(_ROUNDS):
             if not bool(out.any()):
                 break
             rows = out.nonzero().flatten()
-            fresh = _draw(
-                flow, n, x, seed=key(seed, "draw anew", attempt), first=first, n_steps=n_steps, rows=rows
+            copies = 1 if attempt < _SINGLE else _COPIES
+            starts = [
+                draw_base(flow.fitted_path.base, flow.field_shape, n, key(seed, "redraw", attempt, k), first)
+                for k in range(copies)
+            ]
+            fresh = _flowed(
+                flow, torch.cat([start[rows] for start in starts]), x[rows].repeat(copies, 1), n_steps
             )
-            draws[rows] = fresh
-            out[rows] = ~self.prior.inside(fresh)
+            valid = self._inside(fresh).reshape(copies, -1)
+            picks = valid.int().argmax(0) * len(rows) + torch.arange(len(rows))
+            draws[rows], out[rows] = fresh[picks], ~valid.any(0)
         caller = self._caller("sample")
         if bool(out.any()):
             value_text = (
@@ -380,6 +492,37 @@ class Posterior(Trained):
                 remedy,
             )
         return result
+
+    def summary(self, x: Any, *, n: int = 2000, seed: int = 0) -> Any:
+        """Return a DataFrame with one row per parameter of the posterior at one observation.
+
+        Columns are ``mean``, ``std``, the quantiles ``5%``, ``50%`` and ``95%``, ``ess``, the effective number of the
+        ``n`` draws, and ``contraction``, 1 - posterior variance / prior variance; 0 if x says nothing on a parameter.
+
+        Args:
+            x: Observation, ``(C,)``.
+            n: Number of draws.
+            seed: Seed of the draws.
+        """
+        pandas = require("pandas", by="Posterior.summary")
+        draws = torch.as_tensor(np.asarray(self.sample(n, x=x, seed=seed)), dtype=torch.float64)
+        low, median, high = draws.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64), 0)
+        prior = self.prior if self.new_prior is None else self.new_prior
+        variance = self.state["variance"]
+        if prior is not None:
+            variance = prior.sample(10_000, generator=generator(self.seed, "prior variance")).var(0)
+        columns = {
+            "mean": draws.mean(0),
+            "std": draws.std(0),
+            "5%": low,
+            "50%": median,
+            "95%": high,
+            "ess": torch.full_like(low, n * self.ess(x, draws=max(n, _SMALLEST_POOL), seed=seed)),
+            "contraction": 1 - draws.var(0) / variance,
+        }
+        names = self.columns("theta") or [f"theta {k + 1}" for k in range(draws.shape[1])]
+        table = {name: value.tolist() for name, value in columns.items()}
+        return pandas.DataFrame(table, index=pandas.Index(names, name="parameter"))
 
     def ess(self, x: Any, *, draws: int = 4000, seed: int = 0) -> float:
         """Effective number of draws for the new prior at one observation, relative to their number; 1 without one.
@@ -430,13 +573,13 @@ class Posterior(Trained):
         return self.log_posterior(theta, **options)
 
     def _log_density(self, theta: Tensor, x: Tensor, draws: int, seed: int) -> Tensor:
-        self._warn_if_far(x)
+        self._check_observed(x)
         flow: Bridge = self.state["flow"]
         value = torch.as_tensor(flow.log_prob(theta, cond=x)).double()
         if self.prior is None:
             return value
-        inside = self.prior.inside(theta)
-        cuts = self.state["bounds"] == "reject"
+        inside = self._inside(theta)
+        cuts = self.state["bounds"] == "reject" or self.rounds > 1
         if cuts or self.new_prior is not None:
             value = value + self._log_ratio(theta) - self._log_mass(x, draws, seed)
         return value if self.state["bounds"] == "none" else value.masked_fill(~inside, -math.inf)
@@ -449,21 +592,20 @@ class Posterior(Trained):
         return torch.where(old.isfinite(), self.new_prior.log_prob(theta) - old, 0.0)
 
     def _log_mass(self, x: Tensor, draws: int, seed: int) -> Tensor:
-        """Log of the flow's mean of the ratio of priors within the bounds, at each row of x."""
+        """Log of the flow's mean of the ratio of priors within the bounds, at each row of x.
+
+        All rows share their noise, so that the value of a row does not depend on the others.
+        """
         different, index = torch.unique(x, dim=0, return_inverse=True)
+        flow: Bridge = self.state["flow"]
+        start = draw_base(flow.fitted_path.base, flow.field_shape, draws, key(seed, "mass"), 0)
         logs = []
-        for k, row in enumerate(different):
-            theta = _draw(
-                self.state["flow"],
-                draws,
-                row.expand(draws, -1),
-                seed=key(seed, "mass", k),
-                first=0,
-                n_steps=50,
-            )
-            inside = self.prior.inside(theta) | (self.state["bounds"] == "none")
-            logs.append(self._log_ratio(theta).masked_fill(~inside, -math.inf).logsumexp(0) - math.log(draws))
-        return torch.stack(logs)[index]
+        for rows in different.split(_MASS_ROWS):
+            theta = _flowed(flow, start.repeat(len(rows), 1), rows.repeat_interleave(draws, 0), COARSE_STEPS)
+            inside = self._inside(theta) | (self.state["bounds"] == "none")
+            ratios = self._log_ratio(theta).masked_fill(~inside, -math.inf)
+            logs.append(ratios.reshape(len(rows), draws).logsumexp(1) - math.log(draws))
+        return torch.cat(logs)[index]
 
     @capability(reads={"observed": _OBSERVED}, like="theta")
     def infer(
@@ -496,7 +638,7 @@ class Posterior(Trained):
             (x,), {"x": observed}, self._caller("infer"), before=self.given, rows=len(observed)
         )
         observed = read_like_x["x"].double()
-        self._warn_if_far(observed)
+        self._check_observed(observed)
         if len(observed) > 100:
             message = f"{self._caller('infer')}: errors of {len(observed)} posteriors add up to about "
             message += f"{math.sqrt(len(observed)):.0f} times that of one, in units of the posterior's width"
@@ -504,9 +646,10 @@ class Posterior(Trained):
         samples = composed_draws(self, observed, n, using=using, n_steps=n_steps, seed=seed)
         return samples.to(self.given["theta"].torch_dtype)
 
-    def _warn_if_far(self, x: Tensor) -> None:
-        """Warn if observations are far from all simulations."""
+    def _check_observed(self, x: Tensor) -> None:
+        """Check that observations are those of the rounds, and warn if they are far from all simulations."""
         state = self.state
+        self._check_local(x)
         rows = (torch.unique(x, dim=0)[:256] - state["mean"]) / state["std"]
         distances = torch.cdist(rows, state["known"]).min(1).values
         if float(distances.max()) > state["reach"]:
@@ -531,6 +674,8 @@ class Posterior(Trained):
     def held_out_simulations(self) -> tuple[Tensor, Tensor]:
         """Parameters and simulations that training did not use, in data units.
 
+        After several rounds, these are the parameters within the region of the last round.
+
         Raises:
             InvalidInputError: If none were held out.
         """
@@ -541,16 +686,21 @@ class Posterior(Trained):
             raise invalid(
                 self._caller("check"), "simulations must have been held out of the training", "none", remedy
             )
-        return flow.decoded(rows.x1).double(), rows.cond.double()
+        theta, x = flow.decoded(rows.x1).double(), rows.cond.double()
+        if self.rounds == 1:
+            return theta, x
+        selected = self._inside(theta)
+        return theta[selected], x[selected]
 
 
-def _draw(
-    flow: Bridge, n: int, x: Tensor, *, seed: int, first: int, n_steps: int, rows: Tensor | None = None
-) -> Tensor:
-    """Draws of the flow, ``(n, D)`` float64; with ``rows``, those rows of the n only."""
+def _draw(flow: Bridge, n: int, x: Tensor, *, seed: int, first: int, n_steps: int) -> Tensor:
+    """Draws of the flow, ``(n, D)`` float64."""
     start = draw_base(flow.fitted_path.base, flow.field_shape, n, seed, first)
-    if rows is not None:
-        start, x = start[rows], x[rows]
+    return _flowed(flow, start, x, n_steps)
+
+
+def _flowed(flow: Bridge, start: Tensor, x: Tensor, n_steps: int) -> Tensor:
+    """Parameters at the ends of the flow's paths from noise, ``(n, D)`` float64."""
     result = run_ode(flow.fields, start, method="heun", n_steps=n_steps, cond=x.float(), seed=0, eps=0.0)
     return flow.decoded(result.x).double()
 

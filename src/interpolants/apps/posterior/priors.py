@@ -33,9 +33,9 @@ class Prior(Checked, ABC):
     """Distribution of D independent parameters; D is ``dim``."""
 
     @property
-    @abstractmethod
     def dim(self) -> int:
         """Number D of parameters of the distribution."""
+        return self.bounds.shape[1]
 
     @property
     @abstractmethod
@@ -49,6 +49,14 @@ class Prior(Checked, ABC):
     @abstractmethod
     def log_prob(self, theta: Tensor) -> Tensor:
         """Log density ``(B,)`` in nats of parameters ``(B, D)``; -inf outside of the bounds."""
+
+    @abstractmethod
+    def levels(self, theta: Tensor) -> Tensor:
+        """Probability of a smaller value of each parameter, ``(B, D)``; uniform for draws of the prior."""
+
+    @abstractmethod
+    def quantiles(self, levels: Tensor) -> Tensor:
+        """Parameters below which the prior has these probabilities, ``(B, D)``; the inverse of :meth:`levels`."""
 
     def inside(self, theta: Tensor) -> Tensor:
         """Return True for each row of ``theta (B, D)`` that lies within the bounds."""
@@ -80,20 +88,12 @@ class Box(Prior):
 
     @property
     @override
-    def dim(self) -> int:
-        return len(self.low)
-
-    @property
-    @override
     def bounds(self) -> Tensor:
         return torch.tensor([self.low, self.high], dtype=torch.float64)
 
     @override
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        low, high = self.bounds
-        u = torch.rand(n, self.dim, generator=generator, dtype=torch.float64)
-        theta: Tensor = low + (high - low) * u
-        return theta
+        return self.quantiles(torch.rand(n, self.dim, generator=generator, dtype=torch.float64))
 
     @override
     def log_prob(self, theta: Tensor) -> Tensor:
@@ -101,29 +101,43 @@ class Box(Prior):
         constant = theta.new_full((len(theta),), -float((high - low).log().sum()))
         return constant.masked_fill(~self.inside(theta), -math.inf)
 
+    @override
+    def levels(self, theta: Tensor) -> Tensor:
+        low, high = self.bounds
+        levels: Tensor = ((theta - low) / (high - low)).clamp(0, 1)
+        return levels
+
+    @override
+    def quantiles(self, levels: Tensor) -> Tensor:
+        low, high = self.bounds
+        theta: Tensor = low + (high - low) * levels
+        return theta
+
 
 @dataclass(frozen=True)
-class Normal(Prior):
-    """Normal distribution with independent parameters."""
+class _Spread(Prior):
+    """Distributions with a mean and a standard deviation per parameter."""
 
     mean: Numbers
-    """Means, one per parameter."""
+    """Means, one per parameter; of the logarithms for a log-normal distribution."""
     std: Numbers
-    """Standard deviations, positive."""
+    """Standard deviations, positive; of the logarithms for a log-normal distribution."""
 
     def check_settings(self) -> None:
         """Check that standard deviations are positive."""
-        _check_spread(self.mean, self.std)
+        _equal(self.mean, self.std, "mean and std")
+        if not min(self.std) > 0:
+            raise invalid("std must be positive", repr(min(self.std)))
 
-    @property
-    @override
-    def dim(self) -> int:
-        return len(self.mean)
+
+@dataclass(frozen=True)
+class Normal(_Spread):
+    """Normal distribution with independent parameters."""
 
     @property
     @override
     def bounds(self) -> Tensor:
-        return torch.tensor([[-math.inf], [math.inf]], dtype=torch.float64).expand(2, self.dim)
+        return torch.tensor([[-math.inf], [math.inf]], dtype=torch.float64).expand(2, len(self.mean))
 
     @override
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
@@ -139,29 +153,32 @@ class Normal(Prior):
         log_density: Tensor = -terms.sum(1)
         return log_density
 
+    @override
+    def levels(self, theta: Tensor) -> Tensor:
+        mean, std = torch.tensor([self.mean, self.std], dtype=theta.dtype)
+        levels: Tensor = torch.special.ndtr((theta - mean) / std)
+        return levels
+
+    @override
+    def quantiles(self, levels: Tensor) -> Tensor:
+        mean, std = torch.tensor([self.mean, self.std], dtype=levels.dtype)
+        theta: Tensor = mean + std * torch.special.ndtri(levels)
+        return theta
+
 
 @dataclass(frozen=True)
-class LogNormal(Prior):
+class LogNormal(_Spread):
     """Log-normal distribution with independent positive parameters."""
-
-    mean: Numbers
-    """Means of the logarithms, one per parameter."""
-    std: Numbers
-    """Standard deviations of the logarithms, positive."""
-
-    def check_settings(self) -> None:
-        """Check that standard deviations are positive."""
-        _check_spread(self.mean, self.std)
-
-    @property
-    @override
-    def dim(self) -> int:
-        return len(self.mean)
 
     @property
     @override
     def bounds(self) -> Tensor:
-        return torch.tensor([[0.0], [math.inf]], dtype=torch.float64).expand(2, self.dim)
+        return torch.tensor([[0.0], [math.inf]], dtype=torch.float64).expand(2, len(self.mean))
+
+    @property
+    def _logs(self) -> Normal:
+        """Distribution of the logarithms."""
+        return Normal(self.mean, self.std)
 
     @override
     def inside(self, theta: Tensor) -> Tensor:
@@ -169,20 +186,22 @@ class LogNormal(Prior):
 
     @override
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        return Normal(self.mean, self.std).sample(n, generator=generator).exp()
+        return self._logs.sample(n, generator=generator).exp()
 
     @override
     def log_prob(self, theta: Tensor) -> Tensor:
         positive = self.inside(theta)
         logs = torch.where(positive[:, None], theta, 1.0).log()
-        density = Normal(self.mean, self.std).log_prob(logs) - logs.sum(1)
+        density = self._logs.log_prob(logs) - logs.sum(1)
         return density.masked_fill(~positive, -math.inf)
 
+    @override
+    def levels(self, theta: Tensor) -> Tensor:
+        return self._logs.levels(theta.clamp_min(0).log())
 
-def _check_spread(mean: Sequence[float], std: Sequence[float]) -> None:
-    _equal(mean, std, "mean and std")
-    if not min(std) > 0:
-        raise invalid("std must be positive", repr(min(std)))
+    @override
+    def quantiles(self, levels: Tensor) -> Tensor:
+        return self._logs.quantiles(levels).exp()
 
 
 def choose_prior(caller: str, prior: Any) -> Prior:

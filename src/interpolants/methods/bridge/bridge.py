@@ -16,6 +16,7 @@ from interpolants.data.arrays import restore
 from interpolants.dynamics.modifiers import check_modifiers
 from interpolants.dynamics.sample import Samples, Sampling
 from interpolants.dynamics.sample import sample as run_dynamics
+from interpolants.dynamics.solver_table import FittedSolver
 from interpolants.fields.error_growth import growing_errors
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.fields.protocol import Fields
@@ -49,6 +50,7 @@ from interpolants.methods.bridge.order_gap import order_gap
 from interpolants.methods.bridge.rescheduled import rescheduled
 from interpolants.methods.bridge.scored import check_scored, scored
 from interpolants.methods.bridge.self_test import check_bridge
+from interpolants.methods.bridge.solver_fitting import fitted_solver
 from interpolants.methods.parts.start_points import Pool, draw_base
 from interpolants.objectives.joint import joint_loss
 
@@ -132,9 +134,11 @@ class Bridge(FittedBridge):
             raise invalid(
                 "Bridge.fit", rule, f"samples, on the path {type(self.first_path).__name__}", remedy
             )
-        if x1 is None and x0 is not None and not self.first_path.is_static:
+        two_sided = not (self.first_path.is_one_sided or self.first_path.is_static)
+        if two_sided and (x0 is None) != (x1 is None):
+            rule = "x1 is needed, samples at t = 1" if x1 is None else "x0 is needed, samples at t = 0"
             remedy = "To generate from noise: Bridge('one_sided_linear').fit(x)."
-            raise invalid("Bridge.fit", "x1 is needed, samples at t = 1", "None", remedy)
+            raise invalid("Bridge.fit", rule, "None", remedy)
         given = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0}
         options = {"progress": True, **options}
         return super().fit(**{name: value for name, value in given.items() if value is not None}, **options)
@@ -188,6 +192,55 @@ class Bridge(FittedBridge):
             NotIdentifiableError: If noise and denoised state do not follow from the learnt quantities.
         """
         return rescheduled(self, path)
+
+    def fit_solver(
+        self,
+        n: int,
+        *,
+        pairs: int = 2000,
+        on: Any = None,
+        guidance: Any = None,
+        conditional: bool = True,
+        **settings: Any,
+    ) -> FittedSolver:
+        """Fit a solver of ``n`` evaluations to this bridge; see :func:`~interpolants.dynamics.fit_solver`.
+
+        ::
+
+            fast = bridge.fit_solver(4, on="one_sided_linear")
+            bridge.sample(1000, on="one_sided_linear", method=fast)
+
+        Sample with the same ``on`` and ``guidance``; conditions may differ. The start points differ from those of
+        ``sample`` at every seed.
+
+        Args:
+            n: Evaluations.
+            pairs: Start points of the fit.
+            on: Path to sample on, as in :meth:`on`.
+            guidance: One strength of guidance, as in :meth:`sample`: a number or a function of t.
+            conditional: Draw conditions from the rows of the fit, where these had some. False is for samples without
+                a condition, which need ``drop_condition > 0``.
+            settings: Settings of ``dynamics.SolverFit``: ``steps``, ``lr``, ``seed`` ...
+
+        Returns:
+            The solver, to pass as ``method=`` to ``sample`` and ``transport``.
+
+        Raises:
+            InvalidInputError: If the bridge is not fitted, or for the reasons of ``dynamics.fit_solver``.
+        """
+        if on is not None:
+            same = {"pairs": pairs, "guidance": guidance, "conditional": conditional, **settings}
+            return self.on(on).fit_solver(n, **same)
+        self.fitted_state("fit_solver")["net"]
+        pool = self.state["pool1"] if conditional else replace(self.state["pool1"], cond=None)
+        return fitted_solver(
+            n,
+            pairs,
+            pool,
+            lambda count, seed, cond: self._start(count, False, seed, 0, cond),
+            lambda cond: self._target(Guided(cond=cond, guidance=guidance)),
+            settings,
+        )
 
     @overload
     def sample(
@@ -467,7 +520,7 @@ class Bridge(FittedBridge):
 
         Returns:
             ``label``, ``(n,)`` as in the fit, and ``probability``, ``(n, K)`` for the K classes in the order of their
-            codes.
+            codes: 0 for a class that no row of the fit had.
 
         Raises:
             InvalidInputError: If the span or the number of levels is out of range.

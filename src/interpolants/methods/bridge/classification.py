@@ -37,6 +37,8 @@ def class_log_likelihoods(
 ) -> Tensor:
     """``-1/2 int E_z |z - z_c|^2 d lambda`` of rows in data units, ``(B, K)`` float64, in nats up to a constant by row.
 
+    A class that no row of the fit had, such as 0 of the labels 1, 2, 3, has -inf.
+
     Args:
         bridge: A fitted bridge whose condition is a label.
         x: Rows ``(B, *D)``.
@@ -49,15 +51,17 @@ def class_log_likelihoods(
     whole(_WHO, "levels", levels, at_least=1)
     low, high = _span(span, path)
     states, count = bridge.frame.encode(x).float(), classes_of(bridge)
+    absent = bridge.given["cond"].absent
     width = (high - low) / levels
     found = torch.zeros(len(x), count, dtype=torch.float64)
+    found[:, list(absent)] = -torch.inf
     noise = BlockNoise.like(states, seed, "noise that classes explain", first=first)
     with torch.no_grad():
         for k in range(levels):
             z = noise.normal()
             t = path.time_at_log_snr(torch.tensor(low + (k + 0.5) * width, dtype=torch.float64)).to(states)
             noisy = path.alpha(t) * base.color(z) + path.beta(t) * states
-            for c in range(count):
+            for c in (c for c in range(count) if c not in absent):
                 told = torch.full((len(x),), c, device=states.device)
                 error = bridge.fields.evaluate(noisy, t, ("noise",), told)["noise"] - z
                 found[:, c] -= 0.5 * width * error.double().flatten(1).square().sum(1).cpu()

@@ -26,7 +26,7 @@ from interpolants.framework.transformed import Transformed
 from interpolants.methods.bridge.held_out import AUTO, Ends
 from interpolants.methods.bridge.settings import WHITEN, BridgeSettings
 from interpolants.methods.parts.column_maps import bent_columns
-from interpolants.methods.parts.columns import warn_about_columns, warn_about_units
+from interpolants.methods.parts.columns import warn_about_columns, warn_about_spaces, warn_about_units
 from interpolants.paths.fitted import UnfittedPath
 from interpolants.paths.path import Path, SpatiallyLinearPath
 from interpolants.training.instance_noise import InstanceNoise
@@ -48,6 +48,7 @@ def new_frame(bridge: BridgeSettings, ends: Ends) -> Frame:
     out = _left_out(bridge, rows)
     known = {"left_out": out, "learnt": changed.x1, "transforms": True, "noisy": bool(_noise(bridge))}
     warn_about_columns("Bridge.fit", "x1", ends.x1, columns, **known)
+    warn_about_spaces("Bridge.fit", "x1", ends.x1, columns)
     if bridge.standardize is False and bent is None:
         warn_about_units("Bridge.fit", "x1", ends.x1, "Leave out standardize=False")
     inner = _linear_frame(bridge, changed, None if out is None else Varying.of(rows, Standard()))

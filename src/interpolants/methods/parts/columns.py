@@ -1,7 +1,9 @@
 """Columns that a density model cannot take as they are: constant, collinear, heavy-tailed, whole numbers."""
 
 import math
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +26,10 @@ _ATOM, _DIFFERENT = 0.05, 20
 _TABLE = 128
 # Standard deviations and means that a network takes as they are, and ratios of deviations, are at most so large.
 _UNIT = 100.0
+# Words in names of columns that are angles, hours, latitudes and longitudes; and a latitude near a pole, in degrees.
+_ANGLES = {"dir", "direction", "heading", "bearing", "azimuth", "angle"}
+_HOURS, _NORTH, _EAST = {"hour"}, {"lat", "latitude"}, {"lon", "lng", "long", "longitude"}
+_POLAR = 75.0
 # Noise in standard deviations of a column from which little of the column is left.
 _DROWNED = 20.0
 # What helps where a method learns in the units of the data.
@@ -153,6 +159,65 @@ def _for_tails(rows: Tensor, far: Tensor, columns: Sequence[str], transforms: bo
     at = far.nonzero().flatten().tolist()[:_SHOWN]
     told = {_label(k, columns): "log" if bool(positive[k]) else "quantile" for k in at}
     return f"Fit with transform={told}"
+
+
+def warn_about_spaces(caller: str, name: str, x: Rows, columns: Sequence[str]) -> None:
+    """Warn of columns whose name and range show angles or places, if their seam or the poles lie among the rows.
+
+    Args:
+        caller: Name of the caller, used in messages.
+        name: Name of the argument.
+        x: Rows ``(N, D)``.
+        columns: Names of the columns; without names there is no warning.
+
+    Warns:
+        DataWarning: Once for all such columns.
+    """
+    if x.ndim != 2 or not columns:
+        return
+    rows = x[:_MOST].detach().double()
+    low, high = rows.amin(0).tolist(), rows.amax(0).tolist()
+    name_parts = [set(re.findall("[a-z]+", column.lower())) for column in columns]
+    spaces = _globes(columns, name_parts, low, high) | _circles(columns, name_parts, low, high)
+    if spaces:
+        listed = "; ".join(f"{key} may be {kind}" for key, (kind, _) in spaces.items())
+        setting = {key: kind for key, (_, kind) in spaces.items()}
+        effect = "are learnt as real numbers, with a seam that samples cross"
+        remedy = (
+            f"Use GeodesicBridge(space={setting}) for one without a seam, or reset the names if they mislead"
+        )
+        tell(DataWarning, f"{caller}: columns of {name} {effect}: {listed}. {remedy}.")
+
+
+# Column or columns -> what they may be, and their space.
+_Spaces = dict[str, tuple[str, Any]]
+
+
+def _globes(
+    columns: Sequence[str], name_parts: Sequence[set[str]], low: Sequence[float], high: Sequence[float]
+) -> _Spaces:
+    """A latitude and a longitude that reach over more than half a turn, or near a pole."""
+    lat, lon = ([k for k, parts in enumerate(name_parts) if parts & names] for names in (_NORTH, _EAST))
+    if len(lat) != 1 or len(lon) != 1:
+        return {}
+    (k,), (j,) = lat, lon
+    is_place = -90 <= low[k] <= high[k] <= 90 and -360 <= low[j] <= high[j] <= 360
+    is_wide = high[j] - low[j] > 180 or max(high[k], -low[k]) > _POLAR
+    return {f"{columns[k]}, {columns[j]}": ("places in degrees", "sphere")} if is_place and is_wide else {}
+
+
+def _circles(
+    columns: Sequence[str], name_parts: Sequence[set[str]], low: Sequence[float], high: Sequence[float]
+) -> _Spaces:
+    """Directions and hours that reach around the whole period."""
+    spaces: _Spaces = {}
+    for k, column in enumerate(columns):
+        span = high[k] - low[k]
+        if name_parts[k] & _ANGLES and low[k] >= -180 and 300 < span <= 360:
+            spaces[column] = ("an angle in degrees", "circle")
+        if name_parts[k] & _HOURS and low[k] >= 0 and high[k] <= 24 and span > 20:
+            spaces[column] = ("an hour of the day", {"kind": "circle", "period": 24})
+    return spaces
 
 
 def warn_about_units(who: str, name: str, x: Rows, remedy: str = _BY_HAND) -> None:

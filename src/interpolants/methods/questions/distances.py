@@ -15,6 +15,7 @@ from interpolants.foundations.checked import Checked
 from interpolants.foundations.randomness import generator
 from interpolants.framework.questions import About
 from interpolants.framework.task import Task
+from interpolants.methods.parts.space_frame import SpaceFrame, SpaceSetting
 from interpolants.metrics.estimate import Estimate, Metric
 from interpolants.metrics.two_sample import real_floor, two_sample
 
@@ -36,6 +37,9 @@ class Distances(Checked):
     """Seed of the metrics' own draws."""
     units: Literal["standard", "data"] = "standard"
     """``"standard"``: rows are divided by :func:`spread_of` the training rows; or ``"data"``."""
+    space: SpaceSetting = None
+    """Spaces of the columns: rows are then compared by their points, in embedding coordinates over their rms distance,
+    and units are those of the spaces. None for real numbers."""
 
     def check_settings(self) -> None:
         """Refuse names that are no metrics."""
@@ -61,10 +65,19 @@ class Distances(Checked):
 
     def scaled(self, task: Task, role: str) -> Callable[[Tensor], Tensor]:
         """What brings rows of a role into the units."""
+        if (frame := self.frame(task, role)) is not None:
+            return frame.chords
         if self.units == "data":
             return lambda x: x
         spread = spread_of(real_rows(task, role, "train"))
         return lambda x: x / spread.to(x)
+
+    def frame(self, task: Task, role: str) -> SpaceFrame | None:
+        """Units of rows of a role in the spaces of their columns; None for real numbers."""
+        if self.space is None:
+            return None
+        names = getattr(task.values[role], "columns", ())
+        return SpaceFrame.of(self.space, real_rows(task, role, "train").double(), [*map(str, names)], role)
 
     def between(self, x: Tensor, y: Tensor) -> dict[str, Estimate]:
         """Each of them between ``x`` (N, *D) and ``y`` (M, *D), in the units."""

@@ -8,11 +8,12 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.foundations.kinds import Count
+from interpolants.foundations.kinds import Check, Count
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Question
 from interpolants.framework.task import Task
+from interpolants.methods.parts.space_frame import choose_space
 from interpolants.methods.questions.calls import options_for, unknown_option
 from interpolants.methods.questions.distances import (
     Distances,
@@ -21,6 +22,7 @@ from interpolants.methods.questions.distances import (
     pooled_rows,
     real_rows,
 )
+from interpolants.methods.questions.globe import globe_figure
 from interpolants.methods.questions.plane import Plane, fit_plane
 from interpolants.metrics.estimate import Estimate
 
@@ -42,6 +44,9 @@ class SampleQuality(Question):
     units: Literal["standard", "data"] = "standard"
     """``"standard"``: columns over their standard deviation in the training rows, images over one for all pixels; or
     ``"data"``."""
+    space: Annotated[Any, Check(choose_space)] = None
+    """Spaces of the columns, as ``GeodesicBridge`` takes them: rows are then compared by their points, an angle by its
+    cosine and sine, so that distances have no seam. None for real numbers."""
     shown: Count = 2000
     """Most samples to keep for pictures."""
     options: Mapping[str, Any] | None = None
@@ -53,7 +58,7 @@ class SampleQuality(Question):
 
     @property
     def _distances(self) -> Distances:
-        return Distances(self.distances, self.seed, self.units)
+        return Distances(self.distances, self.seed, self.units, self.space)
 
     def about(self, name: str) -> About:
         """What a distance means."""
@@ -87,6 +92,9 @@ class SampleQuality(Question):
             for name, one in rivals.items()
             if "samples" in one.arrays
         }
+        frame = self._distances.frame(task, self.role)
+        if frame is not None and (globe := frame.globe) is not None:
+            return [globe_figure("samples", {title: globe(rows) for title, rows in named.items()})]
         return [samples_figure("samples", named, columns=column_names(task, self.role))]
 
 

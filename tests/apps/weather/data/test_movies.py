@@ -29,6 +29,7 @@ def test_windows_of_a_record_and_a_test_that_shares_no_frame(radar):
     assert hours == [set(range(6)), set(range(6, 10))]
     assert bool(first.x[..., 0, 0].isnan().all())
     assert first.info.gridded.dated
+    assert first.info.gridded.members.tolist() == [0.0, 3600.0, 7200.0]  # the clock of the file
     assert float(last.info.gridded.cases.diff()[0]) == 3600
 
 

@@ -2,17 +2,10 @@
 
 import numpy as np
 
-from interpolants.data.bundled import BundledFile
 from interpolants.data.packaged import Found, Opened, packaged
+from interpolants.data.sets.directions import AIRPORTS
 from interpolants.foundations.errors import invalid
 
-AIRPORTS = BundledFile(
-    package="vega_datasets",
-    path="vega_datasets/_data/airports.csv",
-    sha256="903c7169e6d558eefb95295fe2947ec8503135fbb855ea5c737cf4a90ea603ad",
-    version="0.9.0",
-    install="pip install vega_datasets",
-)
 _COLUMNS = ("longitude", "latitude")
 # The contiguous states: west, east, south, north.
 _CONTIGUOUS = (-125.0, -66.0, 24.0, 50.0)

@@ -1,0 +1,1 @@
+"""Kernelised interpolants: velocities from one linear system per time, without training."""
