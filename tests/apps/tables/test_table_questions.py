@@ -24,15 +24,14 @@ def fitted(task):
 def test_a_forest_tells_disjoint_rows_and_not_equal_ones():
     source = torch.Generator().manual_seed(0)
     x, y = torch.randn(150, 2, generator=source), torch.randn(150, 2, generator=source)
-    assert forest_auc(x, x + 9, generator=source).value == 1
+    assert forest_auc(x, x + 9, folds=3, generator=source).value == 1
     found = forest_auc(x, y, generator=source)
     assert abs(found.value - 0.5) < 3 * found.error
     assert 0.02 < found.error < 0.05
 
 
 def test_a_forest_sees_that_columns_are_independent(task, fitted):
-    _, apart = (ask(Detection(), one, task)["auc"].value for one in fitted)
-    assert apart > 0.75
+    assert ask(Detection(), fitted[1], task)["auc"].value > 0.75
 
 
 def test_real_rows_are_as_useful_as_the_floor_and_independent_columns_are_not(task, fitted):

@@ -37,7 +37,7 @@ Sort = Literal["number", "category"]
 
 @dataclass(frozen=True)
 class ColumnCode:
-    """Code of column column.
+    """Code of a column.
 
     Attributes:
         name: Its name.
@@ -163,17 +163,18 @@ class ColumnCode:
         return torch.where(inside, (rise / run).log(), -torch.inf)
 
     def parts(self) -> dict[str, Any]:
-        """Settings that a file stores."""
-        return {**vars(self), "periods": list(self.periods)}
+        """Settings that a file stores; the name is that of the fit's table."""
+        parts = {name: value for name, value in vars(self).items() if name != "name"}
+        return {**parts, "periods": list(self.periods)}
 
     @classmethod
-    def of_parts(cls, parts: Mapping[str, Any]) -> "ColumnCode":
-        """Build a code from its :meth:`parts`."""
-        return cls(**{**parts, "periods": tuple(parts["periods"])})
+    def of_parts(cls, parts: Mapping[str, Any], name: str) -> "ColumnCode":
+        """Build the code of a column from its :meth:`parts`."""
+        return cls(name=name, **{**parts, "periods": tuple(parts["periods"])})
 
 
 def _matches(values: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Place of each x among increasing values, and whether it is column of them."""
+    """Place of each x among increasing values, and whether it is one of them."""
     if not len(values):
         return torch.zeros(x.shape, dtype=torch.long), torch.zeros(x.shape, dtype=torch.bool)
     at = torch.searchsorted(values, x.nan_to_num(nan=torch.inf)).clamp_max(len(values) - 1)
@@ -203,7 +204,7 @@ def column_codes(
         caller: Name of the caller, used in error messages.
 
     Raises:
-        InvalidInputError: If strings are identifiers, or a column of strings is choice to be a number.
+        InvalidInputError: If strings are identifiers, or a column of strings is chosen to be a number.
     """
     codes = [
         _column_code(cells.contiguous(), kind, name, choice.get(name), caller)
@@ -243,7 +244,7 @@ def _column_code(x: Tensor, column: ColumnType, name: str, choice: Sort | None, 
 
 
 def _is_levels(column: ColumnType, count: int, choice: Sort | None, name: str, caller: str) -> bool:
-    """Whether a column is column of levels only."""
+    """Whether a column is a column of levels only."""
     if column.sort == typed_columns.STRING and choice == "number":
         rule = f"column {name!r} must contain numbers or dates to be a number"
         raise invalid(caller, rule, "strings", "Convert it before.")
@@ -311,4 +312,5 @@ def scores(lower: Tensor, width: Tensor, v: Tensor) -> Tensor:
         width: Widths of the ranks.
         v: Uniform on [0, 1).
     """
-    return torch.special.ndtri((lower + v * width).clamp(_EDGE, 1 - _EDGE))
+    result: Tensor = torch.special.ndtri((lower + v * width).clamp(_EDGE, 1 - _EDGE))
+    return result

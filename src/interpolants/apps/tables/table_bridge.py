@@ -1,6 +1,7 @@
 """Tables of numbers, strings, dates and gaps: new rows, rows given some columns, and filled cells."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -30,7 +31,7 @@ from interpolants.methods.parts.validation import followed
 from interpolants.nets.build import named_net
 from interpolants.training.pairs import finished
 
-# Rows below which nothing was measured, and from which a tenth is held_out out.
+# Rows below which nothing was measured, and from which a tenth is held out.
 _FEW, _HELD = 200, 40
 
 
@@ -46,8 +47,20 @@ def types_of(method: Any, x: Tensor) -> tuple[list[ColumnType], list[str]]:
     types = [ColumnType(*parts) for parts in container.types] or [ColumnType("number", "float64")] * x.shape[
         1
     ]
-    names = [str(name) for name in container.columns] or [f"x{k + 1}" for k in range(x.shape[1])]
-    return types, names
+    return types, column_names(method, x.shape[1])
+
+
+def column_names(method: Any, width: int) -> list[str]:
+    """Names of the columns of a fit; numbers for an array."""
+    return list(method.columns("x1")) or [f"x{k + 1}" for k in range(width)]
+
+
+Coded = tuple[Tensor, Tensor, Tensor]
+
+
+def _taken(coded: Coded, rows: Tensor) -> Coded:
+    levels, lower, width = coded
+    return levels[rows], lower[rows], width[rows]
 
 
 class TableBridge(Trained):
@@ -98,7 +111,7 @@ class TableBridge(Trained):
             x1: A DataFrame of numbers, integers, booleans, strings, categories, dates or durations, with or without
                 missing cells; or an array of numbers.
             options: As in :meth:`interpolants.framework.method.Method.fit`. Without ``held=`` a tenth of 40 rows or
-                more is held_out out, and the weights with the smallest loss on it are kept.
+                more is held out, and the weights with the smallest loss on it are kept.
         """
         return super().fit(x1, **options)
 
@@ -120,12 +133,11 @@ class TableBridge(Trained):
             tell(DataWarning, f'{message}; compare with rivals=["gaussian_copula"]')
         code = TableCode(column_codes(x, types, names, choices, caller))
         coded = code.code(x, caller)
-        held_out = code.code(run.held["x1"].double(), f"{caller} (held)") if run.held else None
+        held_out: Coded | None = code.code(run.held["x1"].double(), f"{caller} (held)") if run.held else None
         if held_out is None and len(x) >= _HELD:
-            order = torch.randperm(len(x), generator=generator(self.seed, "held-out rows"))
+            order = torch.randperm(len(x), generator=generator(self.seed, "held-out rows of a table"))
             split = len(x) // 10
-            held_out = tuple(part[order[:split]] for part in coded)
-            coded = tuple(part[order[split:]] for part in coded)
+            held_out, coded = _taken(coded, order[:split]), _taken(coded, order[split:])
         size = TableField.width(code)
         settings = {"kind": "mlp", "width": self.width, "depth": self.depth, "residual": True}
         net = named_net(settings, (size,), who=caller, seed=self.seed).float()
@@ -141,11 +153,14 @@ class TableBridge(Trained):
     @property
     def code(self) -> TableCode:
         """Codes of the columns of the fit."""
-        return TableCode([ColumnCode.of_parts(parts) for parts in self.fitted_state("code")["columns"]])
+        parts = self.fitted_state("code")["columns"]
+        return TableCode(
+            [ColumnCode.of_parts(part, name) for part, name in zip(parts, self._names, strict=True)]
+        )
 
-    def likened(self, verb: str, argument: str, options: Mapping[str, Any]) -> str:
-        """No role: numbers beyond the range of the fit trigger a warning with column and row."""
-        return ""
+    @property
+    def _names(self) -> list[str]:
+        return column_names(self, len(self.fitted_state("code")["columns"]))
 
     # --- capabilities
 
@@ -159,21 +174,24 @@ class TableBridge(Trained):
         seed: int = 0,
         first_index: int = 0,
         **settings: Any,
-    ) -> Tensor:
+    ) -> Any:
         """Draw rows; row i does not depend on how many there are.
 
         Args:
             n: Number of rows.
-            given: Values of some columns by name, each for all rows: ``{"weather": "snow"}``.
+            given: Values of some columns by name, each for all rows: ``{"weather": "snow"}``. None is a missing cell.
             seed: Seed of the noise.
             first_index: Index of the first row in a larger job.
             settings: Settings of answers, for this call.
         """
-        code = self.code
-        x = torch.full((n, len(code.columns)), torch.nan, dtype=torch.float64)
+        code, caller = self.code, "TableBridge.sample"
+        row = torch.full((1, len(code.columns)), torch.nan, dtype=torch.float64)
+        known = torch.zeros(row.shape, dtype=torch.bool)
         if given:
-            x[:] = self._row(given)
-        return self._complete_rows(x, seed, first_index, filled=False)
+            row, known = self._row(given)
+            _tell_range(code, row, caller)
+        cells = _Cells(row.expand(n, -1), known.expand(n, -1), torch.zeros_like(known).expand(n, -1))
+        return self._drawn(cells, caller, seed, first_index)
 
     @capability(reads={"x": "x1"}, like="x1")
     def complete(
@@ -195,7 +213,11 @@ class TableBridge(Trained):
             first_index: Index of the first row in a larger job.
             settings: Settings of answers, for this call.
         """
-        tables = [self._complete_rows(x, seed + k, first_index, filled=True) for k in range(draws or 1)]
+        x, known = x.double(), ~x.isnan()
+        cells = _Cells(x, known, ~known)
+        tables = [
+            self._drawn(cells, "TableBridge.complete", seed, first_index, table=k) for k in range(draws or 1)
+        ]
         return tables[0] if draws is None else tables
 
     @capability(reads={"x": "x1"}, like="x")
@@ -213,9 +235,8 @@ class TableBridge(Trained):
         code, caller = self.code, "TableBridge.log_prob"
         levels, lower, ranks = code.code(x.double(), caller)
         batch = {"levels": levels, "lower": lower, "width": ranks}
-        source = generator(self.seed, "bound", seed, first_index)
         with torch.no_grad():
-            total = bound(code, TableField(code, self.state["net"]), batch, draws, source)
+            total = bound(code, TableField(code, self.state["net"]), batch, draws, seed, first_index)
         for k, column in enumerate(code.columns):
             number = column.has_numbers & (levels[:, k] == max(column.number, 0))
             slope = (
@@ -226,58 +247,66 @@ class TableBridge(Trained):
 
     # --- parts
 
-    def _row(self, cells_of: Mapping[str, Any]) -> Tensor:
-        """One row with the requested cells, NaN elsewhere."""
-        caller, names = "TableBridge.sample", [column.name for column in self.code.columns]
+    def _row(self, cells_of: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """One row with the requested cells, and which these are, ``(1, D)`` each."""
+        caller, names = "TableBridge.sample", self._names
         if unknown := [name for name in cells_of if str(name) not in names]:
             rule = "given must name columns of the fit"
             raise invalid(caller, rule, repr(unknown[0]), nearest(str(unknown[0]), names))
+        values = {str(name): value for name, value in cells_of.items()}
+        known = torch.tensor([[name in values for name in names]])
         container = self.given["x1"]
-        values = {name: cells_of.get(name) for name in names}
         if not container.types:
-            cells = [float("nan") if values[name] is None else float(values[name]) for name in names]
-            return torch.tensor([cells], dtype=torch.float64)
+            cells = [float("nan") if values.get(name) is None else float(values[name]) for name in names]
+            return torch.tensor([cells], dtype=torch.float64), known
         pandas = require("pandas", by=caller)
-        series = {name: _one_cell(pandas, value) for name, value in values.items()}
+        series = {name: pandas.Series([values.get(name, float("nan"))]) for name in names}
+        series = {name: pandas.Series([float("nan")]) if s.isna()[0] else s for name, s in series.items()}
         data, _ = read((table_role(),), {"x1": pandas.DataFrame(series)}, caller, before=self.given)
-        return data["x1"].double()
+        return data["x1"].double(), known
 
-    def _complete_rows(self, x: Tensor, seed: int, first_index: int, *, filled: bool) -> Tensor:
-        """Rows with their missing cells drawn."""
-        code, caller, x = self.code, "TableBridge.complete", x.double()
-        observed = ~x.isnan()
+    def _drawn(self, cells: "_Cells", caller: str, seed: int, first_index: int, *, table: int = 0) -> Tensor:
+        """Rows with the cells drawn that are not known."""
+        code, x, known = self.code, cells.x, cells.known
         # Cells to draw are coded as some value that the fit had.
-        levels, z = torch.zeros(x.shape, dtype=torch.long), torch.zeros(x.shape)
-        noise = BlockNoise.like(x, seed, "known ranks", first=first_index).uniform()
+        levels, z = (torch.zeros(x.shape, dtype=kind) for kind in (torch.long, torch.float32))
+        noise = BlockNoise.like(x, seed, "known ranks", table, first=first_index).uniform()
         for k, column in enumerate(code.columns):
-            rows = observed[:, k]
+            rows = known[:, k]
             if bool(rows.any()):
-                _tell_range(column, x[rows, k], caller)
                 level, lower, ranks = column.code(x[rows, k].contiguous(), caller)
                 levels[rows, k] = level
                 z[rows, k] = scores(lower, ranks, noise[rows, k]).float()
-        able = torch.tensor([column.missing >= 0 for column in code.columns]) & filled
-        empty = torch.zeros_like(observed)
-        state = TableState(z, levels, empty, observed, ~observed & able, torch.zeros(len(x)))
+        filled = cells.filled & (code.missing_levels() >= 0)
+        state = TableState(z, levels, torch.zeros_like(known), known, filled, torch.zeros(len(x)))
         with torch.no_grad():
-            levels, z = draw(
-                code, TableField(code, self.state["net"]), state, self.n_steps, seed, first_index
+            field = TableField(code, self.state["net"])
+            levels, z = draw(code, field, state, self.n_steps, seed, first_index, table)
+        return torch.where(known, x, code.decode(levels, z))
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Cells of rows that are asked for, ``(B, D)`` each.
+
+    Attributes:
+        x: Values of known cells; NaN for a cell known to be missing.
+        known: Which cells are known.
+        filled: Which of the others must not come out as missing.
+    """
+
+    x: Tensor
+    known: Tensor
+    filled: Tensor
+
+
+def _tell_range(code: TableCode, row: Tensor, caller: str) -> None:
+    """Warn of known numbers ``(1, D)`` beyond those of the fit."""
+    for column, x in zip(code.columns, row[0], strict=True):
+        values = torch.cat([column.values, column.levels])
+        if column.has_numbers and bool((x < values.min()) | (x > values.max())):
+            low, high = float(values.min()), float(values.max())
+            message = (
+                f"{caller}: column {column.name!r} has {float(x):.6g}, and {low:.6g} to {high:.6g} in the fit"
             )
-        return torch.where(observed, x, code.decode(levels, z))
-
-
-def _one_cell(pandas: Any, value: Any) -> Any:
-    return pandas.Series([value]) if value is not None else pandas.Series([float("nan")])
-
-
-def _tell_range(column: ColumnCode, x: Tensor, caller: str) -> None:
-    """Warn of known numbers beyond those of the fit."""
-    if not column.has_numbers:
-        return
-    values = torch.cat([column.values, column.levels])
-    low, high = float(values.min()), float(values.max())
-    outside = (x < low) | (x > high)
-    if bool(outside.any()):
-        value = float(x[outside][0])
-        message = f"{caller}: column {column.name!r} has {value:.6g}, and {low:.6g} to {high:.6g} in the fit"
-        tell(OutsideWarning, f"{message}; the row is drawn as for the nearest of these")
+            tell(OutsideWarning, f"{message}; rows are drawn as for the nearest of these")

@@ -178,14 +178,15 @@ class TableLoss:
     ) -> dict[str, Tensor]:
         """Losses ``(B,)`` of any posterior."""
         levels = batch["levels"]
-        uniform = torch.rand(4, *levels.shape, generator=generator, dtype=torch.float64)
+        uniform = torch.rand(3, *levels.shape, generator=generator, dtype=torch.float64)
         rows = torch.rand(4, len(levels), generator=generator)
         t = (torch.arange(len(levels)) + rows[0]) / len(levels)
         t = t[torch.randperm(len(levels), generator=generator)]
         given_cells = (uniform[0] < rows[1][:, None]) & (rows[2] < _CONDITIONAL)[:, None]
         missing = levels == self.code.missing_levels()
         filled = (rows[3] < _FILLED)[:, None] & ~given_cells & ~missing & (self.code.missing_levels() >= 0)
-        state, target = on_the_way(batch, t, given_cells, filled, uniform[1:3], generator)
+        noise = torch.randn(levels.shape, generator=generator)
+        state, target = on_the_way(batch, t, given_cells, filled, uniform[1:3], noise)
         innovation, logits = posterior(state)
         free = (
             self.scored
@@ -211,12 +212,20 @@ def on_the_way(
     given_cells: Tensor,
     filled: Tensor,
     uniform: Tensor,
-    generator: Generator,
+    noise: Tensor,
 ) -> tuple[TableState, Tensor]:
-    """State of coded rows at times ``t (B,)``, and the target of the innovation ``((1 - t) z1 - t e) / sqrt(m)``."""
+    """State of coded rows at times ``t (B,)``, and the target of the innovation ``((1 - t) z1 - t e) / sqrt(m)``.
+
+    Args:
+        batch: Levels, lower ranks and widths of the rows.
+        t: Times.
+        given_cells: Cells that are known.
+        filled: Hidden levels that are marked as not "missing".
+        uniform: Places in the ranks, and the times at which levels are shown, ``(2, B, D)``.
+        noise: The Gaussian base e, ``(B, D)``.
+    """
     z1 = scores(batch["lower"], batch["width"], uniform[0]).float()
     time = t[:, None]
-    noise = torch.randn(z1.shape, generator=generator)
     z = torch.where(given_cells, z1, (1 - time) * noise + time * z1)
     visible = given_cells | (uniform[1] < time)
     state = TableState(z, batch["levels"], visible, given_cells, filled & ~visible, t)
@@ -234,6 +243,7 @@ def draw(
     steps: int,
     seed: int,
     first_index: int,
+    table: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Levels and scores of rows: DDIM for scores, and each hidden level revealed with chance ``h / (1 - t)``.
 
@@ -244,9 +254,10 @@ def draw(
         steps: Number of steps.
         seed: Seed of the noise.
         first_index: Index of the first row in a larger job.
+        table: Number of the table among several of the same rows.
     """
-    noise = BlockNoise.like(state.z, seed, "table rows", first=first_index)
-    uniform = BlockNoise.like(state.z.double(), seed, "table levels", first=first_index)
+    noise = BlockNoise.like(state.z, seed, "table rows", table, first=first_index)
+    uniform = BlockNoise.like(state.z.double(), seed, "table levels", table, first=first_index)
     levelled = torch.tensor([size > 0 for size in code.sizes])
     state = replace(
         state, z=torch.where(state.fixed, state.z, noise.normal()), visible=state.fixed | ~levelled
@@ -279,21 +290,39 @@ def _chosen(logits: Tensor, uniform: Tensor) -> Tensor:
 
 
 def bound(
-    code: TableCode, posterior: TablePosterior, batch: dict[str, Tensor], draws: int, generator: Generator
+    code: TableCode,
+    posterior: TablePosterior,
+    batch: dict[str, Tensor],
+    draws: int,
+    seed: int,
+    first_index: int,
 ) -> Tensor:
     """Estimates ``(B,)`` of an upper bound on the negative log probability of levels and scores, in nats.
 
     Relative to N(0, 1) for scores, also for those that are noise: that of a row of numbers is relative to their ranks.
+
+    Args:
+        code: The columns.
+        posterior: The posterior.
+        batch: Levels, lower ranks and widths of the rows.
+        draws: Times per row, one in each of as many equal parts of [0, 1].
+        seed: Seed of times and noise; those of a row depend on its index only.
+        first_index: Index of the first row in a larger job.
     """
     shape = batch["levels"].shape
+    uniforms = BlockNoise(
+        seed, ("table bound",), first=first_index, count=shape[0], shape=(1 + 2 * shape[1],), dtype=torch.float64
+    )  # fmt: skip
+    normals = BlockNoise(seed, ("table bound noise",), first=first_index, count=shape[0], shape=shape[1:])
     levelled = torch.tensor([size > 0 for size in code.sizes])
     scored = torch.tensor([column.has_numbers for column in code.columns])
     nothing = torch.zeros(shape, dtype=torch.bool)
     total = torch.zeros(shape[0], dtype=torch.float64)
     for k in range(draws):
-        t = (torch.rand(shape[0], generator=generator) + k) / draws * _LATEST
-        uniform = torch.rand(2, *shape, generator=generator, dtype=torch.float64)
-        state, target = on_the_way(batch, t, nothing, nothing, uniform, generator)
+        uniform = uniforms.uniform()
+        t = ((uniform[:, 0] + k) / draws * _LATEST).float()
+        pair = uniform[:, 1:].reshape(-1, 2, shape[1]).movedim(1, 0)
+        state, target = on_the_way(batch, t, nothing, nothing, pair, normals.normal())
         innovation, logits = posterior(state)
         m = t.square() + (1 - t).square()
         gain = ((innovation - target).square() - target.square()) * scored

@@ -1,5 +1,6 @@
 """Questions about generated tables: can a forest tell them from real rows, are they useful, are they copies?"""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -223,7 +224,7 @@ class RecordCopies(Question):
 
 
 def _error(x: Tensor) -> float:
-    return float(x.std()) / len(x) ** 0.5
+    return float(x.std()) / math.sqrt(len(x))
 
 
 def _copied(rows: Tensor, reference: Tensor) -> Tensor:
@@ -235,7 +236,7 @@ def _gower(x: Tensor, y: Tensor, scale: Tensor, discrete: tuple[bool, ...]) -> T
     """Gower distance of each row to the closest of others, ``(N,)``."""
     unequal = torch.tensor(discrete)
     result = []
-    for part in x.split(64):
+    for part in torch.split(x, 64):
         distance = (part[:, None] - y).abs()
         result.append(torch.where(unequal, (distance > 0).double(), distance / scale).mean(2).amin(1))
     return torch.cat(result)

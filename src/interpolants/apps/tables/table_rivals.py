@@ -1,12 +1,14 @@
-"""Rivals of table methods: a Gaussian copula, rows samples with replacement, and independent columns."""
+"""Rivals of table methods: a Gaussian copula, rows drawn with replacement, and independent columns."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.special import ndtr, ndtri
 
-from interpolants.apps.tables.columns import ColumnCode, TableCode, scores
-from interpolants.apps.tables.table_bridge import table_role, types_of
+from interpolants.apps.tables.columns import scores as normal_scores
+from interpolants.apps.tables.table_bridge import table_role
 from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import BlockNoise, generator
 from interpolants.foundations.shrinkage import shrunk_correlation
@@ -29,6 +31,8 @@ class _OfTables(Method):
 class GaussianCopula(_OfTables):
     """Normal scores of all columns with their correlation; categories and gaps are ranks too, gaps the lowest.
 
+    Completed cells are not missing: each is drawn from its conditional Gaussian above the score of a gap.
+
     Source: Patki, Wedge & Veeramachaneni (2016), The Synthetic Data Vault; randomised ranks as in `TableBridge`.
     """
 
@@ -37,55 +41,92 @@ class GaussianCopula(_OfTables):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Ranks of each column, and the correlation of the scores."""
         x = data["x1"].double()
-        names = types_of(self, x)[1]
-        columns = [
-            _ranked(cells, name) for cells, name in zip(_lowest(x, x).T.contiguous(), names, strict=True)
-        ]
-        _, lower, ranks = TableCode(columns).code(_lowest(x, x), "GaussianCopula.fit")
-        v = torch.rand(x.shape, generator=generator(self.seed, "ranks"), dtype=torch.float64, device=x.device)
-        values, vectors = shrunk_correlation(scores(lower, ranks, v))
-        correlation = (vectors * values) @ vectors.T
+        columns = [_RankedColumn.of(cells) for cells in x.T]
+        v = torch.rand(x.shape, generator=generator(self.seed, "copula ranks"), dtype=torch.float64)
+        z = torch.stack([c.scores(*pair) for c, *pair in zip(columns, x.T, v.T, strict=True)], 1)
+        values, vectors = shrunk_correlation(z)
         return {
-            "columns": [column.parts() for column in columns],
-            "correlation": correlation,
-            "sentinel": _sentinel(x),
+            "columns": [(column.values, column.upper, column.gap) for column in columns],
+            "correlation": (vectors * values) @ vectors.T,
         }
 
     @capability(like="x1")
-    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Any:
         """Draw scores and decode them."""
-        return self.complete_codes(
-            torch.full((n, len(self.state["columns"])), torch.nan).double(), seed, first_index
-        )
+        x = torch.full((n, len(self.state["columns"])), torch.nan, dtype=torch.float64)
+        return self._drawn(x, seed, first_index, gaps=True)
 
     @capability(reads={"x": "x1"}, like="x1")
     def complete(self, x: Tensor, *, seed: int = 0, first_index: int = 0) -> Tensor:
         """Draw the missing cells of rows from the conditional Gaussian of their scores."""
-        samples = self.complete_codes(x.double(), seed, first_index)
-        return torch.where(x.isnan(), samples, x.double())
+        return torch.where(x.isnan(), self._drawn(x.double(), seed, first_index, gaps=False), x.double())
 
-    def complete_codes(self, x: Tensor, seed: int, first_index: int) -> Tensor:
-        """Rows with their NaN samples; samples gaps are NaN."""
-        columns = [ColumnCode.of_parts(parts) for parts in self.state["columns"]]
-        code, correlation = TableCode(columns), self.state["correlation"]
-        noise = BlockNoise.like(x, seed, "gaussian copula", first=first_index)
-        e, v = noise.normal(), BlockNoise.like(x, seed, "ranks of known cells", first=first_index).uniform()
-        filled = torch.where(x.isnan(), torch.stack([column.values[0] for column in columns]), x)
-        _, lower, ranks = code.code(filled, "GaussianCopula.complete")
-        z = scores(lower, ranks, v)
-        for row, fixed, normals in zip(z, ~x.isnan(), e, strict=True):
-            gain = torch.linalg.solve(correlation[fixed][:, fixed], correlation[fixed][:, ~fixed]).T
-            covariance = correlation[~fixed][:, ~fixed] - gain @ correlation[fixed][:, ~fixed]
-            covariance = (covariance + covariance.T) / 2 + 1e-9 * torch.eye(
-                len(covariance), dtype=covariance.dtype
-            )
-            row[~fixed] = gain @ row[fixed] + torch.linalg.cholesky(covariance) @ normals[~fixed]
-        samples = code.decode(torch.zeros(x.shape, dtype=torch.long), z)
-        return torch.where(samples == self.state["sentinel"], torch.nan, samples)
+    def _drawn(self, x: Tensor, seed: int, first_index: int, *, gaps: bool) -> Tensor:
+        """Rows with their NaN drawn; drawn gaps are NaN where these may be."""
+        columns = [_RankedColumn(*parts) for parts in self.state["columns"]]
+        normals = BlockNoise.like(x, seed, "gaussian copula", first=first_index).normal()
+        v = BlockNoise.like(x, seed, "copula ranks of known cells", first=first_index).uniform()
+        z = torch.stack([c.scores(*pair) for c, *pair in zip(columns, x.T, v.T, strict=True)], 1)
+        floors = torch.tensor([0.0 if gaps else column.gap for column in columns], dtype=torch.float64)
+        for row, known, noise in zip(z, ~x.isnan(), normals, strict=True):
+            row[~known] = _conditional(row, known, noise, self.state["correlation"], floors)
+        u = ndtr(z).maximum(floors)  # a score at its floor is not a gap by rounding
+        return torch.stack([column.values_at(ranks) for column, ranks in zip(columns, u.T, strict=True)], 1)
+
+
+@dataclass(frozen=True)
+class _RankedColumn:
+    """Ranks of a column, gaps the lowest.
+
+    Attributes:
+        values: Its values, increasing, ``(m,)``.
+        upper: Share of cells that are missing or up to each value, ``(m,)``.
+        gap: Share of missing cells.
+    """
+
+    values: Tensor
+    upper: Tensor
+    gap: float
+
+    @classmethod
+    def of(cls, cells: Tensor) -> "_RankedColumn":
+        values, counts = torch.unique(cells[~cells.isnan()], return_counts=True)
+        missing = int(cells.isnan().sum())
+        return cls(values, (missing + counts.cumsum(0)).double() / len(cells), missing / len(cells))
+
+    def scores(self, x: Tensor, v: Tensor) -> Tensor:
+        """Normal scores of cells; ``v`` is their place in their ranks."""
+        edges = torch.cat([self.upper.new_tensor([self.gap]), self.upper])
+        x = x.contiguous()
+        lower = edges[torch.searchsorted(self.values, x)]
+        upper = edges[torch.searchsorted(self.values, x, right=True)]
+        gaps = x.isnan()
+        return normal_scores(lower.masked_fill(gaps, 0), torch.where(gaps, self.gap, upper - lower), v)
+
+    def values_at(self, u: Tensor) -> Tensor:
+        """Values at ranks; NaN at those of gaps."""
+        if not len(self.values):
+            return torch.full_like(u, torch.nan)
+        at = torch.searchsorted(self.upper, u.contiguous()).clamp_max(len(self.values) - 1)
+        return torch.where(u < self.gap, torch.nan, self.values[at])
+
+
+def _conditional(row: Tensor, known: Tensor, noise: Tensor, correlation: Tensor, floors: Tensor) -> Tensor:
+    """Scores of the cells of a row that are not known, given the others, each above the score of its floor."""
+    across = correlation[known][:, ~known]
+    gain = torch.linalg.solve(correlation[known][:, known], across).T
+    covariance = correlation[~known][:, ~known] - gain @ across
+    covariance = (covariance + covariance.T) / 2 + 1e-9 * torch.eye(len(covariance), dtype=covariance.dtype)
+    mean, deviation = gain @ row[known], covariance.diagonal().sqrt()
+    z = mean + torch.linalg.cholesky(covariance) @ noise[~known]
+    floor, bounded = ndtri(floors[~known]), floors[~known] > 0
+    share = ndtr((mean - floor) / deviation) * ndtr((mean - z) / deviation)  # of scores above the drawn one
+    above = mean - deviation * ndtri(share.clamp_min(1e-300))
+    return torch.where(bounded, above.maximum(floor), z)
 
 
 class BootstrapRows(_OfTables):
-    """Rows of the fit, samples with replacement: no row is new.
+    """Rows of the fit, drawn with replacement: no row is new.
 
     Source: Efron (1979), Ann. Statist. 7, 1-26.
     """
@@ -97,7 +138,7 @@ class BootstrapRows(_OfTables):
         return {"x": data["x1"].double()}
 
     @capability(like="x1")
-    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Any:
         """Draw rows with replacement."""
         rows: Tensor = self.state["x"]
         pick = BlockNoise(
@@ -107,7 +148,7 @@ class BootstrapRows(_OfTables):
 
 
 class IndependentColumns(_OfTables):
-    """Cells of each column, samples with replacement by themselves: the marginals without any dependence.
+    """Cells of each column, drawn with replacement by themselves: the marginals without any dependence.
 
     Source: Efron (1979), Ann. Statist. 7, 1-26, column by column.
     """
@@ -119,7 +160,7 @@ class IndependentColumns(_OfTables):
         return {"x": data["x1"].double()}
 
     @capability(like="x1")
-    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Any:
         """Draw each cell from its column."""
         rows: Tensor = self.state["x"]
         shape = rows.shape[1:]
@@ -127,20 +168,3 @@ class IndependentColumns(_OfTables):
             seed, ("columns",), first=first_index, count=n, shape=shape, dtype=torch.float64
         ).uniform()
         return rows.gather(0, (pick * len(rows)).long())
-
-
-def _sentinel(x: Tensor) -> float:
-    """A number below all cells, which stands for missing ones."""
-    present = x[~x.isnan()]
-    return float(present.min()) - 1.0 if len(present) else 0.0
-
-
-def _lowest(x: Tensor, fit: Tensor) -> Tensor:
-    return torch.where(x.isnan(), _sentinel(fit), x)
-
-
-def _ranked(cells: Tensor, name: str) -> ColumnCode:
-    values, counts = torch.unique(cells, return_counts=True)
-    return ColumnCode(
-        name, cells.new_zeros(0), values, counts.cumsum(0).double() / len(cells), False, False, False
-    )
