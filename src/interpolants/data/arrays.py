@@ -150,7 +150,7 @@ def as_tensor(
         raise invalid(who, f"{name} must have a dimension of samples", "a single number", remedy)
     if x.numel() == 0:
         raise invalid(who, f"{name} must not be empty", f"shape {tuple(x.shape)}")
-    _check_finite(x, who, name, gaps)
+    _check_finite(x, who, name, gaps, table=kind.container == "pandas")
     if x.ndim == 1:
         x, kind = x[:, None], replace(kind, flat=True)
     # Tables come column by column, and sums over them would end in other bits than those over arrays.
@@ -230,7 +230,7 @@ def _as_xarray(array: np.ndarray[Any, Any], kind: Kind) -> Any:
     return xarray.DataArray(array, dims=dims, coords=coords)
 
 
-def _check_finite(x: Tensor, who: str, name: str, gaps: bool) -> None:
+def _check_finite(x: Tensor, who: str, name: str, gaps: bool, *, table: bool) -> None:
     wrong = x.isinf() if gaps else ~torch.isfinite(x)
     bad = wrong.reshape(x.shape[0], -1).any(1)
     if bool(bad.any()):
@@ -238,7 +238,9 @@ def _check_finite(x: Tensor, who: str, name: str, gaps: bool) -> None:
         shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
         what = "infinite" if gaps else "NaN or infinite"
         got = f"{len(rows)} of {len(bad)} rows with {what} values (row {shown})"
-        raise invalid(who, f"{name} must be finite", got, "Drop or repair these rows.")
+        learnt = table and bool(x.isnan().any()) and not gaps
+        remedy = ", or fit TableBridge, which learns missing cells" if learnt else ""
+        raise invalid(who, f"{name} must be finite", got, f"Drop or repair these rows{remedy}.")
 
 
 def unmasked(data: Any, who: str, name: str) -> Any:

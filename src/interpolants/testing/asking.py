@@ -86,7 +86,7 @@ def plain(answer: Any) -> Any:
 
 
 def has_other_columns(table: Any) -> bool:
-    """Whether a value is a table, some columns of which are no numbers."""
+    """Whether a value is a table with columns of strings, dates or categories."""
     return (
         hasattr(table, "dtypes")
         and hasattr(table, "columns")
@@ -95,7 +95,7 @@ def has_other_columns(table: Any) -> bool:
 
 
 def _numbers_of_columns(table: Any) -> np.ndarray[Any, Any]:
-    """A table of any types as float64: dates as ticks, strings as hashes, NaN for what is missing."""
+    """A table of any types as float64: dates as ticks, strings as hashes, NaN for missing cells."""
     columns = []
     for _, cells in table.items():
         if cells.dtype.kind == "O":

@@ -65,6 +65,84 @@ def test_completion_keeps_what_is_known_and_leaves_no_gap(model, days):
     first, second = model.complete(holed, draws=2)
     pd.testing.assert_frame_equal(first, full)
     assert not second.equals(first)
+    assert not second.equals(model.complete(holed, seed=1))  # draws of neighbouring seeds do not overlap
+
+
+def test_a_given_gap_is_a_missing_cell(model):
+    rows = model.sample(100, given={"temperature": None})
+    assert rows["temperature"].isna().all()
+    assert not rows["season"].isna().any()
+    assert (rows["season"] == "winter").mean() > 0.4  # .2 / (.2 + 3 * .02) = .77 of the gaps are in winter
+    with pytest.raises(InvalidInputError, match="column 'season' must have no missing cells, as in the fit"):
+        model.sample(3, given={"season": None})
+
+
+def test_a_row_of_the_bound_does_not_depend_on_the_others(model, days):
+    all_rows = model.log_prob(days.head(70))
+    alone = model.log_prob(days.iloc[66:67], first_index=66)
+    assert alone.iloc[0] == pytest.approx(all_rows.iloc[66], rel=1e-4)
+
+
+def test_levels_of_a_column_are_predicted_given_the_others(model, days):
+    fresh = MixedTable().sample(100, torch.Generator().manual_seed(5))
+    found = model.predict(fresh, column="season")
+    assert list(found.probabilities.columns) == list(SEASONS)
+    assert found.probabilities.sum(axis=1).to_numpy() == pytest.approx(1)
+    assert (found.mode == fresh["season"]).mean() > 0.6  # the date alone knows it; chance: .25
+    assert found.mode.dtype == fresh["season"].dtype
+    hidden = fresh.assign(season=None, date=pd.NaT, visitors=np.nan)
+    few = model.predict(hidden.head(20), column="season", draws=5)
+    assert few.probabilities.sum(axis=1).to_numpy() == pytest.approx(1)
+    assert few.probabilities.max(axis=1).mean() < found.probabilities.max(axis=1).mean() - 0.05
+    with pytest.raises(
+        InvalidInputError, match="column 'season' must consist of numbers or dates, got strings"
+    ):
+        _ = found.mean
+    with pytest.raises(InvalidInputError, match="column 'season' must have an order"):
+        found.quantile(0.5)
+    with pytest.raises(InvalidInputError, match="column must be a column of the fit, got 'seson'"):
+        model.predict(fresh, column="seson")
+
+
+def test_numbers_and_dates_are_predicted_by_draws(model, days):
+    asked = days.dropna().head(40)
+    warm = model.predict(asked, column="temperature", draws=50)
+    exact = asked["season"].map(dict(zip(SEASONS, WARMTH, strict=True))).astype(float)
+    assert (warm.mean - exact).abs().mean() < 3
+    assert warm.mean.index.equals(asked.index)
+    assert not warm.quantile(0.5).isna().any()
+    assert (warm.quantile(0.05) < warm.quantile(0.95)).all()
+    rain = model.predict(asked.assign(rain=np.nan), column="rain", draws=50)
+    assert (rain.quantile(0.2) == 0).mean() > 0.5
+    date = model.predict(asked, column="date", draws=10)
+    assert date.mean.dtype == date.quantile(0.5).dtype == asked["date"].dtype
+    assert 30 < date.std.mean() < 700  # days
+    visitors = model.predict(asked, draws=10)  # the last column
+    assert visitors.name == "visitors"
+    assert visitors.quantile(0.5).dtype == asked["visitors"].dtype
+    with pytest.raises(InvalidInputError, match="column 'temperature' must consist of levels, got numbers"):
+        _ = warm.probabilities
+    with pytest.raises(InvalidInputError, match=r"p must lie in \(0, 1\), got 1"):
+        warm.quantile(1)
+
+
+def test_probabilities_of_levels_are_those_of_draws(model, days):
+    asked = days.dropna().head(100)
+    exact = model.predict(asked, column="season").probabilities
+    drawn = [model.complete(asked.assign(season=None), seed=k)["season"] for k in range(20)]
+    shares = pd.DataFrame({s: sum((d == s).astype(float) for d in drawn) / 20 for s in SEASONS})
+    truth = asked["season"].map(dict(zip(SEASONS, range(4), strict=True))).to_numpy(int)
+    right = [float(p.to_numpy()[np.arange(100), truth].mean()) for p in (shares, exact)]
+    assert right[0] == pytest.approx(right[1], abs=3 * 0.5 / 2000**0.5)
+
+
+def test_a_row_of_a_prediction_does_not_depend_on_the_others(model, days):
+    asked = days.dropna().head(20)
+    every = model.predict(asked, column="rain", draws=5)
+    alone = model.predict(asked.iloc[7:8], column="rain", draws=5, first_index=7)
+    torch.testing.assert_close(alone.values, every.rows(slice(7, 8)).values)
+    both = type(every).joined([every.rows(slice(0, 8)), every.rows(slice(8, 20))])
+    torch.testing.assert_close(both.values, every.values)
 
 
 def test_the_bound_prefers_rows_of_the_table(model, days):

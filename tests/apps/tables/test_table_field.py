@@ -66,7 +66,10 @@ def start(n, **known):
 CODE = TableCode([LABEL, NUMBER])
 
 
-@pytest.mark.parametrize(("steps", "variation", "off"), [(30, 0.015, 0.06), (100, 0.012, 0.045)])
+@pytest.mark.parametrize(
+    ("steps", "variation", "off"),
+    [(30, 0.015, 0.06), pytest.param(100, 0.012, 0.045, marks=pytest.mark.slow)],
+)
 def test_levels_and_numbers_are_drawn_jointly(steps, variation, off):
     levels, z = draw(CODE, Labelled(), start(20_000), steps, 0, 0)
     shares = torch.bincount(levels[:, 0], minlength=3) / len(levels)

@@ -21,6 +21,7 @@ def fitted(task):
     return [task.fit(itp.BootstrapRows()), task.fit(itp.IndependentColumns())]
 
 
+@pytest.mark.slow
 def test_a_forest_tells_disjoint_rows_and_not_equal_ones():
     source = torch.Generator().manual_seed(0)
     x, y = torch.randn(150, 2, generator=source), torch.randn(150, 2, generator=source)

@@ -19,6 +19,32 @@ def test_rivals_keep_types_and_marginals(days, name):
     assert rows["temperature"].isna().mean() == pytest.approx(days["temperature"].isna().mean(), abs=0.03)
 
 
+def test_the_copula_tells_a_gap_from_the_lowest_value_and_fills_none_with_a_gap():
+    source = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 2, dtype=torch.float64, generator=source)
+    x[:, 1] = 0.9 * x[:, 0] + 0.4 * x[:, 1]
+    gap = x[:, 1] < x[:, 1].quantile(0.3)  # the lowest are missing
+    table = pd.DataFrame({"a": x[:, 0], "b": torch.where(gap, torch.nan, x[:, 1])})
+    copula = itp.GaussianCopula().fit(table)
+    rows = copula.sample(1000)
+    assert rows["b"].isna().mean() == pytest.approx(0.3, abs=0.05)
+    assert rows["a"][rows["b"].isna()].mean() < -0.5
+    full = copula.complete(table)
+    assert not full.isna().any().any()
+    filled = full["b"][gap.numpy()]
+    assert filled.min() >= table["b"].min()
+    assert filled.mean() < table["b"].quantile(0.4)
+
+
+def test_a_completed_cell_follows_the_truncated_gaussian():
+    x = torch.randn(5_000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = torch.cat([x, torch.where(x < 0, torch.nan, x)], 1)  # the lower half of the second is missing
+    copula = itp.GaussianCopula().fit(x)
+    full = copula.complete(torch.tensor([[torch.nan, torch.nan]]).double().expand(1500, 2))
+    assert float(full[:, 1].median()) == pytest.approx(0.6745, abs=0.08)  # of |N(0, 1)|
+    assert float(full[:, 1].min()) >= 0
+
+
 def test_the_bootstrap_has_rows_of_the_fit_and_independent_columns_no_correlation(days):
     number = days[["temperature", "visitors"]].dropna().reset_index(drop=True)
     rows = itp.BootstrapRows().fit(number).sample(500)

@@ -1,12 +1,13 @@
 """Tables of numbers, strings, dates and gaps: new rows, rows given some columns, and filled cells."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
+from interpolants.apps.tables.column_prediction import ColumnPrediction
 from interpolants.apps.tables.columns import ColumnCode, TableCode, column_codes, scores
 from interpolants.apps.tables.table_field import (
     TableBatches,
@@ -33,6 +34,8 @@ from interpolants.training.pairs import finished
 
 # Rows below which nothing was measured, and from which a tenth is held out.
 _FEW, _HELD = 200, 40
+# Rows of a prediction that are sampled at once, in blocks of 64.
+_PIECE = 256
 
 
 def table_role(name: str = "x1") -> Role:
@@ -58,6 +61,12 @@ def column_names(method: Any, width: int) -> list[str]:
 Coded = tuple[Tensor, Tensor, Tensor]
 
 
+def _runs(marks: list[bool]) -> list[slice]:
+    """Consecutive rows with one mark, at most a piece of them each."""
+    starts = [i for i in range(len(marks)) if i % _PIECE == 0 or marks[i] != marks[i - 1]]
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(marks)], strict=True)]
+
+
 def _taken(coded: Coded, rows: Tensor) -> Coded:
     levels, lower, width = coded
     return levels[rows], lower[rows], width[rows]
@@ -71,7 +80,8 @@ class TableBridge(Trained):
         model = TableBridge(seed=0).fit(weather)               # a DataFrame
         rows = model.sample(1461)                              # same columns and dtypes
         snow = model.sample(100, given={"weather": "snow"})
-        full = model.complete(cars)                            # missing cells drawn given their row
+        full = model.complete(cars)                            # missing cells sampled given their row
+        chances = model.predict(weather, column="weather").probabilities
 
     Categories, columns of at most 12 numbers, frequent single numbers such as zeros, and "missing" are levels; other
     numbers and dates are normal scores. All cells are conditional on the whole row. Constraints between columns,
@@ -186,12 +196,12 @@ class TableBridge(Trained):
         """
         code, caller = self.code, "TableBridge.sample"
         row = torch.full((1, len(code.columns)), torch.nan, dtype=torch.float64)
-        known = torch.zeros(row.shape, dtype=torch.bool)
+        observed = torch.zeros(row.shape, dtype=torch.bool)
         if given:
-            row, known = self._row(given)
+            row, observed = self._row(given)
             _tell_range(code, row, caller)
-        cells = _Cells(row.expand(n, -1), known.expand(n, -1), torch.zeros_like(known).expand(n, -1))
-        return self._drawn(cells, caller, seed, first_index)
+        cells = _Cells(row.expand(n, -1), observed.expand(n, -1), torch.zeros_like(observed).expand(n, -1))
+        return self._completed(cells, caller, seed, first_index)
 
     @capability(reads={"x": "x1"}, like="x1")
     def complete(
@@ -213,18 +223,61 @@ class TableBridge(Trained):
             first_index: Index of the first row in a larger job.
             settings: Settings of answers, for this call.
         """
-        x, known = x.double(), ~x.isnan()
-        cells = _Cells(x, known, ~known)
+        x, observed = x.double(), ~x.isnan()
+        cells = _Cells(x, observed, ~observed)
         tables = [
-            self._drawn(cells, "TableBridge.complete", seed, first_index, table=k) for k in range(draws or 1)
+            self._completed(cells, "TableBridge.complete", seed, first_index, table=k)
+            for k in range(draws or 1)
         ]
         return tables[0] if draws is None else tables
+
+    @capability(reads={"x": "x1"}, like="x")
+    def predict(
+        self, /, x: Tensor, *, column: str = "", draws: Count = 100, seed: int = 0, first_index: int = 0,
+        **settings: Any,
+    ) -> ColumnPrediction:  # fmt: skip
+        """Distribution of a column in each row, given the other columns; missing cells of these are averaged over.
+
+        What the column itself has in ``x`` is ignored, and its value is not "missing".
+
+        Args:
+            x: Rows.
+            column: Name of the column; the last one when empty.
+            draws: Draws per row; none are needed for a column of levels where no other cell is missing.
+            seed: Seed of the noise.
+            first_index: Index of the first row in a larger job.
+            settings: Settings of answers, for this call.
+        """
+        names = self._names
+        if column and column not in names:
+            rule = "column must be a column of the fit"
+            raise invalid("TableBridge.predict", rule, repr(column), nearest(column, names))
+        k = names.index(column) if column else len(names) - 1
+        if not self.code.columns[k].has_numbers and not len(self.code.columns[k].levels):
+            raise invalid(
+                "TableBridge.predict", "the column must have values in the fit", f"{names[k]!r} without"
+            )
+        types = self.given["x1"].types
+        discrete = not self.code.columns[k].has_numbers
+        others = torch.arange(x.shape[1]) != k
+        sampled = (x.isnan()[:, others].any(1) | (not discrete)).tolist()
+        parts = [
+            self._predicted(
+                x[rows].double(), k, draws if sampled[rows.start] else 1, seed, first_index + rows.start
+            )
+            for rows in _runs(sampled)
+        ]
+        values, weights = (torch.cat(part) for part in zip(*parts, strict=True))
+        return ColumnPrediction(
+            name=names[k], values=values, weights=weights, discrete=discrete, type=types[k] if types else ()
+        )
 
     @capability(reads={"x": "x1"}, like="x")
     def log_prob(self, x: Tensor, *, draws: Count = 16, seed: int = 0, first_index: int = 0) -> Tensor:
         """Lower bounds ``(B,)`` on log probabilities of rows, in nats, each an unbiased estimate of its bound.
 
-        They are densities in interpolated columns, per unit of the column, and probabilities in all others.
+        They are densities in interpolated columns, per unit of the column, and probabilities in all others: -inf for a
+        date or a rounded number that no row of the fit has.
 
         Args:
             x: Rows.
@@ -254,54 +307,97 @@ class TableBridge(Trained):
             rule = "given must name columns of the fit"
             raise invalid(caller, rule, repr(unknown[0]), nearest(str(unknown[0]), names))
         values = {str(name): value for name, value in cells_of.items()}
-        known = torch.tensor([[name in values for name in names]])
+        observed = torch.tensor([[name in values for name in names]])
         container = self.given["x1"]
         if not container.types:
             cells = [float("nan") if values.get(name) is None else float(values[name]) for name in names]
-            return torch.tensor([cells], dtype=torch.float64), known
+            return torch.tensor([cells], dtype=torch.float64), observed
         pandas = require("pandas", by=caller)
         series = {name: pandas.Series([values.get(name, float("nan"))]) for name in names}
         series = {name: pandas.Series([float("nan")]) if s.isna()[0] else s for name, s in series.items()}
         data, _ = read((table_role(),), {"x1": pandas.DataFrame(series)}, caller, before=self.given)
-        return data["x1"].double(), known
+        return data["x1"].double(), observed
 
-    def _drawn(self, cells: "_Cells", caller: str, seed: int, first_index: int, *, table: int = 0) -> Tensor:
-        """Rows with the cells drawn that are not known."""
-        code, x, known = self.code, cells.x, cells.known
+    def _predicted(self, x: Tensor, k: int, times: int, seed: int, first_index: int) -> tuple[Tensor, Tensor]:
+        """Values of column k and their probabilities ``(B, M)`` by the given number of draws per row."""
+        caller, column = "TableBridge.predict", self.code.columns[k]
+        x = x.repeat_interleave(times, 0)
+        observed = ~x.isnan()
+        observed[:, k] = False
+        first_index *= times
+        if column.has_numbers or bool((~observed).sum(1).gt(1).any()):
+            x = self._completed(_Cells(x, observed, ~observed), caller, seed, first_index, table=1)
+        if column.has_numbers:
+            values = x[:, k].reshape(-1, times).sort(1).values
+            return values, torch.full_like(values, 1 / times)
+        observed = torch.ones_like(observed)
+        observed[:, k] = False
+        chances = self._level_chances(_Cells(x, observed, ~observed), k, caller, seed, first_index)
+        chances = chances.reshape(-1, times, chances.shape[1])[:, :, : len(column.levels)].mean(1)
+        return column.levels.expand(len(chances), -1).clone(), chances
+
+    def _level_chances(self, cells: "_Cells", k: int, caller: str, seed: int, first_index: int) -> Tensor:
+        """Probabilities ``(B, K)`` of the levels of column k, where all other cells are observed.
+
+        A draw reveals its only hidden level at a uniform one of the sampler's times, so that the mean over these is the
+        distribution of draws.
+        """
+        state = replace(self._start(cells, caller, seed, first_index), visible=cells.observed)
+        field = TableField(self.code, self.state["net"])
+        total = torch.zeros((), dtype=torch.float64)
+        with torch.no_grad():
+            for step in range(self.n_steps):
+                t = torch.full_like(state.t, step / self.n_steps)
+                total = total + field(replace(state, t=t))[1][:, k].double().softmax(1)
+        return total / self.n_steps
+
+    def _completed(
+        self, cells: "_Cells", caller: str, seed: int, first_index: int, *, table: int = 0
+    ) -> Tensor:
+        """Rows with the cells sampled that are not observed."""
+        code = self.code
+        state = self._start(cells, caller, seed, first_index, table=table)
+        with torch.no_grad():
+            field = TableField(code, self.state["net"])
+            levels, z = draw(code, field, state, self.n_steps, seed, first_index, table)
+        return torch.where(cells.observed, cells.x, code.decode(levels, z))
+
+    def _start(
+        self, cells: "_Cells", caller: str, seed: int, first_index: int, *, table: int = 0
+    ) -> TableState:
+        """Rows at time 0, with their observed cells."""
+        code, x, observed = self.code, cells.x, cells.observed
         # Cells to draw are coded as some value that the fit had.
         levels, z = (torch.zeros(x.shape, dtype=kind) for kind in (torch.long, torch.float32))
         noise = BlockNoise.like(x, seed, "known ranks", table, first=first_index).uniform()
         for k, column in enumerate(code.columns):
-            rows = known[:, k]
+            rows = observed[:, k]
             if bool(rows.any()):
                 level, lower, ranks = column.code(x[rows, k].contiguous(), caller)
                 levels[rows, k] = level
                 z[rows, k] = scores(lower, ranks, noise[rows, k]).float()
         filled = cells.filled & (code.missing_levels() >= 0)
-        state = TableState(z, levels, torch.zeros_like(known), known, filled, torch.zeros(len(x)))
-        with torch.no_grad():
-            field = TableField(code, self.state["net"])
-            levels, z = draw(code, field, state, self.n_steps, seed, first_index, table)
-        return torch.where(known, x, code.decode(levels, z))
+        t = torch.zeros(len(x), dtype=torch.float32)
+        return TableState(z, levels, torch.zeros_like(observed), observed, filled, t)
 
 
 @dataclass(frozen=True)
 class _Cells:
-    """Cells of rows that are asked for, ``(B, D)`` each.
+    """Cells of requested rows, ``(B, D)`` each.
 
     Attributes:
-        x: Values of known cells; NaN for a cell known to be missing.
-        known: Which cells are known.
-        filled: Which of the others must not come out as missing.
+        x: Values of observed cells; NaN for a cell that is known to be missing.
+        observed: Which cells are observed.
+        filled: Which of the others must not be missing.
     """
 
     x: Tensor
-    known: Tensor
+    observed: Tensor
     filled: Tensor
 
 
 def _tell_range(code: TableCode, row: Tensor, caller: str) -> None:
-    """Warn of known numbers ``(1, D)`` beyond those of the fit."""
+    """Warn of observed numbers ``(1, D)`` beyond those of the fit."""
     for column, x in zip(code.columns, row[0], strict=True):
         values = torch.cat([column.values, column.levels])
         if column.has_numbers and bool((x < values.min()) | (x > values.max())):
@@ -309,4 +405,4 @@ def _tell_range(code: TableCode, row: Tensor, caller: str) -> None:
             message = (
                 f"{caller}: column {column.name!r} has {float(x):.6g}, and {low:.6g} to {high:.6g} in the fit"
             )
-            tell(OutsideWarning, f"{message}; rows are drawn as for the nearest of these")
+            tell(OutsideWarning, f"{message}; rows are sampled as for the nearest of these")

@@ -219,7 +219,7 @@ def on_the_way(
     Args:
         batch: Levels, lower ranks and widths of the rows.
         t: Times.
-        given_cells: Cells that are known.
+        given_cells: Observed cells.
         filled: Hidden levels that are marked as not "missing".
         uniform: Places in the ranks, and the times at which levels are shown, ``(2, B, D)``.
         noise: The Gaussian base e, ``(B, D)``.

@@ -29,9 +29,9 @@ class _OfTables(Method):
 
 
 class GaussianCopula(_OfTables):
-    """Normal scores of all columns with their correlation; categories and gaps are ranks too, gaps the lowest.
+    """Normal scores of all columns with their correlation; categories are ranks too, and missing cells the lowest.
 
-    Completed cells are not missing: each is drawn from its conditional Gaussian above the score of a gap.
+    Completed cells are not missing: each is drawn from its conditional Gaussian above the scores of missing cells.
 
     Source: Patki, Wedge & Veeramachaneni (2016), The Synthetic Data Vault; randomised ranks as in `TableBridge`.
     """
@@ -46,7 +46,7 @@ class GaussianCopula(_OfTables):
         z = torch.stack([c.scores(*pair) for c, *pair in zip(columns, x.T, v.T, strict=True)], 1)
         values, vectors = shrunk_correlation(z)
         return {
-            "columns": [(column.values, column.upper, column.gap) for column in columns],
+            "columns": [(column.values, column.upper, column.missing) for column in columns],
             "correlation": (vectors * values) @ vectors.T,
         }
 
@@ -54,39 +54,43 @@ class GaussianCopula(_OfTables):
     def sample(self, n: Count, *, seed: int = 0, first_index: int = 0) -> Any:
         """Draw scores and decode them."""
         x = torch.full((n, len(self.state["columns"])), torch.nan, dtype=torch.float64)
-        return self._drawn(x, seed, first_index, gaps=True)
+        return self._completed(x, seed, first_index, missing_too=True)
 
     @capability(reads={"x": "x1"}, like="x1")
     def complete(self, x: Tensor, *, seed: int = 0, first_index: int = 0) -> Tensor:
         """Draw the missing cells of rows from the conditional Gaussian of their scores."""
-        return torch.where(x.isnan(), self._drawn(x.double(), seed, first_index, gaps=False), x.double())
+        return torch.where(
+            x.isnan(), self._completed(x.double(), seed, first_index, missing_too=False), x.double()
+        )
 
-    def _drawn(self, x: Tensor, seed: int, first_index: int, *, gaps: bool) -> Tensor:
-        """Rows with their NaN drawn; drawn gaps are NaN where these may be."""
+    def _completed(self, x: Tensor, seed: int, first_index: int, *, missing_too: bool) -> Tensor:
+        """Rows with their NaN drawn; these may be missing too."""
         columns = [_RankedColumn(*parts) for parts in self.state["columns"]]
         normals = BlockNoise.like(x, seed, "gaussian copula", first=first_index).normal()
-        v = BlockNoise.like(x, seed, "copula ranks of known cells", first=first_index).uniform()
+        v = BlockNoise.like(x, seed, "copula ranks of observed cells", first=first_index).uniform()
         z = torch.stack([c.scores(*pair) for c, *pair in zip(columns, x.T, v.T, strict=True)], 1)
-        floors = torch.tensor([0.0 if gaps else column.gap for column in columns], dtype=torch.float64)
-        for row, known, noise in zip(z, ~x.isnan(), normals, strict=True):
-            row[~known] = _conditional(row, known, noise, self.state["correlation"], floors)
-        u = ndtr(z).maximum(floors)  # a score at its floor is not a gap by rounding
+        floors = torch.tensor(
+            [0.0 if missing_too else column.missing for column in columns], dtype=torch.float64
+        )
+        for row, observed, noise in zip(z, ~x.isnan(), normals, strict=True):
+            row[~observed] = _conditional(row, observed, noise, self.state["correlation"], floors)
+        u = ndtr(z).maximum(floors)  # a score at its floor is not missing by rounding
         return torch.stack([column.values_at(ranks) for column, ranks in zip(columns, u.T, strict=True)], 1)
 
 
 @dataclass(frozen=True)
 class _RankedColumn:
-    """Ranks of a column, gaps the lowest.
+    """Ranks of a column; those of missing cells are the lowest.
 
     Attributes:
         values: Its values, increasing, ``(m,)``.
-        upper: Share of cells that are missing or up to each value, ``(m,)``.
-        gap: Share of missing cells.
+        upper: Fraction of cells that are missing or up to each value, ``(m,)``.
+        missing: Fraction of missing cells.
     """
 
     values: Tensor
     upper: Tensor
-    gap: float
+    missing: float
 
     @classmethod
     def of(cls, cells: Tensor) -> "_RankedColumn":
@@ -96,32 +100,32 @@ class _RankedColumn:
 
     def scores(self, x: Tensor, v: Tensor) -> Tensor:
         """Normal scores of cells; ``v`` is their place in their ranks."""
-        edges = torch.cat([self.upper.new_tensor([self.gap]), self.upper])
+        edges = torch.cat([self.upper.new_tensor([self.missing]), self.upper])
         x = x.contiguous()
         lower = edges[torch.searchsorted(self.values, x)]
         upper = edges[torch.searchsorted(self.values, x, right=True)]
-        gaps = x.isnan()
-        return normal_scores(lower.masked_fill(gaps, 0), torch.where(gaps, self.gap, upper - lower), v)
+        empty = x.isnan()
+        return normal_scores(lower.masked_fill(empty, 0), torch.where(empty, self.missing, upper - lower), v)
 
     def values_at(self, u: Tensor) -> Tensor:
-        """Values at ranks; NaN at those of gaps."""
+        """Values at ranks; NaN at those of missing cells."""
         if not len(self.values):
             return torch.full_like(u, torch.nan)
         at = torch.searchsorted(self.upper, u.contiguous()).clamp_max(len(self.values) - 1)
-        return torch.where(u < self.gap, torch.nan, self.values[at])
+        return torch.where(u < self.missing, torch.nan, self.values[at])
 
 
-def _conditional(row: Tensor, known: Tensor, noise: Tensor, correlation: Tensor, floors: Tensor) -> Tensor:
-    """Scores of the cells of a row that are not known, given the others, each above the score of its floor."""
-    across = correlation[known][:, ~known]
-    gain = torch.linalg.solve(correlation[known][:, known], across).T
-    covariance = correlation[~known][:, ~known] - gain @ across
+def _conditional(row: Tensor, observed: Tensor, noise: Tensor, correlation: Tensor, floors: Tensor) -> Tensor:
+    """Scores of the cells of a row that are not observed, given the others, each above the score of its floor."""
+    across = correlation[observed][:, ~observed]
+    gain = torch.linalg.solve(correlation[observed][:, observed], across).T
+    covariance = correlation[~observed][:, ~observed] - gain @ across
     covariance = (covariance + covariance.T) / 2 + 1e-9 * torch.eye(len(covariance), dtype=covariance.dtype)
-    mean, deviation = gain @ row[known], covariance.diagonal().sqrt()
-    z = mean + torch.linalg.cholesky(covariance) @ noise[~known]
-    floor, bounded = ndtri(floors[~known]), floors[~known] > 0
-    share = ndtr((mean - floor) / deviation) * ndtr((mean - z) / deviation)  # of scores above the drawn one
-    above = mean - deviation * ndtri(share.clamp_min(1e-300))
+    mean, deviation = gain @ row[observed], covariance.diagonal().sqrt()
+    z = mean + torch.linalg.cholesky(covariance) @ noise[~observed]
+    floor, bounded = ndtri(floors[~observed]), floors[~observed] > 0
+    tail = ndtr((mean - floor) / deviation) * ndtr((mean - z) / deviation)  # of scores above the drawn one
+    above = mean - deviation * ndtri(tail.clamp_min(1e-300))
     return torch.where(bounded, above.maximum(floor), z)
 
 
