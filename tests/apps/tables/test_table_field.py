@@ -1,6 +1,7 @@
 """Exact posteriors of small tables: what the sampler, the loss and the bound make of them."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -179,6 +180,29 @@ def test_the_loss_counts_the_scores_of_hidden_atoms():
     losses = TableLoss(ATOMIC).of(Zero(), batch, torch.Generator().manual_seed(0))
     # The target has variance 1, and the level is hidden in 1/2 of the rows, or 3/8 with known cells.
     assert float(losses["scores"].mean()) == pytest.approx((0.5 + 0.25) / 2, abs=0.05)
+
+
+def test_hidden_levels_are_as_often_missing_as_in_the_table_unless_they_are_marked():
+    class Counts:
+        def __call__(self, state):
+            hidden = ~state.visible[:, 1]
+            self.marked = state.levels[hidden & state.filled[:, 1], 1] == 1
+            self.unmarked = state.levels[hidden & ~state.filled[:, 1], 1] == 1
+            return torch.zeros_like(state.z), torch.zeros(len(state.z), 2, 2)
+
+    n = 20_000
+    with_missing = replace(ATOMIC.columns[1], levels=EMPTY, missing_cells=True)  # levels: number, missing
+    code = TableCode([ATOMIC.columns[0], with_missing])
+    missing = torch.rand(n, generator=torch.Generator().manual_seed(1)) < 0.2
+    levels = torch.stack([torch.zeros(n, dtype=torch.long), missing.long()], 1)
+    batch = {"levels": levels, "lower": torch.zeros(n, 2).double(), "width": torch.ones(n, 2).double()}
+    counts = Counts()
+    TableLoss(code).of(counts, batch, torch.Generator().manual_seed(0))
+    assert float(counts.unmarked.double().mean()) == pytest.approx(
+        0.2, abs=4 * 0.4 / len(counts.unmarked) ** 0.5
+    )
+    assert len(counts.marked) > 1000
+    assert not counts.marked.any()
 
 
 def test_the_bound_of_the_exact_posterior_is_the_joint_entropy():

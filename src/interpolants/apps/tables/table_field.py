@@ -183,8 +183,11 @@ class TableLoss:
         t = (torch.arange(len(levels)) + rows[0]) / len(levels)
         t = t[torch.randperm(len(levels), generator=generator)]
         given_cells = (uniform[0] < rows[1][:, None]) & (rows[2] < _CONDITIONAL)[:, None]
-        missing = levels == self.code.missing_levels()
-        filled = (rows[3] < _FILLED)[:, None] & ~given_cells & ~missing & (self.code.missing_levels() >= 0)
+        missing_levels = self.code.missing_levels()
+        marked = (rows[3] < _FILLED)[:, None] & (missing_levels >= 0)
+        # Missing cells of marked rows are shown: hidden without a mark they would make "missing" too likely there.
+        given_cells |= marked & (levels == missing_levels)
+        filled = marked & ~given_cells
         noise = torch.randn(levels.shape, generator=generator)
         state, target = on_the_way(batch, t, given_cells, filled, uniform[1:3], noise)
         innovation, logits = posterior(state)
