@@ -79,7 +79,7 @@ def read_rows(
         return text
     if path.suffix.lower() == ".txt":
         return read_texts(text, f"--{role.name}")
-    if (role.words or role.typed) and path.suffix.lower() in TABLES:
+    if _takes_tables(role, path):
         return read_coded(path, f"--{role.name}")
     if takes_words(role) and path.suffix.lower() in TABLES and (words := label_words(path, columns)):
         return words
@@ -87,6 +87,11 @@ def read_rows(
     if role.kind == "tokens":
         return found.x.long()
     return labels_if_whole(found.x) if role.kind in ("condition", "labels") else found.x
+
+
+def _takes_tables(role: Role, path: Path) -> bool:
+    """Whether a file is read as a table with strings and dates."""
+    return (role.words or role.typed) and path.suffix.lower() in TABLES
 
 
 # What files and processes take: texts, or arrays by name, the main one first.
