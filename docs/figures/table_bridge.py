@@ -26,12 +26,12 @@ def panel(title: str, real: Any, sampled: Any) -> Panel:
             date=real.dtype.kind == "M",
         )
     levels = sorted(set(real))
-    places = np.arange(len(levels), dtype=float)
+    positions = np.arange(len(levels), dtype=float)
     series = tuple(
         Series(
             mark="bars",
             arrays={
-                "x": places + 0.2 * (2 * k - 1),
+                "x": positions + 0.2 * (2 * k - 1),
                 "height": [(column == level).mean() for level in levels],
             },
             name=name,
@@ -41,7 +41,7 @@ def panel(title: str, real: Any, sampled: Any) -> Panel:
         for k, (name, column) in enumerate(zip(NAMES, (real, sampled), strict=True))
     )
     return Panel(
-        series=series, title=title, x=Axis(ticks=tuple(places.tolist()), names=tuple(levels)), y=Axis(low=0)
+        series=series, title=title, x=Axis(ticks=tuple(positions.tolist()), names=tuple(levels)), y=Axis(low=0)
     )
 
 
@@ -73,7 +73,7 @@ def _hue(k: int) -> Any:
 
 
 def main() -> None:
-    """Fit the weather of Seattle, and draw each column beside held-out rows, the worst first."""
+    """Fit the weather of Seattle, and draw each column next to held-out rows, the worst first."""
     weather = data.seattle_weather()
     task = Task.of(itp.TableBridge().roles(), {"x1": weather}, Split(test=0.4))
     real = task.part("test")["x1"]
