@@ -10,7 +10,7 @@ META = {"method/few_shot_classifier", "method/hierarchical_gaussian", "method/fi
 FIFTY = {
     "restore image": RESTORE,
     "posterior": {"topic/posterior", "method/posterior"},
-    "tabular": {"topic/table"},
+    "tabular": {"topic/table", "topic/mixed_table", "method/table_bridge"},
     "impute": {"topic/missing"},
     "GPU": {"topic/gpu"},
     "export": {"topic/export"},

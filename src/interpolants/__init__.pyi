@@ -47,6 +47,10 @@ from interpolants.apps.simulation.text_to_simulation import TextToSimulation as 
 from interpolants.apps.speech.classical_restoration import DelayedPrediction as DelayedPrediction
 from interpolants.apps.speech.classical_restoration import SpectralSubtraction as SpectralSubtraction
 from interpolants.apps.speech.speech_enhancement import SpeechEnhancement as SpeechEnhancement
+from interpolants.apps.tables.table_bridge import TableBridge as TableBridge
+from interpolants.apps.tables.table_rivals import BootstrapRows as BootstrapRows
+from interpolants.apps.tables.table_rivals import GaussianCopula as GaussianCopula
+from interpolants.apps.tables.table_rivals import IndependentColumns as IndependentColumns
 from interpolants.apps.timeseries.self_guided_diffusion import SelfGuidedDiffusion as SelfGuidedDiffusion
 from interpolants.apps.trajectories.geometric_diffusion import GeometricDiffusion as GeometricDiffusion
 from interpolants.apps.trajectories.track_extrapolation import TrackExtrapolation as TrackExtrapolation

@@ -53,8 +53,9 @@ def changed(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     if isinstance(value, list):
         return [changed(part, change) for part in value]
     if hasattr(value, "iloc"):  # with its dates and names
-        table = value.astype("float64")
-        return table.mask(table.notna(), change(torch.from_numpy(table.to_numpy(copy=True))).numpy())
+        table = value.select_dtypes("number").astype("float64")
+        table = table.mask(table.notna(), change(torch.from_numpy(table.to_numpy(copy=True))).numpy())
+        return value.assign(**dict(table.items()))
     for name in ("values", "x", "samples"):
         if dataclasses.is_dataclass(value) and isinstance(getattr(value, name, None), torch.Tensor):
             return dataclasses.replace(value, **{name: change(getattr(value, name))})

@@ -58,6 +58,14 @@ from interpolants.apps.speech.prompts import recorded_prompts as recorded_prompt
 from interpolants.apps.speech.speech_enhancement import SpeechEnhancement as SpeechEnhancement
 from interpolants.apps.speech.speech_questions import SpeechQuality as SpeechQuality
 from interpolants.apps.speech.synthetic_speech import harmonic_signals as harmonic_signals
+from interpolants.apps.tables.mixed_table import MixedTable as MixedTable
+from interpolants.apps.tables.table_bridge import TableBridge as TableBridge
+from interpolants.apps.tables.table_questions import Detection as Detection
+from interpolants.apps.tables.table_questions import RecordCopies as RecordCopies
+from interpolants.apps.tables.table_questions import Utility as Utility
+from interpolants.apps.tables.table_rivals import BootstrapRows as BootstrapRows
+from interpolants.apps.tables.table_rivals import GaussianCopula as GaussianCopula
+from interpolants.apps.tables.table_rivals import IndependentColumns as IndependentColumns
 from interpolants.apps.timeseries.metrics.linear_predictive import linear_predictive_score as linear_predictive_score
 from interpolants.apps.timeseries.nets.gated_convolution import GatedConvolution as GatedConvolution
 from interpolants.apps.timeseries.nets.state_space import StateSpaceNet as StateSpaceNet

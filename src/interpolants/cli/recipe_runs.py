@@ -90,7 +90,7 @@ class Asked:
             self._refuse_without_x1()
         if self.quick:
             raise invalid("run", "--quick needs a recipe with a [quick] table", "data only", "Omit --quick.")
-        return own_tables(self.files, overrides=self.sets), "command line"
+        return own_tables(self.files, overrides=self._changes), "command line"
 
     def _refuse_without_x1(self) -> None:
         """Name the other file if it does not exist, else the missing x1."""

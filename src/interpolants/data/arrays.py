@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
 from interpolants.data.alphabet import Alphabet
+from interpolants.data.typed_columns import untyped
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import seed_torch
@@ -52,6 +53,7 @@ class Kind:
         flat: Whether samples came as (N,) instead of (N, 1), or tokens as (L,) instead of (1, L).
         forms: What each column of a table with dates or words was, see :mod:`interpolants.data.coded_columns`; empty
             where all are numbers.
+        types: Types of the columns of a table of any types, see :mod:`interpolants.data.typed_columns`.
         absent: Numbers below the highest label that no row had.
         spread: Mean and standard deviation of each column of a condition, or channel of one that is a field.
         index: Row labels of a table, coordinates of an xarray object; not stored.
@@ -66,6 +68,7 @@ class Kind:
     absent: tuple[int, ...] = ()
     spread: tuple[tuple[float, float], ...] = ()
     index: Any = field(default=None, compare=False, repr=False)
+    types: tuple[Any, ...] = ()
 
     def named(self) -> "Kind":
         """The same with types and devices by name, and without an index, as files hold it."""
@@ -147,7 +150,7 @@ def as_tensor(
         raise invalid(who, f"{name} must have a dimension of samples", "a single number", remedy)
     if x.numel() == 0:
         raise invalid(who, f"{name} must not be empty", f"shape {tuple(x.shape)}")
-    _check_finite(x, who, name, gaps)
+    _check_finite(x, who, name, gaps, table=kind.container == "pandas")
     if x.ndim == 1:
         x, kind = x[:, None], replace(kind, flat=True)
     # Tables come column by column, and sums over them would end in other bits than those over arrays.
@@ -184,12 +187,19 @@ def restore(tensor: Tensor, kind: Kind) -> Any:
         return array
     if kind.container == "xarray":
         return _as_xarray(array, kind)
+    return _as_pandas(array, kind)
+
+
+def _as_pandas(array: np.ndarray[Any, Any], kind: Kind) -> Any:
+    """A Series of numbers ``(M,)``, or a DataFrame with the columns that came in, as far as they fit."""
     pandas = require("pandas", by="restore")
     index = kind.index if kind.index is not None and len(kind.index) == len(array) else None
     if array.ndim == 1:
         name = kind.columns[0] if kind.flat and kind.columns else None
         return pandas.Series(array, name=name, index=index)
     array = array.reshape(len(array), -1)
+    if kind.types and len(kind.types) == array.shape[1]:
+        return untyped(array, kind.types, kind.columns, index)
     fits = len(kind.columns) == array.shape[1]
     return pandas.DataFrame(array, columns=list(kind.columns) if fits else None, index=index)
 
@@ -220,7 +230,7 @@ def _as_xarray(array: np.ndarray[Any, Any], kind: Kind) -> Any:
     return xarray.DataArray(array, dims=dims, coords=coords)
 
 
-def _check_finite(x: Tensor, who: str, name: str, gaps: bool) -> None:
+def _check_finite(x: Tensor, who: str, name: str, gaps: bool, *, table: bool) -> None:
     wrong = x.isinf() if gaps else ~torch.isfinite(x)
     bad = wrong.reshape(x.shape[0], -1).any(1)
     if bool(bad.any()):
@@ -228,7 +238,9 @@ def _check_finite(x: Tensor, who: str, name: str, gaps: bool) -> None:
         shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
         what = "infinite" if gaps else "NaN or infinite"
         got = f"{len(rows)} of {len(bad)} rows with {what} values (row {shown})"
-        raise invalid(who, f"{name} must be finite", got, "Drop or repair these rows.")
+        learnt = table and bool(x.isnan().any()) and not gaps
+        remedy = ", or fit TableBridge, which learns missing cells" if learnt else ""
+        raise invalid(who, f"{name} must be finite", got, f"Drop or repair these rows{remedy}.")
 
 
 def unmasked(data: Any, who: str, name: str) -> Any:
@@ -334,7 +346,7 @@ def _from_pandas(data: Any, who: str, name: str) -> tuple[Tensor, Kind]:
     dtypes = [data.dtype] if series else list(data.dtypes)
     for column, kind in zip(columns, dtypes, strict=True):
         if getattr(kind, "kind", "O") not in "fiub":
-            remedy = "Drop it, or encode it as numbers."
+            remedy = "Fit interpolants.TableBridge() to the table, drop the column, or encode it as numbers."
             got = f"column {column!r} of type {kind}"
             raise invalid(who, f"{name} must have numeric columns", got, remedy)
     single = bool(dtypes) and all(str(kind).lower() in ("float32", "float16") for kind in dtypes)

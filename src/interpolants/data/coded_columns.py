@@ -100,7 +100,8 @@ def read_coded(path: Any, who: str) -> Any:
     for column in table.columns:
         if getattr(table[column].dtype, "kind", "O") not in "fiubM":
             dates = pandas.to_datetime(table[column], errors="coerce", format="ISO8601")
-            table[column] = table[column] if bool(dates.isna().any()) else dates
+            missing = table[column].isna()
+            table[column] = dates if dates.isna().equals(missing) and not missing.all() else table[column]
     return table
 
 

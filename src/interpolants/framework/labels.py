@@ -143,6 +143,7 @@ class Conditions:
         """
         if repeated := _repeated(value):
             raise invalid(reading.who, f"columns of {role.name} must have different names", repr(repeated))
+        _check_no_dates(value, role, reading)
         if (parts := _parts(value)) is not None and (reading.before is None or reading.before.forms):
             return _joined(self, parts, role, reading)
         if isinstance(value, Mapping):
@@ -202,6 +203,17 @@ def _parts(value: Any) -> dict[str, Any] | None:
             for n, part in columns.items()
         }
     return None
+
+
+def _check_no_dates(value: Any, role: Role, reading: Reading) -> None:
+    """Check that no column is a date or duration, whose ticks would be read as numbers."""
+    columns = {str(name): value[name] for name in value.columns} if is_table(value) else {"": value}
+    for name, column in columns.items():
+        dtype = getattr(column, "dtype", None)
+        if getattr(dtype, "kind", "") in ("m", "M"):
+            received = f"column {name!r} of type {dtype}" if name else f"type {dtype}"
+            remedy = "Pass what matters of a date as a number, e.g. table['date'].dt.dayofyear, or fit TableBridge."
+            raise invalid(reading.who, f"{role.name} must be numbers or labels", received, remedy)
 
 
 def _repeated(value: Any) -> str:

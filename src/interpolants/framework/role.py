@@ -28,6 +28,8 @@ class Role:
         exact: Whether rows are float64 whatever they came as, files included.
         words: Whether columns of tables may also be dates, which become days since 1970, and words, which become
             codes; see :mod:`interpolants.data.coded_columns`.
+        typed: Whether columns of tables may be of any type, with gaps, and answers have their types again; see
+            :mod:`interpolants.data.typed_columns`.
         columns: Names of the columns of rows, where they are known: a table may have them in any order.
         streams: Whether a fit may be given :class:`~interpolants.foundations.row_access.LazyRows` of large data on
             disk, and :class:`~interpolants.data.endless.EndlessRows` of what draws rows; else they are read to memory.
@@ -44,6 +46,7 @@ class Role:
     names: tuple[str, ...] = ()
     exact: bool = False
     words: bool = False
+    typed: bool = False
     columns: tuple[str, ...] = ()
     streams: bool = False
     about: str = ""

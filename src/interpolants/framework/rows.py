@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
-from interpolants.data.arrays import as_tensor
+from interpolants.data.arrays import as_tensor, is_table
 from interpolants.data.coded_columns import coded
 from interpolants.data.endless import endless_rows
 from interpolants.data.item_sets import ItemSet, item_set
 from interpolants.data.mapped import OnDisk, mapped_rows, on_disk
 from interpolants.data.picture_sets import Pictures
+from interpolants.data.typed_columns import typed
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.tell import AssumptionWarning, tell
 from interpolants.framework.far_values import numbers_of
@@ -60,6 +61,8 @@ class Rows:
 
     def _read_whole(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
         value = _in_order(value, role, reading)
+        if role.typed and (is_table(value) or (reading.before is not None and reading.before.types)):
+            return _typed(value, role, reading)
         _warn_of_dates(value, role, reading)
         value, forms = _coded(value, role, reading)
         value = _measured(value)
@@ -93,6 +96,19 @@ def _coded(value: Any, role: Role, reading: Reading) -> tuple[Any, tuple[Any, ..
     forms = before or (None if reading.before is None else ("",) * (value.shape[1] if value.ndim > 1 else 1))
     table, found = coded(value, reading.who, role.name, forms)
     return table, found if any(found) else ()
+
+
+def _typed(value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
+    """A table of any types as numbers with gaps, and its types."""
+    types = () if reading.before is None else reading.before.types
+    if not is_table(value) or (reading.before is not None and not types):
+        expected, received = ("a table", type(value).__name__) if types else ("numbers", "a table")
+        raise invalid(reading.who, f"{role.name} must be {expected}, as in the fit", received)
+    codes, types = typed(value, reading.who, role.name, types)
+    if not codes.size:
+        raise invalid(reading.who, f"{role.name} must not be empty", f"shape {codes.shape}")
+    container = Given("pandas", np.dtype(np.float64), columns=tuple(value.columns), types=types)
+    return torch.from_numpy(codes), replace(container, index=value.index)
 
 
 def _measured(value: Any) -> Any:

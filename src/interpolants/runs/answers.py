@@ -15,7 +15,7 @@ from interpolants.data.series_table import READS, each_column, read_series_table
 from interpolants.dynamics.sample import Samples
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.storage import check_place, replacing
-from interpolants.framework.answers import Ensemble, Predictive, Scored, WritesFiles
+from interpolants.framework.answers import Ensemble, Predictive, WritesFiles
 from interpolants.framework.method import Method
 from interpolants.framework.role import ReadsFiles, Role, kind_of
 from interpolants.framework.self_checks import CheckReport
@@ -79,7 +79,7 @@ def read_rows(
         return text
     if path.suffix.lower() == ".txt":
         return read_texts(text, f"--{role.name}")
-    if role.words and path.suffix.lower() in TABLES:
+    if _takes_tables(role, path):
         return read_coded(path, f"--{role.name}")
     if takes_words(role) and path.suffix.lower() in TABLES and (words := label_words(path, columns)):
         return words
@@ -87,6 +87,11 @@ def read_rows(
     if role.kind == "tokens":
         return found.x.long()
     return labels_if_whole(found.x) if role.kind in ("condition", "labels") else found.x
+
+
+def _takes_tables(role: Role, path: Path) -> bool:
+    """Whether a file is read as a table with strings and dates."""
+    return (role.words or role.typed) and path.suffix.lower() in TABLES
 
 
 # What files and processes take: texts, or arrays by name, the main one first.
@@ -99,7 +104,7 @@ def plain_answer(answer: Any, verb: str = "x") -> Plain:
         return texts
     if isinstance(answer, Mapping):
         return {name: _array(part) for name, part in answer.items()}
-    if isinstance(answer, Predictive | Scored):
+    if callable(getattr(answer, "columns", None)):
         return {name: _array(x) for name, x in answer.columns().items()}
     array = _array(answer.x if isinstance(answer, Ensemble | Samples) else answer)
     return {verb if array.ndim == 1 else "x": array}
@@ -189,7 +194,7 @@ def tell(answer: Any, out: Path | None, verb: str = "x") -> str:
     told = ", ".join(f"{name} {tuple(value.shape)}" for name, value in arrays.items()) + where
     first = next(iter(arrays.values()))
     measures = first.ndim == 1 and first.dtype.kind in "fiub"  # words have no mean
-    if measures and len(first) > 1 and not isinstance(answer, Predictive):
+    if measures and len(first) > 1 and not isinstance(answer, Predictive) and np.isfinite(first).all():
         told += f"; mean {first.mean():.6g} ± {first.std(ddof=1) / len(first) ** 0.5:.2g}"
     if out is not None:
         return told

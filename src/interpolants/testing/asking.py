@@ -1,6 +1,7 @@
 """Ask a fitted method everything that it can, on test rows; and compare answers."""
 
 import functools
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -80,8 +81,31 @@ def plain(answer: Any) -> Any:
     if record_of(answer) is not None or isinstance(answer, torch.Tensor | Method):
         return answer
     if hasattr(answer, "to_numpy"):
-        answer = answer.to_numpy()
+        answer = _numbers_of_columns(answer) if has_other_columns(answer) else answer.to_numpy()
     return torch.from_numpy(np.array(answer)) if isinstance(answer, np.ndarray) else answer
+
+
+def has_other_columns(table: Any) -> bool:
+    """Whether a value is a table with columns of strings, dates or categories."""
+    return (
+        hasattr(table, "dtypes")
+        and hasattr(table, "columns")
+        and any(d.kind not in "fiub" for d in table.dtypes)
+    )
+
+
+def _numbers_of_columns(table: Any) -> np.ndarray[Any, Any]:
+    """A table of any types as float64: dates as ticks, strings as hashes, NaN for missing cells."""
+    columns = []
+    for _, cells in table.items():
+        if cells.dtype.kind == "O":
+            hashes = [zlib.crc32(str(cell).encode()) for cell in cells]
+        else:
+            hashes = (
+                cells.to_numpy().astype("int64") if cells.dtype.kind in "mM" else cells.to_numpy("float64")
+            )
+        columns.append(np.where(cells.isna(), np.nan, hashes))
+    return np.stack(columns, 1)
 
 
 @plain.register(list)
@@ -140,7 +164,7 @@ def close(a: Any, b: Any, tolerance: float) -> bool:
 def _near(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:
     if a.shape != b.shape or not a.is_floating_point():
         return torch.equal(a, b)
-    size = float(a.abs().max()) if a.numel() else 0.0
+    size = float(a.abs().nan_to_num(nan=0.0, posinf=torch.inf).max()) if a.numel() else 0.0
     return torch.allclose(a, b, rtol=tolerance, atol=tolerance * size, equal_nan=True)
 
 

@@ -28,6 +28,7 @@ from interpolants.testing.asking import (
     call,
     close,
     count,
+    has_other_columns,
     inputs,
     plain,
     rows_of,
@@ -284,13 +285,15 @@ def _tabular(trial: Trial) -> dict[str, tuple[str, ...]]:
 
 
 def _as_array(value: Any, columns: tuple[str, ...] = ()) -> Any:
-    return plain(value).numpy()
+    return value if has_other_columns(value) else plain(value).numpy()
 
 
 def _as_frame(value: Any, columns: tuple[str, ...] = ()) -> Any:
     """A table with names, column by column in memory, whose rows have labels of their own."""
     import pandas
 
+    if has_other_columns(value):
+        return value.set_axis([f"row {i}" for i in range(len(value))])
     array = np.asfortranarray(plain(value).numpy())
     index = [f"row {i}" for i in range(len(array))]
     names = columns or [f"c{i}" for i in range(array.shape[1])]

@@ -39,14 +39,14 @@ _OF_DENSITIES = (
     "constant; samples have the value exactly, and log_prob leaves it out",
     "constant, where log_prob has no meaning. Drop the column before fit",
     "collinear, so that log_prob has no meaning. Drop one of them before fit",
-    "of whole numbers, and discrete data have no density. Samples are not integers: round them; before reading "
-    "log_prob, add uniform noise of one step (dequantise)",
+    "of whole numbers, and discrete data have no density. Samples are not integers: round them, "
+    "or fit TableBridge, which keeps the type; before reading log_prob, add uniform noise of one step (dequantise)",
 )
 _OF_SAMPLES = (
     "constant; samples have the value exactly",
     "constant, which samples are only nearly. Drop the column before fit",
     "",
-    "of whole numbers, which samples are not. Round them, or learn codes as labels",
+    "of whole numbers, which samples are not. Round them, or fit TableBridge, which keeps the type",
 )
 
 
@@ -131,7 +131,7 @@ def _warn_about_atoms(
     if told:
         more = ", ..." if len(told) > _SHOWN else ""
         words = f"{who}: of {name}, {'; '.join(told[:_SHOWN])}{more}. No sample has such a value exactly"
-        remedy = "Fit the rows without the value alone, and draw the value with its share"
+        remedy = "TableBridge().fit(table) draws it with its share; or fit the other rows, and draw the value yourself"
         if transforms and bounds:
             chosen = {
                 column: {"kind": "interval", "low": low, "high": high}

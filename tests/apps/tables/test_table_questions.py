@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+import interpolants as itp
+from interpolants.apps.tables.mixed_table import MixedTable
+from interpolants.apps.tables.table_questions import Detection, RecordCopies, Utility
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.questions import ask
+from interpolants.framework.task import Split, Task
+from interpolants.metrics.c2st import forest_auc
+
+
+@pytest.fixture(scope="module")
+def task():
+    table = MixedTable().sample(700, torch.Generator().manual_seed(0))
+    return Task.of(itp.BootstrapRows().roles(), {"x1": table}, Split(test=0.4))
+
+
+@pytest.fixture(scope="module")
+def fitted(task):
+    return [task.fit(itp.BootstrapRows()), task.fit(itp.IndependentColumns())]
+
+
+@pytest.mark.slow
+def test_a_forest_tells_disjoint_rows_and_not_equal_ones():
+    source = torch.Generator().manual_seed(0)
+    x, y = torch.randn(150, 2, generator=source), torch.randn(150, 2, generator=source)
+    assert forest_auc(x, x + 9, folds=3, generator=source).value == 1
+    found = forest_auc(x, y, generator=source)
+    assert abs(found.value - 0.5) < 3 * found.error
+    assert 0.02 < found.error < 0.05
+
+
+def test_a_forest_sees_that_columns_are_independent(task, fitted):
+    assert ask(Detection(), fitted[1], task)["auc"].value > 0.75
+
+
+def test_real_rows_are_as_useful_as_the_floor_and_independent_columns_are_not(task, fitted):
+    real, apart = (ask(Utility(target="season"), one, task)["score"] for one in fitted)
+    assert real.value == pytest.approx(real.floor, abs=0.08)
+    assert apart.value < real.floor - 0.2
+    with pytest.raises(InvalidInputError, match="target must be a column of the table, got 'seson'"):
+        ask(Utility(target="seson"), fitted[0], task)
+
+
+def test_the_bootstrap_copies_every_row(task, fitted):
+    copied, fresh = (ask(RecordCopies(), one, task) for one in fitted)
+    assert copied["copies"].value == 1
+    assert copied["closer"].value > 0.75
+    assert fresh["copies"].value < 0.05
+    assert abs(fresh["closer"].value - 0.5) < 0.15
+    assert "100.0% of the rows are training rows; 0.0% of these" in str(copied.findings)
+    assert not fresh.findings
