@@ -140,14 +140,14 @@ def free_energy(
 def _log_densities(functions: Any, task: Task, *, based: bool) -> tuple[Any, Any]:
     """Pair of functions; None for the density of a base."""
     if functions is None:
-        laws = {role: task.truths.get(role) for role in _ROLES[based:]}
-        unknown = [role for role, law in laws.items() if not isinstance(law, Density)]
+        densities = {role: task.truths.get(role) for role in _ROLES[based:]}
+        unknown = [role for role, density in densities.items() if not isinstance(density, Density)]
         if unknown:
             remedy = "Pass log_densities=(f0, f1): -U(x)/kT of rows, up to a constant."
             raise invalid(
                 who(), f"log_densities is required: the density of {unknown[0]} is unknown", "None", remedy
             )
-        exact = [law.log_prob for law in laws.values() if isinstance(law, Density)]
+        exact = [density.log_prob for density in densities.values() if isinstance(density, Density)]
         return (None, exact[0]) if based else (exact[0], exact[1])
     pair = tuple(functions) if isinstance(functions, tuple | list) else ()
     if len(pair) != 2 or not all(callable(f) or (k == 0 and f is None) for k, f in enumerate(pair)):
