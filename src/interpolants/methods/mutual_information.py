@@ -17,6 +17,7 @@ Source: Franzese et al. (2024), arXiv:2310.09031, for MI by scores; Guo, Shamai 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,9 +25,11 @@ import torch
 from torch import Tensor
 
 from interpolants.data.arrays import as_tensor
+from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.ops import expand_like
 from interpolants.foundations.randomness import generator
 from interpolants.methods.bridge.bridge import Bridge
 
@@ -134,12 +137,15 @@ def mutual_information(
         steps=steps,
         seed=seed,
     ).fit(x1=a[train].float(), cond=b[train].float())
+    fields, path = bridge.fields, bridge.fitted_path
     rows = bridge.rows_like_fit(_WHO, {"x1": a[test].float(), "cond": b[test].float()})
-    paired = _forms(bridge, rows.x1, rows.cond, seed)
-    mixed = _forms(bridge, rows.x1, rows.cond.roll(1, 0), seed)
+    paired, mixed = (
+        information_forms(path, noise_of(fields), noise_of(fields, cond), rows.x1, seed)
+        for cond in (rows.cond, rows.cond.roll(1, 0))
+    )
     scale = 1.0 if unit == "nats" else 1 / math.log(2)
-    means = [(scale * float(v.mean()), scale * float(v.std()) / math.sqrt(len(v))) for v in paired.values]
-    shuffled = [scale * float(v.mean()) for v in mixed.values]
+    means = [(scale * mean, scale * error) for mean, error in paired.means]
+    shuffled = [scale * mean for mean, _ in mixed.means]
     return MutualInformation(
         *means[0],
         *means[1],
@@ -207,18 +213,39 @@ def ksg_information(x: Tensor, y: Tensor, neighbours: int = _NEIGHBOURS) -> floa
 
 
 @dataclass(frozen=True)
-class _Forms:
-    """Mean, squared difference, and difference of errors, ``(3, M)`` nats; fraction from the last tenth of levels."""
+class InformationForms:
+    """Estimates of one integral over log signal-to-noise ratios, in nats.
+
+    Attributes:
+        values: Mean of the forms, squared difference, and difference of errors, ``(3, M)``, one per row.
+        tail: Fraction of the squared form that comes from the last tenth of the levels.
+    """
 
     values: Tensor
     tail: float
 
+    @property
+    def means(self) -> list[tuple[float, float]]:
+        """Mean and standard error over the rows of each form."""
+        return [(float(v.mean()), float(v.std()) / math.sqrt(len(v))) for v in self.values]
 
-def _forms(bridge: Bridge, x: Tensor, cond: Tensor, seed: int) -> _Forms:
-    """The forms of the mutual information from pairs in the network's units, levels stratified for each pair."""
-    path, low, high = bridge.fields.path, *_SPAN
+
+Predict = Callable[[Tensor, Tensor], Tensor]
+
+
+def information_forms(path: Any, worse: Predict, better: Predict, x: Tensor, seed: int) -> InformationForms:
+    """``1/2 int E|u - c|^2 d lambda`` of two predictions u, c of the noise, in its three forms; c the better one.
+
+    Args:
+        path: One-sided path with a Gaussian base.
+        worse: u, ``(x_t (B, *D), t (B,)) -> (B, *D)``: without the condition, or by a model of another distribution.
+        better: c.
+        x: Rows ``(M, *D)`` in the network's units. Levels are stratified for each.
+        seed: Seed of levels and noise.
+    """
+    low, high = _SPAN
     repeats = max(10, -(-_STATES // len(x)))
-    source = generator(seed, "levels and noise of pairs")
+    source = generator(seed, "levels and noise of rows")
     values = torch.zeros(3, len(x), dtype=torch.float64)
     last = 0.0
     with torch.no_grad():
@@ -226,15 +253,19 @@ def _forms(bridge: Bridge, x: Tensor, cond: Tensor, seed: int) -> _Forms:
             at = (k + torch.rand(len(x), generator=source)) / repeats
             t = path.time_at_log_snr(low + (high - low) * at.double()).float()
             z = torch.randn(x.shape, generator=source)
-            shape = (-1, *(1,) * (x.ndim - 1))
-            state = path.alpha(t).reshape(shape) * z + path.beta(t).reshape(shape) * x
-            u, c = (bridge.fields.evaluate(state, t, ("noise",), y)["noise"] for y in (None, cond))
+            state = expand_like(path.alpha(t), x) * path.base.color(z) + expand_like(path.beta(t), x) * x
+            u, c = worse(state, t), better(state, t)
             forms = (u - z, u - c, u + c - 2 * z)
             part = (high - low) / repeats / 2 * torch.stack([_sum((u - c) * form) for form in forms])
             values += part
             if k >= 0.9 * repeats:
                 last += float(part[1].mean())
-    return _Forms(values, last / max(float(values[1].mean()), 1e-12))
+    return InformationForms(values, last / max(float(values[1].mean()), 1e-12))
+
+
+def noise_of(fields: Fields, cond: Tensor | None = None) -> Predict:
+    """Prediction of the noise by fields, given a condition of each row or none."""
+    return lambda x, t: fields.evaluate(x, t, ("noise",), cond)["noise"]
 
 
 def _sum(x: Tensor) -> Tensor:
@@ -252,7 +283,7 @@ def _warnings(means: list[tuple[float, float]], tail: float) -> list[str]:
         )
     if tail > _TAIL and value > 3 * means[0][1]:
         messages.append(
-            f"{tail:.0%} of the estimate come from the tenth of the levels with the least noise: the dependence is so "
-            "strong that the estimate is too low."
+            f"{tail:.0%} of the estimate come from the last tenth of the levels, with little noise: the dependence is "
+            "so strong that the estimate is too low."
         )
     return messages
