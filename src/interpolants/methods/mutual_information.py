@@ -139,6 +139,7 @@ def mutual_information(
     ).fit(x1=a[train].float(), cond=b[train].float())
     fields, path = bridge.fields, bridge.fitted_path
     rows = bridge.rows_like_fit(_WHO, {"x1": a[test].float(), "cond": b[test].float()})
+    assert rows.cond is not None
     paired, mixed = (
         information_forms(path, noise_of(fields), noise_of(fields, cond), rows.x1, seed)
         for cond in (rows.cond, rows.cond.roll(1, 0))
@@ -147,12 +148,17 @@ def mutual_information(
     means = [(scale * mean, scale * error) for mean, error in paired.means]
     shuffled = [scale * mean for mean, _ in mixed.means]
     return MutualInformation(
-        *means[0],
-        *means[1],
-        *means[2],
-        *shuffled,
-        gaussian=scale * gaussian_information(*scores),
-        ksg=scale * ksg_information(*scores),
+        value=means[0][0],
+        error=means[0][1],
+        squared=means[1][0],
+        squared_error=means[1][1],
+        difference=means[2][0],
+        difference_error=means[2][1],
+        shuffled=shuffled[0],
+        shuffled_squared=shuffled[1],
+        shuffled_difference=shuffled[2],
+        gaussian=scale * gaussian_information(scores[0], scores[1]),
+        ksg=scale * ksg_information(scores[0], scores[1]),
         unit=unit,
         n=len(test),
         warnings=tuple(_warnings(means, paired.tail)),
@@ -181,7 +187,8 @@ def normal_scores(x: Tensor) -> Tensor:
         _, index, counts = column.unique(return_inverse=True, return_counts=True)
         last = counts.cumsum(0).double()
         ranks.append((last - (counts - 1) / 2)[index])
-    return torch.special.ndtri((torch.stack(ranks, 1) - 0.5) / len(x))
+    scores: Tensor = torch.special.ndtri((torch.stack(ranks, 1) - 0.5) / len(x))
+    return scores
 
 
 def gaussian_information(x: Tensor, y: Tensor) -> float:
