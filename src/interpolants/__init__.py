@@ -13,17 +13,21 @@ from interpolants.foundations.version import __version__
 
 if TYPE_CHECKING:
     from interpolants.methods.bridge.bridge import Bridge
+    from interpolants.methods.free_energies import free_energy
+    from interpolants.methods.mutual_information import mutual_information
     from interpolants.runs.compare_tables import compare
     from interpolants.runs.models import load
     from interpolants.runs.search import find
 
-__all__ = ["Bridge", "__version__", "compare", "find", "load"]
+__all__ = ["Bridge", "__version__", "compare", "find", "free_energy", "load", "mutual_information"]
 
 # Function -> its module.
 _FUNCTIONS = {
     "compare": "interpolants.runs.compare_tables",
     "find": "interpolants.runs.search",
+    "free_energy": "interpolants.methods.free_energies",
     "load": "interpolants.runs.models",
+    "mutual_information": "interpolants.methods.mutual_information",
 }
 
 sys.meta_path.append(MovedModules())

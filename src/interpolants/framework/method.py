@@ -454,7 +454,7 @@ class Method(Settings):
         page: Path = self._view().report(folder, task, questions)
         return page
 
-    def ask(self, question: Any, task: Any, rivals: Sequence[Any] = (), **settings: Any) -> Any:
+    def ask(self, question: Any, task: Any = None, rivals: Sequence[Any] = (), **settings: Any) -> Any:
         """Put a question to the fitted method, and to rivals, on the test rows of a task.
 
         ::
@@ -465,7 +465,8 @@ class Method(Settings):
 
         Args:
             question: The name of a question, a table as in ``[[ask]]`` of a recipe, or a ``Question``.
-            task: The task of the fit (:class:`interpolants.framework.task.Task`).
+            task: The task of the fit (:class:`interpolants.framework.task.Task`). If None, the rows
+                that the fit of a ``Bridge`` held out are the test rows.
             rivals: Names or tables of methods, fitted methods, or ``{"twin": {settings}}`` for the method itself with
                 other settings. Unfitted rivals are fitted on the training rows.
             settings: Settings of the question.

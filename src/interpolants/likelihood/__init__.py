@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
 from interpolants.foundations.derivatives import exact_divergence, probed_divergence
+from interpolants.likelihood.bennett import LogRatio, bennett
 from interpolants.likelihood.bits import BitsPerDim, bits_per_dim, dequantise
+from interpolants.likelihood.crooks import crooks_weights
 from interpolants.likelihood.cross_entropy import CrossEntropy, cross_entropy
 from interpolants.likelihood.held_out_errors import held_out_errors
 from interpolants.likelihood.kl_bound import (
@@ -28,11 +30,14 @@ __all__ = [
     "CrossEntropy",
     "KlBound",
     "LogProb",
+    "LogRatio",
     "Scoring",
     "SdeLogProb",
     "SquaredErrors",
+    "bennett",
     "bits_per_dim",
     "compare_log_prob",
+    "crooks_weights",
     "cross_entropy",
     "dequantise",
     "exact_divergence",

@@ -32,6 +32,8 @@ from interpolants.framework.method import Method
 from interpolants.framework.questions import Question, ask, check_able
 from interpolants.framework.role import Role
 from interpolants.framework.task import Task
+from interpolants.methods.bridge.bridge import Bridge
+from interpolants.methods.bridge.examples import held_out_task
 from interpolants.methods.questions.series_parts import BANDS, fan
 from interpolants.reports.answers_page import write_answers
 from interpolants.reports.draw import draw
@@ -166,6 +168,8 @@ class MethodView:
             raise invalid(
                 caller, f"the {self.method.noun} must be fitted", "one that is not", "Call fit first."
             )
+        if task is None and isinstance(self.method, Bridge):
+            task = held_out_task(self.method)
         if not isinstance(task, Task):
             remedy = "Pass task=Task.of(method.roles(), values), which was fitted by task.fit(method)."
             raise invalid(caller, "task must be the task of the fit", repr(task), remedy)

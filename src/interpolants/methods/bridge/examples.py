@@ -3,14 +3,16 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import take_rows
+from interpolants.framework.task import Task
 from interpolants.methods.bridge.fitted import FittedBridge
-from interpolants.methods.bridge.held_out import Ends
+from interpolants.methods.bridge.held_out import MOST, Ends
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.training.pairs import draw_pairs
 
@@ -49,6 +51,30 @@ def examples_of(bridge: FittedBridge, n: int, seed: int) -> Examples:
     return Examples(
         decode(start), decode(x1), cond, held is not None, paired, None if base is not None else cond0
     )
+
+
+def held_out_task(bridge: FittedBridge) -> Task | None:
+    """A task whose test rows are those that the fit held out, and whose training rows are those of the fit.
+
+    Args:
+        bridge: A fitted bridge.
+
+    Returns:
+        The task; None if the fit held out no rows, or read conditions.
+    """
+    held_out, pools = bridge.held_out_rows, {"x0": bridge.state["pool0"], "x1": bridge.state["pool1"]}
+    if held_out is None or bridge.is_conditional:
+        return None
+    values: dict[str, Tensor] = {}
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, pool in pools.items():
+        test = getattr(held_out, name)
+        if test is not None and pool is not None:
+            train = pool.x[:MOST]
+            values[name] = bridge.decoded(torch.cat([test, train]))
+            rows = torch.arange(len(values[name]))
+            parts[name] = {"train": rows[len(test) :], "test": rows[: len(test)]}
+    return Task.of(bridge.roles(), values, parts=parts)
 
 
 def as_coupled(bridge: FittedBridge, rows: Examples, seed: int) -> Examples:
