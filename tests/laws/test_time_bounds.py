@@ -37,7 +37,8 @@ BESIDE = {
     "prior_noise": {"strength": 0.1},
 }
 # A width, not a time: the candidate times within it, 1/1000 apart, follow its rounding.
-WIDTHS = {("time_shift", "window")}
+# The momentum is a factor, and its fields are those of a rule of guidance.
+WIDTHS = {("time_shift", "window"), ("apg_momentum", "momentum")}
 GUIDED = {
     "apg": APG,
     "autoguided": Autoguided,

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
+from interpolants.guidance.apg_momentum import APGMomentum
 from interpolants.guidance.classifier import ClassifierGuided, ask_for
 from interpolants.guidance.classifier_free import (
     ClassifierFree,
@@ -30,6 +31,7 @@ if not TYPE_CHECKING:
 
 __all__ = [
     "APG",
+    "APGMomentum",
     "Autoguided",
     "CFGPlusPlus",
     "ClassifierFree",

@@ -98,7 +98,7 @@ class Guider(WrappedFields):
     def evaluate(
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
     ) -> dict[str, Tensor]:
-        """The guided quantities.
+        """The quantities under guidance, by the rule.
 
         Args:
             x: States, ``(B, *D)``.

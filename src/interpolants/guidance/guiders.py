@@ -152,6 +152,10 @@ class ZeroStar(Guider):
         resting = expand_like((t < self.zero_until - ROUNDING).expand(x.shape[0]), x)
         return {"velocity": value.masked_fill(resting, 0.0)}
 
+    def combined(self, names: Sequence[str], weights: Weights, times: Sequence[Tensor] = ()) -> Combined:
+        """The weighted sum; with ``zero_until`` at rest before it, also where w is 1."""
+        return (Fields if self.zero_until else Guider).combined(self, names, weights, times)
+
     def merge(self, pair: Branches, weight: float | Tensor, quantities: Sequence[str]) -> dict[str, Tensor]:
         """The conditional quantities, shifted by what the velocity is moved."""
         c, u = pair.given["velocity"], pair.without["velocity"]
