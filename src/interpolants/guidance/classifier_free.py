@@ -171,11 +171,7 @@ class Guider(WrappedFields):
         wanted: float | Tensor = self.strength(t) if callable(self.strength) else self.strength
         wanted = wanted if own is None else expand_like(own, t)
         if readable:
-            number = not isinstance(wanted, Tensor) or wanted.ndim == 0
-            if number and not math.isfinite(wanted):
-                when = f"{float(wanted)} at t={number_of(t):.6g}"
-                raise invalid(type(self).__name__, "strength must be finite at all times", when)
-            return float(wanted) if number else wanted
+            return _read_back(type(self).__name__, wanted, t)
         if self.interval == (0.0, 1.0):
             return wanted
         # Numbers in the precision of the times: beside each other torch takes them in its default type.
@@ -343,6 +339,16 @@ def _stacked(first: Condition, second: Condition) -> Condition:
     if isinstance(first, tuple | list):
         return type(first)(_stacked(a, b) for a, b in zip(first, second, strict=True))
     return torch.cat([first, second])
+
+
+def _read_back(caller: str, weight: float | Tensor, t: Tensor) -> float | Tensor:
+    """One strength as a finite number; strengths by row as they are."""
+    if isinstance(weight, Tensor) and weight.ndim:
+        return weight
+    if not math.isfinite(weight):
+        when = f"{float(weight)} at t={number_of(t):.6g}"
+        raise invalid(caller, "strength must be finite at all times", when)
+    return float(weight)
 
 
 def _between(without: Tensor, given: Tensor, weight: float | Tensor) -> Tensor:

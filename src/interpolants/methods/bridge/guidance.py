@@ -1,7 +1,7 @@
 """Guidance of the runs of a bridge, from a strength or a table of a rule and its settings."""
 
 from collections.abc import Callable, Mapping
-from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -189,7 +189,7 @@ def _autoguided(
     bridge: FittedBridge, weak: Any, cond: Condition, strength: Any, interval: tuple[float, float]
 ) -> GuidedRun:
     """A bridge that is moved away from a weaker one."""
-    if isinstance(weak, str | PathLike):
+    if isinstance(weak, str | Path):
         weak = type(bridge).load(weak)
     if not isinstance(weak, FittedBridge) or not weak.is_fitted:
         rule = "weak must be a fitted bridge, or its folder"
