@@ -342,7 +342,7 @@ def _stacked(first: Condition, second: Condition) -> Condition:
 
 
 def _read_back(caller: str, weight: float | Tensor, t: Tensor) -> float | Tensor:
-    """One strength as a finite number; strengths by row as they are."""
+    """One strength as a finite number; strengths per row are unchanged."""
     if isinstance(weight, Tensor) and weight.ndim:
         return weight
     if not math.isfinite(weight):
