@@ -41,7 +41,10 @@ def panel(title: str, real: Any, sampled: Any) -> Panel:
         for k, (name, column) in enumerate(zip(NAMES, (real, sampled), strict=True))
     )
     return Panel(
-        series=series, title=title, x=Axis(ticks=tuple(positions.tolist()), names=tuple(levels)), y=Axis(low=0)
+        series=series,
+        title=title,
+        x=Axis(ticks=tuple(positions.tolist()), names=tuple(levels)),
+        y=Axis(low=0),
     )
 
 

@@ -73,9 +73,11 @@ from interpolants.methods.bridge.bridge import Bridge as Bridge
 from interpolants.methods.few_step.few_step import FewStep as FewStep
 from interpolants.methods.flow_map.flow_map import FlowMap as FlowMap
 from interpolants.methods.forecaster import Forecaster as Forecaster
+from interpolants.methods.free_energies import free_energy as free_energy
 from interpolants.methods.geodesic_bridge import GeodesicBridge as GeodesicBridge
 from interpolants.methods.imported import Imported as Imported
 from interpolants.methods.kernelised.kernel_interpolant import KernelInterpolant as KernelInterpolant
+from interpolants.methods.mutual_information import mutual_information as mutual_information
 from interpolants.methods.rectification.rectification import Rectification as Rectification
 from interpolants.methods.restoration.prior_restoration import PriorRestoration as PriorRestoration
 from interpolants.methods.restoration.restoration import Restoration as Restoration
@@ -135,4 +137,4 @@ from interpolants.sciml.uq.wasserstein_gan import WassersteinGAN as WassersteinG
 
 __version__: str
 
-__all__ = ['Bridge', '__version__', 'compare', 'find', 'load']
+__all__ = ['Bridge', '__version__', 'compare', 'find', 'free_energy', 'load', 'mutual_information']

@@ -22,7 +22,7 @@ from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.fields import LearnedFields
 from interpolants.foundations import registry
 from interpolants.foundations.errors import DivergedError, InvalidInputError
-from interpolants.guidance import ClassifierFree, ClassifierGuided
+from interpolants.guidance import APG, Autoguided, ClassifierFree, ClassifierGuided, ZeroStar
 from interpolants.nets import MLP, MLPUNet
 from interpolants.paths import VP
 
@@ -37,14 +37,27 @@ BESIDE = {
     "prior_noise": {"strength": 0.1},
 }
 # A width, not a time: the candidate times within it, 1/1000 apart, follow its rounding.
-WIDTHS = {("time_shift", "window")}
-GUIDED = {"classifier_free": ClassifierFree, "classifier_guided": ClassifierGuided}
+# The momentum is a factor, and its fields are those of a rule of guidance.
+WIDTHS = {("time_shift", "window"), ("apg_momentum", "momentum")}
+GUIDED = {
+    "apg": APG,
+    "autoguided": Autoguided,
+    "classifier_free": ClassifierFree,
+    "classifier_guided": ClassifierGuided,
+    "zero_star": ZeroStar,
+}
 LABELS = torch.arange(ROWS) % 3
 
 
 @cache  # and with them what is remembered of their networks
 def fields(dtype):
     net = worn(MLPUNet(SHAPE, widths=(16, 8), cond_dim=2, seed=1)).eval()
+    return LearnedFields(VP(), noise=net.to(dtype))
+
+
+@cache
+def weak(dtype):
+    net = worn(MLPUNet(SHAPE, widths=(8, 8), cond_dim=2, seed=2)).eval()
     return LearnedFields(VP(), noise=net.to(dtype))
 
 
@@ -152,8 +165,10 @@ def test_a_bound_of_a_modifier_lies_at_one_step_in_both_precisions(modifier, set
 def test_an_interval_of_guidance_lies_at_one_step_in_both_precisions(name, place):
     def ask(bound, dtype):
         interval = (bound, 1.0) if place == 0 else (0.0, bound)
-        if name == "classifier_free":
-            return run(ClassifierFree(fields(dtype), 2.0, interval), conditions(dtype), (), dtype)
+        if name == "autoguided":
+            return run(Autoguided(fields(dtype), weak(dtype), 2.0, interval), conditions(dtype), (), dtype)
+        if name != "classifier_guided":
+            return run(GUIDED[name](fields(dtype), 2.0, interval), conditions(dtype), (), dtype)
         return run(ClassifierGuided(unconditional(dtype), judge, 2.0, interval), LABELS, (), dtype)
 
     check(ask)

@@ -93,6 +93,10 @@ class Fields(ABC):
         """The networks that are evaluated: the width of their layers decides how many rows fit the cache."""
         return []
 
+    def density_caveat(self, cond: Condition) -> str:
+        """Warning about densities by the flow of these fields; empty for none."""
+        return ""
+
     @property
     def rounded_by(self) -> tuple[object, str]:
         """What decides how rows are rounded, an object that may outlive the fields, and how these ask it."""

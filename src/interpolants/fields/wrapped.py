@@ -7,6 +7,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.types import Condition
 
 
 class WrappedFields(Fields):
@@ -36,6 +37,10 @@ class WrappedFields(Fields):
     def bounded_quantity(self) -> str:
         """The one of score and noise that stays finite at the ends."""
         return self.inner.bounded_quantity
+
+    def density_caveat(self, cond: Condition) -> str:
+        """Warning of the inner fields."""
+        return self.inner.density_caveat(cond)
 
     def through(self, change: Callable[[nn.Module], nn.Module]) -> Self:
         """The same change of the inner fields with other networks."""

@@ -1,9 +1,12 @@
 # Written by docs/methods.py from __init__.py and the cards.
+from interpolants.guidance.apg_momentum import APGMomentum as APGMomentum
 from interpolants.guidance.classifier import ask_for as ask_for
 from interpolants.guidance.classifier import ClassifierGuided as ClassifierGuided
 from interpolants.guidance.classifier_free import ClassifierFree as ClassifierFree
 from interpolants.guidance.classifier_free import guide as guide
 from interpolants.guidance.classifier_free import Guided as Guided
+from interpolants.guidance.classifier_free import Guider as Guider
+from interpolants.guidance.classifier_free import with_negative as with_negative
 from interpolants.guidance.classifier_free import with_strength as with_strength
 from interpolants.guidance.cyclic import CyclicOneWay as CyclicOneWay
 from interpolants.guidance.cyclic import RePaint as RePaint
@@ -17,6 +20,10 @@ from interpolants.guidance.experts import guided as guided
 from interpolants.guidance.experts import product as product
 from interpolants.guidance.experts import Reward as Reward
 from interpolants.guidance.feynman_kac import FeynmanKac as FeynmanKac
+from interpolants.guidance.guiders import APG as APG
+from interpolants.guidance.guiders import Autoguided as Autoguided
+from interpolants.guidance.guiders import CFGPlusPlus as CFGPlusPlus
+from interpolants.guidance.guiders import ZeroStar as ZeroStar
 from interpolants.guidance.keep_known import KeepKnown as KeepKnown
 from interpolants.guidance.masked_flow import MaskedFlow as MaskedFlow
 from interpolants.guidance.observation import AncestralStrength as AncestralStrength
@@ -33,4 +40,4 @@ from interpolants.guidance.shifted import ShiftedScore as ShiftedScore
 from interpolants.guidance.size_guard import SizeGuard as SizeGuard
 from interpolants.guidance.twisted import TwistedSMC as TwistedSMC
 
-__all__ = ['ClassifierFree', 'ClassifierGuided', 'DPS', 'EnergyGuided', 'Expert', 'FeynmanKac', 'GaussianFlow', 'Guided', 'KeepKnown', 'Misfit', 'REDDiff', 'Replacement', 'Restored', 'Reward', 'ShiftedScore', 'TwistedSMC', 'WeightedSamples', 'annealed', 'ask_for', 'guide', 'guided', 'observed', 'product', 'with_strength']
+__all__ = ['APG', 'APGMomentum', 'Autoguided', 'CFGPlusPlus', 'ClassifierFree', 'ClassifierGuided', 'DPS', 'EnergyGuided', 'Expert', 'FeynmanKac', 'GaussianFlow', 'Guided', 'Guider', 'KeepKnown', 'Misfit', 'REDDiff', 'Replacement', 'Restored', 'Reward', 'ShiftedScore', 'TwistedSMC', 'WeightedSamples', 'ZeroStar', 'annealed', 'ask_for', 'guide', 'guided', 'observed', 'product', 'with_negative', 'with_strength']

@@ -95,7 +95,9 @@ def check_experts(who: str, experts: Any, times: Sequence[float]) -> tuple[list[
     if path is None:
         raise invalid(who, "fields must have a path", "none")
     for number, expert in enumerate(made):
-        _check_path(who, path, expert.fields.path, number)
+        rule = f"all experts must share one path; expert {number} has another"
+        remedy = "Experts are multiplied at each time, so x_t must mean the same to all of them."
+        check_path(who, path, expert.fields.path, rule, remedy)
         if not expert.fields.has_score:
             what = f"expert {number} has none"
             raise NotIdentifiableError(f"{who}: every expert needs a score, {what}. Learn the noise too.")
@@ -120,10 +122,12 @@ def _expert(who: str, one: Any) -> Expert:
     raise invalid(who, "an expert must be (fields, beta) or (fields, beta, cond)", found)
 
 
-def _check_path(who: str, path: Path, other: Path | None, number: int) -> None:
-    """Paths are one if they are equal, or have the same coefficients and base."""
-    rule = f"all experts must share one path; expert {number} has another"
-    remedy = "Experts are multiplied at each time, so x_t must mean the same to all of them."
+def check_path(who: str, path: Path, other: Path | None, rule: str, remedy: str) -> None:
+    """Paths are one if they are equal, or have the same coefficients and base.
+
+    Raises:
+        InvalidInputError: If they are not, by ``rule`` and ``remedy``.
+    """
     if other is path or (type(other) is type(path) and other == path):
         return
     if not isinstance(path, SpatiallyLinearPath) or not isinstance(other, SpatiallyLinearPath):

@@ -92,7 +92,9 @@ def crooks_weights(
     walk = _Walk.of(fields, float(eps), n_steps, reverse)
     size = max(1, _MOST_NUMBERS // max(1, x[0].numel())) if len(x) else 1
     with torch.no_grad():
-        parts = [_weights(walk, part, log_densities, seed, n * size) for n, part in enumerate(torch.split(x, size))]
+        parts = [
+            _weights(walk, part, log_densities, seed, n * size) for n, part in enumerate(torch.split(x, size))
+        ]
     return torch.cat(parts)
 
 

@@ -30,6 +30,7 @@ from interpolants.foundations.derivatives import MODES, exact_divergence, probed
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Count, NonNegative, OneOf, Positive, Remedy
 from interpolants.foundations.randomness import BLOCK, BlockNoise
+from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.likelihood.feynman_kac import DIVERGENCES as PATH_DIVERGENCES
 from interpolants.likelihood.feynman_kac import PROPOSALS, PathSettings, path_log_prob
@@ -149,6 +150,7 @@ def log_prob(
     how = changed("log_prob", how, changes)
     check_call("log_prob", x, cond, first_index, how.chunk, how.on_failure)
     check_base(base, "log_prob")
+    _warn_of_guidance("log_prob", fields, cond)
     if how.noise_level and how.end == 0:
         raise invalid("log_prob", "noise_level belongs to the data, end=1", "end=0", "Leave it at 0.")
     if how.noise_level and not isinstance(how.time_grid, str):
@@ -218,6 +220,7 @@ def sample_with_log_prob(
     who = "sample_with_log_prob"
     check_call(who, x0, cond, first_index, chunk, on_failure)
     check_base(base, who)
+    _warn_of_guidance(who, fields, cond)
     with asking(who):
         how = Scoring(
             divergence=divergence,
@@ -237,6 +240,12 @@ def sample_with_log_prob(
     arrived, volume, error, nfe, status = travel.go(cond, first_index, whole(who, "seed", seed))
     check_arrival(who, status, on_failure, method)
     return LogProb(evaluate_base(base, x0) - volume, error, arrived, nfe, status)
+
+
+def _warn_of_guidance(caller: str, fields: Fields, cond: Condition) -> None:
+    """Warn where a reader may take the density for that of another distribution."""
+    if caveat := fields.density_caveat(cond):
+        tell(SettingWarning, f"{caller}: {caveat}.")
 
 
 def flow_solver(method: str | FittedSolver | None) -> str:

@@ -19,7 +19,9 @@ from interpolants.methods.questions.exchanged_colours import exchanged_colours a
 from interpolants.methods.questions.filled_rows import FilledRows as FilledRows
 from interpolants.methods.questions.forecast_by_horizon import ForecastByHorizon as ForecastByHorizon
 from interpolants.methods.questions.forecast_quality import ForecastQuality as ForecastQuality
+from interpolants.methods.questions.free_energy import free_energy as free_energy
 from interpolants.methods.questions.held_out_likelihood import held_out_likelihood as held_out_likelihood
+from interpolants.methods.questions.kl import kl as kl
 from interpolants.methods.questions.label_accuracy import LabelAccuracy as LabelAccuracy
 from interpolants.methods.questions.noise_levels import NoiseLevels as NoiseLevels
 from interpolants.methods.questions.predictive_scores import predictive_scores as predictive_scores

@@ -13,7 +13,7 @@ from torch import Tensor
 from interpolants.couplings.condition_cost import tells_conditions_on_the_way
 from interpolants.couplings.pairs import labels_within
 from interpolants.data.arrays import restore
-from interpolants.dynamics.modifiers import check_modifiers
+from interpolants.dynamics.modifiers import Modifier, check_modifiers
 from interpolants.dynamics.sample import Samples, Sampling
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.dynamics.solver_table import FittedSolver
@@ -33,7 +33,6 @@ from interpolants.framework.role import Role
 from interpolants.framework.scikit_learn import are_labels
 from interpolants.framework.self_checks import CheckReport
 from interpolants.framework.transformed import in_two
-from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood.log_prob import Scoring
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.likelihood.result import LogProb
@@ -44,6 +43,7 @@ from interpolants.methods.bridge.drawing import Drawing, Guided
 from interpolants.methods.bridge.examples import Examples, examples_of
 from interpolants.methods.bridge.fitted import FittedBridge
 from interpolants.methods.bridge.fitting import as_float32
+from interpolants.methods.bridge.guidance import GuidedRun, check_knows_both, guided_run
 from interpolants.methods.bridge.held_out_checks import held_out_checks
 from interpolants.methods.bridge.noise_level import choose_level, known_choice, own_choice
 from interpolants.methods.bridge.order_gap import order_gap
@@ -238,7 +238,7 @@ class Bridge(FittedBridge):
             pairs,
             pool,
             lambda count, seed, cond: self._start(count, False, seed, 0, cond),
-            lambda cond: self._target(Guided(cond=cond, guidance=guidance)),
+            lambda cond: self._target(Guided(cond=cond, guidance=guidance))[:2],
             settings,
         )
 
@@ -290,12 +290,13 @@ class Bridge(FittedBridge):
             check_scored(self, log_prob, drawing.eps, drawing.reverse, options)
         seed = secrets.randbits(31) if drawing.seed is None else drawing.seed
         start = self._start(n, drawing.reverse, seed, drawing.first_index, drawing.cond)
-        fields, cond = self._target(drawing)
+        run = None if log_prob else {**options, "eps": drawing.eps, "reverse": drawing.reverse}
+        fields, cond, first = self._target(drawing, run)
         if log_prob:
             own = log_prob if isinstance(log_prob, Mapping) else {}
             found = scored(self, start, (fields, cond), seed, drawing.first_index, options, own)
             return found if details else Scored(found.x, found.log_prob)
-        how = self._how(drawing, options, fields, cond)
+        how = self._how(drawing, options, fields, cond, first)
         done = run_dynamics(fields, start, how, seed=seed, cond=cond, first_index=drawing.first_index)
         return self._in_data_units(done) if details else self.decoded(done.x)
 
@@ -326,16 +327,24 @@ class Bridge(FittedBridge):
             same = {**vars(replace(drawing, on=None)), **options}
             return self.on(drawing.on).transport(x, details=details, **same)
         seed = secrets.randbits(31) if drawing.seed is None else drawing.seed
-        fields, cond = self._target(drawing)
+        run = {**options, "eps": drawing.eps, "reverse": drawing.reverse}
+        fields, cond, first = self._target(drawing, run)
         if bool(self.frame.outside(x).any()):
             rule = "columns that were constant in the fit must have their values, and transformed ones such as can be"
             remedy = "Drop these columns or rows, or fit again with rows like these."
             raise invalid("Bridge.transport", rule, "rows with other values", remedy)
-        start, how = self.encoded(x), self._how(drawing, options, fields, cond)
+        start, how = self.encoded(x), self._how(drawing, options, fields, cond, first)
         done = run_dynamics(fields, start, how, seed=seed, cond=cond, first_index=drawing.first_index)
         return self._in_data_units(done) if details else self.decoded(done.x)
 
-    def _how(self, drawing: Drawing, options: dict[str, Any], fields: Fields, cond: Condition) -> Sampling:
+    def _how(
+        self,
+        drawing: Drawing,
+        options: dict[str, Any],
+        fields: Fields,
+        cond: Condition,
+        first: tuple[Modifier, ...] = (),
+    ) -> Sampling:
         """The way of a run along some fields, with modifiers that fit how the bridge has learnt."""
         if drawing.reverse or not is_among(drawing.eps, (0,)):
             _warn_of_errors_at_data(
@@ -343,11 +352,11 @@ class Bridge(FittedBridge):
             )
         level, rows = self._level(drawing.eps), self.state["pool1"].x
         given = check_modifiers("Bridge", options.get("modifiers", ()), fields)
-        modifiers = tuple(one.measured_on(rows) for one in given)
+        modifiers = (*first, *(one.measured_on(rows) for one in given))
         whitened = isinstance(in_two(self.frame)[2], Whitened)
         for modifier in modifiers:
             if modifier.asks_without_condition:
-                self._check_knows_both(cond)
+                check_knows_both(self, cond)
             if modifier.acts_by_entry and whitened:
                 rule = f"{type(modifier).__name__} needs states whose entries are those of the data"
                 remedy = "Fit Bridge(standardize=True, ...): every column then has a unit of its own."
@@ -358,22 +367,11 @@ class Bridge(FittedBridge):
         path = None if done.path is None else self.decoded(done.path)
         return replace(done, x=self.decoded(done.x), path=path)
 
-    def _target(self, guided: Guided) -> tuple[Fields, Condition]:
-        """The fields to follow and the condition to follow them with."""
-        cond = as_float32(guided.cond)
+    def _target(self, guided: Guided, run: Mapping[str, Any] | None = None) -> GuidedRun:
+        """The fields to follow, the condition to follow them with, and modifiers that guidance needs."""
         if guided.guidance is None:
-            return self.fields, cond
-        self._check_knows_both(cond)
-        assert cond is not None
-        strength = _strength(guided.guidance, len(cond))
-        return guide(self.fields, cond, strength, guided.guidance_interval)
-
-    def _check_knows_both(self, cond: Condition) -> None:
-        """Refuse guidance of a network that has never been without its condition: what it answers then is arbitrary."""
-        if cond is None or not self.drop_condition:
-            found = "no condition" if cond is None else "a bridge with drop_condition=0"
-            remedy = "Fit Bridge(drop_condition=0.1, ...) with cond=, and pass cond= here."
-            raise invalid("Bridge", "guidance needs a bridge that knows both its fields", found, remedy)
+            return GuidedRun(self.fields, as_float32(guided.cond))
+        return guided_run(self, guided, run)
 
     def _start(self, n: int, reverse: bool, seed: int, first: int, cond: Tensor | None) -> Tensor:
         """Start points in the network's units; of the samples' own labels where these say something of the starts."""
@@ -492,7 +490,7 @@ class Bridge(FittedBridge):
             ``(n, *D)`` in the kind of ``x``.
         """
         guided, _ = Guided.among(options)
-        fields, told = self._target(guided)
+        fields, told, _ = self._target(guided)
         return complete_rows(self, fields, Incomplete(x, known, sigma), using, seed, told, guided.first_index)
 
     @capability(reads={"x": "x1"})
@@ -632,17 +630,6 @@ class Bridge(FittedBridge):
         masked = bool(self.masks) and math.prod(self.field_shape) > 1
         orders = (order_gap(self, seed),) if masked else ()
         return CheckReport((*held_out_checks(self, seed), *found.checks, *orders))
-
-
-def _strength(guidance: Any, n: int) -> Any:
-    """A strength of guidance as ``guide`` takes it, for ``n`` samples."""
-    if callable(guidance):
-        return guidance
-    strength = torch.as_tensor(guidance, dtype=torch.float32)
-    if strength.ndim > 1 or (strength.ndim == 1 and len(strength) != n):
-        rule = f"guidance must be a number, a function of t or one number per sample, ({n},)"
-        raise invalid("Bridge", rule, tuple(strength.shape))
-    return strength
 
 
 def _warn_of_errors_at_data(bridge: FittedBridge, verb: str, harm: str) -> None:

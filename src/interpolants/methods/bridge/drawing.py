@@ -18,8 +18,11 @@ class Guided(Checked):
     """One condition for all rows (a label, a vector), or one per row."""
     guidance: Any = None
     """Strength w of classifier-free guidance, ``f_u + w (f_c - f_u)`` between the fields without and with the
-    condition: a number, a function of t, or one per row. None or 1 is the condition alone; it needs ``drop_condition >
-    0`` in training."""
+    condition: a number, a function of t, one per row, or ``{"times": [...], "values": [...]}``. None or 1 is the
+    condition alone; it needs ``drop_condition > 0`` in training. Or a table such as ``{"kind": "apg", "strength": 3}``
+    of a rule: ``"linear"``, ``"negative"`` (with ``against``, a condition), ``"apg"`` (``eta``, ``radius``,
+    ``momentum``), ``"zero_star"``, ``"cfg_plus_plus"`` (for ``method="ddim"``) or ``"autoguided"`` (with ``weak``, a
+    bridge or its folder); see ``guidance.guide``."""
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     """Times between which there is guidance."""
     first_index: Whole = 0
