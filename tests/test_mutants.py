@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from mutants.__main__ import code_without_text
 from mutants.drawing import CORE, PACKAGE, PER_MODULE, drawn, share
 from mutants.nearest import nearest_tests
 from mutants.operators import changes
@@ -33,6 +34,13 @@ def rate(t, x, eps=1e-6):
 
 def texts(operator):
     return {(one.before, one.after) for one in changes(FORMULA, "toy.py") if one.operator == operator}
+
+
+def test_reworded_text_is_no_change_of_code_and_a_changed_number_is():
+    reworded = FORMULA.replace("A docstring", "Another").replace("x must be >= 0, got", "x is negative:")
+    assert code_without_text(reworded + "# a comment\n") == code_without_text(FORMULA)
+    assert code_without_text(FORMULA.replace("x + 1}", "x + 2}")) != code_without_text(FORMULA)
+    assert code_without_text(FORMULA.replace("1e-6", "1e-5")) != code_without_text(FORMULA)
 
 
 def test_each_kind_of_fault_by_hand():
