@@ -204,6 +204,20 @@ def test_a_density_of_the_start_is_carried_into_transformed_units():
     assert_close(FramedDensity(law, frame).log_prob(z), normals.log_prob(z).sum(1))
 
 
+def test_a_density_of_the_start_gives_one_value_per_row_or_per_entry():
+    x, frame = normal(50, 2), Standard(0.0, 1.0)
+    entries = torch.distributions.Normal(torch.zeros(2, dtype=F64), 1.0)
+    whole = torch.distributions.Independent(entries, 1)
+    assert_close(FramedDensity(entries, frame).log_prob(x), FramedDensity(whole, frame).log_prob(x))
+
+    class Components:  # of a mixture, not yet mixed
+        def log_prob(self, rows):
+            return torch.zeros(len(rows), 3)
+
+    with pytest.raises(InvalidInputError, match=r"one value per row, \(50,\), got shape \(50, 3\)"):
+        FramedDensity(Components(), frame).log_prob(x)
+
+
 def test_the_density_of_the_start_is_that_of_the_columns_that_vary_wherever_they_stand():
     x = torch.cat([torch.full((50, 1), 3.0, dtype=F64), normal(50, 2)], 1)
     frame = Varying.of(x, Standard()).fit(x)
