@@ -83,7 +83,7 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
         "floor": sliced_wasserstein(second, tilt, generator=seeded(seed, 4)).value,
         "calls": float(calls),
     }
-    return measured(values, {"made": x[:600].numpy(), "tilt": tilt[:600].numpy()})
+    return measured(values, {"made": x[:600].float().numpy(), "tilt": tilt[:600].float().numpy()})
 
 
 class Classes(Fields):
@@ -213,7 +213,7 @@ def _measure_moons(w: float, seed: int, settings: Mapping[str, Any]) -> Answered
         "floor": sliced_wasserstein(second, real, generator=seeded(seed, 9)).value,
         "calls": float(run.nfe) * (1 if w == 1 else 2),
     }
-    return measured(values, {"made": run.x[:600].numpy()})
+    return measured(values, {"made": run.x[:600].float().numpy()})
 
 
 # --- table and figures

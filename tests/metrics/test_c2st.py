@@ -6,7 +6,7 @@ import torch
 
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError
 from interpolants.metrics import c2st
-from interpolants.metrics.c2st import _CLIP, _accuracy, _scaled
+from interpolants.metrics.c2st import _CLIP, _accuracy, _scaled, forest_auc
 from interpolants.metrics.c2st import _folds as folds_of
 
 
@@ -222,3 +222,27 @@ def test_a_far_row_reaches_no_further_than_the_clip():
     rows[0, 0] = 1e9
     found = _scaled(rows)
     assert float(found.abs().max()) <= _CLIP
+
+
+def test_the_error_of_an_accuracy_over_copies_counts_each_group_once():
+    """50 groups of 4 copies a set, 60 % and 80 % of them right in every fold: the error is that of 50 + 50 draws."""
+    groups = torch.arange(400) // 4
+    labels, parts = groups >= 50, groups % 5
+    right = torch.where(labels, (groups // 5) % 10 < 8, (groups // 5) % 10 < 6)
+    found = _accuracy(right.double(), labels, groups, parts)
+    assert found.value == pytest.approx(0.7)
+    assert found.error == pytest.approx(math.sqrt((0.6 * 0.4 + 0.8 * 0.2) / 50 / 4))
+
+
+def test_the_error_of_the_area_is_hanley_and_mcneils(monkeypatch):
+    votes = torch.tensor([0.1, 0.3, 0.6, 0.2, 0.9, 0.4, 0.7, 0.8, 0.3, 0.5], dtype=torch.float64)
+    monkeypatch.setattr(sys.modules["interpolants.metrics.c2st"], "_forest", lambda *_: votes)
+    x, y = torch.randn(5, 1, generator=seeded(0)), torch.randn(5, 1, generator=seeded(1))
+    found = forest_auc(x, y, folds=3, generator=seeded(2))
+    pairs = [(float(b > a) + float(b >= a)) / 2 for a in votes[:5] for b in votes[5:]]
+    area = sum(pairs) / 25
+    assert found.value == pytest.approx(area)
+    assert 0.5 < area < 0.9
+    one, two = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = (area * (1 - area) + 4 * (one - area**2) + 4 * (two - area**2)) / 25
+    assert found.error == pytest.approx(math.sqrt(variance))

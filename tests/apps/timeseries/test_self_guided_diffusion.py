@@ -479,7 +479,7 @@ def test_noise_on_a_trend_is_forecast_from_levels_that_no_training_window_had():
 
     errors = {}
     for scale in ("level", "standard"):
-        warned = nullcontext() if scale == "level" else pytest.warns(FitWarning, match="Take scale='level'")
+        warned = nullcontext() if scale == "level" else pytest.warns(FitWarning, match="Use scale='level'")
         with warned:
             model = SelfGuidedDiffusion(scale=scale, **settings).fit(series[:1000])
         errors[scale] = miss(model.forecast([c.numpy() for c in contexts], members=16).x[..., 0].mean(1))

@@ -198,9 +198,7 @@ def test_atoms_are_told_with_their_share_and_the_bound_that_samples_cross():
         Bridge("one_sided_linear", **{**TINY, "steps": 2}).fit(x1=rain(), **QUIET)
     with pytest.warns(DataWarning, match=r"57 % of column mm are exactly 0.*'mm': {'kind': 'int"):
         warn_about_columns("Bridge.fit", "x1", rain(), ("mm", "level"), transforms=True)
-    with pytest.warns(
-        DataWarning, match=r"are exactly 5, the largest value.*draw the value with its share\.$"
-    ):
+    with pytest.warns(DataWarning, match=r"are exactly 5, the largest value.*draw the value yourself\.$"):
         warn_about_columns("WassersteinGAN.fit", "x1", 5 - rain(), density=False)
     inside = torch.cat([normal(900, 1), torch.full((100, 1), 0.25, dtype=torch.float64)])
     with pytest.warns(DataWarning, match=r"10 % of column 0 are exactly 0\.25\. No sample"):

@@ -271,7 +271,7 @@ def test_a_chain_of_ones_own_sees_real_time_two_noises_and_starts_of_others():
     many = chain.follow(torch.zeros(4000, 9, 1).double(), torch.zeros(4000, 1).double(), generator=seeded())
     assert float(apart.abs().max()) < 1.5
     assert float(many[:, -1].var()) == pytest.approx(0.01 * 2 * 4, rel=0.12)
-    with pytest.raises(InvalidInputError, match="at least two paths, got 1"):
+    with pytest.raises(InvalidInputError, match="at least two paths are required, got 1"):
         chain.walk(paths[:1], 1, generator=seeded())
     with pytest.raises(InvalidInputError, match=r"paths must have shape \(B, T, C\)"):
         chain.follow(paths, torch.zeros(4, 1), generator=seeded())
