@@ -22,9 +22,9 @@ def draw(quick: bool) -> object:
     labels = [k // 6 for k in range(60)]
     rules = {"no guidance": 1.0, "guidance 6": 6.0, "APG 6": {"kind": "apg", "strength": 6.0, "radius": 2.0}}
     for axes, (name, rule) in zip(picture.subplots(1, 3), rules.items(), strict=True):
-        drawn = bridge.sample(60, cond=labels, guidance=rule, seed=5, n_steps=8 if quick else 60)
-        beyond = float((drawn.abs() > 1.1).double().mean())
-        show_images(axes, drawn, columns=6, gap=2)
+        samples = bridge.sample(60, cond=labels, guidance=rule, seed=5, n_steps=8 if quick else 60)
+        beyond = float((samples.abs() > 1.1).double().mean())
+        show_images(axes, samples, columns=6, gap=2)
         label(axes, title=f"{name}: {beyond:.1%} out of range")
     return picture
 

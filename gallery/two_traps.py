@@ -41,19 +41,19 @@ def draw(quick: bool) -> object:
     bridge = itp.Bridge("linear", heads=["velocity", "noise"], seed=0, steps=40 if quick else 1500)
     task = Task.of(bridge.roles(), {"x0": x0, "x1": x1})
     answer = task.fit(bridge, progress=False).ask("free_energy", task, log_densities=(ring, well))
-    found = answer["log_ratio"]
+    estimate = answer["log_ratio"]
 
     picture = figure(760, 330)
-    places, weights = picture.subplots(1, 2)
+    positions, weights = picture.subplots(1, 2)
     edges = torch.linspace(exact - 3, exact + 3, 61)
-    for k, (x, way) in enumerate(((x0, "forward"), (x1, "backward"))):
-        places.scatter(*x.T, s=1, color=HUES[k], linewidths=0)
-        paths = answer.arrays[way].flatten().numpy()
-        weights.hist(paths, edges.numpy(), density=True, color=HUES[k], alpha=0.5, label=f"{way} paths")
+    for k, (x, direction) in enumerate(((x0, "forward"), (x1, "backward"))):
+        positions.scatter(*x.T, s=1, color=HUES[k], linewidths=0)
+        paths = answer.arrays[direction].flatten().numpy()
+        weights.hist(paths, edges.numpy(), density=True, color=HUES[k], alpha=0.5, label=f"{direction} paths")
     weights.axvline(exact, color="black", linewidth=1, label="exact difference")
-    places.set_aspect("equal")
-    label(places, title="samples of a ring and of a well")
-    title = f"estimate {found.value:.3f} ± {found.error:.3f}, exact {exact:.3f}"
+    positions.set_aspect("equal")
+    label(positions, title="samples of a ring and of a well")
+    title = f"estimate {estimate.value:.3f} ± {estimate.error:.3f}, exact {exact:.3f}"
     label(weights, title=title, x="log weight of a path, nats")
     legend(weights)
     return picture
