@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from interpolants import Bridge
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.runs.recipes import find_recipe
@@ -41,6 +43,7 @@ SMALL = {
         "ask=[]",
         "claim=[]",
     ],
+    "table_bridge": ["method.steps=20", "ask=[]", "claim=[]"],
     "causal_autoencoder": [f"method.net={MLP}", "method.steps=20"],
     "multimodal": ["method.steps=20"],
     "text_to_simulation": ["method.code_steps=20", "method.read_steps=20", "method.steps=20"],
@@ -236,9 +239,22 @@ def plumes() -> None:
     first.assign_coords(x=("node", points[:, 0]), y=("node", points[:, 1])).to_netcdf("first_frames.nc")
 
 
+def bent() -> None:
+    x = rng().normal(size=(200, 2)).astype(np.float32)
+    bridge = Bridge("vp", net={"kind": "mlp", "width": 8, "depth": 1}, steps=20, seed=0)
+    bridge.fit(x1=x, progress=False).save("runs/mine")
+
+
+def days() -> None:
+    from interpolants.apps.tables.mixed_table import MixedTable
+
+    MixedTable().sample(200, torch.Generator().manual_seed(0)).to_csv("days.csv", index=False)
+
+
 FILES = {
     "causal_autoencoder": discs,
     "ensemble_emulator": ensembles,
+    "fitted_solver": bent,
     "functional_prior": patients,
     "functional_tucker": hours,
     "geometric_diffusion": tracks,
@@ -253,6 +269,7 @@ FILES = {
     "self_guided_diffusion": history,
     "speech_enhancement": voices,
     "symbolic_operator_transformer": window,
+    "table_bridge": days,
     "td_error": states,
     "text_to_simulation": plumes,
 }
@@ -271,7 +288,7 @@ def invoke(page: str, line: str) -> list[str]:
     words = shlex.split(line)[1:]
     outs = [words[i + 1] for i, word in enumerate(words) if word in ("--out", "-o")]
     if words[0] == "run":
-        config = words[words.index("--config") + 1]
+        config = words[words.index("--config") + 1] if "--config" in words else "my_table"  # as it has words
         quick = ["--quick"] if page not in SMALL and has_quick(config) and "--quick" not in words else []
         words += quick + [word for setting in SMALL.get(page, []) for word in ("--set", setting)]
     fed = Path(source.split()[2]).read_text() if source else None  # tail -f FILE

@@ -65,8 +65,6 @@ def trained(tmp_path_factory):
     np.savetxt(folder / "b.csv", rng.normal(size=(80, 2)) + 3, delimiter=",", header="u,v", comments="")
     np.save(folder / "labels.npy", np.arange(80) % 3)
     np.save(folder / "short.npy", np.arange(3))
-    (folder / "holes.csv").write_text("u,v\n1,2\n3,nan\n")
-    (folder / "words.csv").write_text("u,v\n1,2\nthree,4\n")
     (folder / "empty.csv").touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -368,8 +366,6 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
         (("methods", "--paper", "albergo2032stochastic"), "Did you mean 'albergo2023stochastic'?"),
         (("recipes", "moons"), "Did you mean 'moons_to_rings'?"),
         (("train", "--config", "moons_to_ring", "--out", "new"), "Did you mean 'moons_to_rings'?"),
-        (("run", "--x1", "holes.csv", "--out", "new"), "nan"),
-        (("run", "--x1", "words.csv", "--out", "new"), "'three'"),
         (("run", "--x1", "empty.csv", "--out", "new"), "empty"),
         (("run", "--x1", "b.csv", "--cond", "short.npy", "--out", "new"), "cond 3"),
         (("sample", "runs/mine", "-n", 2, "--eps", "-1", "--out", "s.npz"), "must be finite and >= 0, got -1"),
