@@ -168,6 +168,9 @@ def test_a_forecast_that_knows_the_truth_has_no_error_and_one_that_fails_that_of
     assert scores["valid_time"].rivals["analogue"] > 0
     monkeypatch.setattr(Autoregression, "forecast", truth)
     exact = question.measure(model, task)
+    exact.arrays["exponent"][0] = -1.0  # an estimate may be negative; the axis is logarithmic
+    dots = question.figures(exact, {}, task)[0].panels[1].series[0].arrays["x"]
+    assert float(dots.min()) == pytest.approx(1e-3)
     assert float(exact.values["smape"].value) == 0
     assert float(exact.values["distance"].value) < 1e-6
     short = task.fit(Autoregression(lags=5)).set_params(lags=199)  # too many for the series of 200 values
@@ -233,6 +236,7 @@ def test_weights_of_new_starts_by_hand():
     errors = torch.tensor([0.0, 0.0, 3.0, 0.0, 1.0])
     assert importance_weights(errors, power=1.0, smooth=1).tolist() == [0, 0, 0.75, 0, 0.25]
     assert torch.allclose(importance_weights(errors, power=0.0), torch.full((5,), 0.2))
+    assert importance_weights(0 * errors).tolist() == pytest.approx([0.2] * 5)  # a perfect forecast
     assert importance_weights(errors, power=1.0, smooth=3).tolist() == pytest.approx(
         [0, 3 / 12, 3 / 12, 4 / 12, 2 / 12]
     )
