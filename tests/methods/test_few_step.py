@@ -237,9 +237,8 @@ def test_features_count_from_the_mean_of_real_rows_in_one_unit_for_all(generator
 def test_the_judge_of_rows_looks_at_their_principal_components_unless_the_loss_does():
     fields, (x, _) = teacher().fields, moons()
     rows = teacher().frame.encode(x).float()
-    chosen = {
-        name: Judge(quick(features=name), fields, rows, rows, None).features for name in ("entries", "pca")
-    }
-    components = new_features("pca", rows, setting="judge")
-    assert_close(chosen["entries"](rows), components(rows))
-    assert not torch.equal(chosen["pca"](rows), components(rows))
+    own = nn.Linear(2, 16).requires_grad_(False)
+    judged = {one: Judge(quick(features=one), fields, rows, rows, None).features(rows) for one in (own, "pca")}
+    components = new_features("pca", rows, setting="judge")(rows)
+    assert_close(judged[own], components)
+    assert not torch.equal(judged["pca"], components)

@@ -27,6 +27,7 @@ def test_the_distance_grows_by_what_the_noise_adds_to_the_spread():
     assert [figure.name for figure in found.figures] == ["samples", "levels"]
     near = ask(NoiseLevels(eps=[0.0, 0.2]), method, task).figures[1].panels[0]
     assert dict(zip(near.x.ticks, near.x.names, strict=True)) == {0.0: "ODE", 1.0: "eps 0.2"}
+    assert near.series[0].arrays["x"].tolist() == [0, 1]
     assert (near.y.scale, near.y.low) == ("linear", 0.0)
 
 
