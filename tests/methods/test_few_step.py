@@ -238,7 +238,9 @@ def test_the_judge_of_rows_looks_at_their_principal_components_unless_the_loss_d
     fields, (x, _) = teacher().fields, moons()
     rows = teacher().frame.encode(x).float()
     own = nn.Linear(2, 16).requires_grad_(False)
-    judged = {one: Judge(quick(features=one), fields, rows, rows, None).features(rows) for one in (own, "pca")}
+    judged = {
+        one: Judge(quick(features=one), fields, rows, rows, None).features(rows) for one in (own, "pca")
+    }
     components = new_features("pca", rows, setting="judge")(rows)
     assert_close(judged[own], components)
     assert not torch.equal(judged["pca"], components)
