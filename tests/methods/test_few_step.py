@@ -13,7 +13,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.tell import FitWarning
 from interpolants.methods import Bridge
 from interpolants.methods.few_step.features import new_features
-from interpolants.methods.few_step.few_step import Ends, FewStep
+from interpolants.methods.few_step.few_step import Ends, FewStep, Judge
 from interpolants.objectives.distribution_matching import GaussianKernels
 
 NET = {"kind": "mlp", "width": 32, "depth": 2}
@@ -88,8 +88,8 @@ class Scale(nn.Module):
         return self.factor * (alpha.reshape(-1, 1) if t.ndim else alpha) * x
 
 
-def unrolled_loss(settings, fields, rows):
-    ends = Ends(settings, fields, rows, None)
+def unrolled_loss(settings, fields, rows, labels=None):
+    ends = Ends(settings, fields, rows, labels)
     batch = ends.batches(1, torch.Generator().manual_seed(0), 0, 1)
     nets = nn.ModuleList(fields.networks)
     nets.zero_grad()
@@ -98,13 +98,14 @@ def unrolled_loss(settings, fields, rows):
     return total.detach(), torch.cat([p.grad.flatten() for p in nets.parameters() if p.grad is not None])
 
 
-def test_gradients_in_parts_are_those_of_the_whole_batch():
-    fields = teacher().fields
+@pytest.mark.parametrize("labelled", [False, True])
+def test_gradients_in_parts_are_those_of_the_whole_batch(labelled):
+    fields, labels = teacher(labelled).fields, moons()[1] if labelled else None
     for net in fields.networks:
         net.requires_grad_(True)
     rows = teacher().frame.encode(moons()[0]).float()
-    whole = unrolled_loss(quick(), fields, rows)
-    parts = unrolled_loss(quick(micro=10), fields, rows)
+    whole = unrolled_loss(quick(), fields, rows, labels)
+    parts = unrolled_loss(quick(micro=10), fields, rows, labels)
     for net in fields.networks:
         net.requires_grad_(False)
     assert_close(parts[0], whole[0])
@@ -231,3 +232,15 @@ def test_features_count_from_the_mean_of_real_rows_in_one_unit_for_all(generator
     assert float(found.std(0).square().mean()) == pytest.approx(1, rel=1e-5)
     assert_close(found.std(0) / found.std(0)[0], rows.std(0) / rows.std(0)[0])
     assert_close(features(rows[:1] + 5) - features(rows[:1]), (5 * found.std(0) / rows.std(0))[None])
+
+
+def test_the_judge_of_rows_looks_at_their_principal_components_unless_the_loss_does():
+    fields, (x, _) = teacher().fields, moons()
+    rows = teacher().frame.encode(x).float()
+    own = nn.Linear(2, 16).requires_grad_(False)
+    judged = {
+        one: Judge(quick(features=one), fields, rows, rows, None).features(rows) for one in (own, "pca")
+    }
+    components = new_features("pca", rows, setting="judge")(rows)
+    assert_close(judged[own], components)
+    assert not torch.equal(judged["pca"], components)

@@ -54,10 +54,13 @@ def test_the_other_direction_is_the_same_question_with_the_roles_exchanged():
 
 def test_any_metric_whose_card_declares_it_is_a_distance_by_its_name_or_id():
     method, task = noisy_task(shift=1.0, rows=600)
-    found = ask(NoiseLevels(distances=["mmd", "sliced_wasserstein"], eps=[0.0]), method, task)
+    found = ask(NoiseLevels(distances=["mmd", "sliced_wasserstein"], eps=[0.0, 0.2], n=100), method, task)
     assert abs(found["mmd_ode"].value) < 0.05
     assert found["mmd_ode"].unit == ""
     assert found["sliced_wasserstein_ode"].unit == "standard units"
+    curve = found.figures[1].panels[0]
+    assert curve.series[0].arrays["x"].tolist() == list(curve.x.ticks) == [0, 1]
+    assert curve.x.names == ("ODE", "SDE, eps = 0.2")
     for question in (NoiseLevels, SampleQuality):
         with pytest.raises(InvalidInputError, match="Did you mean 'energy_distance'"):
             question(distances=["energy_distence"])

@@ -8,6 +8,7 @@ from scipy.interpolate import PchipInterpolator
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.paths import Linear, ZeroEnvelope
 from interpolants.paths.curves import Curve
 
 F64 = torch.float64
@@ -75,3 +76,9 @@ def test_the_curve_is_scipys_monotone_interpolant(y):
     wanted = PchipInterpolator(x, y)
     assert_close(Curve(x, y)(at), torch.from_numpy(wanted(at.numpy())))
     assert_close(Curve(x, y).rate(at), torch.from_numpy(wanted.derivative()(at.numpy())))
+
+
+def test_a_sample_of_a_path_has_the_times_it_was_drawn_at():
+    t = torch.tensor([0.1, 0.7])
+    for path in (Linear(), Linear(envelope=ZeroEnvelope())):
+        assert torch.equal(path.sample(x0=torch.zeros(2, 1), x1=torch.ones(2, 1), t=t).t, t)

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.pde import ODE, check_evolution
+from interpolants.pde.evolution import noted_derivatives
 
 TIMES = torch.linspace(0, 5, 173, dtype=torch.float64)[:, None]
 
@@ -80,3 +81,10 @@ def test_settings_are_refused_with_their_value():
         ODE(rates=lambda t, u: u, start=(1.0, 2.0), end=1.0, names=("a",))
     with pytest.raises(InvalidInputError, match="must be an evolution equation, got int"):
         check_evolution("Test", 3)
+
+
+def test_a_jet_of_zeros_notes_the_derivatives_that_are_asked_for():
+    jet, asked = noted_derivatives(torch.full((2, 1), 3.0))
+    assert jet("tt").tolist() == [[0], [0]]
+    assert jet().tolist() == [[3], [3]]
+    assert asked == {"tt", ""}

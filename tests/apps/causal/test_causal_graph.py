@@ -81,3 +81,9 @@ def test_what_is_no_graph_of_causes_is_refused(graph, says):
 def test_an_unknown_variable_is_answered_with_the_nearest():
     with pytest.raises(InvalidInputError, match="Did you mean 'heat'"):
         CausalGraph.of(DIAMOND).descendants("heta")
+
+
+def test_a_matrix_without_names_has_numbers():
+    graph = CausalGraph.of({"adjacency": [[0, 1], [0, 0]]})
+    assert graph.names == ("0", "1")
+    assert graph.edges == (("0", "1"),)

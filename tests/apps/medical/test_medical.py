@@ -15,7 +15,7 @@ from interpolants.apps.medical.prediction_questions import (
     DisplacementQuality,
     TissueSegmentation,
 )
-from interpolants.apps.medical.restoration_questions import anomaly_map, image_restoration
+from interpolants.apps.medical.restoration_questions import _unit, anomaly_map, image_restoration
 from interpolants.data.image_warps import smooth_fields, warped
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import InvalidInputError
@@ -351,3 +351,23 @@ def test_the_class_that_denoises_best_is_that_of_the_larger_density():
 def test_bad_settings_are_refused(call, message):
     with pytest.raises(InvalidInputError, match=message):
         call()
+
+
+def test_lesions_have_radii_from_1_8_to_3_2_pixels(generator):
+    _, masks = with_lesions(torch.ones(300, 1, 40, 40), generator=generator)
+    inner = masks[~(masks[:, [0, 1, -2, -1]].any((1, 2)) | masks[:, :, [0, 1, -2, -1]].any((1, 2)))]
+    sizes = inner.sum((1, 2))
+    assert sizes.min() == 9  # pixels within 1.8 of a pixel
+    assert sizes.max() == 37  # within 3.2
+    assert 0.3 < float((sizes < 21).double().mean()) < 0.7
+
+
+def test_components_are_those_of_the_centred_images(generator):
+    x = 5 + torch.randn(40, 1, 2, 2, generator=generator) * torch.tensor([[3.0, 1.0], [0.5, 0.2]])
+    basis = ClassicalRestoration(rule="principal", components=1).fit(x).state["basis"]
+    first = torch.linalg.eigh(torch.cov(x.flatten(1).double().T)).eigenvectors[:, -1]
+    assert_close(abs(basis[0] @ first), torch.tensor(1.0).double())
+
+
+def test_a_score_of_zero_everywhere_is_drawn_as_zero():
+    assert _unit(torch.zeros(2, 3)).tolist() == [[0, 0, 0]] * 2

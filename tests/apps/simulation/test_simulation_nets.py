@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
 from interpolants.apps.simulation.data.mesh_fields import MeshField
@@ -179,3 +180,29 @@ def test_units_are_those_of_channels_of_any_size_and_place(generator):
     for value in (0.0, 0.1, 300.7):
         with pytest.raises(InvalidInputError, match=r"fit: every channel must vary, got channels \[0\]"):
             SimulationUnits.fit([MeshField(mesh, times, torch.full_like(wave, value))] * 3, None)
+
+
+def test_changes_that_are_the_same_in_all_simulations_have_a_unit():
+    seen = torch.zeros(4, 3, 5, 2)
+    seen[:, 1] = 2.0
+    units = frame_units(seen)
+    assert bool((units.scale > 0).all())
+
+
+def test_the_divergence_of_codes_is_that_of_normal_distributions():
+    class Fixed:
+        def encode(self, cloud, values):
+            return torch.tensor([[0.5, -2.0]]), torch.tensor([[0.3, -1.0]])
+
+        def decode(self, z):
+            return z
+
+        def at(self, channels, asked):
+            return torch.zeros(1, 1)
+
+    one = PointPack.of([torch.zeros(1, 1)])
+    batch = dict.fromkeys(("cloud", "values", "asked", "truth"), one)
+    found = CloudLoss(2.0)(Fixed(), batch, torch.Generator().manual_seed(0))["divergence"]
+    mean, log_variance = Fixed().encode(None, None)
+    law, standard = Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)
+    assert_close(found, 2 * kl_divergence(law, standard).sum(1))

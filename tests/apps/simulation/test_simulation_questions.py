@@ -11,6 +11,7 @@ from interpolants.apps.simulation.simulation_questions import (
     PromptedSimulations,
     relative_l2,
 )
+from interpolants.framework.questions import Measured
 from interpolants.framework.task import Split, Task
 
 
@@ -106,3 +107,11 @@ def test_the_picture_has_the_meshes_of_the_truth(task):
     ]
     mark = figure.panels[0].series[0]
     assert len(mark.arrays.get("points", mark.arrays.get("x"))) == len(task.test["fields"][0].points)
+
+
+def test_three_cases_are_drawn_each_as_the_truth_and_with_and_without_its_prompt():
+    parts = {f"points{k}": torch.rand(6, 2, dtype=torch.float64) for k in range(4)}
+    parts |= {f"{name}{k}": torch.rand(5, 6) for name in ("truth", "told", "free") for k in range(4)}
+    (figure,) = PromptedSimulations().figures(Measured({}, parts), {}, None)
+    assert [panel.title for panel in figure.panels][::3] == ["truth, 1", "truth, 2", "truth, 3"]
+    assert len(figure.panels) == 9

@@ -3,7 +3,7 @@
 import pytest
 
 from interpolants.apps.speech.compressed_spectra import CompressedSpectra
-from interpolants.apps.speech.crops import Crops
+from interpolants.apps.speech.crops import Crops, _place
 from interpolants.apps.speech.degradations import AdditiveNoise
 from interpolants.apps.speech.synthetic_speech import harmonic_signals
 from interpolants.apps.speech.units import unit_of
@@ -27,3 +27,8 @@ def test_units_follow_the_loudness_and_bring_speech_to_about_one(kind):
         unit = unit_of(one.samples, kind)
         assert unit_of(3 * one.samples, kind) == pytest.approx(3 * unit)
         assert 0.4 < float((one.samples / unit).abs().max()) <= 1.0
+
+
+def test_a_stretch_begins_anywhere_where_it_fits(generator):
+    assert {_place(5, 3, generator) for _ in range(100)} == {0, 1, 2}
+    assert _place(2, 3, generator) == 0

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants.apps.speech import degradations
 from interpolants.apps.speech.degradations import AdditiveNoise, Reverberation, filtered, level_of
 from interpolants.apps.speech.room_responses import SPEED, absorption_for, room_response
 from interpolants.apps.speech.synthetic_speech import harmonic_signals
@@ -253,3 +254,13 @@ def test_bad_input_is_refused(call, message):
 
 def test_the_speed_of_sound_is_in_metres_per_second():
     assert SPEED == 343.0
+
+
+def test_modulated_noise_swells_as_often_as_its_speed(monkeypatch):
+    """At speed 1 and phase 0 the first half of a second is loud, the second half quiet."""
+    draws = iter((1.0, 0.0))
+    monkeypatch.setattr(degradations, "_uniform", lambda low, high, source: next(draws))
+    x = degradations._modulated(8000, 8000, torch.Generator().manual_seed(0))
+    loud, quiet = (float(part.square().mean()) for part in (x[:4000], x[4000:]))
+    exact = [1 + 0.9**2 / 2 + sign * 4 * 0.9 / math.pi for sign in (1, -1)]
+    assert [loud, quiet] == pytest.approx(exact, rel=0.1)

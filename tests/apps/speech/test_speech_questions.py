@@ -75,6 +75,7 @@ def test_a_tone_stands_at_its_frequency_in_the_picture():
     task = Task.of((ROLE,), {"clean": SIGNALS}, Split(test=2))
     heat = SpeechQuality(degradation=WHITE).figures(own, {}, task)[0].panels[0].series[0].arrays
     left, right, low, high = heat["extent"]
+    assert len(heat["values"]) == 1 + 0.016 * 8000  # windows of 32 ms
     assert (left, right) == (0.0, 1.0)
     row = int(heat["values"].mean(1).argmax())
     assert low + (high - low) * row / (len(heat["values"]) - 1) == pytest.approx(1.0, abs=0.03)

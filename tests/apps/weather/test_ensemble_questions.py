@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from interpolants.apps.weather import DressedSeeds, EmulatedEnsembles, EnsembleClimatology, SeedRegression
 from interpolants.apps.weather.ensemble_figures import paired_figure
+from interpolants.apps.weather.ensemble_questions import _share
 from interpolants.data.gridded_files import gridded_of
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.questions import ask
@@ -156,3 +157,13 @@ def test_noise_without_neighbours_shows_in_spectrum_and_variogram_score():
     own = EmulatedEnsembles()._known(one).spectra(torch.tensor(fields))
     assert float(own[..., 1:].sum()) < 1e-20
     assert found["variogram"].floor < found["variogram"].value
+
+
+def test_the_share_of_a_bias_has_the_error_of_a_ratio():
+    source = torch.Generator().manual_seed(0)
+    seeds = 1 + 0.1 * torch.randn(4000, 50, dtype=torch.float64, generator=source)
+    bias = 0.5 * seeds + 0.2 * torch.randn(4000, 50, dtype=torch.float64, generator=source)
+    found = [_share(*pair) for pair in zip(bias, seeds, strict=True)]
+    spread = torch.tensor([one.value for one in found]).std()
+    assert sum(one.error for one in found) / 4000 == pytest.approx(float(spread), rel=0.05)
+    assert _share(bias[0], seeds[0] - 1) is None

@@ -263,3 +263,14 @@ def test_a_record_with_a_frame_left_out_or_another_step_is_refused():
     model = Nowcaster(**TINY).fit(radar)
     with pytest.raises(InvalidInputError, match="300 apart, as those of the fit, got 600"):
         model.forecast(radar[::2])
+
+
+def test_the_filters_see_what_differs_from_its_surroundings_and_no_level():
+    net = PatchedNet("grid_convolution", (1, 8, 8), 1, ("periodic", "periodic"), patch=1)
+    with torch.no_grad():
+        net.weights.normal_(generator=torch.Generator().manual_seed(0))
+        x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+        assert float(net._filtered(torch.ones(2, 1, 8, 8), torch.tensor(0.4)).abs().max()) < 1e-5
+        assert_close(
+            net._filtered(5 + x, torch.tensor(0.4)), net._filtered(x, torch.tensor(0.4)), atol=1e-4, rtol=0
+        )

@@ -269,3 +269,9 @@ def test_a_folder_from_before_has_its_gaussian_prior_and_says_so_where_it_has_no
         else:
             with pytest.raises(InvalidInputError, match=r"must be kept in the folder.*Fit it again"):
                 again.functions_of_prior(grid, 9)
+
+
+def test_flows_begin_small_with_pushes_that_are_not_their_directions():
+    prior = FlowPrior(WeightVectors(inputs=1, outputs=1, hidden=(3,)), flows=2)
+    assert float(prior.along.detach().abs().max()) < 0.1
+    assert not torch.equal(prior.along, prior.push)

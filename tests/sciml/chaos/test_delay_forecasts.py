@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.tell import OutsideWarning
 from interpolants.framework.answers import Ensemble
-from interpolants.framework.questions import ask
+from interpolants.framework.questions import Measured, ask
 from interpolants.framework.task import Split, Task
 from interpolants.methods.rivals.delay_rivals import Analogue, Autoregression
 from interpolants.metrics.path_errors import valid_time
@@ -233,6 +233,7 @@ def test_weights_of_new_starts_by_hand():
     errors = torch.tensor([0.0, 0.0, 3.0, 0.0, 1.0])
     assert importance_weights(errors, power=1.0, smooth=1).tolist() == [0, 0, 0.75, 0, 0.25]
     assert torch.allclose(importance_weights(errors, power=0.0), torch.full((5,), 0.2))
+    assert importance_weights(0 * errors).tolist() == pytest.approx([0.2] * 5)  # a perfect forecast
     assert importance_weights(errors, power=1.0, smooth=3).tolist() == pytest.approx(
         [0, 3 / 12, 3 / 12, 4 / 12, 2 / 12]
     )
@@ -304,3 +305,13 @@ def test_the_generator_of_a_sine_needs_no_settings_and_one_that_does_not_fit_is_
         DelayGenerator(generator="bridge")
     with pytest.raises(InvalidInputError, match=r"generator must take a condition.*GaussianFit"):
         DelayGenerator(generator="gaussian_fit")
+
+
+def test_an_exponent_that_is_estimated_below_zero_is_drawn_at_the_low_end_of_its_logarithmic_axis():
+    pytest.importorskip("dysts")
+    from interpolants.sciml.chaos.chaotic_forecasts import ChaoticForecasts
+
+    arrays = {"smape": torch.ones(2), "exponent": torch.tensor([-1.0, 2.0])}
+    own = Measured({}, arrays | {name: torch.zeros(1, 3) for name in ("forecast", "truth")})
+    errors, _ = ChaoticForecasts().figures(own, {}, None)
+    assert errors.panels[1].series[0].arrays["x"].tolist() == pytest.approx([1e-3, 2])

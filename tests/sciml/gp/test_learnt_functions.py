@@ -24,6 +24,7 @@ def test_it_shows_the_functions_that_encode_gives_and_a_bound_that_rises():
     first, second = functions.panels
     assert [len(panel.series) for panel in (first, second)] == [4, 1]
     line = first.series[3].arrays
+    assert_close(line["x"], torch.linspace(float(points[:, 0].min()), float(points[:, 0].max()), 5).double())
     asked = torch.stack([line["x"], torch.zeros_like(line["x"])], 1)
     assert_close(line["y"], model.encode(asked).mean[:, 1])
     assert second.series[0].arrays["x"].tolist() == [0, 1, 2]

@@ -20,7 +20,7 @@ from interpolants.sciml.processes.directed_chain import PathUnits
 from interpolants.sciml.processes.kernels.signatures import signature, with_time
 from interpolants.sciml.processes.metrics.path_scores import marginal_distances
 from interpolants.sciml.processes.problems.directed_chain import LinearDirectedChain
-from interpolants.sciml.processes.signature_loss import ExpectedSignature
+from interpolants.sciml.processes.signature_loss import ExpectedSignature, energy_distances
 
 F64 = torch.float64
 TINY = {"steps": 20, "hidden": (8,), "depth": 2, "batch_size": 16}
@@ -296,3 +296,17 @@ def test_draws_tell_the_paths_that_their_walks_began_at():
     twin = DirectedChainGenerator(neighbour=False, **TINY).fit(data)
     with pytest.raises(InvalidInputError, match="a path has no ancestor"):
         twin.sample(3, ancestors=True)
+
+
+def test_the_energy_distances_are_those_of_marginals_paths_and_increments():
+    made, real = walks(6, 4), walks(6, 4, seed=1) * 1.5
+    roughness = torch.tensor([2.0], dtype=F64)
+
+    def energy(x, y, p):
+        within = torch.cdist(x, x, p).sum() / (len(x) * (len(x) - 1))
+        return 2 * torch.cdist(x, y, p).mean() - within
+
+    x, y = made.flatten(1), real.flatten(1)
+    dx, dy = (one.diff(dim=1).flatten(1) * 3**0.5 / 2 for one in (made, real))
+    exact = energy(x, y, 1) / 4 + energy(x, y, 2) / 2 + energy(dx, dy, 2) / 3**0.5
+    assert_close(energy_distances(made, real, roughness), exact)

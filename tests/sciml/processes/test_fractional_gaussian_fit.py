@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -58,3 +60,15 @@ def test_an_index_at_the_edge_is_told():
     line = torch.arange(40, dtype=torch.float64)
     with pytest.warns(UserWarning, match=r"no fractional motion.*by='likelihood'\.$"):
         FractionalGaussianFit().fit(line)
+
+
+def test_the_density_of_levels_is_that_of_a_brownian_motion_with_drift_from_a_wide_start():
+    x = draw(0.5, 1, 60)[0].flatten() + 3 * torch.arange(60, dtype=torch.float64)
+    method = FractionalGaussianFit(by="likelihood").fit(x)
+    s, t = method.state, torch.arange(60, dtype=torch.float64)
+    z, h = (x - s["shift"]) / s["unit"], 2 * float(s["hurst"])
+    motion = (t[:, None] ** h + t**h - (t[:, None] - t).abs() ** h) / 2
+    wide = max(3.0, 2 * float(z.std(correction=0))) ** 2
+    covariance = s["variance"] * motion + wide + s["noise"] * torch.eye(60, dtype=torch.float64)
+    law = torch.distributions.MultivariateNormal(s["drift"] * t, covariance)
+    assert_close(method.log_prob(x)[0], law.log_prob(z) - 60 * math.log(s["unit"]))

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.tell import OutsideWarning
 from interpolants.framework.questions import ask
+from interpolants.framework.series import Series
 from interpolants.framework.task import Split, Task
 from interpolants.sciml.processes import FractionalSDE
 from interpolants.sciml.processes.exact_evidence import exact_log_evidence
@@ -223,6 +224,9 @@ def test_uneven_times_are_read_and_what_cannot_be_is_refused():
     times[5] += 1.5
     moved = FractionalSDE(modes=6, iterations=3).fit(y, times=times)
     assert moved.forecast(y, times=times, steps=2, members=3).x.shape == (1, 3, 2, 1)
+    ends = [Series(values=y[:20, None], seen=torch.ones(20, 1).bool(), times=at) for at in (times, times / 2)]
+    assert even.forecast(ends, steps=2, members=3).times.tolist() == [1, 2]
+    assert even.forecast(ends[:1] * 2, steps=2, members=3).times.tolist() == ends[0].after(2).tolist()
 
     def refuse(match, value, times=None, **settings):
         with pytest.raises(InvalidInputError, match=match):

@@ -330,3 +330,16 @@ def test_next_states_behind_an_end_may_be_missing_and_no_others():
         InvalidInputError, match=r"must not be NaN where done is 0, got NaN in 180 rows \(row 1 first"
     ):
         LeastSquaresTD().fit(**{**rows, "next_state": rows["next_state"] * np.nan})
+
+
+@pytest.mark.filterwarnings("ignore::interpolants.foundations.tell.SettingWarning")
+def test_the_question_means_what_a_critic_says_of_its_noise_and_its_members():
+    walk = RandomWalk(5, gamma=0.9, noise="none")
+    drawn = walk.sample(200, generator=generator(0, "test of critics"))
+    critic = TDCritic(gamma=0.9, states=5, members=2, steps=5).fit(**transitions(walk, 200))
+    task = Task.of((*critic.roles(), *KnownValues().reads()), drawn, Split())
+    found = ask(KnownValues(), critic, task)
+    states, _ = KnownValues()._different(task)
+    told = torch.as_tensor(critic.assess(states)).double()
+    assert found["noise_std"].value == pytest.approx(float(told[:, 1].mean()))
+    assert found["ensemble_std"].value == pytest.approx(float(told[:, 2].mean()))

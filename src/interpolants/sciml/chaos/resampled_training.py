@@ -42,7 +42,8 @@ def importance_weights(errors: Tensor, *, power: float = 4.0, smooth: int = _SMO
         .unfold(0, 2 * half + 1, 1)
         .mean(-1)
     )
-    scaled = (near / near.max().clamp_min(1e-300)) ** power
+    # Of perfect forecasts none is better than another.
+    scaled = (near / near.max()) ** power if bool(near.any()) else torch.ones_like(near)
     found: Tensor = scaled / scaled.sum()
     return found
 

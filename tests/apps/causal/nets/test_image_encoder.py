@@ -24,3 +24,9 @@ def test_sides_may_be_odd(shape, generator):
         2,
         3,
     )
+
+
+def test_layers_after_an_activation_have_its_gain():
+    net = ImageEncoder((64, 8, 8), outputs=2, channels=(64, 64), width=64)
+    first, second = (float(one.weight.detach().std()) for one in net.convolutions)
+    assert second / first == pytest.approx(1.6765, rel=0.03)

@@ -1,11 +1,13 @@
 """Scans of one's own: boxes of known place in files of another program, parts that share no head, refusals."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.apps.medical.data.scan_slices import load_scan_slices, prepared
+from interpolants.apps.medical.data.scan_slices import _first_of_test, load_scan_slices, prepared
 from interpolants.data.medical_images import read_volume
 from interpolants.foundations.errors import InvalidInputError
 
@@ -197,3 +199,9 @@ def test_a_dicom_series_and_its_mask_in_nifti_belong_together(tmp_path):
     nibabel.save(nibabel.Nifti1Image(labels, affine), tmp_path / "ct_mask.nii.gz")
     with pytest.raises(InvalidInputError, match="must lie where ct does"):
         load_scan_slices("all", path=str(tmp_path), channels=("label_1",), size=10, gap=0)
+
+
+def test_the_least_share_leaves_the_last_subject_for_the_test():
+    subjects = [re.match(".+", name) for name in ("a", "b", "b", "c")]
+    assert _first_of_test("who", subjects, 1e-9) == 3
+    assert _first_of_test("who", subjects, 0.5) == 1

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.apps.timeseries.metrics.linear_predictive import linear_predictive_score
+from interpolants.apps.timeseries.metrics.linear_predictive import linear_predictive_score, predictive_errors
 from interpolants.data.windows import phase_randomised
 from interpolants.foundations.errors import InvalidInputError
 
@@ -77,3 +77,10 @@ def test_bad_input_is_refused(change, said):
     given = {"made": waves(20), "real": waves(5), "context": 10, **change}
     with pytest.raises(InvalidInputError, match=said):
         linear_predictive_score(given.pop("made"), given.pop("real"), **given)
+
+
+def test_the_error_is_the_standard_error_over_windows():
+    made, real = waves(200), waves(50, seed=1) + 0.1 * torch.randn(50, 30, 1, dtype=torch.float64)
+    found = linear_predictive_score(made, real, context=10)
+    shares = predictive_errors(made, real, context=10)
+    assert found.error == pytest.approx(float(shares.std()) / 50**0.5)

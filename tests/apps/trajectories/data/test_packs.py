@@ -39,3 +39,7 @@ def test_the_mean_is_over_what_is_there():
 def test_no_items_and_items_of_other_widths_are_refused(bad):
     with pytest.raises(InvalidInputError, match="item"):
         packed(bad)
+
+
+def test_the_mean_of_nothing_is_zero():
+    assert packed(parts((0,), (2,))).mean()[0].tolist() == [0, 0]

@@ -1,11 +1,13 @@
 import io
 import tarfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from interpolants.apps.weather.data.sample_ensembles import (
     ARCHIVE,
+    _opened,
     by_month,
     load_era5_members,
     load_seasonal_forecasts,
@@ -99,3 +101,13 @@ def test_without_the_archive_the_way_to_get_it_is_told(tmp_path, monkeypatch):
 def test_a_step_of_the_grid_divides_it():
     with pytest.raises(InvalidInputError, match="every must divide 60, got 7"):
         load_era5_members(every=7)
+
+
+def test_a_file_in_an_archive_is_read_as_the_file_alone(tmp_path):
+    file = tmp_path / "era5-levels-members.nc"
+    xarray.Dataset({"z": ("x", [1.0, 2.0])}).to_netcdf(file, engine="h5netcdf")
+    with tarfile.open(tmp_path / ARCHIVE, "w:gz") as made:
+        made.add(file, f"cfgrib-0.9.15.1/tests/sample-data/{file.name}")
+    carrier = SimpleNamespace(path=f"somewhere/{file.name}")
+    for place in (file, tmp_path / ARCHIVE):
+        assert _opened("who", str(place), carrier).z.values.tolist() == [1, 2]

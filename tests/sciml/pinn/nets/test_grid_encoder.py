@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.sciml.pinn.nets.grid_encoder import GridEncoder
+from interpolants.sciml.pinn.nets.grid_encoder import GridEncoder, _spread
 
 
 def sets(n=9, d=1, seed=0):
@@ -71,3 +71,8 @@ def test_sets_without_points_or_with_empty_neighbourhoods_are_refused():
         GridEncoder(3)
     with pytest.raises(InvalidInputError, match="shortest must be at most longest"):
         GridEncoder(1, shortest=2.0)
+
+
+def test_lengths_are_spread_by_equal_factors_and_a_single_one_lies_in_the_middle():
+    assert _spread(0.1, 10.0, 3) == pytest.approx([0.1, 1.0, 10.0])
+    assert _spread(0.1, 10.0, 1) == pytest.approx([1.0])

@@ -32,6 +32,7 @@ def test_files_from_elsewhere(tmp_path):
     (tmp_path / "JapaneseVowels_TRAIN.ts").write_text(HEAD + line(3, 2) + "\n" + line(2, 9) + "\n")
     found = load_japanese_vowels(path=str(tmp_path))
     assert found.labels.tolist() == [1, 8]
+    assert found.info.classes == tuple(f"speaker {k}" for k in range(1, 10))
     assert found.x[0, :3, 11].tolist() == pytest.approx([11.0, 11.1, 11.2])
     assert bool(found.x[0, 3:].isnan().all())
     assert bool(found.x[1, 2:].isnan().all())

@@ -27,6 +27,7 @@ def test_moments_and_parts():
     assert float(whole[:, :30].var() * 30) == pytest.approx(1, abs=0.01)
     assert float(whole[:, 30].square().mean()) == pytest.approx(0.75, abs=0.05)
     train, test = (load_quadratic_teacher(part, rows=10).x for part in ("train", "test"))
+    assert (len(train), len(test)) == (8, 2)
     assert torch.equal(torch.cat([train, test]), load("quadratic_teacher", split="all", rows=10).x)
     assert not torch.equal(load_quadratic_teacher("all", rows=10, seed=1).x, torch.cat([train, test]))
     with pytest.raises(InvalidInputError, match="rows"):

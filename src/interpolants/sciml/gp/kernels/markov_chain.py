@@ -134,7 +134,7 @@ def infer_chain(
     Source: Kalman filter and Rauch-Tung-Striebel smoother in information form, Särkkä (2013), ch. 4 and 8.
     """
     r = precision.shape[1]
-    steps = [_wide(kernel, gaps, r) for gaps in _gaps(places, lengthscale)]
+    steps = [_wide(kernel, _gaps(places, lengthscale), r)]
     a, q = (np.stack([step[i].numpy() for step in steps], 1) for i in range(2))
     forward = _Forward.run(a, q, precision.numpy(), shift.numpy())
     mean, covariance = _backward(a[:, 0], forward)
@@ -156,14 +156,14 @@ def log_normalisers(
 ) -> Tensor:
     """Log normalisers of :func:`infer_chain` for several lengthscales ``(G,)`` at once, ``(G,)``, by filters alone."""
     r = precision.shape[1]
-    steps = [_wide(kernel, _gaps(places, scale)[0], r) for scale in lengthscales.tolist()]
+    steps = [_wide(kernel, _gaps(places, scale), r) for scale in lengthscales.tolist()]
     a, q = (np.stack([step[i].numpy() for step in steps], 1) for i in range(2))
     return torch.from_numpy(_Forward.run(a, q, precision.numpy(), shift.numpy()).log_normalisers())
 
 
-def _gaps(places: Tensor, lengthscale: float) -> tuple[Tensor]:
+def _gaps(places: Tensor, lengthscale: float) -> Tensor:
     """Steps to each place in lengthscales; the first comes from infinitely far, where nothing is known."""
-    return (places.diff(prepend=places[:1] - torch.inf) / lengthscale,)
+    return places.diff(prepend=places[:1] - torch.inf) / lengthscale
 
 
 def _blocks(a: Tensor, r: int) -> Tensor:
