@@ -49,6 +49,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Tables, sound, text": (
         "flights",
+        "storms",
         "chirps",
         "masked_text",
     ),
