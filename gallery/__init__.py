@@ -50,6 +50,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Tables, sound, text": (
         "flights",
         "storms",
+        "weather_table",
         "chirps",
         "masked_text",
     ),

@@ -144,7 +144,7 @@ def _warn_of_dates(value: Any, role: Role, reading: Reading) -> None:
 
 
 def _in_order(value: Any, role: Role, reading: Reading) -> Any:
-    """Table with the known columns, or those of the fit, in their order."""
+    """Table with the known columns, or those of the fit, in their order; a typed table has no others."""
     fitted = () if reading.before is None or reading.before.container != "pandas" else reading.before.columns
     columns = role.columns or tuple(map(str, fitted))
     if not columns or not hasattr(value, "columns"):
@@ -155,6 +155,10 @@ def _in_order(value: Any, role: Role, reading: Reading) -> Any:
             rule = f"{role.name} must have the columns {', '.join(columns)}"
             rule += f", as {role.like} has" if role.like else ""
             raise invalid(reading.who, rule, f"none named {column!r}", nearest(column, here))
+    # Where cells of any type are filled and predicted, a column that is ignored would look as if it were used.
+    if role.typed and (new := [column for column in here if column not in columns]):
+        rule = f"{role.name} must have no columns but those of the fit, {', '.join(columns)}"
+        raise invalid(reading.who, rule, repr(new[0]), f"Pass {role.name}.drop(columns={new!r}).")
     return value[[here[column] for column in columns]]
 
 
