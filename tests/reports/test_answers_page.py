@@ -256,7 +256,9 @@ def test_nothing_wrong_is_said_so(tmp_path):
 
 def test_a_rival_that_equals_an_ideal_score_is_nothing_wrong():
     def beside(value, rival):
-        return told(cell(questions=(question(scores=(score(value=value, floor=0.0, rivals={"twin": rival}),)),)))
+        return told(
+            cell(questions=(question(scores=(score(value=value, floor=0.0, rivals={"twin": rival}),)),))
+        )
 
     assert beside(0.0, 0.0) == []
     assert "within two standard errors of twin" in beside(0.001, 0.001)[0][0]
