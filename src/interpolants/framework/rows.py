@@ -156,14 +156,13 @@ def _in_order(value: Any, role: Role, reading: Reading) -> Any:
             rule = f"{role.name} must have the columns {', '.join(columns)}"
             rule += f", as {role.like} has" if role.like else ""
             raise invalid(reading.who, rule, f"none named {column!r}", nearest(column, here))
-    if role.typed:
-        _check_no_new(list(here), columns, role, reading)
+    _check_no_new(list(here), columns, role, reading)
     return value[[here[column] for column in columns]]
 
 
 def _check_no_new(here: Sequence[str], columns: Sequence[str], role: Role, reading: Reading) -> None:
-    """Refuse columns that the fit did not have: in completed rows, an ignored one would look as if it were used."""
-    if new := [column for column in here if column not in columns]:
+    """Refuse columns of a typed table that the fit did not have: in completed rows, an ignored one would look as if it were used."""
+    if role.typed and (new := [column for column in here if column not in columns]):
         rule = f"{role.name} must have no columns but those of the fit, {', '.join(columns)}"
         raise invalid(reading.who, rule, repr(new[0]), f"Pass {role.name}.drop(columns={new!r}).")
 
