@@ -161,7 +161,7 @@ def _in_order(value: Any, role: Role, reading: Reading) -> Any:
 
 
 def _check_no_new(here: Sequence[str], columns: Sequence[str], role: Role, reading: Reading) -> None:
-    """Refuse columns of a typed table that the fit did not have: in completed rows, an ignored one would look as if it were used."""
+    """Refuse columns of a typed table that the fit did not have, which would look as if they were used."""
     if role.typed and (new := [column for column in here if column not in columns]):
         rule = f"{role.name} must have no columns but those of the fit, {', '.join(columns)}"
         raise invalid(reading.who, rule, repr(new[0]), f"Pass {role.name}.drop(columns={new!r}).")
