@@ -52,6 +52,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Tables, sound, text": (
         "flights",
+        "storms",
         "days_in_a_table",
         "chirps",
         "masked_text",

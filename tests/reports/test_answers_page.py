@@ -254,6 +254,16 @@ def test_nothing_wrong_is_said_so(tmp_path):
     assert "Rival" not in nothing  # no term either
 
 
+def test_a_rival_that_equals_an_ideal_score_is_nothing_wrong():
+    def beside(value, rival):
+        return told(
+            cell(questions=(question(scores=(score(value=value, floor=0.0, rivals={"twin": rival}),)),))
+        )
+
+    assert beside(0.0, 0.0) == []
+    assert "within two standard errors of twin" in beside(0.001, 0.001)[0][0]
+
+
 def test_failed_checks_claims_and_rivals_that_win_are_named_before_the_numbers(tmp_path):
     lost = score(value=0.9, rivals={"gaussian_fit": 0.5, "twin": 0.905})
     bad = cell(

@@ -72,6 +72,7 @@ from interpolants.apps.timeseries.nets.state_space import StateSpaceNet as State
 from interpolants.apps.timeseries.self_guided_diffusion import SelfGuidedDiffusion as SelfGuidedDiffusion
 from interpolants.apps.timeseries.series_questions import RefinedForecasts as RefinedForecasts
 from interpolants.apps.timeseries.series_questions import SyntheticWindows as SyntheticWindows
+from interpolants.apps.trajectories.data.storm_motions import load_storm_motions as load_storm_motions
 from interpolants.apps.trajectories.data.storms import load_atlantic_storms as load_atlantic_storms
 from interpolants.apps.trajectories.geometric_diffusion import GeometricDiffusion as GeometricDiffusion
 from interpolants.apps.trajectories.metrics.displacement_errors import displacement as displacement

@@ -1,5 +1,6 @@
 """Kinds of roles whose items are rows of numbers: ``rows`` of equal length, and ``ragged`` of different lengths."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -144,7 +145,7 @@ def _warn_of_dates(value: Any, role: Role, reading: Reading) -> None:
 
 
 def _in_order(value: Any, role: Role, reading: Reading) -> Any:
-    """Table with the known columns, or those of the fit, in their order."""
+    """Table with the known columns, or those of the fit, in their order; a typed table has no others."""
     fitted = () if reading.before is None or reading.before.container != "pandas" else reading.before.columns
     columns = role.columns or tuple(map(str, fitted))
     if not columns or not hasattr(value, "columns"):
@@ -155,7 +156,15 @@ def _in_order(value: Any, role: Role, reading: Reading) -> Any:
             rule = f"{role.name} must have the columns {', '.join(columns)}"
             rule += f", as {role.like} has" if role.like else ""
             raise invalid(reading.who, rule, f"none named {column!r}", nearest(column, here))
+    _check_no_new(list(here), columns, role, reading)
     return value[[here[column] for column in columns]]
+
+
+def _check_no_new(here: Sequence[str], columns: Sequence[str], role: Role, reading: Reading) -> None:
+    """Refuse columns of a typed table that the fit did not have, which would look as if they were used."""
+    if role.typed and (new := [column for column in here if column not in columns]):
+        rule = f"{role.name} must have no columns but those of the fit, {', '.join(columns)}"
+        raise invalid(reading.who, rule, repr(new[0]), f"Pass {role.name}.drop(columns={new!r}).")
 
 
 class Ragged:

@@ -1,7 +1,7 @@
 """Bridges along geodesics, for tables whose columns are angles, places on a globe or rotations."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,7 +13,8 @@ from torch import Generator, Tensor, nn
 from interpolants.foundations.asked import invalid, part
 from interpolants.foundations.extras import require
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.kinds import Check, Count, Remedy, Whole
+from interpolants.foundations.kinds import Check, Count, NonNegative, Remedy, Whole
+from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import take_rows
 from interpolants.framework.capabilities import capability
 from interpolants.framework.role import Role
@@ -27,14 +28,17 @@ from interpolants.methods.parts.start_points import StartPoints
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.build import library_net
 from interpolants.objectives.times import StratifiedTimes
-from interpolants.spaces.flow import flow
+from interpolants.spaces.flow import FlowResult, SpaceField, flow
 from interpolants.spaces.geodesic_path import GeodesicPath
+from interpolants.spaces.heat_path import HeatPath, heat_flow
 from interpolants.spaces.product import Product
 from interpolants.spaces.space import Space
 from interpolants.training.pairs import finished
 
 # Rows whose trajectories are in memory at a time.
 _CHUNK = 4096
+# Dimensions of spheres whose heat kernel is accurate to .2 %.
+_MOST_DIMENSIONS = 10
 # Share of the distance to the cut locus beyond which a geodesic between a given pair is not unique.
 _OPPOSITE = 1 - 1e-6
 
@@ -49,20 +53,23 @@ class GeodesicBridge(Trained):
         lp = bridge.log_prob(storms)       # nats, one per row
 
     Columns that ``space`` does not name are real numbers, and are standardised. A network learns the velocity of
-    ``x_t = exp_{x0}(t log_{x0}(x1))``; its ODE gives samples and log densities. There is no SDE: on a geodesic path the
-    velocity does not determine the score, and a regressed score misses the edges of the conditional densities.
+    ``x_t = exp_{x0}(t log_{x0}(x1))``; its ODE gives samples and log densities. On a geodesic path the velocity does
+    not determine the score, and a regressed score misses the edges of the conditional densities. ``path="heat"`` has an
+    SDE, ``sample(1000, eps=1)``: the data diffuse to the base by Brownian motion, and a network learns the noise.
 
     Raises:
         InvalidInputError: If a name or a setting is unknown.
 
-    Source: Chen & Lipman (2024), arXiv:2302.03660; rotations: Bose et al. (2024), arXiv:2310.02391.
+    Source: Chen & Lipman (2024), arXiv:2302.03660; rotations: Bose et al. (2024), arXiv:2310.02391;
+    heat path: De Bortoli et al. (2022), arXiv:2202.02763.
     """
 
     noun: ClassVar[str] = "bridge"  # prose: keep  # a name of the framework
 
-    path: Literal["one_sided_geodesic", "geodesic"] = "one_sided_geodesic"
+    path: Literal["one_sided_geodesic", "geodesic", "heat"] = "one_sided_geodesic"
     """``"one_sided_geodesic"``: from the uniform distribution on compact spaces and N(0, I) on the standardised real
-    columns to ``x1``. ``"geodesic"``: from samples ``x0`` to samples ``x1``."""
+    columns to ``x1``. ``"geodesic"``: from samples ``x0`` to samples ``x1``. ``"heat"``: the reverse of Brownian motion
+    from ``x1``, of the Ornstein-Uhlenbeck process on real columns; the base is that of ``"one_sided_geodesic"``."""
     space: Annotated[Any, Check(choose_space)] = None
     """Spaces of the columns: a mapping of columns, joined by ", ", to a kind or a table with settings. ``"circle"``: an
     angle in degrees, or ``{"kind": "circle", "period": 24}``. ``"sphere"``: latitude and longitude in degrees, or
@@ -87,6 +94,9 @@ class GeodesicBridge(Trained):
         if self.coupling == "paired" and self.path == "one_sided_geodesic":
             rule = "a paired coupling needs samples of both ends"
             raise invalid(rule, "path='one_sided_geodesic'", "Pass path='geodesic'.")
+        if self.coupling != "independent" and self.path == "heat":
+            rule = "coupling must be 'independent' on a heat path, whose ends are joined by Brownian motion"
+            raise invalid(rule, repr(self.coupling), "Pass path='one_sided_geodesic' or 'geodesic'.")
 
     def roles(self) -> tuple[Role, ...]:
         """Samples of both ends, and conditions of the rows of x1."""
@@ -96,10 +106,10 @@ class GeodesicBridge(Trained):
         cond = Role(
             name="cond", kind="condition", axis="x1", optional=True, about="condition of each row of x1"
         )
-        return (x1, cond) if self.path == "one_sided_geodesic" else (x0, x1, cond)
+        return (x0, x1, cond) if self.path == "geodesic" else (x1, cond)
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
-        """Regression of the velocity on the rates of geodesics."""
+        """Regression of the velocity on the rates of geodesics, or of the noise of the heat path."""
         names, rows = self.columns("x1"), _rows(data)
         training, held_out = rows, _rows(run.held) if run.held else None
         if held_out is None:
@@ -108,6 +118,8 @@ class GeodesicBridge(Trained):
         x1, x0 = training.x1, training.x0
         frame = SpaceFrame.of(self.space, x1 if x0 is None else torch.cat([x0, x1]), names)
         space = frame.space
+        if self.path == "heat":
+            _check_dimensions(frame, names)
         _check(frame, rows, names)
         if run.held:
             _check(frame, _rows(run.held), names)
@@ -118,7 +130,7 @@ class GeodesicBridge(Trained):
         form = ConditionForm.of(endpoints.cond, units=True)
         features = torch.zeros(1, space.features_size)
         net = new_net("GeodesicBridge", self.net, features, form=form, seed=self.seed)
-        loss = _GeodesicLoss(space, form)
+        loss = (_HeatLoss if self.path == "heat" else _GeodesicLoss)(space, form)
 
         def unseen(size: int) -> _GeodesicBatches:
             assert validation is not None
@@ -148,7 +160,7 @@ class GeodesicBridge(Trained):
         self,
         n: Count,
         *,
-        eps: float = 0.0,
+        eps: NonNegative = 0.0,
         reverse: bool = False,
         n_steps: Count = 20,
         seed: Whole | None = None,
@@ -159,52 +171,60 @@ class GeodesicBridge(Trained):
 
         Args:
             n: Number of samples.
-            eps: Noise level, 0: a geodesic path has no SDE.
+            eps: Noise level: 0 for the ODE. On a heat path 1 is the time reversal of Brownian motion, and other levels
+                have the same distribution; a geodesic path has no SDE.
             reverse: Draw samples of rho0 from stored rows of x1 instead; on the path ``"geodesic"``.
             n_steps: Number of steps of Heun's method, two evaluations of the network each.
-            seed: Seed of the starts; drawn afresh when None.
+            seed: Seed of the starts and of the noise; drawn afresh when None.
             cond: One condition for all samples, or one row per sample.
             first_index: Index of the first sample in a larger job, so that parts agree with the whole.
 
         Returns:
             ``(n, D)`` in the columns, units and container of ``x1``; angles and longitudes in the interval of the fit.
         """
-        _check_level(eps)
+        self._check_level(eps)
         seed = secrets.randbits(31) if seed is None else seed
         if reverse:
             remedy = "Call transport(x, reverse=True) with your rows."
             raise invalid("samples are drawn of rho1", "reverse=True", remedy)
         start = self.state["starts"].draw(n, seed, first_index).double()
         frame: SpaceFrame = self.state["frame"]
-        start = frame.space.base(start) if self.path == "one_sided_geodesic" else start
-        return frame.decode(self._carried(start, cond, n_steps, reverse=False)[0])
+        start = start if self.path == "geodesic" else frame.space.base(start)
+        noise = _Noise(eps, seed, first_index)
+        return frame.decode(self._carried(start, cond, n_steps, reverse=False, noise=noise)[0])
 
     @capability(reads={"x": "x1"}, like="x")
     def transport(
         self,
         x: Tensor,
         *,
-        eps: float = 0.0,
+        eps: NonNegative = 0.0,
         reverse: bool = False,
         n_steps: Count = 20,
+        seed: Whole | None = None,
         cond: Tensor | None = None,
     ) -> Tensor:
         """Move given rows from rho0 to rho1 (from rho1 to rho0 when ``reverse``) along the ODE.
 
         Args:
             x: Rows ``(n, D)``.
-            eps: As in :meth:`sample`.
+            eps: Noise level, as in :meth:`sample`; 0 for ``reverse``.
             reverse: Direction.
             n_steps: Number of steps of Heun's method.
+            seed: Seed of the noise; drawn afresh when None.
             cond: One condition for all rows, or one per row.
 
         Returns:
             ``(n, D)`` in the kind of ``x``.
         """
-        _check_level(eps)
+        self._check_level(eps)
+        if reverse and eps != 0:
+            rule = "eps must be 0 for reverse=True: the SDE leads from the base to the data"
+            raise invalid(rule, eps, "Use the ODE, eps=0.")
         frame: SpaceFrame = self.state["frame"]
         frame.check(x, self.columns("x1"))
-        return frame.decode(self._carried(frame.encode(x), cond, n_steps, reverse=reverse)[0])
+        noise = _Noise(eps, secrets.randbits(31) if seed is None else seed)
+        return frame.decode(self._carried(frame.encode(x), cond, n_steps, reverse=reverse, noise=noise)[0])
 
     @capability(reads={"x": "x1"})
     def log_prob(
@@ -235,22 +255,76 @@ class GeodesicBridge(Trained):
         start, change = self._carried(frame.encode(rows), cond, n_steps, reverse=True, density=True)
         return frame.space.base_log_prob(start) - change + frame.log_volume(rows, columns=per == "columns")
 
+    def _check_level(self, eps: float) -> None:
+        if self.path != "heat" and eps != 0:
+            rule = "eps must be 0 on a geodesic path, whose velocity does not determine the score"
+            remedy = (
+                "Use the ODE: its samples have the distribution of the data too. Or fit with path='heat'."
+            )
+            raise invalid(rule, eps, remedy)
+
     def _carried(
-        self, start: Tensor, cond: Tensor | None, n_steps: int, *, reverse: bool, density: bool = False
+        self,
+        start: Tensor,
+        cond: Tensor | None,
+        n_steps: int,
+        *,
+        reverse: bool,
+        noise: "_Noise | None" = None,
+        density: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Points at the other end of the flow and the change of their log density, in chunks of rows."""
-        space, times = self.state["frame"].space, torch.linspace(0, 1, n_steps + 1, dtype=torch.float64)
+        times = torch.linspace(0, 1, n_steps + 1, dtype=torch.float64)
         times = times.flip(0) if reverse else times
         conditions = _per_row(cond, len(start))
         points, changes = [], []
         for rows in torch.split(torch.arange(len(start)), _CHUNK):
-            field = partial(
-                _velocity, space, self.state["net"], self.state["form"], take_rows(conditions, rows)
-            )
-            result = flow(space, field, start[rows], times, density=density)
+            field = self._field(take_rows(conditions, rows))
+            result = self._flow(field, start[rows], times, noise, int(rows[0]), density=density)
             points.append(result.x)
             changes.append(start.new_zeros(len(rows)) if result.log_change is None else result.log_change)
         return torch.cat(points), torch.cat(changes)
+
+    def _field(self, cond: Tensor | None) -> SpaceField:
+        """Output of the network at points and times t."""
+        return partial(_velocity, self.state["frame"].space, self.state["net"], self.state["form"], cond)
+
+    def _flow(
+        self,
+        field: SpaceField,
+        start: Tensor,
+        times: Tensor,
+        noise: "_Noise | None",
+        first: int,
+        *,
+        density: bool,
+    ) -> FlowResult:
+        """Flow of one chunk of rows, the first of which has the number ``first`` in this call."""
+        space = self.state["frame"].space
+        if self.path != "heat":
+            return flow(space, field, start, times, density=density)
+        path = HeatPath(space)
+
+        def expected_noise(x: Tensor, sigma: Tensor) -> Tensor:
+            return field(x, path.time(sigma))
+
+        if noise is None or noise.eps == 0:
+            return heat_flow(path, expected_noise, start, times, density=density)
+        normal = noise.source(start, first)
+        return heat_flow(path, expected_noise, start, times, eps=noise.eps, normal=normal)
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """Noise of the SDE: its level, its seed and the number of the first sample."""
+
+    eps: float
+    seed: int
+    first: int = 0
+
+    def source(self, x: Tensor, skip: int) -> Callable[[], Tensor]:
+        """Source of standard normal rows of the shape of ``x``, for the samples after the first ``skip``."""
+        return BlockNoise.like(x, self.seed, "heat", first=self.first + skip).normal
 
 
 def _velocity(
@@ -271,12 +345,6 @@ def _per_row(cond: Tensor | None, n: int) -> Tensor | None:
     return cond.expand(n, *cond.shape[1:])
 
 
-def _check_level(eps: Any) -> None:
-    if eps != 0:
-        rule = "eps must be 0 on a geodesic path, whose velocity does not determine the score"
-        raise invalid(rule, eps, "Use the ODE: its samples have the distribution of the data too.")
-
-
 def _rows(data: Mapping[str, Any]) -> Ends:
     """Rows of both ends in the units of the columns."""
     return Ends(data.get("x0"), data["x1"], data.get("cond"))
@@ -288,6 +356,15 @@ def _check(frame: SpaceFrame, rows: Ends, names: Sequence[str]) -> None:
         if x is not None:
             with part(name):
                 frame.check(x, names)
+
+
+def _check_dimensions(frame: SpaceFrame, names: Sequence[str]) -> None:
+    """Check that the heat kernel of each sphere is accurate."""
+    for code, columns in zip(frame.codes, frame.columns, strict=True):
+        if code.space.dim > _MOST_DIMENSIONS:
+            label = ", ".join(repr(names[k] if names else str(k)) for k in columns)
+            rule = f"a heat path takes spheres of at most {_MOST_DIMENSIONS} dimensions, where its kernel is accurate"
+            raise invalid(rule, f"{code.space.dim} in {label}", "Pass path='one_sided_geodesic'.")
 
 
 def _encoded(frame: SpaceFrame, rows: Ends) -> Ends:
@@ -360,3 +437,20 @@ class _GeodesicLoss:
         x, rate = x.float(), rate.float()
         velocity = _velocity(self.space, net, self.form, batch["cond"], x, batch["t"])
         return {"velocity": self.space.norm(velocity - rate).square() * batch["weight"]}
+
+
+@dataclass(frozen=True)
+class _HeatLoss:
+    """Squared Riemannian distance of the predicted noise from that of the heat path."""
+
+    space: Product
+    form: ConditionForm
+
+    def __call__(self, net: Any, batch: Mapping[str, Any], generator: Generator) -> dict[str, Tensor]:
+        """Per-sample losses ``(B,)``."""
+        x1 = batch["x1"]
+        z = torch.randn(x1.shape, generator=generator, dtype=x1.dtype)
+        x, target = HeatPath(self.space).sample(x1, z, batch["t"])
+        x, target = x.float(), target.float()
+        noise = _velocity(self.space, net, self.form, batch["cond"], x, batch["t"])
+        return {"noise": self.space.norm(noise - target).square() * batch["weight"]}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from interpolants.framework.claims import Verdict
 from interpolants.framework.scores import Finding, Score
 from interpolants.reports.facts import QuestionFacts, RunFacts
-from interpolants.reports.readings import standing, title_of
+from interpolants.reports.readings import floor_of, standing, title_of
 from interpolants.reports.seeds import over_seeds, tasks_of
 from interpolants.reports.words import listing, number, spaced, with_error
 
@@ -83,7 +83,7 @@ def _of_rival(question: QuestionFacts, name: str) -> Iterator[Finding]:
     beside = [score for score in question.scores if name in score.rivals]
     judged = [score for score in beside if standing(score, name) != "unknown"]
     worse = [score for score in judged if standing(score, name) == "worse"]
-    same = [score for score in judged if standing(score, name) == "same"]
+    same = [score for score in judged if standing(score, name) == "same" and not _is_ideal(score, name)]
     if worse:
         what = f"{spaced(name)} is better in {_share(worse, judged)}"
         yield Finding(f"{question.title}: {what}: {_beside(worse, name)}.", remedy=LOST.format(spaced(name)))
@@ -91,6 +91,11 @@ def _of_rival(question: QuestionFacts, name: str) -> Iterator[Finding]:
         what = f"within two standard errors of {spaced(name)} in {_share(same, judged)}"
         told = f"{question.title}: {what}: {_beside(same, name)}."
         yield Finding(told, grave=False, remedy=_EVEN.format(spaced(name)))
+
+
+def _is_ideal(score: Score, name: str) -> bool:
+    """Whether a score and that of a rival both equal the floor exactly, such as 0 copies of 0 that are possible."""
+    return score.value == floor_of(score) == score.rivals[name]
 
 
 def _share(some: Sequence[Score], every: Sequence[Score]) -> str:

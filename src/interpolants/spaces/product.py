@@ -133,6 +133,24 @@ class Product(Checked, Space):
         ).sum(0)
 
     @override
+    @property
+    def spectral_gap(self) -> float:
+        return min(factor.spectral_gap for factor in self.factors)
+
+    @override
+    def diffuse(self, x: Tensor, z: Tensor, tau: Tensor) -> Tensor:
+        return self._joined(lambda factor, *parts: factor.diffuse(*parts, tau), x, z)
+
+    @override
+    def diffused(self, x: Tensor, x1: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+        x, x1 = _aligned(x, x1)
+        pairs = [
+            factor.diffused(point, start, tau)
+            for factor, point, start in zip(self.factors, self.parts(x), self.parts(x1), strict=True)
+        ]
+        return torch.stack([ratio for ratio, _ in pairs]).sum(0), torch.cat([slope for _, slope in pairs], -1)
+
+    @override
     def features(self, x: Tensor) -> Tensor:
         return self._joined(lambda factor, part: factor.features(part), x)
 

@@ -76,3 +76,20 @@ class Reals(Checked, Space):
     @override
     def log_contraction(self, x: Tensor, x1: Tensor, t: Tensor) -> Tensor:
         return -self.n * torch.log1p(-t) + torch.zeros_like((x + x1)[..., 0])
+
+    @override
+    @property
+    def spectral_gap(self) -> float:
+        return 1.0
+
+    @override
+    def diffuse(self, x: Tensor, z: Tensor, tau: Tensor) -> Tensor:
+        time = tau[..., None]
+        return torch.exp(-time) * x + (-torch.expm1(-2 * time)).sqrt() * z
+
+    @override
+    def diffused(self, x: Tensor, x1: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+        time = tau[..., None]
+        variance, error = -torch.expm1(-2 * time), x - torch.exp(-time) * x1
+        ratio = 0.5 * (x.square() - error.square() / variance - variance.log())
+        return ratio.sum(-1), x - error / variance

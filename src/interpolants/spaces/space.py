@@ -108,6 +108,36 @@ class Space(ABC):
             injectivity radius: no shortest geodesic to ``x1`` passes there at that time.
         """
 
+    # --- diffusion towards the base
+
+    @property
+    @abstractmethod
+    def spectral_gap(self) -> float:
+        """Rate at which a diffusing distribution approaches the base: its difference falls as ``exp(-gap tau)``."""
+
+    @abstractmethod
+    def diffuse(self, x: Tensor, z: Tensor, tau: Tensor) -> Tensor:
+        """Points at time ``tau`` of the diffusion that starts at ``x``.
+
+        It is Brownian motion with variance 2 tau per coordinate on compact spaces, ``dX = sqrt(2) dB``, and the
+        Ornstein-Uhlenbeck process ``dX = -X dtau + sqrt(2) dB`` on ``Reals``. Both have the base as their limit.
+
+        Args:
+            x: Points ``(..., S)``.
+            z: Standard normal rows ``(..., S)``.
+            tau: Times ``(...)``, at least 0.
+        """
+
+    @abstractmethod
+    def diffused(self, x: Tensor, x1: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+        """Log density of the diffusion from ``x1`` over that of the base, ``(...)``, and its gradient ``(..., S)``.
+
+        Args:
+            x: Points ``(..., S)``.
+            x1: Points at time 0.
+            tau: Positive times, broadcast against ``(...)``.
+        """
+
     # --- networks
 
     def features(self, x: Tensor) -> Tensor:

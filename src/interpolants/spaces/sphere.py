@@ -11,6 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from interpolants.foundations.checked import Checked
+from interpolants.spaces.heat_kernel import heat_kernel, log_area, radial_transport
 from interpolants.spaces.space import Space
 
 # Points of the quadrature behind `rms_distance`; its error is below 1e-7.
@@ -99,9 +100,13 @@ class _Round(Checked, Space):
     @property
     def log_volume(self) -> float:
         """Log of the volume of the whole space."""
-        n, half = self.dim, 2 * self.max_angle == math.pi
-        sphere = math.log(2) + (n + 1) / 2 * math.log(math.pi) - math.lgamma((n + 1) / 2)
-        return sphere + n * math.log(self.stretch) - (math.log(2) if half else 0.0)
+        sphere = log_area(self.dim) + self.dim * math.log(self.stretch)
+        return sphere - (math.log(2) if self._is_half else 0.0)
+
+    @property
+    def _is_half(self) -> bool:
+        """Whether opposite unit vectors are the same point."""
+        return 2 * self.max_angle == math.pi
 
     @override
     def base_log_prob(self, x: Tensor) -> Tensor:
@@ -116,6 +121,28 @@ class _Round(Checked, Space):
         ratio = torch.sinc(start / math.pi) / torch.sinc(angle / math.pi)
         log_ratio = -self.dim * remaining.log() + torch.xlogy(self.dim - 1, ratio.clamp_min(0))
         return torch.where(start <= self.max_angle, log_ratio, -math.inf)
+
+    @override
+    @property
+    def spectral_gap(self) -> float:
+        # degree 1 of the harmonics; degree 2 is the first that is equal at opposite points
+        eigenvalue = 2 * (self.dim + 1) if self._is_half else self.dim
+        return eigenvalue / self.stretch**2
+
+    @override
+    def diffuse(self, x: Tensor, z: Tensor, tau: Tensor) -> Tensor:
+        v = self.tangent(x, z)
+        length = _length(v)
+        std = (2 * tau[..., None]).sqrt() / self.stretch
+        angle = radial_transport(self.dim, length, std, even=self._is_half)
+        return self.exp(x, v * (angle / length.clamp_min(torch.finfo(v.dtype).tiny)))
+
+    @override
+    def diffused(self, x: Tensor, x1: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+        towards = self.log(x, x1)
+        kernel = heat_kernel(self.dim, _length(towards)[..., 0], tau / self.stretch**2, even=self._is_half)
+        # the slope is per angle squared, and a unit tangent vector has Euclidean length 1 / stretch
+        return kernel.log_ratio, -kernel.slope[..., None] * towards / self.stretch**2
 
 
 @dataclass(frozen=True)

@@ -201,3 +201,22 @@ def test_a_long_fit_knows_the_season_of_a_date_and_beats_the_copula(days):
     task = Task.of(model.roles(), {"x1": days}, Split(test=0.4))
     found = ask(Detection(), task.fit(itp.TableBridge(seed=0)), task, rivals=["gaussian_copula"])
     assert found["auc"].value < dict(found["auc"].rivals)["gaussian_copula"] - 0.05
+
+
+def test_columns_that_are_missing_or_new_are_refused_by_name(model, days):
+    calls = {
+        "complete": model.complete,
+        "predict": lambda x: model.predict(x, column="season"),
+        "log_prob": model.log_prob,
+    }
+    rows = days[:5]
+    for verb, call in calls.items():
+        with pytest.raises(
+            InvalidInputError, match=rf"TableBridge.{verb}: x must have the columns.*none named 'rain'"
+        ):
+            call(rows.drop(columns="rain"))
+        rule = rf"TableBridge.{verb}: x must have no columns but those of the fit, date.*got 'extra'.*drop"
+        with pytest.raises(InvalidInputError, match=rule):
+            call(rows.assign(extra=1.0))
+    backwards = model.complete(rows[rows.columns[::-1]], seed=1)
+    assert backwards.equals(model.complete(rows, seed=1)[backwards.columns])

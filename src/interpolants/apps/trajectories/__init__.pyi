@@ -1,4 +1,5 @@
 # Written by docs/methods.py from __init__.py and the cards.
+from interpolants.apps.trajectories.data.storm_motions import load_storm_motions as load_storm_motions
 from interpolants.apps.trajectories.data.storms import load_atlantic_storms as load_atlantic_storms
 from interpolants.apps.trajectories.geometric_diffusion import GeometricDiffusion as GeometricDiffusion
 from interpolants.apps.trajectories.metrics.displacement_errors import displacement as displacement

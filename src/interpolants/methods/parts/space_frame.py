@@ -11,7 +11,7 @@ from interpolants.foundations.asked import invalid
 from interpolants.foundations.errors import nearest
 from interpolants.foundations.records import record
 from interpolants.framework.frames import Standard, constant_columns
-from interpolants.spaces.codes import Code, code_of
+from interpolants.spaces.codes import Angle, Code, code_of
 from interpolants.spaces.product import Product
 from interpolants.spaces.reals import Reals
 from interpolants.spaces.sphere import Sphere
@@ -148,6 +148,12 @@ class SpaceFrame:
             if code.space == Sphere(2):
                 return lambda rows: code.encode(rows.double()[:, list(indices)])
         return None
+
+    @property
+    def angles(self) -> dict[int, Angle]:
+        """Numbers of the columns that are angles, with their codes."""
+        pairs = zip(self.columns, self.codes, strict=True)
+        return {indices[0]: code for indices, code in pairs if isinstance(code, Angle)}
 
     def decode(self, points: Tensor) -> Tensor:
         """Rows ``(N, D)`` of points ``(N, S)``, float64."""

@@ -24,6 +24,7 @@ from interpolants.methods.questions.distances import (
 )
 from interpolants.methods.questions.globe import globe_figure
 from interpolants.methods.questions.plane import Plane, fit_plane
+from interpolants.methods.questions.torus import torus_figure
 from interpolants.metrics.estimate import Estimate
 
 
@@ -92,10 +93,15 @@ class SampleQuality(Question):
             for name, one in rivals.items()
             if "samples" in one.arrays
         }
+        names = column_names(task, self.role)
         frame = self._distances.frame(task, self.role)
         if frame is not None and (globe := frame.globe) is not None:
             return [globe_figure("samples", {title: globe(rows) for title, rows in named.items()})]
-        return [samples_figure("samples", named, columns=column_names(task, self.role))]
+        if frame is not None and len(angles := list(frame.angles.items())[:2]) == 2:
+            pair = [index for index, _ in angles]
+            codes = [(names[index] if names else f"column {index}", code) for index, code in angles]
+            return [torus_figure("samples", {title: rows[:, pair] for title, rows in named.items()}, codes)]
+        return [samples_figure("samples", named, columns=names)]
 
 
 def samples_figure(

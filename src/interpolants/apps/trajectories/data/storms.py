@@ -31,7 +31,8 @@ DPLYR_INDEX = BundledFile(
 _COLUMNS = ("name", "year", "month", "day", "hour", "lat", "long")
 EARTH = 6371.0  # km
 CENTRE = (30.0, -60.0)  # latitude and longitude, degrees
-_HOURS = 6
+# Hours between two fixes.
+INTERVAL = 6
 # Greatest distance from the centre of the map: lengths are up to 24 % off there. The packaged storms reach 7,721 km.
 _FARTHEST = 8000.0
 
@@ -64,7 +65,7 @@ def load_atlantic_storms(file: Opened, *, least: int = 30, centre: Sequence[floa
     if file.path:
         table = file.frame(*_COLUMNS)
     else:
-        table = _packaged_table(file.who, file.raw(DPLYR_INDEX.name), file.raw(DPLYR.name), "storms")
+        table = packaged_storms(file.who, file.raw(DPLYR_INDEX.name), file.raw(DPLYR.name), "storms")
     tracks = _storms(table, least, centre)
     if len(tracks) < 2:
         raise invalid(file.who, "at least two storms must have this number of fixes", f"least={least}")
@@ -140,7 +141,7 @@ def _named(point: Sequence[float]) -> str:
 
 
 # Every part of a task asks for it.
-_packaged_table = lru_cache(maxsize=1)(lazy_table)
+packaged_storms = lru_cache(maxsize=1)(lazy_table)
 
 
 def _storms(table: Any, least: int, centre: Sequence[float]) -> list[NDArray[np.float64]]:
@@ -149,9 +150,9 @@ def _storms(table: Any, least: int, centre: Sequence[float]) -> list[NDArray[np.
     for _, storm in table.groupby(["name", "year"], sort=True):
         if len(storm) < least:
             continue
-        stamps = _hours(storm)
-        regular = stamps % _HOURS == 0
-        stamps, own = stamps[regular] // _HOURS, storm[regular]
+        stamps = fix_hours(storm)
+        regular = stamps % INTERVAL == 0
+        stamps, own = stamps[regular] // INTERVAL, storm[regular]
         place = stamps - stamps.min()
         track = np.full((int(place.max()) + 1, 2), np.nan)
         lat, lon = (own[name].to_numpy(dtype=np.float64) for name in ("lat", "long"))
@@ -160,7 +161,7 @@ def _storms(table: Any, least: int, centre: Sequence[float]) -> list[NDArray[np.
     return found
 
 
-def _hours(storm: Any) -> NDArray[np.int64]:
+def fix_hours(storm: Any) -> NDArray[np.int64]:
     """Hours since 1970 of the fixes of a storm."""
     parts = (storm[name].to_numpy(dtype=np.int64) for name in ("year", "month", "day", "hour"))
     stamps = [
