@@ -33,7 +33,7 @@ from studies.common import Study
 ODE, OT = "ode", "ode of an OT coupling"
 TRAJECTORIES = "trajectories"
 # "trajectories" trains its teacher first, in as many steps.
-RULES = (TRAJECTORIES, "semigroup", "lagrangian", "mean_velocity", "eulerian")
+RULES = ("semigroup", "lagrangian", "mean_velocity", "eulerian", TRAJECTORIES)
 DATA = ("checkerboard", "digits")
 MAP_STEPS = (1, 2, 4, 8)
 ODE_STEPS = (1, 2, 4, 8, 16, 32, 100)
@@ -154,8 +154,8 @@ def table(results: Results) -> str:
         if TRAJECTORIES in names:
             parts += [f"**{data}**: steps of the midpoint scheme on the teacher\n", _midpoint(results, data)]
         for jumps in (1, 4):
-            words = f"**{data}**: {jumps} jump{'s' * (jumps > 1)} over the 100-step ODE\n"
-            parts += [words, _ratios(results, data, names, jumps)]
+            title = f"**{data}**: {jumps} jump{'s' * (jumps > 1)} over the 100-step ODE\n"
+            parts += [title, _ratios(results, data, names, jumps)]
     return "\n".join(parts)
 
 
@@ -197,8 +197,8 @@ def _ratios(results: Results, data: str, names: list[str], jumps: int) -> str:
 
 
 def _words(name: str) -> str:
-    own = {ODE: "a network of its own", OT: "a network with an OT coupling", TRAJECTORIES: "the teacher"}
-    return own.get(name, f"the {name} map")
+    titles = {ODE: "a network of its own", OT: "a network with an OT coupling", TRAJECTORIES: "the teacher"}
+    return titles.get(name, f"the {name} map")
 
 
 def figures(results: Results) -> list[Figure]:
@@ -210,7 +210,9 @@ def _curves(results: Results) -> Figure:
     panels = []
     for data in DATA:
         series = []
-        for hue, name in enumerate((*RULES, ODE)):
+        for hue, name in enumerate((*RULES[:-1], ODE, TRAJECTORIES)):
+            if not results.names(f"{data}: {name}"):
+                continue
             steps, kind = (ODE_STEPS, "euler") if name == ODE else (MAP_STEPS, "map")
             words = "ODE, Euler" if name == ODE else f"map, {name}"
             numbers = [(f"{data}: {name}", f"{kind} {n}") for n in steps]

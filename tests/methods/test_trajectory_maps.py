@@ -9,7 +9,8 @@ from torch.testing import assert_close
 import interpolants
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.foundations.tell import FitWarning
+from interpolants.foundations.tell import AssumptionWarning, FitWarning
+from interpolants.framework.capabilities import NotAbleError
 from interpolants.methods import Bridge, FlowMap, Imported
 from interpolants.methods.flow_map.trajectories import (
     Trajectories,
@@ -216,6 +217,80 @@ def test_an_imported_diffusion_is_moved_to_the_path_asked_for():
     off = (flow.transport(x, n_steps=1) - truth).square().mean().sqrt() / (truth - x).square().mean().sqrt()
     assert float(off) < 0.12
     assert isinstance(flow.fields.path, OneSidedLinear)
+
+
+# --- densities
+
+
+class ExactMap(torch.nn.Module):
+    """The exact average velocity of :class:`Velocity`, perturbed by ``bend sin x``."""
+
+    def __init__(self, bend=0.0):
+        super().__init__()
+        self.bend = torch.nn.Parameter(torch.tensor(bend, dtype=DOUBLE))
+
+    def forward(self, x, s, t):
+        s, t = (torch.as_tensor(a, dtype=x.dtype).expand(len(x))[:, None] for a in (s, t))
+        first, last = (((1 - a) ** 2 + (a * STD) ** 2).sqrt() for a in (s, t))
+        rate = ((t + s) * (1 + STD**2) - 2) / (first * (first + last))
+        return MEAN + rate * (x - s * MEAN) + self.bend * torch.sin(x)
+
+
+def with_map(net, **settings):
+    """A map with the given network, without any training of it."""
+    flow = FlowMap(net=net, steps=1, lr=1e-12, ema=None, trajectories=128, batch_size=4, **settings)
+    model = Imported(
+        LearnedFields(OneSidedLinear(), velocity=Velocity(MEAN.double(), STD.double())), shape=(2,)
+    )
+    return flow.fit(model=model)
+
+
+@pytest.mark.parametrize("directions", ["both", "forward"])
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_the_density_of_the_exact_map_is_that_of_the_gaussian(directions, n_steps):
+    x = MEAN + STD * torch.randn(70, 2, dtype=DOUBLE, generator=torch.Generator().manual_seed(7))
+    truth = torch.distributions.Normal(MEAN.double(), STD.double()).log_prob(x).sum(1)
+    flow = with_map(ExactMap(), directions=directions)
+    assert_close(flow.log_prob(x, n_steps=n_steps), truth, atol=1e-6, rtol=1e-6)
+
+
+def test_the_density_is_that_of_the_samples_and_not_of_the_flow():
+    flow = with_map(ExactMap(bend=0.2))
+    z = torch.linspace(-4, 4, 61, dtype=DOUBLE)
+    grid = torch.cartesian_prod(MEAN[0] + z, MEAN[1] + 3 * z)
+    density = flow.log_prob(grid, n_steps=2).exp()
+    cell = (z[1] - z[0]) * 3 * (z[1] - z[0])
+    assert float(density.sum() * cell) == pytest.approx(1, abs=0.01)
+    drawn = flow.sample(20_000, n_steps=2, seed=0).double()
+    for k in range(2):
+        mean = float((density * grid[:, k]).sum() * cell)
+        assert abs(float(drawn[:, k].mean()) - mean) < 4 * float(drawn[:, k].std()) / 20_000**0.5 + 0.01
+
+
+def test_where_the_map_folds_the_density_is_unknown_and_told():
+    flow = with_map(ExactMap(bend=-3.0))
+    x = MEAN + STD * torch.randn(70, 2, dtype=DOUBLE, generator=torch.Generator().manual_seed(7))
+    with pytest.warns(AssumptionWarning, match="not invertible at"):
+        density = flow.log_prob(x, n_steps=1)
+    assert bool(density.isnan().any())
+
+
+def test_a_density_of_a_row_does_not_depend_on_the_others(learnt):
+    x = MEAN + STD * torch.randn(100, 2, generator=torch.Generator().manual_seed(8))
+    assert_close(learnt.log_prob(x)[70:71], learnt.log_prob(x[70:71]), atol=1e-5, rtol=1e-5)
+
+
+def test_densities_that_there_are_not_say_why():
+    draws = torch.Generator().manual_seed(0)
+    x0, x1 = torch.randn(2, 100, 2, generator=draws)
+    two_sided = FlowMap(net=SMALL["net"], steps=2).fit(x0, x1)
+    with pytest.raises(NotAbleError, match="density of the samples at t = 0 is unknown"):
+        two_sided.log_prob(x1)
+    wide = FlowMap(path="one_sided_linear", net=SMALL["net"], steps=2).fit(
+        x1=torch.randn(100, 60, generator=draws)
+    )
+    with pytest.raises(NotAbleError, match="60 are more than 50"):
+        wide.log_prob(torch.zeros(1, 60))
 
 
 # --- refusals

@@ -22,13 +22,14 @@ from interpolants.foundations.clock import known_number, number_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Check, Count, OneOf, Share
 from interpolants.foundations.row_access import Rows, each, joined
-from interpolants.foundations.tell import FitWarning, tell
+from interpolants.foundations.tell import AssumptionWarning, FitWarning, tell
 from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.frames import Frame, Standard, widened
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.methods.bridge.bridge import Bridge
+from interpolants.methods.flow_map.densities import log_density
 from interpolants.methods.flow_map.rules import RULES, Rule, diagonal
 from interpolants.methods.flow_map.trajectories import (
     Trajectories,
@@ -59,6 +60,8 @@ TRAJECTORIES = "trajectories"
 _STARTS, _MANY_STARTS, _MANY_ENTRIES = 10_000, 20_000, 30
 # Gap on held-out starts over that on stored ones, from which more trajectories are advised.
 _OVERFIT = 1.2
+# Entries of a state up to which Jacobians are formed; steps of the ODE that guesses the start of a jump.
+_MOST_DERIVATIVES, _GUESS_STEPS = 50, 16
 _SAME_TIME = 1e-6  # grids are float64, times of a solver may be float32
 verb("jump", "x", "s", "t")
 
@@ -177,7 +180,9 @@ class FlowMap(TwoEnds):
             remedy = "Pass a name or a table, or fit a Bridge of your network and pass it as model=."
             rule = "net must be a name or a table: the teacher has a network of one time"
             raise invalid("FlowMap.fit", rule, type(self.net).__name__, remedy)
-        settings = {**self.training_params(), "steps": max(1, self.steps // 2)}
+        # Without what may differ when a fit is continued, such as the cadence of checkpoints.
+        changeable = (*self.free, "steps")
+        settings = {name: value for name, value in self.training_params().items() if name not in changeable}
         template = Bridge(
             path=self.path,
             net=self.net,
@@ -185,10 +190,10 @@ class FlowMap(TwoEnds):
             standardize=self.standardize,
             transform=self.transform,
             heads="velocity",
+            steps=max(1, self.steps // 2),
             **settings,
         )
         teacher: Bridge = run.fit("teacher", template, **data)
-        teacher.given = {**teacher.given, **self.given}
         return teacher
 
     def _distilled(self, model: Any, cond: Tensor | None, run: Run, steps: int) -> dict[str, Any]:
@@ -221,7 +226,7 @@ class FlowMap(TwoEnds):
             )
             remedy = f"Use more trajectories, e.g. trajectories={2 * n}."
             tell(FitWarning, f"FlowMap.fit: relative error of one jump: {numbers}. {remedy}")
-        self.given = {**self.given, **told_by(model)}
+        self.given = {**told_by(model), **self.given}
         self.shapes = {**self.shapes, "x1": shape}
         base = None if fields.path is None else fields.path.base
         starts = StartPoints.of(base, None if base else start, seed=self.seed, shape=tuple(start.shape[1:]))
@@ -300,7 +305,9 @@ class FlowMap(TwoEnds):
         if "teacher" not in state:
             remedy = "Use rule='trajectories', or fit(model=...)."
             raise invalid("FlowMap.teacher", "the map must have a teacher", f"rule {self.rule!r}", remedy)
-        return state["teacher"]
+        teacher = copy.copy(state["teacher"])  # trained here, it has seen tensors and codes
+        teacher.given = {**teacher.given, **self.given}
+        return teacher
 
     @property
     def frame(self) -> Frame:
@@ -381,6 +388,65 @@ class FlowMap(TwoEnds):
             raise invalid("FlowMap.jump", "t must be >= s", "a smaller t", "It was trained forwards only.")
         step = (end - start).reshape(-1, *(1,) * (x.ndim - 1)).to(state)
         return self._decoded(state + step * self.state["net"](state, start, end, cond))
+
+    def cannot(self, verb: str) -> str:
+        """Densities need that of the starts, and one derivative per entry of the state."""
+        if verb != "log_prob" or not self.is_fitted:
+            return ""
+        path, size = self.fields.path, math.prod(self.state["starts"].shape)
+        if path is None or path.base is None:
+            return "the density of the samples at t = 0 is unknown; use a path from a base, e.g. 'one_sided_linear'"
+        if size > _MOST_DERIVATIVES:
+            return f"it takes one derivative per entry, and {size} are more than {_MOST_DERIVATIVES}; ask the teacher"
+        return ""
+
+    @capability(reads={"x": "x1"}, like="x", blocks=True)
+    def log_prob(self, x: Tensor, *, cond: Tensor | None = None, n_steps: int = 2) -> Tensor:
+        """Log density of the samples of ``n_steps`` jumps at ``x``, in nats per row (data units).
+
+        Args:
+            x: Points ``(n, *D)`` in data units.
+            cond: As in :meth:`sample`.
+            n_steps: Number of jumps; the density of :meth:`sample` with as many.
+
+        Returns:
+            ``(n,)``. NaN where the map has no start that leads to ``x``, or is folded there; -inf where no sample
+            can be.
+
+        Warns:
+            AssumptionWarning: If the density is unknown in some rows.
+        """
+        whole("FlowMap.log_prob", "n_steps", n_steps, at_least=1)
+        frame, base = self.frame, self.fields.path.base  # type: ignore[union-attr]
+        outside = frame.outside(x)
+        extra_input = () if cond is None else (cond,)
+
+        def velocity(point: Tensor, s: float, t: float) -> Tensor:
+            rows: Tensor = self.state["net"](point, s, t, *extra_input)
+            return rows
+
+        def guess(end: Tensor, s: float, t: float) -> Tensor:
+            if self.directions == "both":
+                return end + (s - t) * velocity(end, t, s)
+            back: dict[str, Any] = {"reverse": True, "start": s, "stop": t, "n_steps": _GUESS_STEPS}
+            return sample(self.fields, end, method="heun", cond=cond, on_failure="keep", **back).x
+
+        with torch.no_grad():
+            inside = torch.where(outside.reshape(-1, *(1,) * (x.ndim - 1)), self._row_like(x), x)
+            density = log_density(
+                velocity, self._encoded(inside), np.linspace(0, 1, n_steps + 1).tolist(), base.log_prob, guess
+            )
+        density = (density + frame.log_volume(inside.double())).masked_fill(outside, -math.inf)
+        if bool(density.isnan().any()):
+            text = f"FlowMap.log_prob: the map is not invertible at {int(density.isnan().sum())} rows, which are NaN"
+            tell(AssumptionWarning, f"{text}. Use flow.teacher.log_prob, or more training.")
+        return density.to(x)
+
+    def _row_like(self, x: Tensor) -> Tensor:
+        """A row that the map can make, for rows that it cannot."""
+        start = torch.zeros(1, *self.state["starts"].shape, dtype=torch.float64)
+        row: Tensor = self.frame.decode(start).to(x)
+        return row
 
     def jumps(self, times: Sequence[float] | np.ndarray, *, reverse: bool = False) -> "JumpFields":
         """Fields whose Euler steps along a grid are jumps, in the units of :attr:`frame`.
