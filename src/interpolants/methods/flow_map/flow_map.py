@@ -417,7 +417,9 @@ class FlowMap(TwoEnds):
             AssumptionWarning: If the density is unknown in some rows.
         """
         whole("FlowMap.log_prob", "n_steps", n_steps, at_least=1)
-        frame, base = self.frame, self.fields.path.base  # type: ignore[union-attr]
+        frame, path = self.frame, self.fields.path
+        assert path is not None
+        assert path.base is not None
         outside = frame.outside(x)
         extra_input = () if cond is None else (cond,)
 
@@ -434,7 +436,7 @@ class FlowMap(TwoEnds):
         with torch.no_grad():
             inside = torch.where(outside.reshape(-1, *(1,) * (x.ndim - 1)), self._row_like(x), x)
             density = log_density(
-                velocity, self._encoded(inside), np.linspace(0, 1, n_steps + 1).tolist(), base.log_prob, guess
+                velocity, self._encoded(inside), np.linspace(0, 1, n_steps + 1).tolist(), path.base.log_prob, guess
             )
         density = (density + frame.log_volume(inside.double())).masked_fill(outside, -math.inf)
         if bool(density.isnan().any()):
