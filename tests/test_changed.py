@@ -20,13 +20,10 @@ def test_tests_that_caught_a_fault_of_a_file_are_reached_from_it(uses):
     pairs = {
         (f"src/interpolants/{row['mutant'].partition(':')[0]}", row["by"].partition("::")[0]) for row in rows
     }
-    there = sorted(pair for pair in pairs if {*pair} <= uses.texts.keys())[::12]
-    assert len(there) > 30
-    for (
-        changed,
-        test,
-    ) in there:  # of all 1,730 faults ten are not reached: those of a test that was split since
-        assert test in uses.reached({changed}) | uses.ranging, changed
+    there = [pair for pair in pairs if {*pair} <= uses.texts.keys()]  # the others were moved since
+    assert len(there) > 400
+    lost = [(changed, test) for changed, test in there if test not in uses.reached({changed}) | uses.ranging]
+    assert not lost
 
 
 def test_a_room_reaches_few_tests_and_the_ground_reaches_most(uses):

@@ -54,7 +54,9 @@ def test_a_crude_bridge_gives_bounds_and_the_right_difference_in_units_of_the_ro
     assert answer["overlap"].value > 2 * answer["overlap_without_path"].value
     assert answer["width"].value == pytest.approx(answer["upper"].value - answer["lower"].value)
     assert answer.arrays["forward"].shape == (240, 4)  # test rows, paths from each
-    names = [series.name for series in answer.figures[0].panels[0].series]
+    series = answer.figures[0].panels[0].series
+    assert [float(one.arrays["counts"].sum()) for one in series[:2]] == pytest.approx([1, 1])
+    names = [one.name for one in series]
     assert names == ["forward paths", "backward paths", "", "", "estimate"]
 
 

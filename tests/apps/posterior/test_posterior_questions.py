@@ -32,6 +32,8 @@ def test_the_exact_family_is_calibrated_and_the_prior_is_told_by_contraction():
     assert abs(prior) < 0.15
     assert found["tarp_p"].rivals["nearest_simulations"] < 0.01
     assert [figure.name for figure in found.figures] == ["ranks_curve", "fractions_curve"]
+    curves = [series.arrays["y"] for figure in found.figures for series in figure.panels[0].series]
+    assert all(float(y.max()) == 1 for y in curves if len(y) > 2)
 
 
 @pytest.mark.slow

@@ -305,3 +305,13 @@ def test_answers_have_the_type_of_what_was_given_and_its_digits_far_from_0(plume
     for found in (model.sample(1)[0].values, model.forecast([far[0].first(2)])[0].values):
         assert found.dtype == torch.float64
         assert bool((found != found.float()).any())
+
+
+def test_first_frames_in_another_unit_are_told_though_their_mean_is_that_of_the_training(simulator, plumes):
+    first = plumes["fields"][0].first(2)
+    alternating = 1000.0 * (-1.0) ** torch.arange(first.values[0].numel()).reshape(first.values.shape[1:])
+    far = dataclasses.replace(first, values=(first.values.mean() + alternating).expand_as(first.values))
+    with pytest.warns(
+        OutsideWarning, match="standard deviations from the training data; are the units the same"
+    ):
+        simulator.forecast([far], frames=1)

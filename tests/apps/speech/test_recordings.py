@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants.apps.speech import recordings
 from interpolants.apps.speech.prompts import recorded_prompts
 from interpolants.apps.speech.recordings import (
     Recording,
@@ -192,3 +193,11 @@ def test_sound_that_states_more_than_it_holds_is_refused(tmp_path, read):
 def test_silence_that_packs_well_is_read(tmp_path):
     soundfile.write(tmp_path / "a.flac", np.zeros(400_000), 8000)
     assert len(read_recording(tmp_path / "a.flac")) == 400_000
+
+
+def test_the_size_of_sound_is_that_of_its_samples_in_float32(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", np.zeros((1000, 2)), 8000)
+    sizes = []
+    monkeypatch.setattr(recordings, "check_unpacked", lambda *sized, times: sizes.append((*sized[2:], times)))
+    read_recording(tmp_path / "a.wav")
+    assert sizes == [((tmp_path / "a.wav").stat().st_size, 1000 * 2 * 4, 300)]

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +26,8 @@ def model(days):
 
 def test_the_problem_has_its_shares(days):
     table = MixedTable().sample(40_000, torch.Generator().manual_seed(1))
+    wet = table["rain"][table["rain"] > 0]  # exponential, rounded up to tenths
+    assert wet.mean() == pytest.approx(0.1 / -math.expm1(-0.1 / 6), rel=0.03)
     by = table.groupby("season", observed=False)
     for season, dry, warmth, gaps in zip(SEASONS, DRY, WARMTH, GAPS, strict=True):
         own = by.get_group(season)

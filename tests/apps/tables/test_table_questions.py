@@ -1,3 +1,6 @@
+import math
+
+import pandas as pd
 import pytest
 import torch
 
@@ -51,3 +54,10 @@ def test_the_bootstrap_copies_every_row(task, fitted):
     assert abs(fresh["closer"].value - 0.5) < 0.15
     assert "100.0% of the rows are training rows; 0.0% of these" in str(copied.findings)
     assert not fresh.findings
+
+
+def test_a_gap_is_no_copy_of_the_lowest_value():
+    table = pd.DataFrame({"a": [math.nan, 0.0, 1.0, 2.0] * 50, "b": [1.0, 0.0, 0.0, 0.0] * 50})
+    filled = itp.BootstrapRows().fit(table.fillna(0.0)[table["a"].isna()])  # (0, 1) is no row of the table
+    task = Task.of(itp.BootstrapRows().roles(), {"x1": table}, Split(test=0.4))
+    assert ask(RecordCopies(), filled, task)["copies"].value == 0

@@ -65,3 +65,12 @@ def test_a_constant_column_of_points_changes_nothing():
     beside = torch.cat([x, torch.full((25, 1), 3.0, **DOUBLE)], 1)
     one, other = TargetProcess(lengthscale=1.2).fit(x, y), TargetProcess(lengthscale=1.2).fit(beside, y)
     assert_close(other.predict(beside).mean, one.predict(x).mean)
+
+
+def test_eigenvalues_below_zero_by_rounding_do_not_decide_the_noise():
+    """The lowest would be -2e-4; the least noise that is tried is 1e-4."""
+    x = torch.linspace(0, 1, 100, **DOUBLE)[:, None]
+    y = torch.randn(100, generator=torch.Generator().manual_seed(0), **DOUBLE)
+    model = TargetProcess(lengthscale=1.0, amplitude=2e5).fit(x, y)
+    assert float(model.state["values"].min()) == 0
+    assert float(model.state["noise"]) == pytest.approx(1, rel=0.1)

@@ -220,6 +220,15 @@ def test_a_link_follows_the_time_and_its_neighbour_at_that_time():
         201,
     )
     assert_close(found[0, :, 0], t**2 + t**3 / 3, atol=0.01, rtol=0)
+    euler = (2 * t + t.square())[:-1].cumsum(0) / 200
+    assert_close(found[0, 1:, 0], euler, atol=1e-12, rtol=0)
+
+
+def test_without_a_drift_a_link_is_brownian_motion_of_variance_one_at_its_end():
+    z = torch.randn(4, 3, 1, dtype=F64, generator=seeded())
+    start, one = torch.zeros(3, 1, dtype=F64), torch.ones(3, 1, 1, dtype=F64)
+    found = next_link(lambda t, x, _: 0 * x, lambda t, x, _: one, None, start, z, 5)
+    assert_close(found[:, -1], z.sum(0) / 2)
 
 
 @pytest.mark.parametrize("by", ["times", "paths"])

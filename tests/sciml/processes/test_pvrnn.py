@@ -368,8 +368,9 @@ def test_a_series_among_others_is_forecast_as_alone_and_series_of_other_lengths_
     every = small.forecast(list(x), members=3, steps=2).x
     assert_close(small.forecast(list(x[:2]), members=3, steps=2).x, every[:2], rtol=1e-9, atol=1e-9)
     mixed = [x[0], x[1][:8], x[2], x[3][:8]]
-    found = small.forecast(mixed, members=3, steps=2).x
-    assert_close(found[::2], every[:4:2], rtol=1e-9, atol=1e-9)
+    found = small.forecast(mixed, members=3, steps=2)
+    assert_close(found.x[::2], every[:4:2], rtol=1e-9, atol=1e-9)
+    assert found.times.tolist() == [1, 2]
 
 
 def test_without_iterations_nothing_of_a_series_but_its_length_counts(small):

@@ -275,3 +275,11 @@ def test_the_shell_estimates_too(tmp_path):
     assert sorted(table.columns) == sorted(found)
     for name, value in found.items():
         assert_close(torch.tensor(table[name].to_numpy()), value.double(), rtol=1e-6, atol=1e-9)
+
+
+def test_the_share_that_components_leave_out_is_that_of_the_others():
+    x = motions(400)
+    model = SubmodelGenerator(generator="gaussian_fit", variance=0.5).fit(x, SummingPart())
+    assert model.components == 1
+    sizes = torch.linalg.eigvalsh(torch.cov(x.T))
+    assert model.state["left"] == pytest.approx(1 - float(sizes[-1] / sizes.sum()))

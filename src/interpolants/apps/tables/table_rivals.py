@@ -111,7 +111,7 @@ class _RankedColumn:
         """Values at ranks; NaN at those of missing cells."""
         if not len(self.values):
             return torch.full_like(u, torch.nan)
-        at = torch.searchsorted(self.upper, u.contiguous()).clamp_max(len(self.values) - 1)
+        at = torch.searchsorted(self.upper, u.contiguous())
         return torch.where(u < self.missing, torch.nan, self.values[at])
 
 

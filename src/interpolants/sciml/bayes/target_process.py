@@ -93,8 +93,9 @@ class TargetProcess(Method):
         units = {"x_centre": x.mean(0), "x_scale": _scale(x), "y_centre": y.mean(0), "y_scale": _scale(y)}
         x, y = (x - units["x_centre"]) / units["x_scale"], (y - units["y_centre"]) / units["y_scale"]
         values, vectors = torch.linalg.eigh(self._kernel(x, x))
+        values = values.clamp_min(0)  # below it by rounding
         along = vectors.T @ y
-        total = values.clamp_min(0)[:, None, None] + _NOISES
+        total = values[:, None, None] + _NOISES
         losses = (along[..., None].square() / total + total.log()).sum(0)
         noise = _NOISES[losses.argmin(1)]
         # Beside the rounding of a large amplitude the noise is lost, and with it the weights.
@@ -106,7 +107,7 @@ class TargetProcess(Method):
             raise invalid(
                 "amplitude must be small enough for float64 to resolve the noise", self.amplitude, remedy
             )
-        alpha = vectors @ (along / (values.clamp_min(0)[:, None] + noise))
+        alpha = vectors @ (along / (values[:, None] + noise))
         return {
             **units,
             "x": x,
@@ -132,7 +133,7 @@ class TargetProcess(Method):
         x = (x - state["x_centre"]) / state["x_scale"]
         across = self._kernel(x, state["x"])
         mean = across @ state["alpha"]
-        total = state["values"].clamp_min(0)[:, None] + state["noise"]
+        total = state["values"][:, None] + state["noise"]
         seen = (across @ state["vectors"]).square() @ (1 / total)
         variance = (self.amplitude**2 - seen).clamp_min(0) + state["noise"]
         loc = state["y_centre"] + state["y_scale"] * mean
