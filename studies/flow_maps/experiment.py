@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.couplings.minibatch_ot import MinibatchOT
 from interpolants.data.sets.images import load_digits
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
@@ -29,11 +30,14 @@ from interpolants.training.pairs import learn_fields
 from interpolants.training.settings import TrainSettings
 from studies.common import Study
 
-ODE = "ode"
-RULES = ("semigroup", "lagrangian", "mean_velocity", "eulerian")
+ODE, OT = "ode", "ode of an OT coupling"
+TRAJECTORIES = "trajectories"
+# "trajectories" trains its teacher first, in as many steps.
+RULES = ("semigroup", "lagrangian", "mean_velocity", "eulerian", TRAJECTORIES)
 DATA = ("checkerboard", "digits")
 MAP_STEPS = (1, 2, 4, 8)
 ODE_STEPS = (1, 2, 4, 8, 16, 32, 100)
+MIDPOINT = (2, 4, 8)  # evaluations, two per step
 REFERENCE = "heun 100"
 _DATA, _START, _DIRECTIONS, _HALVES = range(4)
 # Each number is the size of one thing; "rows" are samples of the data to learn from.
@@ -58,7 +62,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def cases(settings: Mapping[str, Any]) -> list[str]:
     """Data set and training, e.g. ``"digits: lagrangian"``."""
-    return [f"{data}: {name}" for data in DATA for name in (ODE, *RULES)]
+    return [f"{data}: {name}" for data in DATA for name in (ODE, OT, *RULES)]
 
 
 def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
@@ -76,6 +80,8 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
         made[f"map {n}"] = learnt.transport(starts, n_steps=n)
     for n in ODE_STEPS:
         made[f"euler {n}"] = sample(fields, starts, method="euler", n_steps=n).x
+    for n in MIDPOINT if name == TRAJECTORIES else ():
+        made[f"midpoint {n}"] = sample(fields, starts, method="midpoint", n_steps=n // 2).x
     made[REFERENCE] = sample(fields, starts, method="heun", n_steps=100).x
     for key, x in made.items():
         found = sliced_wasserstein(x, truth[1], generator=generator(seed, _DIRECTIONS))
@@ -112,10 +118,15 @@ def _train(
 ) -> tuple[Fields, FlowMap | None]:
     net = {"kind": "mlp", "width": sizes["width"], "depth": sizes["depth"]}
     train = {"steps": sizes["steps"], "batch_size": sizes["batch"], "lr": lr}
-    if name == ODE:
+    if name in (ODE, OT):
         settings = TrainSettings(seed=seed, schedule="cosine", warmup=50, **train)
-        found = learn_fields(OneSidedLinear(), None, x1, heads=("velocity",), net=net, settings=settings)
+        coupling = MinibatchOT() if name == OT else None
+        found = learn_fields(
+            OneSidedLinear(), None, x1, heads=("velocity",), net=net, coupling=coupling, settings=settings
+        )
         return found.fields, None
+    if name == TRAJECTORIES:
+        train["steps"] = 2 * sizes["steps"]
     made = FlowMap(
         path=OneSidedLinear(), rule=name, directions="forward", net=net, seed=seed, standardize=False, **train
     )
@@ -135,12 +146,16 @@ def table(results: Results) -> str:
     """Sliced W2 at every number of steps, then four steps over the reference, seed by seed."""
     parts = [f"Seeds {', '.join(map(str, results.seeds))}; sliced W2, mean ± standard error over seeds.\n"]
     for data in DATA:
-        names = [name for name in (ODE, *RULES) if results.names(f"{data}: {name}")]
+        names = [name for name in (ODE, OT, *RULES) if results.names(f"{data}: {name}")]
         if not names:
             continue
         parts += [f"**{data}**: jumps of the map\n", _maps(results, data, names)]
         parts += [f"**{data}**: steps of Euler's scheme on the velocity\n", _odes(results, data, names)]
-        parts += [f"**{data}**: 4 jumps over the 100-step ODE\n", _ratios(results, data, names)]
+        if TRAJECTORIES in names:
+            parts += [f"**{data}**: steps of the midpoint scheme on the teacher\n", _midpoint(results, data)]
+        for jumps in (1, 4):
+            title = f"**{data}**: {jumps} jump{'s' * (jumps > 1)} over the 100-step ODE\n"
+            parts += [title, _ratios(results, data, names, jumps)]
     return "\n".join(parts)
 
 
@@ -162,21 +177,28 @@ def _odes(results: Results, data: str, names: list[str]) -> str:
     return markdown(head, results.rows({_words(name): f"{data}: {name}" for name in names}, numbers))
 
 
-def _ratios(results: Results, data: str, names: list[str]) -> str:
+def _midpoint(results: Results, data: str) -> str:
+    head = ["scheme", *(f"{n}" for n in MIDPOINT)]
+    numbers = {f"midpoint {n}": 4 for n in MIDPOINT}
+    return markdown(head, results.rows({"midpoint": f"{data}: {TRAJECTORIES}"}, numbers))
+
+
+def _ratios(results: Results, data: str, names: list[str], jumps: int) -> str:
     head = ["rule", "over the ODE of its own network", "over the ODE of a velocity alone", "seeds below 1.3"]
     rows = []
     for name in filter(RULES.__contains__, names):
         case = f"{data}: {name}"
-        four = results.values(case, "map 4")
-        own = [a / b for a, b in zip(four, results.values(case, REFERENCE), strict=True)]
-        alone = [a / b for a, b in zip(four, results.values(f"{data}: {ODE}", REFERENCE), strict=False)]
+        map_w2 = results.values(case, f"map {jumps}")
+        own = [a / b for a, b in zip(map_w2, results.values(case, REFERENCE), strict=True)]
+        alone = [a / b for a, b in zip(map_w2, results.values(f"{data}: {ODE}", REFERENCE), strict=False)]
         below = sum(ratio < 1.3 for ratio in alone)
         rows.append([name, shown(own, 3), shown(alone, 3), f"{below} of {len(alone)}"])
     return markdown(head, rows)
 
 
 def _words(name: str) -> str:
-    return "a network of its own" if name == ODE else f"the {name} map"
+    titles = {ODE: "a network of its own", OT: "a network with an OT coupling", TRAJECTORIES: "the teacher"}
+    return titles.get(name, f"the {name} map")
 
 
 def figures(results: Results) -> list[Figure]:
@@ -188,7 +210,9 @@ def _curves(results: Results) -> Figure:
     panels = []
     for data in DATA:
         series = []
-        for hue, name in enumerate((*RULES, ODE)):
+        for hue, name in enumerate((*RULES[:-1], ODE, TRAJECTORIES)):
+            if not results.names(f"{data}: {name}"):
+                continue
             steps, kind = (ODE_STEPS, "euler") if name == ODE else (MAP_STEPS, "map")
             words = "ODE, Euler" if name == ODE else f"map, {name}"
             numbers = [(f"{data}: {name}", f"{kind} {n}") for n in steps]

@@ -12,7 +12,7 @@ from interpolants.foundations.types import Condition
 from interpolants.methods.parts.conditions import ConditionForm, told_net
 from interpolants.nets.embeddings import FourierTime
 
-_OURS = ("time_features", "cond_dim", "n_classes", "cond_channels", "heads")
+OURS = ("time_features", "cond_dim", "n_classes", "cond_channels", "heads")
 
 
 class TwoTimeNet(Remembered, id="two_time_net"):
@@ -51,7 +51,7 @@ class TwoTimeNet(Remembered, id="two_time_net"):
         self.is_own = isinstance(net, nn.Module)
         self.phi = FourierTime(features, high=highest)
         told = {"time_features": 0, **self.form.settings(vector=2 * features)}
-        self.net = told_net("FlowMap", net, shape, told, _OURS, seed)
+        self.net = told_net("FlowMap", net, shape, told, OURS, seed)
 
     def forward(self, x: Tensor, s: Tensor | float, t: Tensor | float, cond: Tensor | None = None) -> Tensor:
         """Average velocity between the times: ``x (B, *D)``, times 0-d or ``(B,)`` -> ``(B, *D)``."""
