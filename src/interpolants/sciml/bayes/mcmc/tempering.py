@@ -83,7 +83,8 @@ class TemperedParticles:
 
     def mean(self, values: Tensor) -> Tensor:
         """Weighted mean of ``values (G, m, ...)`` over all particles, ``(...)``."""
-        return torch.tensordot(self.weights.to(values.dtype), values, dims=2)
+        mean: Tensor = torch.tensordot(self.weights.to(values.dtype), values, dims=2)
+        return mean
 
     def evidence(self) -> Evidence:
         """Return log Z with its standard error.
