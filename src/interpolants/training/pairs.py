@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -21,6 +21,7 @@ from interpolants.foundations.devices import here
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.row_access import Rows, in_memory, training_rows
 from interpolants.foundations.row_times import TakesOneTime, ask
+from interpolants.foundations.row_weights import WeightedRows
 from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.foundations.types import Condition, check_rows, join_rows, take_rows
 from interpolants.nets.build import choose_net
@@ -54,9 +55,10 @@ class PairBatches:
     Where a coupling pairs by numbers that are known of both ends, ``cond`` is ``(1 - t) c0 + t c1``, and ``cond1`` is
     c1: c0 and c1 of a pair differ by the distance of neighbours in a batch.
 
-    Rows of either end are drawn uniformly, with replacement. Where the coupling pairs within labels and both ends have
-    them, only those of x1 are: each brings a row of x0, uniform among those with its label. Labels then come as often
-    as in x1 at both ends, whatever their frequency in x0; the distribution of x0 given its label is that of the data.
+    Rows of either end are drawn uniformly, with replacement; :meth:`by_weight` draws them by weight. Where the coupling
+    pairs within labels and both ends have them, only those of x1 are: each brings a row of x0, uniform among those with
+    its label. Labels then come as often as in x1 at both ends, whatever their frequency in x0; the distribution of x0
+    given its label is that of the data.
     So where the frequencies are equal both marginals are kept, and where they differ rho0 is weighted anew by label.
 
     Args:
@@ -101,6 +103,8 @@ class PairBatches:
             coupling = coupling.fit(*map(_known_rows, (x0, x1)))
         self.x0, self.x1, self.cond, self.cond0 = x0, x1, cond, cond0
         self.size, self.coupling, self.times = size, coupling, times
+        self.weighted0: WeightedRows | None = None
+        self.weighted1: WeightedRows | None = None
         self.on_the_way = x0 is not None and tells_conditions_on_the_way(coupling, cond0, cond)
         within = labels_within(coupling, cond0, cond)
         if x0 is not None and cond is not None and within is None:
@@ -118,7 +122,9 @@ class PairBatches:
         """The share of this process in the batch of ``step``."""
         rows = max(1, self.size // world)
         share = (step, rows, rank, world)
-        pick = None if isinstance(self.x1, EndlessRows) else self._any(self.x1, rows, generator)
+        pick = (
+            None if isinstance(self.x1, EndlessRows) else self._any(self.x1, rows, generator, self.weighted1)
+        )
         x1, cond = _rows_at(self.x1, pick, share, generator), take_rows(self.cond, pick)
         x1 = x1 if self.perturb is None else self.perturb.draw(x1, generator=generator)
         x0: Tensor | None = None
@@ -135,7 +141,25 @@ class PairBatches:
             told = {"cond": (1 - t) * first + t * cond, "cond1": cond}
         return {"x0": x0, "x1": x1, **told, "t": times.t, "weight": times.weight}
 
-    def _any(self, x: Rows, rows: int, generator: Generator) -> Tensor:
+    def by_weight(self, weights0: Tensor | None, weights: Tensor | None) -> Self:
+        """Draw rows of each end in proportion to their weights: the batches are of the weighted distributions.
+
+        Where starts are drawn by the labels of x1, labels come as often as among the weighted rows of x1, and rows of
+        x0 in proportion to their weights within a label. Pairs that belong together are drawn by ``weights``.
+
+        Args:
+            weights0: Weight of each row of ``x0``, ``(N0,)``, finite and positive; None for rows of equal weight.
+            weights: Weight of each row of ``x1``, ``(N1,)``; None for rows of equal weight.
+        """
+        self.weighted0, self.weighted1 = (None if w is None else WeightedRows(w) for w in (weights0, weights))
+        if weights0 is not None and self.by_label is not None:
+            self.by_label = self.by_label.by_weight(weights0)
+        return self
+
+    @staticmethod
+    def _any(x: Rows, rows: int, generator: Generator, weighted: WeightedRows | None) -> Tensor:
+        if weighted is not None:
+            return weighted.draw(rows, generator)
         return torch.randint(len(x), (rows,), generator=generator)
 
     def _starts(self, x0: Rows, pick: Tensor | None, rows: int, generator: Generator) -> Tensor | None:
@@ -146,7 +170,7 @@ class PairBatches:
             return pick
         if pick is not None and self.by_label is not None:
             return self.by_label.draw(pick, generator)
-        return self._any(x0, rows, generator)
+        return self._any(x0, rows, generator, self.weighted0)
 
 
 def _rows_at(x: Rows, pick: Tensor | None, share: tuple[int, int, int, int], generator: Generator) -> Tensor:
