@@ -10,6 +10,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "moons_to_rings",
         "drawn_cloud",
         "checkerboard",
+        "semidiscrete",
         "flow_map",
         "rectification",
         "spurious_modes",

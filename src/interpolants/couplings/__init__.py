@@ -10,6 +10,7 @@ from interpolants.couplings.minibatch_ot import MinibatchOT
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import Coupling, Pairs, UnfittedCoupling
 from interpolants.couplings.reflow import Reflow
+from interpolants.couplings.semidiscrete import Semidiscrete
 from interpolants.couplings.sinkhorn import EntropicPlan, Sinkhorn
 from interpolants.couplings.super_resolution import SuperResolution
 from interpolants.couplings.unbalanced import PartialOT, Unbalanced, UnbalancedPlan
@@ -30,6 +31,7 @@ __all__ = [
     "Pairs",
     "PartialOT",
     "Reflow",
+    "Semidiscrete",
     "Sinkhorn",
     "Start",
     "SuperResolution",

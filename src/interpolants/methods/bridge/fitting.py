@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
-from interpolants.couplings.pairs import UnfittedCoupling
 from interpolants.fields.entry_preconditioned import EntryPreconditioned
 from interpolants.fields.error_growth import warn_of_growing_errors
 from interpolants.fields.log_density import LogDensity
@@ -73,9 +72,6 @@ def learn(bridge: BridgeSettings, data: dict[str, Any], run: Run) -> dict[str, A
     path, coupling = path_of(bridge, ends), bridge.coupling
     if not gaussian:
         path, coupling = pairs_by_data(bridge, path, ends)
-    if isinstance(coupling, UnfittedCoupling) and (ends.weights is not None or ends.weights0 is not None):
-        weighted = ((ends.x0, ends.weights0), (ends.x1, ends.weights))
-        coupling = coupling.fit(*(Pool.of(x, None, bridge.seed, w).x for x, w in weighted))
     fresh = {name: rows.in_units(lambda x: frame.encode(x).float()) for name, rows in endless.items()}
     net = match(bridge, path, coupling, ends, away, run, gaussian=gaussian, fresh=fresh)
     paired = isinstance(coupling, Paired)
