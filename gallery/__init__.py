@@ -15,6 +15,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "rectification",
         "spurious_modes",
         "without_training",
+        "fewer_steps",
     ),
     "Schrödinger bridges": (
         "schrodinger_bridge",
@@ -22,6 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Images": (
         "digits_conditional",
+        "stronger_guidance",
         "three_to_eight",
         "restore_digits",
         "any_mask",
@@ -47,9 +49,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "long_memory",
         "bridge_of_chaos",
         "changed_rule",
+        "two_traps",
     ),
     "Tables, sound, text": (
         "flights",
+        "days_in_a_table",
         "chirps",
         "masked_text",
     ),
