@@ -11,6 +11,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "drawn_cloud",
         "checkerboard",
         "semidiscrete",
+        "growth",
         "flow_map",
         "rectification",
         "spurious_modes",

@@ -55,11 +55,21 @@ def test_cells_of_a_normal_are_quantile_intervals(weights):
     assert_close(plan.masses, b, atol=0.015, rtol=0)
 
 
-def test_a_shift_and_a_scale_change_no_pair():
+@pytest.mark.parametrize(("scale0", "scale1"), [(10.0, 10.0), (1.0, 0.01), (1.0, 100.0)])
+def test_a_shift_and_a_scale_of_one_side_change_no_pair(scale0, scale1):
     y, z = clusters(50), normal(2, seed=3)(1, 500)
-    plain = Semidiscrete(n_iter=1000, tol=1.0).fit(normal(2), y)
-    moved = Semidiscrete(n_iter=1000, tol=1.0).fit(lambda step, n: 10 * normal(2)(step, n), 10 * y + 300)
-    assert float((plain.assign(z) == moved.assign(10 * z)).double().mean()) > 0.99
+    coupling = Semidiscrete(n_iter=1000, tol=1.0)
+    plain = coupling.fit(normal(2), y)
+    moved = coupling.fit(lambda step, n: scale0 * normal(2)(step, n) + 7, scale1 * y + 300)
+    assert float((plain.assign(z) == moved.assign(scale0 * z + 7)).double().mean()) > 0.99
+    assert moved.dual == pytest.approx(moved.primal, rel=0.05)
+    assert float(moved.weights @ moved.potentials) == pytest.approx(0, abs=1e-6 * scale1**2 + 1e-6)
+
+
+def test_one_row_takes_all():
+    plan = Semidiscrete(n_iter=10).fit(normal(2), torch.full((1, 2), 3.0, dtype=F64))
+    assert plan.masses.tolist() == [1.0]
+    assert plan.primal == pytest.approx(20, rel=0.05)  # |(3, 3)|^2 + 2
 
 
 def test_two_hundred_rows_have_equal_masses_and_the_cost_of_an_exact_plan():

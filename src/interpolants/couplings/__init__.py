@@ -14,6 +14,7 @@ from interpolants.couplings.semidiscrete import Semidiscrete
 from interpolants.couplings.sinkhorn import EntropicPlan, Sinkhorn
 from interpolants.couplings.super_resolution import SuperResolution
 from interpolants.couplings.unbalanced import PartialOT, Unbalanced, UnbalancedPlan
+from interpolants.couplings.wfr import GrowthPlan, WassersteinFisherRao
 from interpolants.foundations.cards import carded
 
 if not TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "Degraded",
     "EntropicPlan",
     "InPainting",
+    "GrowthPlan",
     "Independent",
     "MinibatchOT",
     "Paired",
@@ -38,5 +40,6 @@ __all__ = [
     "Unbalanced",
     "UnbalancedPlan",
     "UnfittedCoupling",
+    "WassersteinFisherRao",
     "get_coupling",
 ]

@@ -18,5 +18,7 @@ from interpolants.couplings.super_resolution import SuperResolution as SuperReso
 from interpolants.couplings.unbalanced import PartialOT as PartialOT
 from interpolants.couplings.unbalanced import Unbalanced as Unbalanced
 from interpolants.couplings.unbalanced import UnbalancedPlan as UnbalancedPlan
+from interpolants.couplings.wfr import GrowthPlan as GrowthPlan
+from interpolants.couplings.wfr import WassersteinFisherRao as WassersteinFisherRao
 
-__all__ = ['Coupling', 'DataDependent', 'Degraded', 'EntropicPlan', 'InPainting', 'Independent', 'MinibatchOT', 'Paired', 'Pairs', 'PartialOT', 'Reflow', 'Semidiscrete', 'Sinkhorn', 'Start', 'SuperResolution', 'Unbalanced', 'UnbalancedPlan', 'UnfittedCoupling', 'get_coupling']
+__all__ = ['Coupling', 'DataDependent', 'Degraded', 'EntropicPlan', 'GrowthPlan', 'InPainting', 'Independent', 'MinibatchOT', 'Paired', 'Pairs', 'PartialOT', 'Reflow', 'Semidiscrete', 'Sinkhorn', 'Start', 'SuperResolution', 'Unbalanced', 'UnbalancedPlan', 'UnfittedCoupling', 'WassersteinFisherRao', 'get_coupling']

@@ -1,8 +1,7 @@
 """Optimal transport from a distribution that is sampled to a finite data set: semidiscrete.
 
-Notation: z a draw of rho0; y_k (N, *D) rows of the data with weights b_k of sum 1; c(z, y) the squared distance between
-the centred clouds, in units of its mean; g_k the dual potential of a row, whose cell is
-{z: k = argmin_j c(z, y_j) - g_j}.
+Notation: z a draw of rho0; y_k (N, *D) rows of the data with weights b_k of sum 1; c(z, y) = |z - y|^2; g_k the dual
+potential of a row, whose cell is {z: k = argmin_j c(z, y_j) - g_j}.
 """
 
 import math
@@ -35,7 +34,8 @@ class SemidiscretePlan:
 
     Attributes:
         rows: (N, *D) rows of the data.
-        potentials: (N,) dual potentials g, in data units squared; -inf for copies of an earlier row.
+        potentials: (N,) dual potentials g, in data units squared, of weighted mean 0; -inf for copies of an earlier
+            row.
         masses: (N,) share of 20,000 draws in each cell (of all given draws, if they are fewer).
         weights: (N,) target of the masses, of sum 1; copies of a row have the weight 0, and the first of them the sum.
         total_variation: Distance of masses and weights, at most 1. Counting alone gives about sqrt(N / (2 pi draws)).
@@ -164,21 +164,25 @@ class Semidiscrete(Checked):
         )
         b = torch.zeros(len(y), dtype=torch.float64, device=y.device).index_add_(0, copy_of, b.to(y))
         b = b / b.sum()
-        # Of centred clouds: a shift would only add to the potentials, and need steps to be found.
+        # A shift or a scale of one side changes no pair: the rows get the mean and the spread of the draws.
         pilot = _flat(draws(1, _BATCH))
-        shift = pilot.mean(0) - b @ y
-        unit = float((pilot - pilot.mean(0)).square().sum(1).mean() + b @ (y - b @ y).square().sum(1)) or 1.0
-        centred, g, mean = y + shift, torch.zeros_like(b), torch.zeros_like(b)
+        middle, variance = pilot.mean(0), float((pilot - pilot.mean(0)).square().sum(1).mean())
+        centred = y - b @ y
+        variance1 = float(b @ centred.square().sum(1))
+        scale = math.sqrt(variance / variance1) if variance > 0 and variance1 > 0 else 1.0
+        transported, unit = scale * centred + middle, 2 * variance or 1.0
+        g, mean = torch.zeros_like(b), torch.zeros_like(b)
         n_iter = max(4000, 4 * len(b)) if self.n_iter == "auto" else self.n_iter
         start = n_iter // 4
         for k in range(n_iter):
-            index = _cells(_flat(draws(k + 1, _BATCH)), centred, g * unit)[0]
+            index = _cells(_flat(draws(k + 1, _BATCH)), transported, g * unit)[0]
             fraction = torch.bincount(index, minlength=len(b)).to(b) / _BATCH
             g = g + _STEP / math.sqrt(1 + k / _DECAY) * (b - fraction)
             if k >= start:
                 mean = mean + (g - mean) / (k - start + 1)
-        # |z - y|^2 - g and |z - y - shift|^2 - g' have one minimum: g = g' + |y|^2 - |y + shift|^2 + a number.
-        g = mean * unit + y.square().sum(1) - centred.square().sum(1)
+        # Terms of the cost of y for the same cells, with the linear part -2 z.y unchanged.
+        moved_terms = scale * centred.square().sum(1) + 2 * centred @ middle - unit * mean / scale
+        g = y.square().sum(1) - moved_terms
         g = g - b @ g
         plan = torch.full((len(x1),), -math.inf, dtype=torch.float64, device=y.device).index_copy(0, first, g)
         weight = torch.zeros_like(plan).index_copy(0, first, b)

@@ -42,7 +42,7 @@ class Pool:
             source = generator(seed, "kept rows")
             rows = even_rows(weights, KEPT_ROWS, source)
             rows = rows[torch.randperm(KEPT_ROWS, generator=source)]  # the first of a pool stand for all
-            different, index = rows.unique(return_inverse=True)  # each row on disk is read once
+            different, index = torch.unique(rows, return_inverse=True)  # each row on disk is read once
             return cls(x[different][index], take_rows(cond, rows))
         if len(x) <= KEPT_ROWS:
             return cls(in_memory(x), cond)
