@@ -150,13 +150,3 @@ def test_losses_count_with_the_weight_of_their_time_and_penalties_with_theirs():
     alone = plain(net, x0=-x1, x1=x1, t=batch["t"], cond=None, generator=seeded(0))["velocity"]
     assert_close(found["velocity"], alone * batch["weight"])
     assert found["constant"].tolist() == [0.5, 0.5]
-
-
-def test_fields_of_the_noise_alone_know_the_mean_of_the_data():
-    """At t = 0 of a one-sided path the denoised state is E[x1], which a learnt noise does not determine."""
-    x1 = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) + torch.tensor([1.0, -2.0, 4.0])
-    settings = TrainSettings(steps=2, batch_size=8)
-    with pytest.warns(UserWarning, match="multiply errors"):
-        learnt = learn_fields(OneSidedLinear(), None, x1, heads=("noise",), settings=settings)
-    denoised = learnt.fields.evaluate(torch.zeros(2, 3), torch.tensor(0.0), ("denoised",))["denoised"]
-    assert_close(denoised, x1.mean(0).expand(2, 3))
