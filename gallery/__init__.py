@@ -10,6 +10,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "moons_to_rings",
         "drawn_cloud",
         "checkerboard",
+        "semidiscrete",
+        "growth",
         "flow_map",
         "rectification",
         "spurious_modes",

@@ -58,4 +58,5 @@ FIFTY = {
     "own network": {"topic/network"},
     "parallel": {"topic/processes"},
     "conditional generation": {"topic/condition"},
+    "survey weights": {"topic/weighted_rows"},
 }

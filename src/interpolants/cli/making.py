@@ -32,6 +32,16 @@ Condition = Annotated[
     str | None,
     typer.Option("--cond", metavar="FILE", help="Condition: labels or vectors, one row per row of x1."),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="FILE|COLUMN", help="Weight of each row of x1, or its column in --x1."),
+]
+Weights0 = Annotated[
+    str | None,
+    typer.Option(
+        "--weights0", metavar="FILE|COLUMN", help="Weight of each row of x0, or its column in --x0."
+    ),
+]
 Steps = Annotated[int | None, typer.Option("--steps", help="Training steps.")]
 PathName = Annotated[
     str | None,
@@ -76,6 +86,8 @@ class Learning:
     x0: X0 = None
     x1: X1 = None
     cond: Condition = None
+    weights: Weights = None
+    weights0: Weights0 = None
     steps: Steps = None
     path: PathName = None
     quick: Quick = False
@@ -87,7 +99,7 @@ class Learning:
         """Return the requested run."""
         from interpolants.cli.recipe_runs import Asked
 
-        files = {"x0": self.x0, "x1": self.x1, "cond": self.cond}
+        files = {name: getattr(self, name) for name in ("x0", "x1", "cond", "weights", "weights0")}
         return Asked(
             self.config,
             self.sets or [],

@@ -10,9 +10,11 @@ from interpolants.couplings.minibatch_ot import MinibatchOT
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import Coupling, Pairs, UnfittedCoupling
 from interpolants.couplings.reflow import Reflow
+from interpolants.couplings.semidiscrete import Semidiscrete
 from interpolants.couplings.sinkhorn import EntropicPlan, Sinkhorn
 from interpolants.couplings.super_resolution import SuperResolution
 from interpolants.couplings.unbalanced import PartialOT, Unbalanced, UnbalancedPlan
+from interpolants.couplings.wfr import GrowthPlan, WassersteinFisherRao
 from interpolants.foundations.cards import carded
 
 if not TYPE_CHECKING:
@@ -24,17 +26,20 @@ __all__ = [
     "Degraded",
     "EntropicPlan",
     "InPainting",
+    "GrowthPlan",
     "Independent",
     "MinibatchOT",
     "Paired",
     "Pairs",
     "PartialOT",
     "Reflow",
+    "Semidiscrete",
     "Sinkhorn",
     "Start",
     "SuperResolution",
     "Unbalanced",
     "UnbalancedPlan",
     "UnfittedCoupling",
+    "WassersteinFisherRao",
     "get_coupling",
 ]

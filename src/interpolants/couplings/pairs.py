@@ -1,7 +1,7 @@
 """Coupling protocol and result, conditions that follow their samples, and costs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.row_weights import WeightedRows
 
 # A condition is a tensor with one row per sample, or a dict, tuple or list of conditions, or None.
 Cond: TypeAlias = Any
@@ -307,11 +308,13 @@ class RowsOfLabel:
         order: Rows of ``x0``, label by label.
         first: Where those of its label begin in ``order``, for each row of ``x1``.
         count: How many there are.
+        weighted: Weights of the rows in ``order``; None for rows of equal weight.
     """
 
     order: Tensor
     first: Tensor
     count: Tensor
+    weighted: WeightedRows | None = None
 
     @classmethod
     def of(cls, who: str, cond0: Cond, cond1: Cond, within: str) -> "RowsOfLabel | None":
@@ -333,7 +336,14 @@ class RowsOfLabel:
     def draw(self, rows1: Tensor, generator: torch.Generator | None) -> Tensor:
         """For each of these rows of ``x1`` a row of ``x0`` with its label, at random with replacement."""
         uniform, count = torch.rand(len(rows1), generator=generator, dtype=torch.float64), self.count[rows1]
-        return self.order[self.first[rows1] + torch.minimum((uniform * count).long(), count - 1)]
+        first = self.first[rows1]
+        if self.weighted is not None:
+            return self.order[self.weighted.at(uniform, first, first + count)]
+        return self.order[first + torch.minimum((uniform * count).long(), count - 1)]
+
+    def by_weight(self, weights0: Tensor) -> "RowsOfLabel":
+        """The same rows, drawn in proportion to their weights ``(N0,)`` within each label."""
+        return replace(self, weighted=WeightedRows(weights0[self.order]))
 
 
 def _table(values: Tensor, counts: Tensor) -> str:

@@ -25,6 +25,7 @@ def held_copies(
         DataWarning: If there are some.
     """
     found: dict[str, list[int]] = {}
+    roles = [role for role in roles if role.kind != "weights"]
     for axis in dict.fromkeys(role.axis for role in roles if role.axis and kind_of(role).has_rows):
         names = [role.name for role in roles if role.axis == axis and role.name in data and role.name in held]
         count = count_shared([data[name] for name in names], [held[name] for name in names])

@@ -1,4 +1,4 @@
-"""Kinds of roles that are independent of the others: fitted methods, and masks of observed values."""
+"""Kinds of roles that are independent of the others: fitted methods, masks of observed values, weights of rows."""
 
 import copy
 from typing import Any, Protocol, runtime_checkable
@@ -26,6 +26,39 @@ class Known:
                 reading.who, rule, f"{tensor.dtype} {tuple(tensor.shape)}", "For example, use ~isnan(x)."
             )
         return tensor, Given("condition", "bool")
+
+
+class Weights:
+    """Weights of rows: positive numbers ``(N,)`` float64, of any sum."""
+
+    has_rows = True
+
+    def read(self, value: Any, role: Any, reading: Any) -> tuple[Tensor, Given]:
+        """From a list, an array, a tensor, a column of a table, or a table of one column.
+
+        Raises:
+            InvalidInputError: If they are not one finite number > 0 for each row.
+        """
+        array = getattr(value, "to_numpy", lambda: value)()
+        try:
+            weights = (
+                array if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array, dtype=np.float64))
+            )
+        except (TypeError, ValueError) as error:
+            remedy = "Pass one number for each row."
+            raise invalid(reading.who, f"{role.name} must be numbers", str(error), remedy) from error
+        weights = weights.detach().double()
+        weights = weights[:, 0] if weights.ndim == 2 and weights.shape[1] == 1 else weights
+        if weights.ndim != 1 or not len(weights):
+            rule = f"{role.name} must be one number for each row, (N,)"
+            raise invalid(reading.who, rule, f"shape {tuple(weights.shape)}")
+        invalid_rows = ~(torch.isfinite(weights) & (weights > 0))
+        if bool(invalid_rows.any()):
+            first = int(invalid_rows.nonzero()[0])
+            received = f"{float(weights[first]):g} in row {first}"
+            remedy = f"Drop rows that do not count ({int(invalid_rows.sum())}), with their weights."
+            raise invalid(reading.who, f"{role.name} must be finite and > 0", received, remedy)
+        return weights, Given("condition", "float64")
 
 
 @runtime_checkable

@@ -23,7 +23,7 @@ from interpolants.foundations.shared_memory import Memory
 from interpolants.framework.gridded import GriddedKind
 from interpolants.framework.labels import Conditions, Labels
 from interpolants.framework.role import Reading, Role, kind_of, role_kind
-from interpolants.framework.role_kinds import Known, Model, Models
+from interpolants.framework.role_kinds import Known, Model, Models, Weights
 from interpolants.framework.row_labels import check_row_labels, row_labels_of
 from interpolants.framework.rows import Ragged, Rows
 from interpolants.framework.series import SeriesKind
@@ -50,6 +50,7 @@ role_kind("tokens", Tokens())
 role_kind("labels", Labels())
 role_kind("condition", Conditions())
 role_kind("known", Known())
+role_kind("weights", Weights())
 role_kind("model", Model())
 role_kind("models", Models())
 role_kind("problem", Thing())
@@ -58,7 +59,7 @@ role_kind("picture", Thing())
 
 
 # Kinds whose xarray objects are matched by position.
-_BY_POSITION = ("rows", "condition", "labels", "known")
+_BY_POSITION = ("rows", "condition", "labels", "known", "weights")
 
 
 # --- all roles of a call -------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """A task: values of the roles, split into train, held-out and test rows before anything is estimated."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Annotated, Any, Literal, Self
@@ -17,6 +17,7 @@ from interpolants.foundations.equal_rows import copies, together, uncut
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.kinds import Check, Whole
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.row_weights import are_equal, effective_rows, even_rows
 from interpolants.foundations.tell import DataWarning, tell
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.method import Method
@@ -118,6 +119,7 @@ class Task:
         truths: Role -> the exact distribution, process or function behind it, where it is known.
         within: Roles with many series of which each is cut in time.
         copied: Number of test rows that are copies of training rows, for a given split.
+        weights: Axis -> weight of each row, where rows have some that are not all equal.
     """
 
     values: Mapping[str, Any]
@@ -127,6 +129,7 @@ class Task:
     truths: Mapping[str, Any] = field(default_factory=dict)
     within: tuple[str, ...] = ()
     copied: int = 0
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -161,7 +164,8 @@ class Task:
         axes = {r.name: r.axis for r in every if r.name in data and kind_of(r).has_rows and r.axis}
         _check_ordered(data, split)
         counts = {axis: _length(data[name], split) for name, axis in axes.items()}
-        groups = _Groups(split, data, given, axes)
+        weights = _weights(every, data)
+        groups = _Groups(split, data, given, _without(axes, weights))
         asked = split.by in ("group", "given")
         if asked:
             _check_labelled(split, counts, axes)
@@ -181,20 +185,40 @@ class Task:
             map(_is_drawn, kept.values())
         )  # a problem or an environment alone has no rows to be judged on
         in_sample = split.by == "none" or (drawn and not counts)
-        return cls(ByRole(kept), rows, axes, in_sample, truths or {}, tuple(many), copied)
+        unequal = _unequal(axes, weights)
+        return cls(ByRole(kept), rows, axes, in_sample, truths or {}, tuple(many), copied, unequal)
 
     def has(self, part: str) -> bool:
         """Whether a part has rows."""
         return any(len(parts[part]) for parts in self.rows.values())
 
-    def part(self, name: str) -> dict[str, Any]:
-        """The values of ``"train"``, ``"held"`` or ``"test"``; what has no rows is in all of them."""
-        return ByRole({role: self._part_of(role, value, name) for role, value in self.values.items()})
+    def part(self, name: str, weighted: Container[str] = ()) -> dict[str, Any]:
+        """The values of ``"train"``, ``"held"`` or ``"test"``; what has no rows is in all of them.
 
-    def _part_of(self, role: str, value: Any, name: str) -> Any:
+        Weighted rows are replaced by rows of equal weight, drawn in proportion to the weights.
+
+        Args:
+            name: The part.
+            weighted: Axes whose rows are returned unchanged, with their weights.
+        """
+        return ByRole(
+            {role: self._part_of(role, value, name, weighted) for role, value in self.values.items()}
+        )
+
+    def _rows_of(self, axis: str, name: str) -> Tensor:
+        """Rows of equal weight: as many as a training part has, else the effective number of the part's rows."""
+        rows = self.rows[axis][name]
+        if axis not in self.weights or not len(rows):
+            return rows
+        weights = self.weights[axis][rows]
+        n = len(rows) if name == "train" else max(int(effective_rows(weights)), 1)
+        return rows[even_rows(weights, n, generator(0, "rows by weight", axis, name))]
+
+    def _part_of(self, role: str, value: Any, name: str, weighted: Container[str]) -> Any:
         if role not in self.axes:
             return value
-        rows = self.rows[self.axes[role]][name]
+        axis = self.axes[role]
+        rows = self.rows[axis][name] if axis in weighted else self._rows_of(axis, name)
         return take_times(value, rows, take) if role in self.within else take(value, rows)
 
     @property
@@ -208,9 +232,24 @@ class Task:
         return self.part("test")
 
     def for_fit(self, method: Method, part: str = "train") -> dict[str, Any]:
-        """The roles of a part that this method reads; a rival may read fewer."""
-        names = {role.name for role in method.roles()}
-        return {name: value for name, value in self.part(part).items() if name in names}
+        """The roles of a part that this method reads; a rival may read fewer.
+
+        A method that takes no weights for an axis gets rows of equal weight.
+        """
+        roles = [role for role in method.roles() if role.name in self.values]
+        weighted = self._weighted_for(roles)
+        names = {r.name for r in roles if r.kind != "weights" or self.axes[r.name] in weighted}
+        return {name: value for name, value in self.part(part, weighted).items() if name in names}
+
+    def _weighted_for(self, roles: Sequence[Role]) -> set[str]:
+        """Axes of which these roles take the weights, for all their rows: those of pairs need a paired method."""
+        weighted = set()
+        for role in roles:
+            axis = self.axes.get(role.name)
+            axes = {r.axis for r in roles if axis and self.axes.get(r.name) == axis}
+            if role.kind == "weights" and len(axes) == 1:
+                weighted.add(str(axis))
+        return weighted
 
     def fit(self, method: Method, **options: Any) -> Method:
         """Fit a method on the training part, and pass the held-out part if there is one."""
@@ -223,6 +262,20 @@ class Task:
         sources = {role.name: one.source(role.name) for role in one.roles(method)}
         values = {name: rows[source] for name, source in sources.items() if source in rows}
         return getattr(method, verb)(**{**values, **options})
+
+
+def _weights(roles: Sequence[Role], data: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Weights of rows by the name of their role."""
+    return {role.name: data[role.name] for role in roles if role.kind == "weights" and role.name in data}
+
+
+def _unequal(axes: Mapping[str, str], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Axis -> weight of each row, where they are not all equal."""
+    return {axes[name]: w for name, w in weights.items() if not are_equal(w)}
+
+
+def _without(axes: Mapping[str, str], names: Container[str]) -> dict[str, str]:
+    return {name: axis for name, axis in axes.items() if name not in names}
 
 
 def _check_labelled(split: Split, counts: Mapping[str, int], axes: Mapping[str, str]) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from interpolants.data.coded_columns import TABLES, read_coded
 from interpolants.data.picture_pixels import is_picture
-from interpolants.foundations.errors import InterpolantsError
+from interpolants.foundations.errors import InterpolantsError, invalid, nearest
 from interpolants.foundations.tell import AssumptionWarning, tell
+from interpolants.runs.files import read_table
 from interpolants.runs.overrides import parse
 from interpolants.runs.recipes import recipes
 from interpolants.runs.settings_files import read_settings
@@ -32,8 +34,9 @@ def own_tables(
     `TableBridge` learns one table with words, dates or missing cells, with a warning, and `Bridge` all else.
 
     Args:
-        roles: Files of ``x0``, ``x1`` and ``cond``; None for those that there are not. Without x0 the bridge starts
-            from a Gaussian. ``"labels"`` as ``cond`` takes the labels that came with x1.
+        roles: Files of ``x0``, ``x1``, ``cond``, ``weights`` and ``weights0``; None for those that there are not.
+            Without x0 the bridge starts from a Gaussian. ``"labels"`` as ``cond`` takes the labels that came with x1,
+            and weights may be named by their column in the table that they belong to.
         overrides: Changes that come later; those of ``[data]`` say which roles there are.
 
     Warns:
@@ -50,6 +53,8 @@ def own_tables(
     tables: dict[str, Any] = read_settings(recipes()[_TEMPLATE])
     if given.get("cond") == "labels":
         given["cond"] = {"labels_of": "x1"}  # type: ignore[assignment]
+    for name, end in (("weights", "x1"), ("weights0", "x0")):
+        given.update(_weight_column(name, end, given))
     later = {words[1] for words, _ in map(parse, overrides) if words[0] == "data" and len(words) > 1}
     tables |= {"data": given, "title": f"{given.get('x0', 'Gaussian')} to {given.get('x1', 'data')}"}
     if not {"x0"} & (given.keys() | later):
@@ -57,6 +62,19 @@ def own_tables(
     if all(is_picture(given.get(role, "")) for role in ("x0", "x1")):
         _between_pictures(tables)
     return tables
+
+
+def _weight_column(name: str, end: str, files: Mapping[str, Any]) -> dict[str, Any]:
+    """The column of weights, and the other columns, of a table whose column is named; empty for files of weights."""
+    weights, file = files.get(name), files.get(end)
+    if weights is None or file is None or Path(weights).exists() or not file.lower().endswith(TABLES):
+        return {}
+    columns = [str(column) for column in read_table(file, f"data.{end}").columns]
+    if weights not in columns:
+        rule = f"--{name} must be a file, or a column of {file}"
+        raise invalid("run", rule, repr(weights), nearest(weights, columns))
+    others = [column for column in columns if column != weights]
+    return {name: {"file": file, "columns": [weights]}, end: {"file": file, "columns": others}}
 
 
 def _mixed(file: str) -> str:

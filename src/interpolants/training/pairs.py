@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -11,6 +11,7 @@ from interpolants.couplings.condition_cost import ConditionedCoupling, tells_con
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import AUTO, LabelledCoupling, RowsOfLabel, UnfittedCoupling, labels_within
+from interpolants.couplings.semidiscrete import Semidiscrete, SemidiscretePlan
 from interpolants.data.endless import EndlessRows
 from interpolants.fields.error_growth import warn_of_growing_errors
 from interpolants.fields.learned import LearnedFields
@@ -19,8 +20,10 @@ from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.checks import number
 from interpolants.foundations.devices import here
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator as seeded
 from interpolants.foundations.row_access import Rows, in_memory, training_rows
 from interpolants.foundations.row_times import TakesOneTime, ask
+from interpolants.foundations.row_weights import WeightedRows, even_rows
 from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.foundations.types import Condition, check_rows, join_rows, take_rows
 from interpolants.nets.build import choose_net
@@ -54,9 +57,10 @@ class PairBatches:
     Where a coupling pairs by numbers that are known of both ends, ``cond`` is ``(1 - t) c0 + t c1``, and ``cond1`` is
     c1: c0 and c1 of a pair differ by the distance of neighbours in a batch.
 
-    Rows of either end are drawn uniformly, with replacement. Where the coupling pairs within labels and both ends have
-    them, only those of x1 are: each brings a row of x0, uniform among those with its label. Labels then come as often
-    as in x1 at both ends, whatever their frequency in x0; the distribution of x0 given its label is that of the data.
+    Rows of either end are drawn uniformly, with replacement; :meth:`by_weight` draws them by weight. Where the coupling
+    pairs within labels and both ends have them, only those of x1 are: each brings a row of x0, uniform among those with
+    its label. Labels then come as often as in x1 at both ends, whatever their frequency in x0; the distribution of x0
+    given its label is that of the data.
     So where the frequencies are equal both marginals are kept, and where they differ rho0 is weighted anew by label.
 
     Args:
@@ -94,13 +98,15 @@ class PairBatches:
                 check_rows(who, known, len(x), f"row of {end}", "cond" if end == "x1" else "cond0")
         x1 = _prepared(who, x1, perturb)
         self.perturb = perturb
-        if isinstance(coupling, UnfittedCoupling):
-            if x0 is None:
-                remedy = "Use a two-sided path, or another coupling."
-                raise invalid(who, f"{type(coupling).__name__} needs samples of both ends", "x0=None", remedy)
-            coupling = coupling.fit(*map(_known_rows, (x0, x1)))
+        if isinstance(coupling, Semidiscrete) and perturb is not None and perturb.fresh and perturb.std:
+            rule = "Semidiscrete pairs with the rows of x1 themselves, without instance noise"
+            raise invalid(who, rule, f"std={perturb.std!r}", "Use coupling='minibatch_ot'.")
+        self.who, self.unfitted = who, coupling
+        coupling = _fitted(who, coupling, x0, x1)
         self.x0, self.x1, self.cond, self.cond0 = x0, x1, cond, cond0
         self.size, self.coupling, self.times = size, coupling, times
+        self.weighted0: WeightedRows | None = None
+        self.weighted1: WeightedRows | None = None
         self.on_the_way = x0 is not None and tells_conditions_on_the_way(coupling, cond0, cond)
         within = labels_within(coupling, cond0, cond)
         if x0 is not None and cond is not None and within is None:
@@ -118,7 +124,9 @@ class PairBatches:
         """The share of this process in the batch of ``step``."""
         rows = max(1, self.size // world)
         share = (step, rows, rank, world)
-        pick = None if isinstance(self.x1, EndlessRows) else self._any(self.x1, rows, generator)
+        pick = (
+            None if isinstance(self.x1, EndlessRows) else self._any(self.x1, rows, generator, self.weighted1)
+        )
         x1, cond = _rows_at(self.x1, pick, share, generator), take_rows(self.cond, pick)
         x1 = x1 if self.perturb is None else self.perturb.draw(x1, generator=generator)
         x0: Tensor | None = None
@@ -126,6 +134,7 @@ class PairBatches:
         if self.x0 is not None:
             pick0 = self._starts(self.x0, pick, rows, generator)
             cond0, x0 = take_rows(self.cond0, pick0), _rows_at(self.x0, pick0, share, generator)
+            x1 = self.coupling.rows if isinstance(self.coupling, SemidiscretePlan) else x1
             pairs = self.coupling.pair(x0, x1, generator=generator, cond0=cond0, cond1=cond)
             x0, x1, cond, first = pairs.x0, pairs.x1, pairs.cond1, pairs.cond0
         times = self.times.sample(rows, generator=generator)
@@ -135,7 +144,27 @@ class PairBatches:
             told = {"cond": (1 - t) * first + t * cond, "cond1": cond}
         return {"x0": x0, "x1": x1, **told, "t": times.t, "weight": times.weight}
 
-    def _any(self, x: Rows, rows: int, generator: Generator) -> Tensor:
+    def by_weight(self, weights0: Tensor | None, weights: Tensor | None) -> Self:
+        """Draw rows of each end in proportion to their weights: the batches are of the weighted distributions.
+
+        Where starts are drawn by the labels of x1, labels come as often as among the weighted rows of x1, and rows of
+        x0 in proportion to their weights within a label. Pairs that belong together are drawn by ``weights``.
+
+        Args:
+            weights0: Weight of each row of ``x0``, ``(N0,)``, finite and positive; None for rows of equal weight.
+            weights: Weight of each row of ``x1``, ``(N1,)``; None for rows of equal weight.
+        """
+        self.weighted0, self.weighted1 = (None if w is None else WeightedRows(w) for w in (weights0, weights))
+        if weights0 is not None and self.by_label is not None:
+            self.by_label = self.by_label.by_weight(weights0)
+        if weights0 is not None or weights is not None:
+            self.coupling = _fitted(self.who, self.unfitted, self.x0, self.x1, weights0, weights)
+        return self
+
+    @staticmethod
+    def _any(x: Rows, rows: int, generator: Generator, weighted: WeightedRows | None) -> Tensor:
+        if weighted is not None:
+            return weighted.draw(rows, generator)
         return torch.randint(len(x), (rows,), generator=generator)
 
     def _starts(self, x0: Rows, pick: Tensor | None, rows: int, generator: Generator) -> Tensor | None:
@@ -146,7 +175,7 @@ class PairBatches:
             return pick
         if pick is not None and self.by_label is not None:
             return self.by_label.draw(pick, generator)
-        return self._any(x0, rows, generator)
+        return self._any(x0, rows, generator, self.weighted0)
 
 
 def _rows_at(x: Rows, pick: Tensor | None, share: tuple[int, int, int, int], generator: Generator) -> Tensor:
@@ -167,9 +196,39 @@ def _prepared(who: str, x: Rows, perturb: InstanceNoise | None) -> Rows:
     return perturb.prepare(in_memory(x))
 
 
-def _known_rows(x: Rows) -> Tensor:
-    """Rows that a coupling learns from: all rows, or the pilot of endless ones, in the units of their batches."""
-    return x.change(here(x.pilot)) if isinstance(x, EndlessRows) else in_memory(x)
+def _fitted(
+    caller: str,
+    coupling: Any,
+    x0: Rows | None,
+    x1: Rows,
+    weights0: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> Any:
+    """A coupling that learns from the two sets of rows, fitted; any other coupling unchanged."""
+    if not isinstance(coupling, UnfittedCoupling):
+        return coupling
+    if x0 is None:
+        remedy = "Use a two-sided path, or another coupling."
+        raise invalid(caller, f"{type(coupling).__name__} needs samples of both ends", "x0=None", remedy)
+    if not isinstance(coupling, Semidiscrete):
+        return coupling.fit(_known_rows(x0, weights0), _known_rows(x1, weights))
+    if isinstance(x1, EndlessRows):
+        remedy = "Pass a finite set of rows, or use coupling='minibatch_ot'."
+        raise invalid(caller, "Semidiscrete needs a finite x1", "rows drawn afresh", remedy)
+    draws = x0.batch if isinstance(x0, EndlessRows) else _known_rows(x0, weights0)
+    return coupling.fit(draws, in_memory(x1), weights)
+
+
+def _known_rows(x: Rows, weights: Tensor | None) -> Tensor:
+    """Rows that a coupling learns from: all rows, or the pilot of endless ones, in the units of their batches.
+
+    Weighted rows are repeated to at least 10,000 rows of equal weight.
+    """
+    if isinstance(x, EndlessRows):
+        return x.change(here(x.pilot))
+    if weights is None:
+        return in_memory(x)
+    return in_memory(x)[even_rows(weights, max(len(x), 10_000), seeded(0, "weighted rows of a coupling"))]
 
 
 def draw_pairs(

@@ -8,9 +8,9 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.row_weights import effective_rows
 from interpolants.foundations.tell import FitWarning
 from interpolants.sciml.rl.error_variance import (
-    effective_rows,
     inverse_error_variance_weights,
     sample_excess_kurtosis,
     shrunk_variance,

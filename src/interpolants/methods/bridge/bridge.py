@@ -44,6 +44,7 @@ from interpolants.methods.bridge.examples import Examples, examples_of
 from interpolants.methods.bridge.fitted import FittedBridge
 from interpolants.methods.bridge.fitting import as_float32
 from interpolants.methods.bridge.guidance import GuidedRun, check_knows_both, guided_run
+from interpolants.methods.bridge.held_out import check_weights
 from interpolants.methods.bridge.held_out_checks import held_out_checks
 from interpolants.methods.bridge.noise_level import choose_level, known_choice, own_choice
 from interpolants.methods.bridge.order_gap import order_gap
@@ -106,7 +107,15 @@ class Bridge(FittedBridge):
 
     @_positional_x1
     def fit(
-        self, x0: Any = None, x1: Any = None, *, cond: Any = None, cond0: Any = None, **options: Any
+        self,
+        x0: Any = None,
+        x1: Any = None,
+        *,
+        cond: Any = None,
+        cond0: Any = None,
+        weights: Any = None,
+        weights0: Any = None,
+        **options: Any,
     ) -> Self:
         """Learn the bridge from samples of the two distributions.
 
@@ -125,6 +134,9 @@ class Bridge(FittedBridge):
             cond0: Likewise for ``x0``, for couplings. Those that pair within labels draw starts by the labels of x1:
                 where labels are not equally frequent at both ends, those of x1 count. Of numbers, as many as in
                 ``cond``, ``"minibatch_ot"`` and ``"sinkhorn"`` take ``|c0 - c1|^2`` into the cost.
+            weights: How much each row of ``x1`` counts, ``(N,)``, finite and positive, of any sum; a pair's weight with
+                ``coupling="paired"``. The bridge then leads to the weighted distribution, and ``check`` judges by it.
+            weights0: Weight of each row of ``x0``, ``(N0,)``, as ``weights``.
             options: ``steps``, ``batch_size`` for this fit alone, and the options of
                 :meth:`interpolants.framework.method.Method.fit_roles`.
         """
@@ -139,9 +151,9 @@ class Bridge(FittedBridge):
             rule = "x1 is needed, samples at t = 1" if x1 is None else "x0 is needed, samples at t = 0"
             remedy = "To generate from noise: Bridge('one_sided_linear').fit(x)."
             raise invalid("Bridge.fit", rule, "None", remedy)
-        given = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0}
+        values = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0, "weights": weights, "weights0": weights0}
         options = {"progress": True, **options}
-        return super().fit(**{name: value for name, value in given.items() if value is not None}, **options)
+        return super().fit(**{n: value for n, value in values.items() if value is not None}, **options)
 
     def cannot(self, verb: str) -> str:
         """Log densities need that of rho0, completion and classes a Gaussian base, classes labels."""
@@ -530,7 +542,15 @@ class Bridge(FittedBridge):
     # --- the noise level
 
     def choose_eps(
-        self, x0: Any = None, x1: Any = None, *, cond: Any = None, cond0: Any = None, **options: Any
+        self,
+        x0: Any = None,
+        x1: Any = None,
+        *,
+        cond: Any = None,
+        cond0: Any = None,
+        weights: Any = None,
+        weights0: Any = None,
+        **options: Any,
     ) -> EpsChoice:
         """Choose the noise level on data that training has not seen; kept for ``eps="auto"`` and saved with the bridge.
 
@@ -542,6 +562,8 @@ class Bridge(FittedBridge):
                 constant is chosen by cross-validation, of more a schedule too.
             cond: What is known of each row of ``x1``.
             cond0: Likewise for ``x0``; used by couplings that pair within labels.
+            weights: How much each row of ``x1`` counts; needed where the fit had some.
+            weights0: Weight of each row of ``x0``, ``(N0,)``, as ``weights``.
             options: Anything else that ``auto_eps`` takes: ``criterion``, ``n``, ``n_steps``, ``seed`` ...
 
         Returns:
@@ -550,8 +572,9 @@ class Bridge(FittedBridge):
         Raises:
             InvalidInputError: If there are no held-out data, or no score.
         """
-        given = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0}
-        rows = self.held_out_rows if x1 is None else self.rows_like_fit("choose_eps", given)
+        values = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0, "weights": weights, "weights0": weights0}
+        check_weights("Bridge.choose_eps", self.given, values)
+        rows = self.held_out_rows if x1 is None else self.rows_like_fit("choose_eps", values)
         self.state["eps_choice"] = choice = choose_level(self, rows, options)
         return choice
 

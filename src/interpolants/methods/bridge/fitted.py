@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interpolants.couplings.paired import Paired
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations import trees
 from interpolants.framework.frames import Frame, widened
@@ -110,9 +111,9 @@ class FittedBridge(BridgeSettings):
         return self.frame.decode(pool.x[:n]), None if pool.cond is None else pool.cond[:n]
 
     def rows_like_fit(self, what: str, values: Mapping[str, Any]) -> Ends:
-        """Rows that are read like those of the fit, in the network's units."""
-        data = self.read_like_fit(what, values)
-        return encoded(Ends(data.get("x0"), data["x1"], data.get("cond"), data.get("cond0")), self.frame)
+        """Rows that are read like those of the fit, in the network's units; weighted rows become equally weighted."""
+        endpoints = Ends.of(self.read_like_fit(what, values))
+        return encoded(endpoints.evened(self.seed, paired=isinstance(self.pairing, Paired)), self.frame)
 
     def density0(self) -> Any:
         """The density of rho0 in the network's units; None where there is none yet."""

@@ -22,7 +22,7 @@ from interpolants.foundations.row_access import Rows, each, in_memory, root_mean
 from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.framework.frames import Frame, constant_columns
 from interpolants.framework.stages import Run
-from interpolants.methods.bridge.held_out import Ends, set_aside
+from interpolants.methods.bridge.held_out import Ends, check_weights, set_aside
 from interpolants.methods.bridge.pairs_by_data import pairs_by_data
 from interpolants.methods.bridge.settings import BridgeSettings
 from interpolants.methods.bridge.units import (
@@ -74,13 +74,15 @@ def learn(bridge: BridgeSettings, data: dict[str, Any], run: Run) -> dict[str, A
         path, coupling = pairs_by_data(bridge, path, ends)
     fresh = {name: rows.in_units(lambda x: frame.encode(x).float()) for name, rows in endless.items()}
     net = match(bridge, path, coupling, ends, away, run, gaussian=gaussian, fresh=fresh)
-    pool0 = None if ends.x0 is None else Pool.of(ends.x0, ends.cond0, bridge.seed)
+    paired = isinstance(coupling, Paired)
+    weights0 = ends.weights if paired else ends.weights0
+    pool0 = None if ends.x0 is None else Pool.of(ends.x0, ends.cond0, bridge.seed, weights0)
     return {
         "net": net,
         "path": path,
         "frame": frame,
         "pool0": pool0,
-        "pool1": Pool.of(ends.x1, ends.cond, bridge.seed),
+        "pool1": Pool.of(ends.x1, ends.cond, bridge.seed, ends.weights),
         "held": away,
         "density0": run.densities.get("x0"),
         "leg": leg_of(bridge, pool0, frame, run),
@@ -116,10 +118,13 @@ def _check(bridge: BridgeSettings, data: Mapping[str, Any]) -> None:
 
 def split(bridge: BridgeSettings, data: Mapping[str, Any], run: Run) -> tuple[Ends, Ends | None]:
     """Rows to learn from, and rows to judge by: those that were given, or some that are set aside."""
-    ends, given = Ends(data.get("x0"), data["x1"], data.get("cond"), data.get("cond0")), run.held
-    if given:
-        return ends, Ends(given.get("x0"), given["x1"], given.get("cond"), given.get("cond0"))
-    return set_aside(ends, bridge.held_out, bridge.seed, paired=isinstance(bridge.coupling, Paired))
+    endpoints, away, paired = Ends.of(data), None, isinstance(bridge.coupling, Paired)
+    if run.held:
+        check_weights("Bridge.fit (held)", data, run.held)
+        away = Ends.of(run.held)
+    else:
+        endpoints, away = set_aside(endpoints, bridge.held_out, bridge.seed, paired=paired)
+    return endpoints, None if away is None else away.evened(bridge.seed, paired=paired)
 
 
 def read_whole(ends: Ends) -> Ends:
@@ -134,7 +139,8 @@ def encoded(ends: Ends, frame: Frame) -> Ends:
     def changed(x: Rows) -> Rows:
         return None if x is None else each(x, lambda rows: frame.encode(rows).float())
 
-    return Ends(changed(ends.x0), changed(ends.x1), as_float32(ends.cond), as_float32(ends.cond0))
+    cond, cond0 = as_float32(ends.cond), as_float32(ends.cond0)
+    return replace(ends, x0=changed(ends.x0), x1=changed(ends.x1), cond=cond, cond0=cond0)
 
 
 def path_of(bridge: BridgeSettings, ends: Ends) -> Path:
@@ -180,7 +186,8 @@ def match(
 
 def _batches(bridge: BridgeSettings, ends: Ends, size: int, coupling: Any, times: TimeSampler) -> PairBatches:
     known: dict[str, Any] = {"cond": ends.cond, "cond0": ends.cond0, "perturb": bridge.perturb}
-    return PairBatches(ends.x0, ends.x1, size, coupling, times, who="Bridge.fit", **known)
+    batches = PairBatches(ends.x0, ends.x1, size, coupling, times, who="Bridge.fit", **known)
+    return batches.by_weight(ends.weights0, ends.weights)
 
 
 def _new_net(bridge: BridgeSettings, path: Path, ends: Ends) -> tuple[nn.Module, JointLoss | MaskedLoss]:

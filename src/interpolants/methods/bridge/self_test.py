@@ -22,11 +22,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from interpolants.couplings.independent import Independent
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.equal_rows import copies, together, uncut
 from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.ops import mean_event, sum_event
 from interpolants.foundations.randomness import generator
@@ -239,6 +240,7 @@ def _arrivals(draws: _Draws, eps: float) -> list[Check]:
     source = generator(seed, "check halves")
     rows = torch.randperm(len(draws.pool1.x), generator=source)[: 2 * half]
     a, b = draws.pool1.x[rows[:half]], draws.pool1.x[rows[half:]]
+    a, b = _without_shared_copies(draws.pool1.x, half, source) or (a, b)
     start, end, cond = draws.x0[:half], draws.x1[:half], take_rows(draws.cond, slice(0, half))
     floor = sliced_wasserstein(a, b, generator=generator(seed, "check floor")).value
     flow = sample(fields, start, cond=cond, on_failure="keep").x
@@ -255,11 +257,28 @@ def _arrivals(draws: _Draws, eps: float) -> list[Check]:
     message = f"there and back misses the start by {100 * miss:.2g}% of its spread"
     checks.append(_judge("ODE there and back", miss, RETURN, 0.0, message))
     if draws.pool0 is not None and len(draws.pool0.x) >= 4:
-        first, second = two_halves(draws.pool0.x[: 2 * half], source)
+        x = draws.pool0.x
+        first, second = _without_shared_copies(x, half, source) or two_halves(x[: 2 * half], source)
         floor0 = sliced_wasserstein(first, second, generator=generator(seed, "check floor of starts")).value
         arrived = sample(fields, end, reverse=True, cond=cond, on_failure="keep").x
         checks.append(_distance("reverse ODE against rho0", arrived[: len(second)], second, floor0, seed))
     return checks
+
+
+def _without_shared_copies(x: Tensor, max_rows: int, source: Generator) -> tuple[Tensor, Tensor] | None:
+    """Two sets of at most ``max_rows`` rows of which none has a copy in the other; None where there are no copies.
+
+    Rows of a weighted set are repeated by their weights: halves that shared them would be too near to each other.
+    """
+    if (first := copies(x)) is None:
+        return None
+    order = together(torch.randperm(len(x), generator=source), first)
+    split_index = uncut(order, first, len(x) // 2)
+    a, b = (
+        side[torch.linspace(0, len(side) - 1, min(len(side), max_rows)).long()]
+        for side in (order[:split_index], order[split_index:])
+    )
+    return x[a], x[b]
 
 
 def _distance(name: str, x: Tensor, y: Tensor, floor: float, seed: int) -> Check:

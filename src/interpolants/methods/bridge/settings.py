@@ -183,11 +183,18 @@ class BridgeSettings(Trained):
         known0 = Role(
             name="cond0", kind="condition", axis=axis, optional=True, about="what is known of each row of x0"
         )
-        return (*x0, x1, known, *((known0,) if x0 else ()))
+        weights = Role(
+            name="weights", kind="weights", axis="x1", optional=True, about="how much each row of x1 counts"
+        )
+        weights0 = Role(
+            name="weights0", kind="weights", axis="x0", optional=True, about="how much each row of x0 counts"
+        )
+        more0 = (known0,) if x0 else ()
+        return (*x0, x1, known, *more0, weights, *((weights0,) if x0 and not paired else ()))
 
     def answers_without(self, role: str) -> bool:
-        """With ``drop_condition`` it knows the fields without a condition too; ``cond0`` is for pairing alone."""
-        return role == "cond0" or self.drop_condition > 0
+        """With ``drop_condition`` it knows the fields without a condition too; the others are for the fit alone."""
+        return role in ("cond0", "weights", "weights0") or self.drop_condition > 0
 
     def leg_of(self) -> Any:
         """The leg for rows without names, which has the transforms of this bridge unless it has its own."""

@@ -14,6 +14,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, BlockNoise, by_block, generator
 from interpolants.foundations.records import record
 from interpolants.foundations.row_access import Rows, in_memory, some_rows
+from interpolants.foundations.row_weights import even_rows
 from interpolants.foundations.types import take_rows
 
 # Rows kept of each end: enough to start from and to check against, small enough to store with the method.
@@ -31,8 +32,18 @@ class Pool:
     cond: Tensor | None = None
 
     @classmethod
-    def of(cls, x: Rows, cond: Tensor | None, seed: int) -> Self:
-        """At most ``KEPT_ROWS`` rows, chosen at random but reproducibly."""
+    def of(cls, x: Rows, cond: Tensor | None, seed: int, weights: Tensor | None = None) -> Self:
+        """At most ``KEPT_ROWS`` rows, chosen at random but reproducibly.
+
+        Weighted rows are repeated to that many rows of equal weight, so that later draws from the pool are from the
+        weighted distribution.
+        """
+        if weights is not None:
+            source = generator(seed, "kept rows")
+            rows = even_rows(weights, KEPT_ROWS, source)
+            rows = rows[torch.randperm(KEPT_ROWS, generator=source)]  # the first of a pool stand for all
+            different, index = torch.unique(rows, return_inverse=True)  # each row on disk is read once
+            return cls(x[different][index], take_rows(cond, rows))
         if len(x) <= KEPT_ROWS:
             return cls(in_memory(x), cond)
         rows = some_rows(len(x), KEPT_ROWS, generator(seed, "kept rows"))

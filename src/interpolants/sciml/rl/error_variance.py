@@ -5,6 +5,7 @@ from torch import Tensor
 
 from interpolants.foundations.checks import finite, floating, number
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.row_weights import effective_rows
 from interpolants.foundations.tell import FitWarning, tell
 
 # Offsets are looked for on a grid of their logarithms, this far beyond the variances, and then between two neighbours.
@@ -104,8 +105,3 @@ def _weights(v: Tensor, wanted: float) -> Tensor:
         w = w[first]
         low, high = (float(grid[place].log10()) for place in (first - 1, first))
     return w / w.sum()
-
-
-def effective_rows(weights: Tensor) -> float:
-    """``(sum w)^2 / sum w^2`` of weights ``(B,)``."""
-    return float(weights.sum().square() / weights.square().sum())
