@@ -25,6 +25,14 @@ SETTINGS = {
     "adaptive": {"method": "dopri5", "rtol": 1e-3, "atol": 1e-3},
     "sde": {"eps": 0.5, "n_steps": 6, "seed": 11},
     "sra1": {"eps": 0.5, "n_steps": 6, "seed": 11, "method": "sra1"},
+    "adaptive_sde": {
+        "eps": 0.5,
+        "n_steps": 3,
+        "seed": 11,
+        "method": "adaptive_heun",
+        "rtol": 0.0,
+        "atol": 0.1,
+    },
     "finished": {"eps": 0.5, "n_steps": 6, "seed": 11, "finish": "denoise"},
 }
 
@@ -62,7 +70,7 @@ def sharded(fields, x, cond, size, rows, **settings):
 
 
 @pytest.mark.cases(2)
-@pytest.mark.parametrize("kind", ["fixed", "adaptive", "sde", "sra1", "finished"])
+@pytest.mark.parametrize("kind", ["fixed", "adaptive", "sde", "sra1", "adaptive_sde", "finished"])
 def test_an_mlp_gives_the_same_bits_for_batches_of_1_7_64_and_1000(kind):
     fields, settings = mlp_fields(), SETTINGS[kind]
     x, cond = start(1000, (2,))

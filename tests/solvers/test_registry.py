@@ -6,7 +6,9 @@ from interpolants.solvers import available, get_solver
 
 
 def test_names_find_the_solvers_that_carry_them():
-    assert sorted(available()) == sorted([*available("ode"), *available("multistep"), *available("sde")])
+    assert sorted(available()) == sorted(
+        [name for kind in ("ode", "multistep", "sde", "adaptive_sde") for name in available(kind)]
+    )
     assert set(available()) == set(names("solver"))
     assert {"euler", "midpoint", "heun", "rk4", "dopri5", "tsit5"} <= set(available("ode"))
     assert {"euler_maruyama", "stochastic_heun", "sra1"} <= set(available("sde"))

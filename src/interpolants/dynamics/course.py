@@ -15,6 +15,7 @@ from interpolants.dynamics.multistep import plan_strides
 from interpolants.dynamics.noise import NoiseLevel, NoiseTable
 from interpolants.dynamics.samplers import (
     AdaptiveSampler,
+    AdaptiveSdeSampler,
     MultistepSampler,
     OdeSampler,
     SdeSampler,
@@ -24,11 +25,14 @@ from interpolants.dynamics.samplers import (
 from interpolants.dynamics.transitions import transitions
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import invalid
+from interpolants.solvers.adaptive_heun import AdaptiveHeun
 from interpolants.solvers.fixed import stage_clock
 from interpolants.solvers.multistep import Multistep
 from interpolants.solvers.registry import get_solver
 from interpolants.solvers.sde import SdeSolver
 
+# Times of the noise level to one step of the grid, where steps are halved.
+_FINER = 64
 FINISHES = ("step", "mean", "denoise")
 
 
@@ -135,16 +139,33 @@ class Course:
         plan = plan_strides(self.fields, solver, self.steps)
         return MultistepSampler(fields=self.fields, grid=self.steps, method=self.method, plan=plan)
 
-    def adaptive(self, given_times: bool, rtol: float, atol: float, max_steps: int) -> AdaptiveSampler:
+    def adaptive(self, given_times: bool, **limits: Any) -> AdaptiveSampler:
         """The flow with steps of its own for each sample."""
         return AdaptiveSampler(
             fields=self.fields,
             grid=self.grid,
             method=self.method,
             given_times=given_times,
-            rtol=rtol,
-            atol=atol,
-            max_steps=max_steps,
+            **limits,
+        )
+
+    def adaptive_sde(self, level: NoiseLevel, x: Tensor, *, cap: bool, **limits: Any) -> AdaptiveSdeSampler:
+        """The SDE at a noise level with separate steps for each sample.
+
+        The level is read from a table with 64 times to every step of the grid, linear in between, and its cap is that
+        of these 64 times shorter steps. It must not follow the steps themselves: samples with different steps would
+        solve different equations. Where the requested level needs shorter steps still, the cap lowers it, at the ends
+        alone; the marginals are the same for every level.
+        """
+        n = len(self.grid) - 1
+        fine = np.interp(np.arange(n * _FINER + 1) / _FINER, np.arange(n + 1), self.grid)
+        return AdaptiveSdeSampler(
+            fields=self.fields,
+            grid=self.steps,
+            method=self.method,
+            seed=self.seed,
+            table=NoiseTable(level, self.fields.path, fine, cap=cap, size=x[0].numel()),
+            steps=AdaptiveHeun(**limits),
         )
 
     def sde(self, level: NoiseLevel, x: Tensor, *, cap: bool) -> SdeSampler:

@@ -181,7 +181,7 @@ class NoiseTable:
             most = SAFE_STEP * path.noise_scale(self._times).square()
             eps = torch.minimum(eps, most / expand_like(steepness * local, most))
         self._eps = eps
-        self._on: tuple[torch.device, torch.dtype] | None = None
+        self._on: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     def weight(self, t: Tensor, *, of_score: bool) -> Tensor:
         """Factor of the score (eps) or of minus the noise (eps / sigma) at times ``()`` or ``(n,)``."""
@@ -209,15 +209,13 @@ class NoiseTable:
 
     def eps(self, t: Tensor) -> Tensor:
         """The level at times inside the grid, ``()`` or ``(n,)``, in their precision and on their device."""
-        if self._on != (t.device, t.dtype):
-            self._on = (t.device, t.dtype)
-            self._nodes, self._values = self._times.to(t), self._eps.to(t)
+        if (t.device, t.dtype) not in self._on:
+            self._on[t.device, t.dtype] = self._times.to(t), self._eps.to(t)
+        nodes, values = self._on[t.device, t.dtype]
         # right=False with the first node excluded: a node belongs to the interval that ends at it
-        k = torch.searchsorted(self._nodes[1:-1], t, right=False)
-        left, right, value = self._nodes[k], self._nodes[k + 1], self._values[k]
-        return torch.lerp(
-            value, self._values[k + 1], expand_like(((t - left) / (right - left)).clamp(0, 1), value)
-        )
+        k = torch.searchsorted(nodes[1:-1], t, right=False)
+        left, right, value = nodes[k], nodes[k + 1], values[k]
+        return torch.lerp(value, values[k + 1], expand_like(((t - left) / (right - left)).clamp(0, 1), value))
 
     def over_scale(self, t: Tensor) -> Tensor:
         """``eps / sigma``; zero where sigma is."""

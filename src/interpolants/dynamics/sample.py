@@ -29,7 +29,14 @@ from interpolants.dynamics.course import FINISHES, Course, choose_method, run_gr
 from interpolants.dynamics.modifiers import Modifier, check_modifiers
 from interpolants.dynamics.noise import NoiseLevel, as_noise
 from interpolants.dynamics.run import Run, TrialRun
-from interpolants.dynamics.samplers import ADAPTIVE, AdaptiveSampler, Arrival, Sampler, SdeSampler
+from interpolants.dynamics.samplers import (
+    ADAPTIVE,
+    AdaptiveSampler,
+    AdaptiveSdeSampler,
+    Arrival,
+    Sampler,
+    SdeSampler,
+)
 from interpolants.dynamics.solver_table import FittedSolver
 from interpolants.dynamics.transitions import NOISY, TRANSITIONS
 from interpolants.fields.protocol import Fields
@@ -94,10 +101,11 @@ class Sampling(Checked):
     method: str | FittedSolver | None = None
     """Solver by name, or a fitted solver. ODE: ``euler, midpoint, heun, rk4, dopri5, tsit5, ddim``, or with memory
     ``exponential_ab2, exponential_ab3, dpmpp_2m, dpmpp_3m, unipc2, unipc3``; SDE: ``euler_maruyama`` (or ``euler``),
-    ``stochastic_heun`` (or ``heun``), ``sra1``. On one-sided paths also ``reverse_diffusion`` and ``ancestral``, with
-    noise of their own (leave eps at 0), and ``reverse_flow``; see ``dynamics.transitions``. Default ``midpoint``, or
-    the path's own where it has one; with noise ``stochastic_heun``. A :class:`FittedSolver` of :func:`fit_solver` has
-    its own times and number of steps."""
+    ``stochastic_heun`` (or ``heun``), ``sra1``, or with error control ``adaptive_heun``, which halves ``n_steps`` first
+    steps where a sample needs it: take few, e.g. 8. On one-sided paths also ``reverse_diffusion`` and ``ancestral``,
+    with noise of their own (leave eps at 0), and ``reverse_flow``; see ``dynamics.transitions``. Default ``midpoint``,
+    or the path's own where it has one; with noise ``stochastic_heun``. A :class:`FittedSolver` of :func:`fit_solver`
+    has its own times and number of steps."""
     n_steps: Count = 100
     """Number of fixed steps."""
     time_grid: Any = "auto"
@@ -115,10 +123,11 @@ class Sampling(Checked):
     """First time, for a truncated bridge."""
     stop: Share = 1.0
     """Last time, for a truncated bridge."""
-    rtol: NonNegative = 1e-5
-    """Relative tolerance per sample of an adaptive solver."""
-    atol: Positive = 1e-5
-    """Absolute tolerance per sample, in data units."""
+    rtol: NonNegative | None = None
+    """Relative tolerance per sample of an adaptive solver; None is 1e-5, and 1e-2 for ``adaptive_heun``, whose error
+    falls only in proportion to its steps."""
+    atol: Positive | None = None
+    """Absolute tolerance per sample, in data units; None as for ``rtol``."""
     max_steps: Count = 10_000
     """Most steps per sample of an adaptive solver."""
     chunk: Count | None = None
@@ -204,7 +213,7 @@ def sample(
     level, members = as_noise(how.eps), check_modifiers("sample", how.modifiers, fields)
     noisy, acts = level is not None, _acting(how, members)
     name, grid = _name_and_grid(fields, x, how, cond, noisy=noisy, acts=acts)
-    _check_adaptive(name, how.finish, acts)
+    _check_adaptive(name, how, acts)
     if how.compiled:
         _check_compiled(fields, name, acts or ("a kept path" if how.return_path else ""), how, noisy=noisy)
     chunk = _whole_batch(_coupling(how.corrector, members), x, how)
@@ -253,13 +262,17 @@ def _name_and_grid(
 
 def _sampler(course: Course, x: Tensor, acts: str, how: Sampling, level: NoiseLevel | None) -> Sampler:
     """The sampler of a run: SDE, adaptive, fitted, or with fixed steps."""
+    tolerances = {name: getattr(how, name) for name in ("rtol", "atol") if getattr(how, name) is not None}
+    if level is not None and course.method in ADAPTIVE:
+        limits = {**tolerances, "max_steps": how.max_steps}
+        return course.adaptive_sde(level, x, cap=how.cap_noise, **limits)
     if level is not None:
         return course.sde(level, x, cap=how.cap_noise)
     if isinstance(how.method, FittedSolver):
         return how.method.sampler(course.fields)
     if course.method in ADAPTIVE:
         given_times = not isinstance(how.time_grid, str)
-        return course.adaptive(given_times, how.rtol, how.atol, how.max_steps)
+        return course.adaptive(given_times, **tolerances, max_steps=how.max_steps)
     return fixed_sampler(course, x, acts, how.compiled)
 
 
@@ -305,13 +318,16 @@ def _acting(how: Sampling, modifiers: Sequence[Modifier]) -> str:
     return "modifiers" if modifiers else ""
 
 
-def _check_adaptive(name: str, finish: str, acting: str) -> None:
+def _check_adaptive(name: str, how: Sampling, acting: str) -> None:
     """Check that parts that act at common steps are not combined with separate steps per sample."""
     if name not in ADAPTIVE:
         return
-    if finish != "step":
+    if name in available("adaptive_sde") and how.brownian != "nested":
+        rule = "brownian='universal' needs fixed steps"
+        raise invalid("sample", rule, repr(name), "Leave brownian at 'nested'.")
+    if how.finish != "step":
         remedy = "An adaptive solver has no last step to replace: take stop < 1 or a fixed-step method."
-        raise invalid("sample", f"finish={finish!r} needs fixed steps", repr(name), remedy)
+        raise invalid("sample", f"finish={how.finish!r} needs fixed steps", repr(name), remedy)
     if acting:
         rule = f"{acting} need fixed steps"
         raise invalid("sample", rule, repr(name), "Use fixed steps, e.g. method='heun'.")
@@ -401,7 +417,7 @@ def _failure(run: Run, result: Samples, x: Tensor, chunks: Chunks) -> DivergedEr
     bad = (~result.ok).nonzero().flatten()
     row, code = int(bad[0]), Status(int(result.status[bad[0]]))
     share = f"{len(bad)} of {x.shape[0]} samples"
-    if isinstance(run.sampler, AdaptiveSampler):
+    if isinstance(run.sampler, AdaptiveSampler | AdaptiveSdeSampler):
         remedy = (
             "Loosen rtol and atol, raise max_steps, or use fixed steps; on_failure='keep' returns the rest."
         )

@@ -28,6 +28,8 @@ from interpolants.foundations.randomness import BLOCK, BlockNoise
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.paths.bases import Basis
 from interpolants.solvers.adaptive import Status, integrate_adaptive
+from interpolants.solvers.adaptive_heun import AdaptiveHeun
+from interpolants.solvers.adaptive_sde import Node, integrate_sde_adaptive
 from interpolants.solvers.fixed import OnStep, integrate_fixed
 from interpolants.solvers.registry import available, get_solver
 from interpolants.solvers.sde import SdeSolver, Strength, integrate_sde, noise_strengths
@@ -35,7 +37,9 @@ from interpolants.solvers.tableau import RungeKutta
 
 # Shared with the weights of paths in `likelihood`: at one seed they see the paths that sampling draws.
 BROWNIAN_STREAM = "brownian"
-ADAPTIVE = ("dopri5", "tsit5")
+# Adaptive steps take the nodes of a tree, not the levels of a grid.
+TREE_STREAM = "brownian tree"
+ADAPTIVE = ("dopri5", "tsit5", "adaptive_heun")
 # Midpoint and not Heun: the field at the end of a step is rough, or infinite, where the step is the last.
 _ODE, _SDE = "midpoint", "stochastic_heun"
 # With noise, the short names mean the matching SDE scheme.
@@ -346,6 +350,59 @@ class SdeSampler(_Driven):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class AdaptiveSdeSampler(SdeSampler):
+    """The SDE with separate steps for every sample, halvings of those of the grid.
+
+    The noise of a sample belongs to the places of the tree of halvings and to its own row, so that it does not depend
+    on the steps of other samples. The noise level is one function of time, whatever the steps: ``table`` is tabulated
+    on a finer grid.
+
+    Args:
+        steps: Tolerances and limits.
+    """
+
+    steps: AdaptiveHeun
+
+    def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
+        """See :class:`Sampler`; there are no common steps, so ``on_step`` must be None."""
+        assert on_step is None
+        rows: list[Tensor] = []
+        basis = None if self.fields.path is None else self.fields.path.basis
+
+        def drift(state: Tensor, t: Tensor) -> Tensor:
+            return self._drift(state, t, take_rows(cond, rows[0]))
+
+        velocity: Velocity = self.field(None) if cond is None else drift
+        start = x if basis is None else basis.forward(x).to(x.dtype)
+        result = integrate_sde_adaptive(
+            velocity if basis is None else _drift_in(basis, velocity),
+            partial(self._strength, state=start),
+            start,
+            self.grid,
+            partial(self._normal, start, first),
+            replace(self.steps, pad=min(len(x), BLOCK)),
+            return_path=keep,
+            on_lanes=None if cond is None else lambda lanes: rows.__setitem__(slice(None), [lanes]),
+        )
+        end, path = result.x, result.path
+        if basis is not None:
+            end = basis.inverse(end).to(x.dtype)
+            path = None if path is None else torch.stack([basis.inverse(state).to(x.dtype) for state in path])
+        return Arrival(end, result.nfe, result.status, _rows_first(path), result.rejected)
+
+    def _strength(self, t: float, state: Tensor) -> Strength:
+        strength = torch.sqrt(2 * self.table.eps(torch.tensor(t, dtype=torch.float64)))
+        return strength.to(state) if strength.ndim else float(strength)
+
+    def _normal(self, x: Tensor, first: int, node: Node, rows: Tensor) -> Tensor:
+        """Normal numbers of a node, drawn from the first to the last of the rows that need it."""
+        low, high = int(rows.min()), int(rows.max())
+        noise = BlockNoise.like(x[low : high + 1], self.seed, TREE_STREAM, *node, first=first + low)
+        noise.expect(1)
+        return noise.normal()[rows - low]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TransitionSampler(_Driven):
     """Steps by the path's own coefficients; see ``dynamics.transitions``.
 
@@ -403,7 +460,7 @@ def find_method(method: str | None, noisy: bool) -> str:
     name = (_SDE if noisy else _ODE) if method is None else method
     if noisy and isinstance(name, str):
         name = _WITH_NOISE.get(name, name)
-    options = available("sde") if noisy else [*available("ode"), *available("multistep"), *TRANSITIONS]
+    options = _noisy_methods() if noisy else _flow_methods()
     if not isinstance(name, str):
         raise invalid(
             "sample", "method must be the name of a solver", repr(name), f"One of: {', '.join(options)}."
@@ -416,6 +473,14 @@ def find_method(method: str | None, noisy: bool) -> str:
         kind = "eps > 0 needs an SDE solver" if noisy else "eps = 0 needs an ODE solver"
         raise invalid("sample", kind, repr(name), f"One of: {', '.join(options)}.")
     raise invalid("sample", "method must be a known solver", repr(name), nearest(str(name), options))
+
+
+def _noisy_methods() -> list[str]:
+    return [*available("sde"), *available("adaptive_sde")]
+
+
+def _flow_methods() -> list[str]:
+    return [*available("ode"), *available("multistep"), *TRANSITIONS]
 
 
 def arrival_status(*parts: Tensor) -> Tensor:

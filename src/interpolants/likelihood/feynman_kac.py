@@ -34,7 +34,7 @@ from torch import Tensor
 
 from interpolants.dynamics.course import Course, choose_method, run_grid
 from interpolants.dynamics.noise import NoiseLevel, as_noise
-from interpolants.dynamics.samplers import SdeSampler, arrival_status
+from interpolants.dynamics.samplers import ADAPTIVE, SdeSampler, arrival_status
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.chunks import join
 from interpolants.foundations.derivatives import exact_divergence, probed_divergence
@@ -159,6 +159,9 @@ def _sampler(
     if chain and name != "euler_maruyama":
         remedy = "Other schemes have no transition density in closed form."
         raise invalid("log_prob", "divergence='none' needs method='euler_maruyama'", repr(method), remedy)
+    if name in ADAPTIVE:
+        rule = "weights of paths need fixed steps"
+        raise invalid("log_prob", rule, repr(name), "Use 'euler_maruyama' or 'stochastic_heun'.")
     grid = run_grid(fields, n_steps, time_grid, reverse=end == 1, noisy=True)
     return Course(fields=fields, grid=grid, method=name, seed=settings.seed).sde(level, x, cap=cap_noise)
 

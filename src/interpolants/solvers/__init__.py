@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
 from interpolants.solvers.adaptive import AdaptiveResult, Status, integrate_adaptive
+from interpolants.solvers.adaptive_heun import AdaptiveHeun
+from interpolants.solvers.adaptive_sde import integrate_sde_adaptive
 from interpolants.solvers.dopri5 import Dopri5
 from interpolants.solvers.euler import Euler
 from interpolants.solvers.euler_maruyama import EulerMaruyama
@@ -31,6 +33,7 @@ if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
+    "AdaptiveHeun",
     "AdaptiveResult",
     "Dopri5",
     "Euler",
@@ -62,5 +65,6 @@ __all__ = [
     "integrate_adaptive",
     "integrate_fixed",
     "integrate_sde",
+    "integrate_sde_adaptive",
     "integrate_weighted",
 ]
