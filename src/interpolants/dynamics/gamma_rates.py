@@ -26,6 +26,7 @@ from torch import Tensor
 
 from interpolants.foundations.clock import known_place
 from interpolants.paths.path import Path
+from interpolants.solvers.adaptive_heun import AdaptiveHeun
 from interpolants.solvers.multistep import Multistep
 from interpolants.solvers.registry import get_solver
 from interpolants.solvers.sde import SdeSolver
@@ -79,7 +80,7 @@ class GammaRates:
 def _stencil(method: str) -> tuple[_Numbers, _Numbers]:
     """Nodes of gamma in units of the step, and for each stage the weights of gamma at them in the stage's rate."""
     solver = get_solver(method)
-    assert not isinstance(solver, Multistep)
+    assert not isinstance(solver, Multistep | AdaptiveHeun)
     times, weights = _stages(solver)
     through = {0.0, 1.0} | {c for c, weight in zip(times, weights, strict=True) if weight}
     nodes = np.array(sorted(through | set(times)))

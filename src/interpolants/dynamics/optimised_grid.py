@@ -32,6 +32,7 @@ from interpolants.foundations.checks import whole
 from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.types import Condition
+from interpolants.solvers.adaptive_heun import AdaptiveHeun
 from interpolants.solvers.multistep import Multistep
 from interpolants.solvers.registry import get_solver
 from interpolants.solvers.sde import SdeSolver
@@ -201,7 +202,7 @@ def _errors(
 ) -> tuple[npt.NDArray[np.float64], float]:
     """Root mean square of what single steps miss, cell by cell, and the power of the step it falls with."""
     solver = get_solver(method)
-    assert not isinstance(solver, SdeSolver)
+    assert not isinstance(solver, SdeSolver | AdaptiveHeun)
     if isinstance(solver, Multistep):
         arrived, power = _multistep(fields, states, grid, solver, cond), solver.values + 1.0 + solver.corrects
     else:

@@ -150,19 +150,19 @@ def _in_order(value: Any, role: Role, reading: Reading) -> Any:
     columns = role.columns or tuple(map(str, fitted))
     if not columns or not hasattr(value, "columns"):
         return value
-    here = {str(column): column for column in value.columns}
+    names = {str(column): column for column in value.columns}
     for column in columns:
-        if column not in here:
+        if column not in names:
             rule = f"{role.name} must have the columns {', '.join(columns)}"
             rule += f", as {role.like} has" if role.like else ""
-            raise invalid(reading.who, rule, f"none named {column!r}", nearest(column, here))
-    _check_no_new(list(here), columns, role, reading)
-    return value[[here[column] for column in columns]]
+            raise invalid(reading.who, rule, f"none named {column!r}", nearest(column, names))
+    _check_no_new(list(names), columns, role, reading)
+    return value[[names[column] for column in columns]]
 
 
-def _check_no_new(here: Sequence[str], columns: Sequence[str], role: Role, reading: Reading) -> None:
-    """Refuse columns of a typed table that the fit did not have, which would look as if they were used."""
-    if role.typed and (new := [column for column in here if column not in columns]):
+def _check_no_new(names: Sequence[str], columns: Sequence[str], role: Role, reading: Reading) -> None:
+    """Check that a typed table has no columns that the fit did not have: they would look as if they were used."""
+    if role.typed and (new := [column for column in names if column not in columns]):
         rule = f"{role.name} must have no columns but those of the fit, {', '.join(columns)}"
         raise invalid(reading.who, rule, repr(new[0]), f"Pass {role.name}.drop(columns={new!r}).")
 

@@ -2,6 +2,8 @@
 from interpolants.solvers.adaptive import AdaptiveResult as AdaptiveResult
 from interpolants.solvers.adaptive import integrate_adaptive as integrate_adaptive
 from interpolants.solvers.adaptive import Status as Status
+from interpolants.solvers.adaptive_heun import AdaptiveHeun as AdaptiveHeun
+from interpolants.solvers.adaptive_sde import integrate_sde_adaptive as integrate_sde_adaptive
 from interpolants.solvers.dopri5 import Dopri5 as Dopri5
 from interpolants.solvers.euler import Euler as Euler
 from interpolants.solvers.euler_maruyama import EulerMaruyama as EulerMaruyama
@@ -38,4 +40,4 @@ from interpolants.solvers.weighted import Population as Population
 from interpolants.solvers.weighted import Step as Step
 from interpolants.solvers.weighted import WeightedResult as WeightedResult
 
-__all__ = ['AdaptiveResult', 'Dopri5', 'Euler', 'EulerMaruyama', 'FixedResult', 'Heun', 'Midpoint', 'Multinomial', 'Node', 'Population', 'RK4', 'Resampler', 'Residual', 'RungeKutta', 'SRA1', 'SdeResult', 'SdeSolver', 'Status', 'Step', 'StochasticHeun', 'Stratified', 'Systematic', 'Tableau', 'Tsit5', 'WeightedResult', 'available', 'effective_size', 'get_solver', 'integrate_adaptive', 'integrate_fixed', 'integrate_sde', 'integrate_weighted']
+__all__ = ['AdaptiveHeun', 'AdaptiveResult', 'Dopri5', 'Euler', 'EulerMaruyama', 'FixedResult', 'Heun', 'Midpoint', 'Multinomial', 'Node', 'Population', 'RK4', 'Resampler', 'Residual', 'RungeKutta', 'SRA1', 'SdeResult', 'SdeSolver', 'Status', 'Step', 'StochasticHeun', 'Stratified', 'Systematic', 'Tableau', 'Tsit5', 'WeightedResult', 'available', 'effective_size', 'get_solver', 'integrate_adaptive', 'integrate_fixed', 'integrate_sde', 'integrate_sde_adaptive', 'integrate_weighted']

@@ -13,13 +13,13 @@ from interpolants.solvers.stochastic_heun import StochasticHeun
 class AdaptiveHeun(Checked):
     """Stochastic Heun on intervals that are halved where a sample's error needs it; for additive noise.
 
-    One step of length h and two of h/2 are compared along the same Brownian path. Five evaluations for the two
-    accepted steps, three where the whole step was computed before as the half of a longer one. See
-    :func:`integrate_sde_adaptive` for the error.
+    One step of length h and two of h/2 are compared along the same Brownian path. A comparison costs five evaluations,
+    and three in the left half of a rejected step, whose whole step is known. See :func:`integrate_sde_adaptive` for the
+    error.
 
     The tolerance is that of the path at the end, up to the growth of the equation: the strong error falls in proportion
-    to it, and the evaluations grow as its inverse. Moments are of weak order 2 and need less: 1e-2 is a good start, and
-    1e-5, the tolerance of a flow, would take some 100,000 steps.
+    to it, and the evaluations grow as its inverse. Moments are of weak order 2 and need less: 1e-2 is a good start;
+    1e-5, the tolerance of a flow, is out of reach.
 
     Source: Gaines & Lyons (1997); Foster & Jelincic (2023), arXiv:2311.14201.
     """

@@ -21,6 +21,7 @@ from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.path import SpatiallyLinearPath
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge, MixtureFields
+from interpolants.solvers.adaptive_heun import AdaptiveHeun
 from interpolants.solvers.registry import available, get_solver
 from interpolants.web import plane_distributions
 from interpolants.web.work import Work
@@ -55,8 +56,11 @@ def envelopes() -> dict[str, Any]:
 def stages(kind: str | None = None) -> dict[str, int]:
     """Solvers that a question may name, of both kinds or one, with their evaluations a step: with steps of one size."""
     solvers = {name: get_solver(name) for name in available(kind)}
-    fixed = {n: s for n, s in solvers.items() if not getattr(s, "adaptive", False)}
-    return {name: solver.nfe_per_step for name, solver in fixed.items()}
+    return {
+        name: solver.nfe_per_step
+        for name, solver in solvers.items()
+        if not isinstance(solver, AdaptiveHeun) and not getattr(solver, "adaptive", False)
+    }
 
 
 def _joins_two_laws(entry: Any) -> bool:

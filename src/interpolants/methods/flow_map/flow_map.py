@@ -389,7 +389,7 @@ class FlowMap(TwoEnds):
         step = (end - start).reshape(-1, *(1,) * (x.ndim - 1)).to(state)
         return self._decoded(state + step * self.state["net"](state, start, end, cond))
 
-    def cannot(self, verb: str) -> str:
+    def cannot(self, verb: str) -> str:  # prose: keep  # a name of the framework
         """Densities need that of the starts, and one derivative per entry of the state."""
         if verb != "log_prob" or not self.is_fitted:
             return ""
@@ -436,7 +436,11 @@ class FlowMap(TwoEnds):
         with torch.no_grad():
             inside = torch.where(outside.reshape(-1, *(1,) * (x.ndim - 1)), self._row_like(x), x)
             density = log_density(
-                velocity, self._encoded(inside), np.linspace(0, 1, n_steps + 1).tolist(), path.base.log_prob, guess
+                velocity,
+                self._encoded(inside),
+                np.linspace(0, 1, n_steps + 1).tolist(),
+                path.base.log_prob,
+                guess,
             )
         density = (density + frame.log_volume(inside.double())).masked_fill(outside, -math.inf)
         if bool(density.isnan().any()):
