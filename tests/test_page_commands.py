@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from interpolants import Bridge
@@ -246,9 +245,10 @@ def bent() -> None:
 
 
 def days() -> None:
-    from interpolants.apps.tables.mixed_table import MixedTable
-
-    MixedTable().sample(200, torch.Generator().manual_seed(0)).to_csv("days.csv", index=False)
+    day = np.datetime64("2024-01-01") + np.arange(200)
+    warm = np.sin(np.arange(200) / 58) * 10 + rng().normal(size=200)
+    columns = {"date": day, "season": np.where(warm > 0, "warm", "cold"), "rain": rng().poisson(1, 200)}
+    csv("days.csv", {**columns, "temperature": warm})
 
 
 FILES = {

@@ -86,7 +86,7 @@ def test_conditions_may_be_names(folder):
         (["transport", "flow"], ("Missing argument", "missing a required argument: 'x'")),
         (["jump", "flow", "x.npy", "--s", "0"], ("--t", "missing a required argument: 't'")),
         (["jump", "flow", "x.npy", "--cond", "left", "--s", "0", "--t", "7"], "must lie in [0, 1]"),
-        (["log-prob", "flow", "x.npy"], "It can"),
+        (["restore", "flow", "x.npy"], "It can"),
         (["sample", "flow", "-n", "2"], "fitted with cond needs it in every call"),
         (["transport", "nowhere", "x.npy"], "must contain a trained model"),
     ],

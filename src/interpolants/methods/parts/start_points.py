@@ -38,15 +38,15 @@ class Pool:
         Weighted rows are repeated to that many rows of equal weight, so that later draws from the pool are from the
         weighted distribution.
         """
+        source = generator(seed, "kept rows")
         if weights is not None:
-            source = generator(seed, "kept rows")
             rows = even_rows(weights, KEPT_ROWS, source)
             rows = rows[torch.randperm(KEPT_ROWS, generator=source)]  # the first of a pool stand for all
             different, index = torch.unique(rows, return_inverse=True)  # each row on disk is read once
             return cls(x[different][index], take_rows(cond, rows))
         if len(x) <= KEPT_ROWS:
             return cls(in_memory(x), cond)
-        rows = some_rows(len(x), KEPT_ROWS, generator(seed, "kept rows"))
+        rows = some_rows(len(x), KEPT_ROWS, source)
         return cls(x[rows], take_rows(cond, rows))
 
     def draw(self, n: int, seed: int, first: int, labels: Tensor | None = None) -> Tensor:
