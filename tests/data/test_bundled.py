@@ -68,6 +68,7 @@ REPEATS = {
     "masked_patches": 33,  # patches of one colour
     "pedestrian_counts": 6,  # hours without anybody
     "photographs": 1,  # a patch of one colour
+    "storm_motions": 2,  # rows of a storm that the table lists twice
 }
 LARGE = (
     "atlantic_storms",

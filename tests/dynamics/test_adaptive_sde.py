@@ -70,6 +70,12 @@ def test_conditions_stay_with_their_rows_and_shards_agree():
     assert whole.nfe[cond == 2].double().mean() > 1.2 * whole.nfe[cond == 0].double().mean()
 
 
+def test_without_a_drift_the_noise_has_variance_two_eps():
+    fields = LearnedFields(Linear(), velocity=lambda x, t, cond: 0 * x, score=lambda x, t, cond: 0 * x)
+    found = sample(fields, 0 * points(4000), cap_noise=False, **HOW | {"eps": 0.1})
+    assert_close(torch.cov(found.x.T), 0.2 * torch.eye(2, dtype=F64), atol=0.02, rtol=0)
+
+
 def test_the_noise_level_does_not_follow_the_steps():
     how = HOW | {"eps": GammaNoise(1.0)}
     loose, tight = (sample(FIELDS, points(8), **how, rtol=tol, atol=tol) for tol in (0.3, 0.1))

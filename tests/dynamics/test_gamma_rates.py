@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.dynamics import GammaNoise, sample
-from interpolants.dynamics.gamma_rates import GammaRates
+from interpolants.dynamics.gamma_rates import GammaRates, _stencil
 from interpolants.fields import LearnedFields
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.guidance import ClassifierFree
@@ -206,3 +206,10 @@ def test_chunks_and_batches_give_the_same_bits(method):
     assert torch.equal(sample(fields, x, eps=eps, method=method, n_steps=4, seed=0, chunk=64).x, whole)
     part = sample(fields, x[64:], eps=eps, method=method, n_steps=4, seed=0, first_index=64).x
     assert torch.equal(part, whole[64:])
+
+
+def test_two_stages_take_the_increment_up_to_each_and_the_whole_in_the_last():
+    nodes, rates = _stencil("midpoint")
+    assert nodes.tolist() == [0, 0.5, 1]
+    assert rates.tolist() == [[-2, 2, 0], [-1, 0, 1]]
+    assert _stencil("heun")[1].tolist() == [[-1, 1], [-1, 1]]

@@ -129,3 +129,8 @@ def test_samples_report_the_level_that_was_used():
     assert float(coarse.eps[2]) == pytest.approx(0.5)
     assert float(coarse.eps[-1]) == 0.0
     assert sample(fields, x).eps is None
+
+
+def test_beyond_its_grid_by_rounding_a_level_is_that_of_the_end():
+    table = NoiseTable(ScheduledNoise(lambda t: t), None, np.array([0.25, 0.5, 1.0]), cap=False)
+    assert table.eps(torch.tensor([0.0, 0.25, 0.75, 1.5])).tolist() == [0.25, 0.25, 0.75, 1.0]

@@ -119,6 +119,12 @@ def test_quick_needs_a_table_named_after_a_task():
         changed_recipe(several, quick=True)
 
 
+ABOUT = {
+    "method": {"kind": "bridge", "path": "one_sided_linear"},
+    "ask": [{"question": "held_out_likelihood", "rivals": ["gaussian_fit"]}],
+}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -132,6 +138,11 @@ def test_quick_needs_a_table_named_after_a_task():
         ({"ask": [{"question": "sample_qality"}]}, "Did you mean 'sample_quality'"),
         ({"ask": [{"question": "sample_quality", "nn": 1}]}, "Did you mean 'n'"),
         ({"claim": [{"says": "nonsense"}]}, "must read"),
+        (
+            ABOUT | {"claim": [{"says": "held_out_likelihood.log_prob > 0.5", "role": "number"}]},
+            "log_likelihood_per",
+        ),
+        (ABOUT | {"claim": [{"says": "held_out_likelihood.log_likelihood > ridge"}]}, "Known: gaussian_fit"),
         ({"split": {"tst": 0.1}}, "Did you mean 'test'"),
         ({"tasks": [{"method": {"kind": "gaussian_fit"}}]}, "must not stand beside 'tasks'"),
     ],

@@ -1,5 +1,7 @@
 """Batches of pairs: where rows of both ends come from, and what is learnt from them at which times."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -150,3 +152,12 @@ def test_losses_count_with_the_weight_of_their_time_and_penalties_with_theirs():
     alone = plain(net, x0=-x1, x1=x1, t=batch["t"], cond=None, generator=seeded(0))["velocity"]
     assert_close(found["velocity"], alone * batch["weight"])
     assert found["constant"].tolist() == [0.5, 0.5]
+
+
+def test_a_path_whose_noise_alone_was_learnt_has_the_mean_of_x1_for_its_start():
+    x1 = torch.tensor([[1.0, 5.0], [3.0, 7.0], [2.0, 0.0]])
+    settings = TrainSettings(steps=1, batch_size=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        learnt = learn_fields(OneSidedLinear(), None, x1, heads=("noise",), settings=settings)
+    assert torch.equal(learnt.fields._mean1, torch.tensor([2.0, 4.0]))

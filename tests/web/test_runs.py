@@ -169,7 +169,7 @@ def test_a_method_that_is_no_bridge_has_all_of_a_page_but_the_journey(runs):
         "sample_quality.energy_distance",
     ]
     assert [figure["name"] for figure in page["figures"]] == ["sample_quality-samples"]
-    assert {verb["verb"] for verb in page["verbs"]} == {"jump", "sample", "transport"}
+    assert {verb["verb"] for verb in page["verbs"]} == {"jump", "log_prob", "sample", "transport"}
     assert all(verb["about"] for verb in page["verbs"])
 
 

@@ -35,6 +35,7 @@ Several tasks stand in ``[[tasks]]``, each with a ``name`` and these tables; the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import product
 from typing import Any
 
 from interpolants.foundations.checks import one_of, whole
@@ -138,10 +139,29 @@ def make_recipe(tables: Mapping[str, Any], place: str = "recipe", *, quick: bool
     for task in tasks:
         make_split(task)
         method = make_method(task, recipe.seed, place)
-        for _, question, _ in make_questions(task, place):
+        questions = make_questions(task, place)
+        for _, question, _ in questions:
             check_able(question, method)
-        make_claims(task)
+        judged = [claim for claim in make_claims(task) if claim.budget == recipe.budget]
+        _check_claims(judged, questions)
     return recipe
+
+
+def _check_claims(claims: Sequence[Claim], questions: Sequence[tuple[str, Question, Sequence[Any]]]) -> None:
+    """Check that claims about a question name its scores and rivals: they are judged after the fits."""
+    for claim, (name, question, rivals) in product(claims, questions):
+        said = claim.parts
+        if said.question != name:
+            continue
+        if question.numbers and said.score not in question.numbers:  # else its scores depend on its settings
+            rule = f"the score of {said.question} must be one of {', '.join(question.numbers)}"
+            raise invalid("[[claim]]", rule, repr(said.score), nearest(said.score, question.numbers))
+        names = [_name_of(rival) for rival in rivals]
+        if said.rival not in ("", "floor", *names):
+            rule = (
+                f"the rival must be one of those of {said.question}, {', '.join(names) or 'which has none'}"
+            )
+            raise invalid("[[claim]]", rule, repr(said.rival), nearest(said.rival, names))
 
 
 def _check_head(place: str, recipe: Recipe) -> None:
@@ -253,6 +273,10 @@ def _rivals(table: Mapping[str, Any]) -> Sequence[Any]:
     return rivals
 
 
+def _name_of(rival: Any) -> str:
+    return rival if isinstance(rival, str) else str(rival.get("name", rival.get("kind", "twin")))
+
+
 def _check_rivals(rivals: Sequence[Any], who: str) -> None:
     """Refuse two rivals of one name: a rival is fitted once for all questions.
 
@@ -262,7 +286,8 @@ def _check_rivals(rivals: Sequence[Any], who: str) -> None:
     seen: dict[str, Any] = {}
     for rival in rivals:
         table = {"kind": rival} if isinstance(rival, str) else dict(rival)
-        name = table.pop("name", table.get("kind", "twin"))
+        name = _name_of(rival)
+        table.pop("name", None)
         if seen.setdefault(name, table) != table:
             rule = f"rivals that are called {name} must have the same settings in all questions"
             raise invalid(who, rule, f"{seen[name]} and {table}", "Rename one of them.")

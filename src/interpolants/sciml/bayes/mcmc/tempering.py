@@ -15,12 +15,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from torch import Generator, Tensor
 
+from interpolants.foundations.checked import Checked
 from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.kinds import Count, Share
 from interpolants.foundations.tell import FitWarning, tell
 from interpolants.sciml.bayes.mcmc.hmc import HMC
 from interpolants.solvers.resampling import Systematic, effective_size
@@ -207,29 +211,23 @@ def annealed_importance(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moves:
+class Moves(Checked):
     """Settings of the moves between two temperatures.
 
     Raises:
         InvalidInputError: If a setting is out of range.
     """
 
-    leaps: int = 8
+    leaps: Count = 8
     """Largest number of leapfrog steps of a proposal."""
-    proposals: int = 2
+    proposals: Count = 2
     """Number of proposals at each temperature."""
-    target: float = 0.8
+    target: Annotated[float, Interval(gt=0, lt=1)] = 0.8
     """Mean acceptance probability at which the step is aimed."""
-    resample_below: float = 0.5
+    resample_below: Share = 0.5
     """Effective share of the particles of a population below which it is resampled; 0 never resamples."""
-    most_temperatures: int = 400
+    most_temperatures: Count = 400
     """Number of adaptive temperatures after which the density is refused."""
-
-    def __post_init__(self) -> None:
-        for name in ("leaps", "proposals", "most_temperatures"):
-            whole("Moves", name, getattr(self, name), at_least=1)
-        number("Moves", "target", self.target, above=0, below=1)
-        number("Moves", "resample_below", self.resample_below, at_least=0, at_most=1)
 
 
 def _schedule(caller: str, temperatures: Sequence[float] | float) -> list[float] | float:
