@@ -55,7 +55,9 @@ def globe(axis: object, title: str, rows: torch.Tensor, facing: torch.Tensor) ->
     """Positions on the side of the globe that storms lie on, strong winds above weak ones."""
     code = LatitudeLongitude(unit="degrees")
     rows = rows[rows[:, 3].argsort()]
-    panel = globe_panel(title, code.encode(rows[:, :2]), code.encode(facing[:, :2]))
+    points, centre = code.encode(rows[:, :2]), code.encode(facing[:, :2])
+    near = points @ centre.mean(0) > 0  # the panel leaves out the far side
+    rows, panel = rows[near], globe_panel(title, points[near], centre)
     *lines, dots = panel.series
     for line in lines:
         axis.plot(line.arrays["x"], line.arrays["y"], color="#c9ced6", linewidth=0.7)

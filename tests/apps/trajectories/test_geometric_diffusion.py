@@ -16,6 +16,7 @@ from interpolants.apps.trajectories.metrics.displacement_errors import displacem
 from interpolants.apps.trajectories.nets.equivariant_tracks import EquivariantTracks, edge_mask
 from interpolants.apps.trajectories.problems.charged_particles import ChargedParticles
 from interpolants.apps.trajectories.track_velocity import TrackVelocity
+from interpolants.apps.trajectories.training_tracks import covariance_root
 from interpolants.apps.trajectories.zero_mean import ZeroMeanBasis, without_mean
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
@@ -178,7 +179,13 @@ def test_noise_of_the_base_has_the_covariance_of_what_the_anchor_misses():
     noise = scale * net.spread * net.base_noise(white)
     found = torch.einsum("rsnd,rtnd->st", noise, noise) / (2 * len(noise))
     ahead = torch.arange(1.0, 5.0)
-    assert_close(found, torch.minimum(ahead[:, None], ahead), rtol=0.05, atol=0)
+    exact = torch.minimum(ahead[:, None], ahead)
+    assert_close(found, exact, rtol=0.05, atol=0)
+
+    windows = model._windows_of(Tracks.of(steps.cumsum(1), who="test"))
+    root = covariance_root(net, windows, model.state["units"], least=1e-6, white=0.3)
+    whitened = torch.where(torch.eye(4).bool(), exact, 0.7 * exact)
+    assert_close((scale**2 * root @ root.T).float(), whitened, rtol=0.05, atol=0)
 
 
 def test_free_particles_are_met_to_two_hundredths():
