@@ -56,8 +56,8 @@ def globe(axis: object, title: str, rows: torch.Tensor, facing: torch.Tensor) ->
     code = LatitudeLongitude(unit="degrees")
     rows = rows[rows[:, 3].argsort()]
     points, centre = code.encode(rows[:, :2]), code.encode(facing[:, :2])
-    near = points @ centre.mean(0) > 0  # the panel leaves out the far side
-    rows, panel = rows[near], globe_panel(title, points[near], centre)
+    is_visible = points @ centre.mean(0) > 0  # a panel shows one side
+    rows, panel = rows[is_visible], globe_panel(title, points[is_visible], centre)
     *lines, dots = panel.series
     for line in lines:
         axis.plot(line.arrays["x"], line.arrays["y"], color="#c9ced6", linewidth=0.7)
