@@ -66,6 +66,7 @@ def trained(tmp_path_factory):
     np.save(folder / "labels.npy", np.arange(80) % 3)
     np.save(folder / "short.npy", np.arange(3))
     (folder / "empty.csv").touch()
+    (folder / "words.csv").touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(recipe_runs, "_report", lambda *a, **k: None)
