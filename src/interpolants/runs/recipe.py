@@ -153,7 +153,8 @@ def _check_claims(claims: Sequence[Claim], questions: Sequence[tuple[str, Questi
         said = claim.parts
         if said.question != name:
             continue
-        if question.numbers and said.score not in question.numbers:  # else its scores depend on its settings
+        own = type(question).about is Question.about  # else its scores depend on its settings
+        if own and question.numbers and said.score not in question.numbers:
             rule = f"the score of {said.question} must be one of {', '.join(question.numbers)}"
             raise invalid("[[claim]]", rule, repr(said.score), nearest(said.score, question.numbers))
         names = [_name_of(rival) for rival in rivals]
