@@ -153,8 +153,8 @@ def _check_claims(claims: Sequence[Claim], questions: Sequence[tuple[str, Questi
         said = claim.parts
         if said.question != name:
             continue
-        own = type(question).about is Question.about  # else its scores depend on its settings
-        if own and question.numbers and said.score not in question.numbers:
+        is_complete = bool(question.numbers) and type(question).about is Question.about
+        if is_complete and said.score not in question.numbers:
             rule = f"the score of {said.question} must be one of {', '.join(question.numbers)}"
             raise invalid("[[claim]]", rule, repr(said.score), nearest(said.score, question.numbers))
         names = [_name_of(rival) for rival in rivals]
