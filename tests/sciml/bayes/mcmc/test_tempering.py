@@ -7,7 +7,7 @@ import torch
 
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.tell import FitWarning
-from interpolants.sciml.bayes.mcmc.tempering import Moves, annealed_importance, tempered_smc
+from interpolants.sciml.bayes.mcmc.tempering import Moves, _variance, annealed_importance, tempered_smc
 
 
 def seeded(seed=0):
@@ -167,3 +167,10 @@ def test_bad_settings_are_refused(bad):
 def test_annealing_asks_for_fixed_temperatures():
     with pytest.raises(InvalidInputError, match="sequence from 0 to 1"):
         annealed_importance(gaussian, 1, seeded(), temperatures=0.9)
+
+
+def test_the_mass_matrix_has_the_weighted_variance_of_each_population():
+    x = torch.tensor([[[0.0, 5.0], [4.0, 5.0]], [[1.0, 2.0], [3.0, 8.0]]], dtype=torch.float64)
+    weights = torch.tensor([[0.25, 0.75], [0.5, 0.5]], dtype=torch.float64)
+    found = _variance(x, weights.log())
+    assert found.tolist() == [[3.0, torch.finfo(torch.float64).tiny], [1.0, 9.0]]
