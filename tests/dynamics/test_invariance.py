@@ -31,7 +31,7 @@ SETTINGS = {
         "seed": 11,
         "method": "adaptive_heun",
         "rtol": 0.0,
-        "atol": 0.1,
+        "atol": 0.5,  # at 0.1 the score of an untrained network, which nothing binds near the ends, underflows steps
     },
     "finished": {"eps": 0.5, "n_steps": 6, "seed": 11, "finish": "denoise"},
 }

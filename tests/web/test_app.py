@@ -310,7 +310,7 @@ def test_slow_clients_are_dropped(monkeypatch):
     """Headers, bodies and further requests that do not come; the server keeps its patience for half a second here."""
     code = (
         "import interpolants.web.request_guard as g, interpolants.web.app as a; "
-        "g.PATIENCE = a.PATIENCE = 0.5; g.Guard.__init__.__defaults__ = (0.5,); "
+        "g.PATIENCE = a.PATIENCE = 0.5; g.Guard.__init__.__defaults__ = (0.5, g.LARGEST_BODY); "
         "from interpolants.web import listen, serve; own = listen(0); "
         "print(own.getsockname()[1], flush=True); serve(own)"
     )
