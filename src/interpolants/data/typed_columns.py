@@ -49,6 +49,10 @@ class ColumnType:
     step: int = 0
     none: bool = False
 
+    def parts(self) -> tuple[Any, ...]:
+        """Plain values from which it is made again, as a file holds them."""
+        return astuple(self)
+
 
 def typed(
     frame: Any, caller: str, name: str, types: Sequence[tuple[Any, ...]] = ()
@@ -81,7 +85,7 @@ def typed(
     kinds = [ColumnType(*parts) for parts in types] or [column.type() for column in cells]
     codes = [column.codes(kind) for column, kind in zip(cells, kinds, strict=True)]
     stacked = np.stack(codes, 1) if codes else np.empty((len(frame), 0))
-    return stacked, tuple(astuple(kind) for kind in kinds)
+    return stacked, tuple(kind.parts() for kind in kinds)
 
 
 def untyped(

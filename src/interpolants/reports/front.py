@@ -231,9 +231,12 @@ def front_matter(
 
 def _first_panels(figure: Figure) -> Figure:
     """The first panels of a figure of many, which the appendix shows whole."""
-    width = figure.width / (figure.columns or len(figure.panels))
+    columns = figure.columns or len(figure.panels)
+    width, height = figure.width / columns, figure.height / -(-len(figure.panels) // columns)
     told = f"{figure.caption} The appendix shows all {len(figure.panels)}."
-    return replace(figure, panels=figure.panels[:_PANELS], columns=0, width=_PANELS * width, caption=told)
+    return replace(
+        figure, panels=figure.panels[:_PANELS], columns=0, width=_PANELS * width, height=height, caption=told
+    )
 
 
 def prefix(cell: CellFacts, *, several: bool) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpolants.data.arrays import Kind
+from interpolants.data.arrays import Kind, is_table
 from interpolants.foundations.brief import brief
 from interpolants.foundations.card_file import Card
 from interpolants.foundations.errors import InterpolantsError, MissingExtraError, invalid
@@ -35,6 +35,7 @@ from interpolants.framework.task import Task
 from interpolants.methods.bridge.bridge import Bridge
 from interpolants.methods.bridge.examples import held_out_task
 from interpolants.methods.questions.series_parts import BANDS, fan
+from interpolants.methods.questions.table_columns import TableColumns, marginals
 from interpolants.reports.answers_page import write_answers
 from interpolants.reports.draw import draw
 from interpolants.reports.facts import CellFacts, QuestionFacts, RoleFacts, RunFacts, StageFacts
@@ -52,8 +53,12 @@ _QUESTIONS = {
     "predict": "predictive_scores",
     "forecast": "forecast_quality",
 }
+# The same for rows with columns of any type: log densities of new dates or rounded numbers are not finite.
+_OF_TYPED = {"sample": "column_quality"}
 # Panels of a fan chart, columns and bins of a histogram, and images of a grid.
 _CASES, _BINS, _IMAGES, _PER_ROW = 4, 40, 16, 4
+# Columns of a table of any types.
+_PANELS = 8
 _CHANNELS = (1, 3)
 # Names of columns that are shown.
 _NAMES = 6
@@ -123,6 +128,11 @@ class MethodView:
     def _title(self) -> str:
         return self._card.title if self._card is not None else type(self.method).__name__
 
+    @property
+    def _is_typed(self) -> bool:
+        """Whether rows may have columns of any type, with missing cells."""
+        return any(role.typed for role in self.method.roles())
+
     # --- figure
 
     def plot(self, context: Any = None, **options: Any) -> Plot:
@@ -140,6 +150,8 @@ class MethodView:
             n = options.pop("n", _IMAGES if len(self.method.shapes.get("x1", ())) == 3 else 500)
             truth = options.pop("truth", None)
             samples = self._method.sample(n, **{"seed": 0, **options})
+            if self._is_typed and is_table(samples):
+                return Plot(_columns(samples, truth, caller))
             return Plot(_samples(samples, self.method.columns(sample.source(sample.like)), caller, truth))
         figure = self.losses()
         if figure is None:
@@ -251,6 +263,8 @@ class MethodView:
             raise invalid(caller, "questions require a task with test rows", "task=None", remedy)
         require("matplotlib", by=caller)
         started = manifest()
+        answers = self._answers(task, questions)
+        has_columns = any(figure.name == "marginals" for answer in answers for figure in answer.figures)
         cell = CellFacts(
             task="main",
             title=self._title,
@@ -258,7 +272,7 @@ class MethodView:
             seed=self.method.seed,
             data=role_facts(self.method, task),
             stages=list(self._stages()),
-            questions=[*self._samples(), *self._answers(task, questions)],
+            questions=[*([] if has_columns else self._samples()), *answers],
             missing=[]
             if task is not None
             else ["Nothing was measured: the report had no task with test rows."],
@@ -311,7 +325,8 @@ class MethodView:
 
     def _default_questions(self, task: Task) -> list[dict[str, Any]]:
         """Return the questions by verb that this method and this task can answer."""
-        tables = [{"question": name} for verb, name in _QUESTIONS.items() if self.method.can(verb)]
+        names = _OF_TYPED if self._is_typed else _QUESTIONS
+        tables = [{"question": name} for verb, name in names.items() if self.method.can(verb)]
         able = []
         for table in tables:
             ((_, question, _),) = make_questions(TaskTables(ask=[table]), "report")
@@ -399,6 +414,19 @@ def _samples(samples: Any, columns: Sequence[str], caller: str, truth: Any = Non
         return Figure(name="samples", panels=(panel,), caption=f"{caption}.", width=420, height=280)
     panel = Panel(series=(cloud(x, size=4),), x=Axis(label=names[0]), y=Axis(label=names[1]))
     return Figure(name="samples", panels=(panel,), caption=f"{caption}.", width=420, height=360)
+
+
+def _columns(samples: Any, truth: Any, caller: str) -> Figure:
+    """Distributions of the first columns of a table of any types."""
+    if truth is not None:
+        raise invalid(caller, "truth must be omitted for a table", type(truth).__name__)
+    columns = TableColumns.of_table(samples)
+    index = range(min(_PANELS, len(columns.names)))
+    caption = f"{len(samples):,} samples of the fitted method"
+    if len(index) < len(columns.names):
+        caption += f"; the first {len(index)} of {len(columns.names)} columns"
+    codes = columns.code(samples)[:, : len(index)]
+    return marginals(columns.of_columns(index), {"samples": codes}, f"{caption}.")
 
 
 def _row(truth: Any, columns: int, caller: str) -> Tensor:

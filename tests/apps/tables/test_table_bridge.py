@@ -220,3 +220,18 @@ def test_columns_that_are_missing_or_new_are_refused_by_name(model, days):
             call(rows.assign(extra=1.0))
     backwards = model.complete(rows[rows.columns[::-1]], seed=1)
     assert backwards.equals(model.complete(rows, seed=1)[backwards.columns])
+
+
+def test_cells_that_an_array_or_an_empty_column_cannot_have_are_refused():
+    x = torch.randn(300, 2, generator=torch.Generator().manual_seed(0)).double()
+    fitted = itp.TableBridge(steps=2, width=8, depth=1, n_steps=2).fit(x)
+    for value in ("sun", "3", pd.Timestamp("2012-01-02"), pd.NA, [1, 2], math.inf):
+        with pytest.raises(InvalidInputError, match="column 'x1' must be a finite number, or None"):
+            fitted.sample(2, given={"x1": value})
+    assert (fitted.sample(3, given={"x1": 1})[:, 0] == 1).all()
+    empty = pd.DataFrame({"a": x[:, 0].numpy(), "b": math.nan})
+    with pytest.warns(DataWarning, match="column b is all missing"):
+        fitted = itp.TableBridge(steps=2, width=8, depth=1, n_steps=2).fit(empty)
+    rule = "column 'b' must have values of the fit, or be missing, got 3 in row 0. All cells of the fit are"
+    with pytest.raises(InvalidInputError, match=rule):
+        fitted.sample(2, given={"b": 3})

@@ -116,10 +116,11 @@ class ColumnCode:
         index, matches = _matches(self.levels, x)
         if not self.has_numbers and not bool((matches | missing_cells).all()):
             row = int((~(matches | missing_cells)).nonzero()[0])
-            closest = self.levels[(self.levels - x[row]).abs().argmin()] if len(self.levels) else "none"
+            remedy = "All cells of the fit are missing."
+            if len(self.levels):
+                remedy = f"The nearest is {float(self.levels[(self.levels - x[row]).abs().argmin()]):.6g}."
             rule = f"column {self.name!r} must have values of the fit, or be missing"
-            received = f"{float(x[row]):.6g} in row {row}"
-            raise invalid(caller, rule, received, f"The nearest is {float(closest):.6g}.")
+            raise invalid(caller, rule, f"{float(x[row]):.6g} in row {row}", remedy)
         level = torch.where(matches, index, max(self.number, 0))
         level = torch.where(missing_cells, max(self.missing, 0), level)
         is_number = ~(missing_cells | matches)

@@ -1,5 +1,6 @@
 """Tables of numbers, strings, dates and gaps: new rows, rows given some columns, and filled cells."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
@@ -310,7 +311,7 @@ class TableBridge(Trained):
         observed = torch.tensor([[name in values for name in names]])
         container = self.given["x1"]
         if not container.types:
-            cells = [float("nan") if values.get(name) is None else float(values[name]) for name in names]
+            cells = [_number(name, values.get(name), caller) for name in names]
             return torch.tensor([cells], dtype=torch.float64), observed
         pandas = require("pandas", by=caller)
         series = {name: pandas.Series([values.get(name, float("nan"))]) for name in names}
@@ -394,6 +395,19 @@ class _Cells:
     x: Tensor
     observed: Tensor
     filled: Tensor
+
+
+def _number(name: str, value: Any, caller: str) -> float:
+    """A requested cell of an array; NaN for None."""
+    if value is None:
+        return math.nan
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.inf
+    if isinstance(value, str) or math.isinf(number):
+        raise invalid(caller, f"column {name!r} must be a finite number, or None", repr(value)[:80])
+    return number
 
 
 def _tell_range(code: TableCode, row: Tensor, caller: str) -> None:

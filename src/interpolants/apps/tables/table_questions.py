@@ -152,6 +152,9 @@ class Utility(Question):
             raise invalid("utility", rule, repr(name), nearest(name, rows.names))
         at = rows.names.index(name)
         keep = [k for k in range(len(rows.names)) if k != at]
+        if not keep:
+            remedy = "Ask column_quality or detection."
+            raise invalid("utility", "the table must have a second column", "one column", remedy)
         x, y, test, truth = learnt[:, keep], learnt[:, at], rows.test[:, keep], rows.test[:, at]
         ensemble: Any = require("sklearn.ensemble", by="utility")
         kind = ensemble.RandomForestClassifier if rows.discrete[at] else ensemble.RandomForestRegressor

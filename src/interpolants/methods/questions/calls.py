@@ -1,6 +1,6 @@
 """How questions call methods that differ in their options, and how they find start points."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -97,7 +97,13 @@ def carries(method: Method, task: Task, start: str) -> bool:
 
 
 def generate(
-    method: Method, task: Task, n: int, *, start: str = "x0", options: Mapping[str, Any] | None = None
+    method: Method,
+    task: Task,
+    n: int,
+    *,
+    start: str = "x0",
+    options: Mapping[str, Any] | None = None,
+    code: Callable[[Any], Tensor] = as_rows,
 ) -> Made:
     """Rows of a method: test rows of ``start`` that it carries, or samples where it draws starts itself.
 
@@ -107,6 +113,7 @@ def generate(
         n: Most rows.
         start: Role of the starts.
         options: Options of the verb; those that the method does not have are left out.
+        code: Makes a tensor of the answer.
     """
     if carries(method, task, start):
         x = task.test[start]
@@ -119,5 +126,5 @@ def generate(
     details = {"details": True} if takes(method, verb, "details") else {}
     done = getattr(method, verb)(**first, **asked, **known, **details)
     if not isinstance(done, Detailed):
-        return Made(as_rows(done), asked=asked)
-    return Made(as_rows(done.x), float(torch.as_tensor(done.nfe).double().mean()), done.method, asked)
+        return Made(code(done), asked=asked)
+    return Made(code(done.x), float(torch.as_tensor(done.nfe).double().mean()), done.method, asked)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from interpolants.data.arrays import is_table
 from interpolants.foundations.asked import invalid, who
 from interpolants.foundations.card_file import Card
 from interpolants.foundations.checked import Checked
@@ -21,6 +22,9 @@ from interpolants.metrics.two_sample import real_floor, two_sample
 
 # Most rows that distances are computed for.
 MOST = 2000
+# Kinds of NumPy's dtypes that are numbers.
+_NUMERIC = "biufc"
+_ANY_TYPE = "Ask column_quality: it compares columns of any type, with missing cells."
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,34 @@ def spread_of(rows: Tensor) -> Tensor:
 
 
 def as_tensor(value: Any) -> Tensor:
-    """Numbers of any container as a tensor."""
-    plain = value.to_numpy(copy=True) if hasattr(value, "to_numpy") else value
-    return torch.as_tensor(plain)
+    """Numbers of any container as a tensor; booleans among numbers are 0 and 1.
+
+    Raises:
+        InvalidInputError: If a table has strings, dates or cells of pandas.NA.
+    """
+    array = value.to_numpy(copy=True) if hasattr(value, "to_numpy") else value
+    if isinstance(array, np.ndarray) and array.dtype.kind not in _NUMERIC:
+        array = _numbers(value)
+    return torch.as_tensor(array)
+
+
+def is_numeric(table: Any) -> bool:
+    """Whether all columns of a table are of numbers, also as a single array."""
+    return table.to_numpy().dtype.kind in _NUMERIC
+
+
+def _numbers(value: Any) -> np.ndarray[Any, Any]:
+    """Columns of numbers and booleans as float64."""
+    columns = [(str(name), value[name]) for name in value.columns] if is_table(value) else [("", value)]
+    for name, cells in columns:
+        kind = getattr(cells.dtype, "kind", "O")
+        missing = bool(cells.isna().any()) if hasattr(cells, "isna") else False
+        if kind not in _NUMERIC or str(cells.dtype) == "category" or missing:
+            reason = "missing cells" if missing and kind in _NUMERIC else f"type {cells.dtype}"
+            received = f"{reason} in column {name!r}" if name else reason
+            raise invalid("rows must be numbers without gaps", received, _ANY_TYPE)
+    numbers: np.ndarray[Any, Any] = value.to_numpy(dtype=np.float64)
+    return numbers
 
 
 def as_rows(value: Any) -> Tensor:
@@ -135,8 +164,15 @@ def real_rows(task: Task, role: str, part: str = "test") -> Tensor:
 def column_names(task: Task, role: str) -> list[str]:
     """Names of a role's columns: those of its table, else ``x1``, ``x2``, ...; of images by entry."""
     names = getattr(task.values[role], "columns", None)
-    size = real_rows(task, role)[0].numel()
-    return [f"x{k + 1}" for k in range(size)] if names is None else [str(name) for name in names]
+    if names is not None:
+        return [str(name) for name in names]
+    return [f"x{k + 1}" for k in range(real_rows(task, role)[0].numel())]
+
+
+def like_rows(task: Task, role: str, x: Tensor) -> Any:
+    """Rows ``(N, D)`` in a table where those of the role are in one; else the tensor."""
+    value = task.values[role]
+    return type(value)(x.numpy(), columns=value.columns) if is_table(value) else x
 
 
 def pooled_rows(task: Task, role: str) -> Tensor:

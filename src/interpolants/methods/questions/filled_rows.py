@@ -15,7 +15,7 @@ from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import conditions, options_for, unknown_option
-from interpolants.methods.questions.distances import as_rows, real_rows, spread_of
+from interpolants.methods.questions.distances import as_rows, like_rows, real_rows, spread_of
 from interpolants.metrics.crps import crps_of_cases
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.metrics.quantile_loss import within
@@ -79,7 +79,8 @@ class FilledRows(Question):
         hidden = self._hidden(real)
         told = conditions(method, "complete", task, len(real))
         told.pop("known", None)  # all that is not hidden is known for sure
-        draws = torch.stack([self._filled(method, real, hidden, told, k) for k in range(self.draws)], 1)
+        incomplete = like_rows(task, self.role, torch.where(hidden, torch.nan, real))
+        draws = torch.stack([self._filled(method, incomplete, told, k) for k in range(self.draws)], 1)
         scale, made = spread_of(train), draws[:, 0]
         own, mean = (
             torch.where(hidden, (rows - real) / scale, 0.0).flatten(1).square().sum(1)
@@ -98,12 +99,10 @@ class FilledRows(Question):
             values["coverage"] = within(members, truth[:, 0], _LEVEL).double().mean(1)
         return Measured(values, {"filled": made[:8], "real": real[:8]})
 
-    def _filled(
-        self, method: Method, real: Tensor, hidden: Tensor, condition: Mapping[str, Any], draw: int
-    ) -> Tensor:
+    def _filled(self, method: Method, incomplete: Any, condition: Mapping[str, Any], draw: int) -> Tensor:
         answer: Any = method
         options = options_for(method, "complete", {"seed": self.seed + draw, **(self.options or {})})
-        return as_rows(answer.complete(torch.where(hidden, torch.nan, real), **condition, **options)).double()
+        return as_rows(answer.complete(incomplete, **condition, **options)).double()
 
     def _hidden(self, rows: Tensor) -> Tensor:
         """Return the mask of hidden entries, ``(N, *D)`` bool; each row has as many."""

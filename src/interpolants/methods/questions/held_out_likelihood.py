@@ -17,7 +17,7 @@ from interpolants.framework.roles import read, take
 from interpolants.framework.task import Task
 from interpolants.likelihood.result import Density
 from interpolants.methods.questions.calls import conditions, options_for, unknown_option
-from interpolants.methods.questions.distances import as_tensor, real_rows
+from interpolants.methods.questions.distances import as_tensor, column_names, real_rows
 from interpolants.metrics.estimate import Estimate
 
 _LAW = "the exact density"
@@ -34,7 +34,7 @@ def _exact(question: Any, task: Task) -> Floors:
         values = torch.as_tensor(law.log_prob(real_rows(task, question.role, part)[: question.n])).double()
         error = float(values.std()) / math.sqrt(len(values))
         least[name] = Estimate(float(values.mean()), error, len(values), "exact")
-    exact, dims = least["log_likelihood"], real_rows(task, question.role)[0].numel()
+    exact, dims = least["log_likelihood"], len(column_names(task, question.role))
     scaled = Estimate(exact.value / dims, exact.error / dims, exact.n, "exact")
     return {**least, "log_likelihood_per_dim": scaled}
 
@@ -110,7 +110,7 @@ def held_out_likelihood(
     ask.find(method.caveat("log_prob"), grave=False)
     return {
         "log_likelihood": held,
-        "log_likelihood_per_dim": held / real_rows(task, role)[0].numel(),
+        "log_likelihood_per_dim": held / len(column_names(task, role)),
         "log_likelihood_train": train,
         **_mismatch(ask, role, held),
     }
