@@ -424,6 +424,7 @@ def _read(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, 
     arguments |= {n: check(n, arguments[n]) for n, check in one.checks.items() if n in arguments}
     roles = one.roles(method)
     values = {role.name: arguments.pop(role.name, None) for role in roles}
+    values = method.completed_request(one.verb, values, arguments)
     _check_unread(one, method, arguments, who)
     arguments |= _checked_places(arguments, who)
     attached = bool(arguments.get("differentiable"))

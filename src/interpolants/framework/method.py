@@ -165,6 +165,18 @@ class Method(Settings):
         carried = verb == "transport" and source == "x1" and any(role.name == "x0" for role in self.roles())
         return "x0" if carried and not options.get("reverse") else source
 
+    def completed_request(
+        self, verb: str, values: dict[str, Any], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Values of a request, before they are read, with what callers may omit: the column to predict.
+
+        Args:
+            verb: The capability.
+            values: Values of the roles, by argument.
+            options: The other arguments.
+        """
+        return values
+
     def columns(self, name: str) -> tuple[str, ...]:
         """Names of the columns of a role, or of an answer, where they are known; a table may have them in any order.
 

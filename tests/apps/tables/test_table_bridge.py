@@ -203,6 +203,36 @@ def test_a_long_fit_knows_the_season_of_a_date_and_beats_the_copula(days):
     assert found["auc"].value < dict(found["auc"].rivals)["gaussian_copula"] - 0.05
 
 
+@pytest.mark.parametrize("column", ["season", "rain", "date", ""])
+def test_rows_may_lack_the_column_to_predict(model, days, column):
+    rows = days.iloc[2:12]
+    before = rows.copy()
+    name = column or "visitors"
+    found = model.predict(rows, column=column, draws=4)
+    absent = model.predict(rows.drop(columns=name), column=column, draws=4)
+    other = model.predict(rows.assign(**{name: "not a value of the fit"}), column=column, draws=4)
+    pd.testing.assert_frame_equal(rows, before)
+    for one in (absent, other):
+        assert torch.equal(one.values, found.values)
+        assert torch.equal(one.weights, found.weights)
+        assert one.columns().keys() == found.columns().keys()
+    assert (absent.probabilities if column == "season" else absent.mean).index.equals(rows.index)
+    with pytest.raises(InvalidInputError, match=r"x must have the columns.*none named 'temperature'"):
+        model.predict(rows.drop(columns=[name, "temperature"]), column=column)
+
+
+def test_rows_of_an_array_may_lack_the_column_too():
+    x = torch.randn(300, 3, generator=torch.Generator().manual_seed(0)).double()
+    fitted = itp.TableBridge(steps=2, width=8, depth=1, n_steps=2).fit(x)
+    for k, name in enumerate(("x1", "x2", "x3")):
+        found = fitted.predict(x[:5], column=name, draws=3)
+        rest = x[:5, torch.arange(3) != k]
+        assert torch.equal(fitted.predict(rest, column=name, draws=3).values, found.values)
+        assert torch.equal(fitted.predict(rest.numpy(), column=name, draws=3).values, found.values)
+    with pytest.raises(InvalidInputError, match="event shape"):
+        fitted.predict(x[:5, :1], column="x1")
+
+
 def test_columns_that_are_missing_or_new_are_refused_by_name(model, days):
     calls = {
         "complete": model.complete,

@@ -86,3 +86,7 @@ def test_a_run_answers_with_files_like_the_table(folder):
     chances = pd.read_csv(folder / "season.csv")
     assert sorted(chances.columns) == [f"season_{name}" for name in ("autumn", "spring", "summer", "winter")]
     assert chances.sum(axis=1).to_numpy() == pytest.approx(1)
+    days.drop(columns="season").to_csv(folder / "no_season.csv", index=False)
+    requested = [str(folder / "no_season.csv"), "--column", "season", "--out", str(folder / "absent.csv")]
+    assert runner.invoke(app, ["predict", out, *requested]).exit_code == 0
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "absent.csv"), chances)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from interpolants.apps.tables.table_field import (
     bound,
     draw,
 )
+from interpolants.data.arrays import is_table
 from interpolants.data.typed_columns import ColumnType
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
@@ -125,6 +127,14 @@ class TableBridge(Trained):
                 more is held out, and the weights with the smallest loss on it are kept.
         """
         return super().fit(x1, **options)
+
+    def completed_request(
+        self, verb: str, values: dict[str, Any], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The rows of a prediction, with the predicted column empty."""
+        if verb != "predict" or (name := options.get("column") or self._names[-1]) not in self._names:
+            return values
+        return {**values, "x": self._without(values["x"], name)}
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Codes of the columns, and the network."""
@@ -239,10 +249,10 @@ class TableBridge(Trained):
     ) -> ColumnPrediction:  # fmt: skip
         """Distribution of a column in each row, given the other columns; missing cells of these are averaged over.
 
-        What the column itself has in ``x`` is ignored, and its value is not "missing".
+        The column may be absent from ``x``; its cells there are ignored. Its value is not "missing".
 
         Args:
-            x: Rows.
+            x: Rows, with or without the column.
             column: Name of the column; the last one when empty.
             draws: Draws per row; none are needed for a column of levels where no other cell is missing.
             seed: Seed of the noise.
@@ -300,6 +310,27 @@ class TableBridge(Trained):
         return -total
 
     # --- parts
+
+    def _without(self, x: Any, name: str) -> Any:
+        """Rows with all cells of a column missing, which the rows may have or not; other containers unchanged."""
+        names = self._names
+        if is_table(x):
+            label = next((label for label in x.columns if str(label) == name), name)
+            emptied = x.copy(deep=False)
+            emptied[label] = math.nan
+            return emptied
+        if (
+            not isinstance(x, Tensor | np.ndarray)
+            or x.ndim != 2
+            or x.shape[1] not in (len(names), len(names) - 1)
+        ):
+            return x
+        rows = torch.as_tensor(x)
+        k = names.index(name)
+        after = rows[:, k + 1 :] if x.shape[1] == len(names) else rows[:, k:]
+        empty = torch.full((len(rows), 1), math.nan, dtype=torch.float64)
+        completed = torch.cat([rows[:, :k].double(), empty, after.double()], 1)
+        return completed if isinstance(x, Tensor) else completed.numpy()
 
     def _row(self, cells_of: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """One row with the requested cells, and which these are, ``(1, D)`` each."""
