@@ -163,6 +163,39 @@ def test_questions_follow_from_the_verbs(tmp_path):
     assert "Held-out log" in shown
 
 
+def test_samples_of_a_bridge_from_noise_have_a_rival_by_default():
+    task = Task.of(flow().roles(), {"x1": ROWS})
+    tables = MethodView(task.fit(flow(held_out=0)))._default_questions(task)
+    assert tables[0] == {"question": "sample_quality", "rivals": ["kernel_interpolant"]}
+    assert not any("rivals" in table for table in tables[1:])
+    wide = torch.randn(160, 101, generator=torch.Generator().manual_seed(0))
+    labels = np.arange(len(ROWS)) % 2
+    others = [
+        (flow(), {"x1": wide}),
+        (flow(), {"x1": ROWS, "cond": labels}),
+        (flow(), {"x1": torch.rand(160, 1, 8, 8)}),
+        (itp.Bridge("linear", steps=2, net=SMALL["net"], held_out=0), {"x0": ROWS, "x1": ROWS}),
+        (itp.GaussianFit(), {"x1": ROWS}),
+    ]
+    for method, values in others:
+        other = Task.of(method.roles(), values)
+        tables = MethodView(other.fit(method))._default_questions(other)
+        assert not any("rivals" in table for table in tables), values.keys()
+    kept = {"x1": wide[:, :100]}
+    tables = MethodView(flow().fit(**kept, progress=False))._default_questions(Task.of(flow().roles(), kept))
+    assert tables[0]["rivals"] == ["kernel_interpolant"]
+
+
+@pytest.mark.slow
+def test_a_report_shows_the_rival_of_a_bridge_from_noise(tmp_path):
+    task = Task.of(flow().roles(), {"x1": ROWS})
+    model = task.fit(flow(held_out=0))
+    page = model.report(tmp_path, task).read_text()
+    assert "kernel interpolant" in text(page)
+    found = [ask(SampleQuality(), model, task, ["kernel_interpolant"]) for _ in "ab"]
+    assert found[0]["energy_distance"].rivals == found[1]["energy_distance"].rivals  # its seed is fixed
+
+
 def test_a_question_is_put_to_the_method_as_by_a_recipe_and_by_the_framework():
     task = Task.of(itp.GaussianFit().roles(), {"x1": ROWS})
     model = task.fit(itp.GaussianFit())

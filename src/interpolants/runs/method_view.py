@@ -4,6 +4,7 @@
 """
 
 import base64
+import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ _QUESTIONS = {
 }
 # The same for rows with columns of any type: log densities of new dates or rounded numbers are not finite.
 _OF_TYPED = {"sample": "column_quality"}
+# Rival of the samples of a bridge from noise, which is fitted in 3 to 7 s, and its largest number of columns.
+_RIVAL, _RIVAL_COLUMNS = "kernel_interpolant", 100
 # Panels of a fan chart, columns and bins of a histogram, and images of a grid.
 _CASES, _BINS, _IMAGES, _PER_ROW = 4, 40, 16, 4
 # Columns of a table of any types.
@@ -132,6 +135,15 @@ class MethodView:
     def _is_typed(self) -> bool:
         """Whether rows may have columns of any type, with missing cells."""
         return any(role.typed for role in self.method.roles())
+
+    @property
+    def _is_from_noise(self) -> bool:
+        """Whether the method is a bridge from Gaussian noise to rows of few columns, fitted to nothing else."""
+        method = self.method
+        if not isinstance(method, Bridge) or not method.first_path.is_one_sided or {*method.given} != {"x1"}:
+            return False
+        shape = method.shapes["x1"]
+        return len(shape) <= 1 and math.prod(shape) <= _RIVAL_COLUMNS
 
     # --- figure
 
@@ -326,7 +338,14 @@ class MethodView:
     def _default_questions(self, task: Task) -> list[dict[str, Any]]:
         """Return the questions by verb that this method and this task can answer."""
         names = _OF_TYPED if self._is_typed else _QUESTIONS
-        tables = [{"question": name} for verb, name in names.items() if self.method.can(verb)]
+        tables: list[dict[str, Any]] = [
+            {"question": name} for verb, name in names.items() if self.method.can(verb)
+        ]
+        if self._is_from_noise:
+            tables = [
+                {**table, "rivals": [_RIVAL]} if table["question"] == "sample_quality" else table
+                for table in tables
+            ]
         able = []
         for table in tables:
             ((_, question, _),) = make_questions(TaskTables(ask=[table]), "report")
