@@ -142,7 +142,10 @@ class Sampler(ABC):
             own_times: Whether the fields are asked with a time for each row, which networks treat by other products;
                 as this sampler does it, by default.
         """
-        time = torch.full((), float(self.grid.mean()), dtype=time_dtype(x)).to(x.device)
+        # A time of the run: a schedule of its steps may know no other.
+        steps = len(self.grid) - 1
+        middle = self.grid[steps // 2] if steps > 1 else self.grid.mean()
+        time = torch.full((), float(middle), dtype=time_dtype(x)).to(x.device)
 
         own = self.own_times if own_times is None else own_times
 

@@ -166,15 +166,45 @@ def read(
         aligned = next(
             (count(data[r.name]) for r in roles if r.axis == role.axis and _is_counted(r, data)), rows
         )
-        fitted = None if before is None else before.get(role.name)
-        reading = Reading(who, fitted, aligned if before is not None else None, source, attached)
+        fitted = (_of_model(roles, role, data) if before is None else before).get(role.name)
+        reading = Reading(
+            who, fitted, aligned if (before, fitted) != (None, None) else None, source, attached
+        )
         known = _with_columns_of(came.get(role.like), role)
         plain = unmasked(value, who, role.name)
         data[role.name], came[role.name] = kind_of(role).read(plain, known, reading)
+        _check_labels_of_model(roles, role, data, came[role.name], who)
     ordered = [role for role in roles if role.name in data]
     _check_rows(ordered, data, who)
     _check_shapes(ordered, data, who)
     return {r.name: data[r.name] for r in ordered}, {r.name: came[r.name] for r in ordered}
+
+
+def _models(roles: Sequence[Role], data: Mapping[str, Any]) -> list[Any]:
+    """Fitted models among the values."""
+    return [data[role.name] for role in roles if role.kind == "model" and role.name in data]
+
+
+def _of_model(roles: Sequence[Role], role: Role, data: Mapping[str, Any]) -> Mapping[str, Given]:
+    """The forms of a fitted model that had a condition of the same name in its fit: names keep their codes."""
+    fits = [model.given for model in _models(roles, data)] if role.kind == "condition" else []
+    return next((forms for forms in fits if role.name in forms), {})
+
+
+def _check_labels_of_model(
+    roles: Sequence[Role], role: Role, data: Mapping[str, Any], form: Given, caller: str
+) -> None:
+    """Raise an error for labels whose codes in a model among the values are not known."""
+    if role.kind != "condition" or not _models(roles, data):
+        return
+    parts = [(form.container, form.columns), *(part[1:4:2] for part in form.forms)]
+    has_names = any(isinstance(label, str) for kind, labels in parts if kind == "labels" for label in labels)
+    if has_names and not _of_model(roles, role, data):
+        rule = f"{role.name} must be integers with a model whose fit had no names"
+        raise invalid(caller, rule, "words", "Pass the numbers that the model has for them.")
+    if form.container == "labels" and bool((data[role.name] < 0).any()):
+        lowest = int(data[role.name].min())
+        raise invalid(caller, f"{role.name} as numbers must be >= 0", lowest, "Omit these rows.")
 
 
 def _parted_pictures(roles: Sequence[Role], values: Mapping[str, Any], caller: str) -> dict[str, Any]:

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
+from typer.testing import CliRunner
 
-from interpolants import Bridge
+from interpolants import Bridge, load
+from interpolants.cli import recipe_runs
+from interpolants.cli.app import app
 from interpolants.dynamics import sample, time_grid
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.tell import SettingWarning
@@ -103,6 +106,56 @@ def test_cfg_plus_plus_follows_the_steps_of_the_run_and_says_what_it_stands_for(
             InvalidInputError, match=r"'cfg_plus_plus' needs .*: it is a schedule for DDIM steps"
         ):
             bridge.transport(X, cond="dog", guidance={"kind": "cfg_plus_plus"}, **other)
+
+
+@pytest.mark.parametrize("path", ["one_sided_linear", "edm"])
+def test_cfg_plus_plus_takes_any_number_of_steps(path):
+    """With an odd number, and on EDM's own grid, the mean time is the start of no step."""
+    bridge = fitted(path, steps=2)
+    for n in (2, 3, 4, 5):
+        with pytest.warns(SettingWarning, match="linear strengths"):
+            made = bridge.transport(
+                X, cond="dog", guidance={"kind": "cfg_plus_plus"}, method="ddim", n_steps=n
+            )
+        assert made.isfinite().all()
+
+
+def test_a_toy_fitted_and_sampled_by_commands_is_that_of_python(tmp_path, monkeypatch):
+    x, names = rows()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recipe_runs, "_report", lambda *a, **k: None)
+    np.save("x.npy", x.numpy())
+    np.save("labels.npy", np.unique(names, return_inverse=True)[1])
+    net = "method.net={ kind='mlp', width=16, depth=2 }"
+    fit = ("--set", net, "--set", "method.drop_condition=0.2", "--set", "ask=[]")
+    table = {"kind": "apg", "strength": 3, "radius": 0.5}
+    written = "{kind = 'apg', strength = 3, radius = 0.5}"
+    for words in (
+        ("run", "--x1", "x.npy", "--cond", "labels.npy", "--steps", 20, "--out", "toy", *fit),
+        (
+            "sample",
+            "toy",
+            "-n",
+            20,
+            "--cond",
+            1,
+            "--n-steps",
+            5,
+            "--guidance",
+            written,
+            "--seed",
+            1,
+            "--out",
+            "y.npy",
+        ),
+        ("sample", "toy", "-n", 20, "--cond", 1, "--n-steps", 5, "--seed", 1, "--out", "plain.npy"),
+    ):
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+    model = load("toy")
+    expected = model.sample(20, cond=1, n_steps=5, guidance=table, seed=1)
+    assert np.array_equal(np.load("y.npy"), np.asarray(expected))
+    assert np.abs(np.load("plain.npy") - np.load("y.npy")).max() > 1e-3
 
 
 def test_a_density_with_guidance_warns(bridge):

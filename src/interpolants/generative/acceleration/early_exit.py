@@ -35,6 +35,7 @@ from interpolants.generative.acceleration.layer_exit import (
 )
 from interpolants.methods.bridge.bridge import Bridge
 from interpolants.methods.parts.choices import choose_coupling
+from interpolants.methods.parts.conditions import check_told
 from interpolants.methods.parts.learning import in_one_precision
 from interpolants.methods.parts.start_points import StartPoints
 from interpolants.objectives.times import StratifiedTimes
@@ -175,6 +176,7 @@ class EarlyExit(Trained):
         data = in_one_precision(f"{_WHO}.fit", data)
         rows = {name: data[name] for name in ("x0", "x1", "cond") if name in data}
         model = data["model"] if "model" in data else run.fit("base", self._first(), **rows)
+        check_told(f"{_WHO}.fit", model, rows.get("cond"))
         fields, frame = _fields_of(model)
         encoded: dict[str, Tensor] = {
             name: frame.encode(rows[name]).float() for name in ("x0", "x1") if name in rows

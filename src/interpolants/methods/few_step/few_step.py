@@ -27,6 +27,7 @@ from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.few_step.features import Scaled, new_features
+from interpolants.methods.parts.conditions import check_told
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.metrics.mmd import mmd
 from interpolants.objectives.distribution_matching import (
@@ -131,6 +132,7 @@ class FewStep(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Train the networks of the model on the discrepancy of batches."""
         check_model(data["model"])
+        check_told("FewStep.fit", data["model"], data.get("cond"))
         model, cond = copy.deepcopy(data["model"]), data.get("cond")
         fields = model.fields
         check_labels(cond)

@@ -105,3 +105,19 @@ def told_net(
         if name in settings:
             raise invalid(who, f"net must not set {name}, which the method sets", settings[name])
     return choose_net({**settings, **told}, shape, 1, None, seed, who=who)
+
+
+def check_told(caller: str, model: Any, cond: Any) -> None:
+    """Check that a fit has conditions if its model needs them.
+
+    Args:
+        caller: Name of the caller, used in error messages.
+        model: A fitted method.
+        cond: Conditions of the rows, or None.
+
+    Raises:
+        InvalidInputError: If ``cond`` is None, and all rows of the model's fit had a condition.
+    """
+    if cond is None and "cond" in model.given and not model.answers_without("cond"):
+        rule = "cond must be passed with a model that was fitted with conditions in all rows"
+        raise invalid(caller, rule, "None", "Pass the conditions of the rows.")

@@ -133,12 +133,18 @@ class PriorRestoration(Trained):
         """
         return super().fit(x1=x1, cond=cond, model=model, **options)
 
+    def answers_without(self, role: str) -> bool:
+        """Whether the fitted model does, if the prior is one; a prior fitted here needs its condition."""
+        model = None if self.state is None else self.state.get("model")
+        return model is not None and model.answers_without(role)
+
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The denoiser of the prior; nothing where a fitted method is the prior."""
         if ("x1" in data) == ("model" in data):
             found = "both" if "x1" in data else "neither"
             raise invalid("PriorRestoration.fit", "exactly one of x1 and model must be passed", found)
         if "model" in data:
+            self.given |= {name: form for name, form in data["model"].given.items() if name == "cond"}
             if not isinstance(data["model"], FramedFields):
                 rule = "model must define the units of its fields in `frame`"
                 raise invalid(
