@@ -19,6 +19,7 @@ from studies.sample_faster.judge import images
 
 Settings = Mapping[str, Any]
 ONCE, FEW, STRAIGHT, MAP, EXIT = "trained once", "few steps", "straight paths", "flow map", "early exit"
+FITTED = "solver and map of the base"
 SHARE = 0.7  # of the layers, to which thresholds of early exit are set
 
 
@@ -172,6 +173,24 @@ def flow_map(budget: Budget) -> Iterator[Row]:
         yield Row(f"flow map {k}", k, lambda n, seed, k=k: made.sample(n, n_steps=k, seed=seed))  # type: ignore[misc]
 
 
+def fitted(budget: Budget) -> Iterator[Row]:
+    """The base on a straight path: by the midpoint rule, by fitted solvers, and as a flow map of its trajectories."""
+    model, few, n = base(budget), budget.own["few"], budget.own["n"]
+    straight = model.on("one_sided_linear")
+    run = _Sampler(budget, straight.fields)
+    for k in (1, 2):
+        yield run(f"base moved, midpoint {k}", 2 * k, method="midpoint", n_steps=k)
+    for n in (2, 4):
+        fast = straight.fit_solver(n, pairs=max(n // 2, 100), steps=few["steps"], seed=budget.seed)
+        yield run(f"base moved, fitted solver {n}", n, method=fast)
+    settings = {**budget.loop(), "trajectories": max(4 * n, 128)}
+    jumps = FlowMap(path="one_sided_linear", directions="forward", **settings).fit(
+        model=model, progress=False
+    )
+    for k in (1, 2, 4):
+        yield Row(f"flow map of the base {k}", k, lambda n, seed, k=k: jumps.sample(n, n_steps=k, seed=seed))  # type: ignore[misc]
+
+
 def early_exit(budget: Budget) -> Iterator[Row]:
     """A transformer of its own on a straight path, in full and left early."""
     net, own = budget.own["transformer"], budget.own["exits"]
@@ -199,5 +218,5 @@ def _leaving(made: EarlyExit, rule: str, limit: float, run: Settings) -> Callabl
 
 # Each trains first. In this order the base of a seed is trained once for those that need it.
 SYSTEMS: dict[str, Callable[[Budget], Iterator[Row]]] = {
-    ONCE: once, FEW: few, STRAIGHT: straight, MAP: flow_map, EXIT: early_exit,
+    ONCE: once, FEW: few, FITTED: fitted, STRAIGHT: straight, MAP: flow_map, EXIT: early_exit,
 }  # fmt: skip

@@ -6,7 +6,7 @@ from studies.common import run
 from studies.sample_faster import experiment
 from studies.sample_faster.experiment import SETTINGS, STUDY
 from studies.sample_faster.judge import DIGITS, FASHION, distances, images, judge
-from studies.sample_faster.systems import EXIT, FEW, MAP, ONCE, STRAIGHT, SYSTEMS
+from studies.sample_faster.systems import EXIT, FEW, FITTED, MAP, ONCE, STRAIGHT, SYSTEMS
 
 from interpolants.data import load_fashion_mnist
 from interpolants.data.bundled import is_there
@@ -47,8 +47,8 @@ def test_what_was_not_measured_is_said():
 
 
 def test_all_ways_of_the_question_are_there():
-    assert list(SYSTEMS) == [ONCE, FEW, STRAIGHT, MAP, EXIT]
-    assert len(experiment.cases(SETTINGS["laptop"])) == 10
+    assert list(SYSTEMS) == [ONCE, FEW, FITTED, STRAIGHT, MAP, EXIT]
+    assert len(experiment.cases(SETTINGS["laptop"])) == 12
 
 
 @pytest.mark.slow
