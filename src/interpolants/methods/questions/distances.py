@@ -131,10 +131,9 @@ def _numbers(value: Any) -> np.ndarray[Any, Any]:
     """Columns of numbers and booleans as float64."""
     columns = [(str(name), value[name]) for name in value.columns] if is_table(value) else [("", value)]
     for name, cells in columns:
-        kind = getattr(cells.dtype, "kind", "O")
-        missing = bool(cells.isna().any()) if hasattr(cells, "isna") else False
-        if kind not in _NUMERIC or str(cells.dtype) == "category" or missing:
-            reason = "missing cells" if missing and kind in _NUMERIC else f"type {cells.dtype}"
+        numeric = cells.dtype.kind in _NUMERIC
+        if not numeric or bool(cells.isna().any()):
+            reason = "missing cells" if numeric else f"type {cells.dtype}"
             received = f"{reason} in column {name!r}" if name else reason
             raise invalid("rows must be numbers without gaps", received, _ANY_TYPE)
     numbers: np.ndarray[Any, Any] = value.to_numpy(dtype=np.float64)
