@@ -9,7 +9,7 @@ from interpolants.framework.method import Method
 from interpolants.framework.questions import ask
 from interpolants.framework.role import Role
 from interpolants.framework.task import Split, Task
-from interpolants.methods.questions.filled_rows import FilledRows
+from interpolants.methods.questions.filled_rows import FilledRows, _gaussian_mean
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
 R = 0.8  # correlation of the columns; the second of the three has ten times the size
@@ -77,3 +77,9 @@ def test_what_does_not_fit_is_refused():
     given = task()
     with pytest.raises(InvalidInputError, match="some entries along the last axis"):
         ask(FilledRows(share=0.01), given.fit(Filling()), given)
+
+
+def test_cells_beside_a_constant_column_are_filled_with_their_mean():
+    train = torch.tensor([[5.0, 1.0], [5.0, 3.0]])
+    filled = _gaussian_mean(train, torch.tensor([[5.0, 0.0]]), torch.tensor([[False, True]]))
+    assert filled.tolist() == [[5, 2]]

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from interpolants.apps.tables.columns import TableCode, column_codes, scores
+from interpolants.apps.tables.columns import ColumnCode, TableCode, column_codes, scores
 from interpolants.data.typed_columns import ColumnType, typed, untyped
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.tell import DataWarning
@@ -139,3 +139,10 @@ def test_what_the_fit_did_not_have_is_refused_with_its_row():
     wrong[2, 0] = torch.nan
     with pytest.raises(InvalidInputError, match="'a' must have no missing cells, as in the fit, got row 2"):
         code.code(wrong, "complete")
+
+
+def test_a_score_beyond_shares_that_sum_to_less_than_one_is_the_last_value():
+    values, empty = torch.tensor([1.0, 2.0]).double(), torch.zeros(0).double()
+    upper = torch.tensor([0.5, 1 - 2**-52]).double()
+    code = ColumnCode("count", empty, values, upper, False, False, False)
+    assert code.decode(torch.zeros(2).long(), torch.tensor([-40.0, 40.0]).double()).tolist() == [1, 2]

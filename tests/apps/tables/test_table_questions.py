@@ -104,6 +104,7 @@ def test_one_column_has_no_utility(task):
 def test_a_plot_and_a_report_show_the_distributions_of_the_columns(task, model, tmp_path):
     figure = model.plot(n=50).figure
     assert [panel.title.split(",")[0] for panel in figure.panels] == list(task.values["x1"].columns)
+    assert figure.height == 250 * math.ceil(len(figure.panels) / figure.columns)
     with pytest.raises(InvalidInputError, match="truth must be omitted for a table"):
         model.plot(truth=[0.0])
     page = model.report(tmp_path, task).read_text()

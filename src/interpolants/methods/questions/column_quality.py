@@ -269,7 +269,7 @@ def _correlations(x: Tensor) -> Tensor:
     observed = ~x.isnan()
     weights = observed.double()
     cells = torch.where(observed, x.double(), 0.0)
-    mean = cells.sum(0) / weights.sum(0).clamp_min(1)
+    mean = cells.sum(0) / weights.sum(0)  # NaN of a column without cells, which no cell uses
     centred = torch.where(observed, cells - mean, 0.0)
     unit = centred / centred.norm(dim=0).clamp(min=1e-300)
     squares = unit.square().T @ weights
