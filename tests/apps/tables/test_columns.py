@@ -143,6 +143,6 @@ def test_what_the_fit_did_not_have_is_refused_with_its_row():
 
 def test_a_score_beyond_shares_that_sum_to_less_than_one_is_the_last_value():
     values, empty = torch.tensor([1.0, 2.0]).double(), torch.zeros(0).double()
-    upper = torch.tensor([0.5, 1 - 2**-52]).double()
+    upper = torch.tensor([0.5, 1 - 2**-52], dtype=torch.float64)
     code = ColumnCode("count", empty, values, upper, False, False, False)
     assert code.decode(torch.zeros(2).long(), torch.tensor([-40.0, 40.0]).double()).tolist() == [1, 2]
