@@ -29,6 +29,11 @@ y = bridge.transport(x0[:5])
 assert y.shape == (5, 2)
 """
 
+DIGITS = """
+import interpolants as itp
+assert itp.load("pretrained:digits").sample(16, cond=[3] * 16).shape == (16, 1, 8, 8)
+"""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -97,12 +102,13 @@ def first_hour(
     person = Newcomer(folder, sets, samples)
     tasks: list[tuple[str, Callable[[Newcomer], None], int]] = [
         ("see what is installed", _doctor, 0),
+        ("16 digits of a trained model, in Python", lambda person: _run(person, DIGITS), 2),
         ("train on a toy, and see samples", _train, 0),
         ("stop a training by Ctrl-C and go on", _stop, 0),
         (f"{samples:,} samples, whatever the batch and the processes", _sample, 0),
         ("the report of the run", _report, 0),
         ("the explorer in the browser", _explore, 0),
-        ("own arrays, in Python", lambda person: _python(person, steps), 3),
+        ("own arrays, in Python", lambda person: _run(person, WITHOUT_THINKING.format(steps=steps)), 3),
         ("a misspelt setting", _typo, 0),
     ]
     for what, work, lines in tasks:
@@ -198,8 +204,7 @@ def _explore(person: Newcomer) -> None:
         _end(process, seconds=30)
 
 
-def _python(person: Newcomer, steps: int) -> None:
-    script = WITHOUT_THINKING.format(steps=steps)
+def _run(person: Newcomer, script: str) -> None:
     subprocess.run([sys.executable, "-c", script], cwd=person.folder, check=True, capture_output=True)
 
 

@@ -22,9 +22,12 @@ def label(axes: Any, *, title: str = "", x: str = "", y: str = "", grid: str = "
     dress(axes, LIGHT, title=title, x=x, y=y, grid=grid)
 
 
-def legend(axes: Any, **options: Any) -> None:
-    """A legend in the type of the labels."""
-    axes.legend(frameon=False, fontsize=8, labelcolor=LIGHT.ink, **options)
+def legend(axes: Any, *, loc: str = "best", **options: Any) -> None:
+    """A legend in the type of the labels.
+
+    The place is always named: without a name, matplotlib warns when the machine was slow to find the best one.
+    """
+    axes.legend(loc=loc, frameon=False, fontsize=8, labelcolor=LIGHT.ink, **options)
 
 
 def save(made: Any, path: Path, *, dpi: int = 130, photo: bool = False) -> None:

@@ -6,7 +6,7 @@ from simulations, for any such counts; the exact posterior is known.
 
 import torch
 
-from gallery.common import HUES, figure, label, main
+from gallery.common import HUES, figure, label, legend, main
 from interpolants.apps.posterior import SIR, Posterior
 
 METHOD = "docs/methods/posterior.md"
@@ -36,7 +36,7 @@ def draw(quick: bool) -> object:
         counts.plot(days, curves.T, color=hue, linewidth=0.6)
         counts.plot([], [], color=hue, label=name)
     counts.plot(days, x, "v", color="black", markersize=6, label="counts")
-    counts.legend(fontsize=8)
+    legend(counts)
     label(counts, title="infected among 1,000 people", x="day")
     rates.plot(*prior.T, ".", color="0.8", markersize=3, label="prior")
     if not quick:
@@ -48,7 +48,7 @@ def draw(quick: bool) -> object:
     margin = 3 * draws.std(0)
     rates.set_xlim(float(rows[:, 0].min() - margin[0]), float(rows[:, 0].max() + margin[0]))
     rates.set_ylim(float(rows[:, 1].min() - margin[1]), float(rows[:, 1].max() + margin[1]))
-    rates.legend(fontsize=8)
+    legend(rates)
     label(rates, title="rates per day", x="contact", y="recovery")
     return picture
 

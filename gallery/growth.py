@@ -7,7 +7,7 @@ grow equally and mass moves across.
 
 import torch
 
-from gallery.common import HUES, figure, label, main, plain_axes
+from gallery.common import HUES, figure, label, legend, main, plain_axes
 from interpolants.couplings import WassersteinFisherRao
 
 METHOD = "docs/own_data.md"
@@ -38,7 +38,7 @@ def draw(quick: bool) -> object:
         axes.semilogx(deltas, growth, color=HUES[k], marker=".", label=name)
         axes.axhline((3.0, 0.5)[k], color=HUES[k], linewidth=0.8, linestyle="--")
     label(axes, title="growth of each cluster (dashed: truth)", x="delta", y="factor")
-    axes.legend(frameon=False, fontsize=8)
+    legend(axes)
     return picture
 
 

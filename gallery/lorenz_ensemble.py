@@ -6,7 +6,7 @@ members of the true distribution, over eight steps.
 
 import torch
 
-from gallery.common import HUES, figure, label, main
+from gallery.common import HUES, figure, label, legend, main
 from interpolants.methods import Forecaster
 from interpolants.problems import NoisyLorenz
 
@@ -40,7 +40,7 @@ def draw(quick: bool) -> object:
             *learnt[step][:, [0, 2]].T, s=6, color=HUES[0], linewidths=0, label="learnt", alpha=0.7
         )
         label(axes[place], title=f"after {word}", x="x", y="z")
-    axes["one"].legend(frameon=False, fontsize=8, markerscale=2)
+    legend(axes["one"], markerscale=2)
     return made
 
 

@@ -6,7 +6,7 @@ with its uncertainty. 60 days are held out entirely.
 
 import torch
 
-from gallery.common import HUES, figure, label, main
+from gallery.common import HUES, figure, label, legend, main
 from interpolants.data import load
 from interpolants.sciml import FunctionalTucker
 
@@ -66,7 +66,7 @@ def draw(quick: bool) -> object:
             truth = table[(table[:, 0] == city) & (table[:, 1] == day)]
             axes.plot(*truth[:, 2:].T, ".", color="black", markersize=4)
         label(axes, title=f"day {day}, never seen: mean, 90 % band, measured", x="hour", y="°F")
-    below[0].legend(frameon=False, fontsize=8)
+    legend(below[0])
     return made
 
 

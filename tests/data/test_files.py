@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
+from interpolants.data.coded_columns import read_coded
 from interpolants.data.files import read_array
 from interpolants.foundations.errors import InvalidInputError
 
@@ -277,3 +278,41 @@ def test_damaged_empty_and_unknown_files(tmp_path):
     (tmp_path / "d.xlsx").write_bytes(b"x")
     with pytest.raises(InvalidInputError, match=r"must end in one of .bmp, .csv, .dcm.* got d.xlsx"):
         read_array(tmp_path / "d.xlsx")
+
+
+GAPS = pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("y\n1\n\n3\n", [1, None, 3]),
+        ("1\n\n3\n", [1, None, 3]),
+        ('y\n1\n""\n3\n""\n', [1, None, 3, None]),
+        ("\n# measured in May\n\ny\n1\n \n\n4\n\n  \n", [1, None, None, 4]),
+        ("y\r\n1\r\n\r\n3\r\n\r\n", [1, None, 3]),
+        ("x,y\n1,2\n\n3,4\n", [[1, 2], [3, 4]]),
+    ],
+)
+
+
+@GAPS
+def test_a_blank_line_of_one_column_is_a_missing_value_and_no_row_moves_up(tmp_path, text, rows):
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    x = read_array(tmp_path / "a.csv", gaps=True).x
+    expected = torch.tensor(np.array(rows, dtype=float)).reshape(len(rows), -1)
+    torch.testing.assert_close(x.double(), expected, equal_nan=True)
+    if None in rows:
+        place = rows.index(None)
+        with pytest.raises(InvalidInputError, match=rf"rows with NaN or infinite values \(row {place}"):
+            read_array(tmp_path / "a.csv")
+
+
+@GAPS
+def test_a_blank_line_of_one_column_of_words_is_a_missing_word(tmp_path, text, rows):
+    pytest.importorskip("pandas")
+    for digit, word in zip("1234", ("one", "two", '"of, ""three"""', "four"), strict=True):
+        text = text.replace(digit, word)
+    (tmp_path / "a.csv").write_bytes((text if "y" in text else f"y\n{text}").encode())
+    found = read_coded(tmp_path / "a.csv", "table")
+    words = found.iloc[:, 0].tolist()
+    first = [row[0] if isinstance(row, list) else row for row in rows]
+    known = {1: "one", 2: "two", 3: 'of, "three"', 4: "four"}
+    assert [None if word != word else word for word in words] == [known.get(row) for row in first]

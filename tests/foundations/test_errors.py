@@ -1,7 +1,5 @@
 """Errors: the form of the message, and what users may catch."""
 
-import time
-
 import pytest
 import torch
 
@@ -50,11 +48,13 @@ def test_nearest_accepts_an_iterator():
     assert nearest("halve", iter(["half", "halves"])) == "Did you mean 'halves'?"
 
 
-def test_of_long_values_the_beginning_is_shown():
+def test_of_long_values_the_beginning_is_shown(monkeypatch):
     """Thousands of tensors would take seconds to write out, and their message megabytes."""
-    begun = time.process_time()
+    written = []
+    plain = torch.Tensor.__repr__
+    monkeypatch.setattr(torch.Tensor, "__repr__", lambda self: written.append(1) or plain(self))
     told = str(invalid("Ruler", "marks must be few", tuple(torch.zeros(50_000)), "Use metres."))
-    assert time.process_time() - begun < 1.5
+    assert 0 < len(written) < 1000
     assert "got (tensor(0.), tensor(0.), " in told
     assert told.endswith("tensor(0.), ...). Use metres.")
     assert len(told) < 2200

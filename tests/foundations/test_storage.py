@@ -295,10 +295,8 @@ HOSTILE = [
 def test_a_hostile_folder_is_refused_and_runs_nothing(folder, harm, message, monkeypatch):
     monkeypatch.chdir(folder.parent)
     harm(folder)
-    begun = time.perf_counter()
     with pytest.raises(InterpolantsError, match=message):
         read_folder(folder)
-    assert time.perf_counter() - begun < 1
     assert not (folder.parent / "exploded").exists()
 
 

@@ -97,11 +97,26 @@ def test_a_command_takes_them_in_place_of_a_run(tmp_path, monkeypatch):
     assert "Did you mean 'moons'" in result.stderr
 
 
-@pytest.mark.slow
-def test_digits_are_drawn_within_two_seconds_of_processor_time_after_importing_torch():
+def test_drawing_digits_imports_nothing_that_takes_long():
+    """How long that takes, ``python -m benchmarks first_hour`` says: a test of seconds fails on a busy machine."""
     code = (
-        "import torch, time; begun = time.process_time(); import interpolants as itp; "
-        "itp.load('pretrained:digits').sample(16, cond=[3] * 16); print(time.process_time() - begun)"
+        "import sys, torch; before = set(sys.modules); import interpolants as itp; "
+        "itp.load('pretrained:digits').sample(16, cond=[3] * 16); print(*sorted(set(sys.modules) - before))"
     )
-    seconds = [float(subprocess.check_output([sys.executable, "-c", code], text=True)) for _ in range(3)]
-    assert min(seconds) < 2
+    imported = {
+        m.partition(".")[0] for m in subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    }
+    assert "interpolants" in imported
+    slow = {
+        "matplotlib",
+        "pandas",
+        "scipy",
+        "sklearn",
+        "typer",
+        "starlette",
+        "ot",
+        "PIL",
+        "zuko",
+        "diffusers",
+    }
+    assert not imported & slow

@@ -6,12 +6,15 @@ share.
 """
 
 import csv
+import io
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from interpolants.data.files import cells
 from interpolants.data.table_files import csv_frame, parquet_frame
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
@@ -111,10 +114,19 @@ def _text_table(path: Any, who: str) -> Any:
     mark = max("\t;,", key=first.count)
     named = not any(_is_number(cell) for cell in first.strip().split(mark))
     how = {"sep": mark, "header": 0 if named else None, "comment": "#", "skipinitialspace": True}
-    table = csv_frame(who, path, **how)
+    table = csv_frame(who, path, **how) if mark in first else _one_column(path, who, how)
     if str(table.columns[0]).startswith("Unnamed: 0"):  # row numbers, as pandas writes them
         table = table.iloc[:, 1:]
     return table.copy()
+
+
+def _one_column(path: Any, caller: str, how: dict[str, Any]) -> Any:
+    """A column of which blank lines are missing values, which pandas would skip."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=how["sep"], lineterminator="\n")
+    writer.writerows(cells(Path(path).read_text("utf-8-sig"), how["sep"], f"{caller}: {path}")[1])
+    text.seek(0)
+    return require("pandas", by=caller).read_csv(text, **how)
 
 
 def _is_number(cell: str) -> bool:

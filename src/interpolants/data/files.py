@@ -242,7 +242,7 @@ def _read_text(path: Path, who: str, key: str | None) -> _Read:
     except UnicodeDecodeError as error:
         got = f"byte {error.start} that is not"
         raise invalid(where, "the file must be UTF-8 text", got, "Save it as UTF-8.") from error
-    lines, rows = _cells(text, _delimiter(path, text), where)
+    lines, rows = cells(text, _delimiter(path, text), where)
     if not rows:
         raise invalid(where, "the file must have at least one row", "none")
     names: tuple[str, ...] = ()
@@ -276,21 +276,36 @@ def _delimiter(path: Path, text: str) -> str:
     return max(",;\t", key=first.count) if any(mark in first for mark in ",;\t") else ","
 
 
-def _cells(text: str, delimiter: str, where: str) -> tuple[list[int], list[list[str]]]:
-    """Lines that hold something, with their numbers; blank lines and comments are left out."""
-    reader = csv.reader(
-        io.StringIO(_SEP.sub("\n", text), newline=""), delimiter=delimiter, skipinitialspace=True
-    )
-    lines, rows = [], []
+def cells(text: str, delimiter: str, where: str) -> tuple[list[int], list[list[str]]]:
+    """Rows of a text in cells, with the numbers of their lines, without comments and blank lines.
+
+    In a text of one column, a blank line between two rows is a missing value: without it, the rows below would move up
+    and pair with the wrong rows of another file. So is a quoted empty cell anywhere.
+
+    Raises:
+        InvalidInputError: If the text is not in cells.
+    """
+    written = io.StringIO(_SEP.sub("\n", text), newline="").readlines()
+    reader = csv.reader(written, delimiter=delimiter, skipinitialspace=True)
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    blank = []
     try:
         for row in reader:
-            if not row or (len(row) == 1 and not row[0].strip()) or row[0].startswith("#"):
-                continue
-            lines.append(reader.line_num)
-            rows.append([cell.strip() for cell in row])
+            if not row or (row == [""] and not written[reader.line_num - 1].strip()):
+                blank.append((len(rows), reader.line_num))
+            elif not row[0].startswith("#"):
+                lines.append(reader.line_num)
+                rows.append([cell.strip() for cell in row])
     except csv.Error as error:
         raise invalid(where, "the file must be text in cells", f"line {reader.line_num}: {error}") from error
-    return lines, rows
+    if all(len(row) == 1 for row in rows):
+        for index, line in reversed([b for b in blank if 0 < b[0] < len(rows)]):
+            lines.insert(index, line)
+            rows.insert(index, [""])
+        return lines, rows
+    filled = [k for k, row in enumerate(rows) if row != [""]]
+    return [lines[k] for k in filled], [rows[k] for k in filled]
 
 
 def _number(cell: str) -> float | None:
