@@ -15,7 +15,7 @@ from torture.bits import worn
 
 from interpolants.dynamics import ReverseNoise, sample, time_grid
 from interpolants.fields import LearnedFields
-from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.tell import SettingWarning
 from interpolants.guidance import (
@@ -256,6 +256,15 @@ def test_zero_star_on_a_two_sided_path_has_a_velocity_and_no_score():
     assert_close(found.velocity(x, 0.4, labels(6)), (1 - 3.0) * s * u + 3.0 * c)
     assert fields.has_score
     assert not found.has_score
+    with pytest.raises(
+        NotIdentifiableError, match=r"on the path Linear score does not follow .* the linear rule"
+    ):
+        sample(found, x, eps=0.3, cond=labels(6), n_steps=4)
+    no_score = ClassifierFree(LearnedFields(Linear(), velocity=pair()), 3.0)
+    with pytest.raises(NotIdentifiableError, match="score"):
+        sample(no_score, x, eps=0.3, cond=labels(6), n_steps=4)
+    with pytest.raises(InvalidInputError, match="a condition is needed"):
+        sample(no_score, x, n_steps=4)
 
 
 @pytest.mark.parametrize(("n", "mean"), [(10, 2.856), (28, 2.947), (50, 2.970)])

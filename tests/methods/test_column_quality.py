@@ -260,7 +260,7 @@ def test_the_limit_holds_for_words_too():
 
 def test_generated_gaps_are_refused_where_the_data_have_none():
     task = task_of()
-    with pytest.raises(InvalidInputError, match="find out why the model diverged"):
+    with pytest.raises(InvalidInputError, match="If a model drew them, it diverged"):
         ask(ColumnQuality(), task.fit(Independent(wide=float("nan"))), task)
 
 

@@ -18,7 +18,7 @@ from interpolants.fields.protocol import Combined, Fields, Weights
 from interpolants.fields.wrapped import WrappedFields
 from interpolants.foundations.checks import number, one_of
 from interpolants.foundations.clock import ROUNDING, number_of
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.errors import NotIdentifiableError, invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.registry import build
 from interpolants.foundations.types import Condition
@@ -108,7 +108,10 @@ class Guider(WrappedFields):
 
         Raises:
             InvalidInputError: If there is no condition to guide by.
+            NotIdentifiableError: If a quantity follows neither with nor without guidance.
         """
+        if cond is None:
+            self._check_follows(x, t, want)
         target = self._target(cond)
         weight = self._weight(t, target.strength)
         if isinstance(weight, float) and weight == 1.0:
@@ -153,6 +156,17 @@ class Guider(WrappedFields):
             weight: w, a number or ``()`` or ``(B,)``.
             quantities: Names of quantities.
         """
+
+    def _check_follows(self, x: Tensor, t: Tensor, quantities: Sequence[str]) -> None:
+        """Name the quantity that is missing; samplers evaluate it without a condition for that."""
+        for name in quantities:
+            if not self.provides(name):
+                if not self.inner.provides(name):
+                    self.inner.evaluate(x, t, (name,))  # raises, and says what to learn
+                raise NotIdentifiableError(
+                    f"{type(self).__name__}: the rule changes {', '.join(self.needs)}, and on the path "
+                    f"{type(self.path).__name__} {name} does not follow from that. Use eps=0, or the linear rule."
+                )
 
     def _target(self, cond: Condition) -> "Target":
         target = taken_apart(cond)

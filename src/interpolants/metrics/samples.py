@@ -42,7 +42,7 @@ def one_sample(who: str, name: str, x: ArrayLike, *, flat: bool = True, minimum:
         raise invalid(who, rule, f"shape {tuple(tensor.shape)}")
     bad = int((~torch.isfinite(tensor.reshape(len(tensor), -1))).any(1).sum())
     if bad:
-        remedy = "Drop those rows, or find out why the model diverged there."
+        remedy = "If they are data, drop or fill those rows. If a model drew them, it diverged: retrain it."
         raise invalid(
             who, f"{name} must be finite", f"{bad} of {len(tensor)} rows with NaN or infinity", remedy
         )
