@@ -142,15 +142,15 @@ def test_levels_have_their_closed_forms():
 
 
 def test_the_first_step_is_as_late_as_it_is_harmless():
-    from interpolants.dynamics.sample_from_point import _grid
+    from interpolants.dynamics.sample_from_point import start_grid
 
-    assert _grid(Diffusive(scale=0.5), 30, "auto", None, 1.0)[0] == pytest.approx(0.02)
-    early = _grid(Linear(envelope=BrownianEnvelope(scale=1.0)), 30, "auto", None, 1.0)
+    assert start_grid(Diffusive(scale=0.5), 30, "auto", None, 1.0)[0] == pytest.approx(0.02)
+    early = start_grid(Linear(envelope=BrownianEnvelope(scale=1.0)), 30, "auto", None, 1.0)
     assert early[0] == pytest.approx(2.5e-5, rel=0.05)  # t / sqrt(t) = 0.005
     assert len(early) == 30
     assert early[-1] == 1.0
     for spacing in ("uniform", "cosine", torch.linspace(0, 1, 31, dtype=F64).tolist()):
-        named = _grid(Diffusive(scale=0.5), 30, spacing, None, 1.0)
+        named = start_grid(Diffusive(scale=0.5), 30, spacing, None, 1.0)
         assert len(named) == 30, spacing
         assert named[-1] == 1.0
     assert (early[1:] > early[:-1]).all()

@@ -118,7 +118,7 @@ def sample_from_point(
             raise invalid(who, f"{name} has no meaning: the start is a point at t = 0", options[name])
     check_call(who, x0, cond, first_index, options.get("chunk"), options.get("on_failure", "raise"))
     seed = whole(who, "seed", seed)
-    grid = _grid(fields.path, n_steps, time_grid, first, options.pop("stop", 1.0))
+    grid = start_grid(fields.path, n_steps, time_grid, first, options.pop("stop", 1.0))
     with torch.no_grad():
         soon = _first_step(fields, x0, float(grid[0]), cond, first_index, options)
         noise = BlockNoise.like(x0, seed, "point start", first=first_index)
@@ -172,10 +172,14 @@ def _level(eps: Any) -> Any:
     return named[eps]
 
 
-def _grid(
-    path: SpatiallyLinearPath, n_steps: int, spacing: Any, first: float | None, stop: float
+def start_grid(
+    path: SpatiallyLinearPath,
+    n_steps: int,
+    spacing: Any = "auto",
+    first: float | None = None,
+    stop: float = 1.0,
 ) -> npt.NDArray[np.float64]:
-    """The times from the first step on."""
+    """The times from the end of the first step on, with arguments as in :func:`sample_from_point`."""
     who = "sample_from_point"
     whole(who, "n_steps", n_steps, at_least=2, remedy="The first one is a Gaussian draw.")
     number(who, "stop", stop, above=0, at_most=1)

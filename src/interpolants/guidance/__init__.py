@@ -17,6 +17,7 @@ from interpolants.guidance.dps import DPS
 from interpolants.guidance.energy import EnergyGuided, Misfit, observed
 from interpolants.guidance.experts import Expert, Reward, annealed, guided, product
 from interpolants.guidance.feynman_kac import FeynmanKac
+from interpolants.guidance.guided_bridge import GaussianMeasurement, guided_bridge
 from interpolants.guidance.guiders import APG, Autoguided, CFGPlusPlus, ZeroStar
 from interpolants.guidance.keep_known import KeepKnown
 from interpolants.guidance.particles import WeightedSamples
@@ -41,6 +42,7 @@ __all__ = [
     "Expert",
     "FeynmanKac",
     "GaussianFlow",
+    "GaussianMeasurement",
     "Guided",
     "Guider",
     "KeepKnown",
@@ -57,6 +59,7 @@ __all__ = [
     "ask_for",
     "guide",
     "guided",
+    "guided_bridge",
     "observed",
     "product",
     "with_negative",

@@ -20,6 +20,8 @@ from interpolants.guidance.experts import guided as guided
 from interpolants.guidance.experts import product as product
 from interpolants.guidance.experts import Reward as Reward
 from interpolants.guidance.feynman_kac import FeynmanKac as FeynmanKac
+from interpolants.guidance.guided_bridge import GaussianMeasurement as GaussianMeasurement
+from interpolants.guidance.guided_bridge import guided_bridge as guided_bridge
 from interpolants.guidance.guiders import APG as APG
 from interpolants.guidance.guiders import Autoguided as Autoguided
 from interpolants.guidance.guiders import CFGPlusPlus as CFGPlusPlus
@@ -40,4 +42,4 @@ from interpolants.guidance.shifted import ShiftedScore as ShiftedScore
 from interpolants.guidance.size_guard import SizeGuard as SizeGuard
 from interpolants.guidance.twisted import TwistedSMC as TwistedSMC
 
-__all__ = ['APG', 'APGMomentum', 'Autoguided', 'CFGPlusPlus', 'ClassifierFree', 'ClassifierGuided', 'DPS', 'EnergyGuided', 'Expert', 'FeynmanKac', 'GaussianFlow', 'Guided', 'Guider', 'KeepKnown', 'Misfit', 'REDDiff', 'Replacement', 'Restored', 'Reward', 'ShiftedScore', 'TwistedSMC', 'WeightedSamples', 'ZeroStar', 'annealed', 'ask_for', 'guide', 'guided', 'observed', 'product', 'with_negative', 'with_strength']
+__all__ = ['APG', 'APGMomentum', 'Autoguided', 'CFGPlusPlus', 'ClassifierFree', 'ClassifierGuided', 'DPS', 'EnergyGuided', 'Expert', 'FeynmanKac', 'GaussianFlow', 'GaussianMeasurement', 'Guided', 'Guider', 'KeepKnown', 'Misfit', 'REDDiff', 'Replacement', 'Restored', 'Reward', 'ShiftedScore', 'TwistedSMC', 'WeightedSamples', 'ZeroStar', 'annealed', 'ask_for', 'guide', 'guided', 'guided_bridge', 'observed', 'product', 'with_negative', 'with_strength']

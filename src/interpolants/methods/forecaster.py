@@ -1,7 +1,7 @@
 """Forecasting: from pairs (state now, state later) to ensembles of later states."""
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
@@ -12,7 +12,7 @@ from interpolants.dynamics.sample_from_point import sample_from_point
 from interpolants.fields.point_source_fields import PointSourceFields, start_at
 from interpolants.foundations.checks import is_among
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.kinds import Check, Count
+from interpolants.foundations.kinds import Check, Count, OneOrEach, Positive
 from interpolants.foundations.randomness import generator, key
 from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.row_times import ask
@@ -23,6 +23,18 @@ from interpolants.framework.frames import Standard
 from interpolants.framework.role import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
+from interpolants.guidance.guided_bridge import GaussianMeasurement, GuidedDraws, guided_bridge
+from interpolants.methods.parts.assimilation import (
+    SPREAD_DRAWS,
+    SPREAD_STARTS,
+    Assimilated,
+    Assimilation,
+    Observed,
+    filtered,
+    free_draws,
+    sensor_of,
+    start_members,
+)
 from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.methods.parts.conditions import ConditionForm, told_net
@@ -39,6 +51,8 @@ from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, finishe
 _LARGEST_GROUP = 8
 # Pairs among which neighbours are sought, and the least diffusivity, in standardised units.
 _NEIGHBOURS, _LEAST_SCALE = 4000, 1e-3
+# Smallest standard deviation of a forecast for the guide, in standardised units.
+_SMALLEST_STD = 1e-4
 _OURS = ("cond_dim", "n_classes", "cond_channels", "heads")
 
 
@@ -228,6 +242,90 @@ class Forecaster(Trained):
             lags.append(frame.decode(states.double()).to(context.dtype))
         later = self.given["later"]
         return ensemble_of(lags, status=status, columns=later.columns if later.container == "pandas" else ())
+
+    @capability(
+        reads={
+            "y": Role(
+                name="y", kind="measurements", axis="", about="File with measurements, one row per time."
+            ),
+            "start": "now",
+        },
+        like="start",
+        passes=Assimilation,
+    )
+    def assimilate(
+        self,
+        /,
+        y: Observed,
+        start: Tensor,
+        noise: OneOrEach[Positive],
+        *,
+        operator: Any = None,
+        cond: Tensor | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> Assimilated:
+        """Estimate a hidden state from noisy measurements over time: filter, smoother and evidence.
+
+        The measurement of a time is ``y = H(x) + noise`` of the state then. Times are one lag apart, and the first is
+        one lag after ``start``. Where a row of y is NaN, members are forecast as in :meth:`forecast`.
+
+        Args:
+            y: Measurements, ``(K, *M)``; NaN where nothing was measured.
+            start: State before the first time, ``(1, *D)``, or rows that have its distribution, ``(S, *D)``.
+            noise: Standard deviation of the noise, > 0, in the units of y: one number, or one per entry.
+            operator: H: names or numbers of the measured columns, a matrix ``(M, D)``, an ``Operator``, or a
+                differentiable function of states ``(B, *D)`` in data units. None for the columns that y and the states
+                have in common by name, or whole states.
+            cond: What else is known of each row of ``start``, as in :meth:`fit`; held fixed over time.
+            seed: Seed of all noise.
+            options: Settings of :class:`~interpolants.methods.parts.assimilation.Assimilation`: ``method``,
+                ``members``, ``lag``, ``inflation``, ``ess`` and ``n_steps``.
+
+        Returns:
+            Weighted members ``(K, N, *D)`` with their mean, standard deviation, log evidence and effective number.
+
+        Raises:
+            InvalidInputError: If a name, shape or setting breaks its rule.
+            DivergedError: If members or weights became NaN or infinite.
+
+        Warns:
+            FitWarning: If the weights collapse to less than two members, or y lies far from its forecasts.
+        """
+        settings, fields, frame = Assimilation(**options), self.fields, self.state["frame"]
+        names = [str(name) for name in self.columns("now")]
+        sensor = sensor_of(y, noise, operator, tuple(start.shape[1:]), names, start)
+        index = start_members(start, settings.members, seed)
+        cond, members = _as_float32(cond), _encoded(frame, start)[index]
+
+        def cond_of(starts: Tensor) -> Tensor | None:
+            return None if cond is None else cond[index[starts]]
+
+        def forecast(x: Tensor, starts: Tensor, k: int, stream: str = "assimilate forecast") -> Tensor:
+            return sample_from_point(
+                fields, x, n_steps=settings.n_steps, seed=key(seed, stream, k), cond=cond_of(starts)
+            ).x
+
+        def draw(x: Tensor, starts: Tensor, k: int, measurement: GaussianMeasurement) -> GuidedDraws:
+            if settings.method != "guided" or not len(measurement.y):
+                return free_draws(forecast(x, starts, k), measurement, settings.inflation)
+            picks = torch.linspace(0, len(x) - 1, min(len(x), SPREAD_STARTS)).long()
+            picks = picks.repeat_interleave(SPREAD_DRAWS)
+            free = forecast(x[picks], starts[picks], k, "assimilate spread").double()
+            std = free.reshape(-1, SPREAD_DRAWS, *free.shape[1:]).var(1).mean(0).sqrt()
+            return guided_bridge(
+                fields,
+                x,
+                measurement,
+                std.clamp_min(_SMALLEST_STD),
+                n_steps=settings.n_steps,
+                seed=key(seed, "assimilate guided", k),
+                cond=cond_of(starts),
+            )
+
+        answer = filtered(sensor, members, settings, draw, frame, seed)
+        answer = replace(answer, x=answer.x.to(start.dtype), names=tuple(names))
+        return answer.smoothed(settings.lag) if settings.lag else answer
 
 
 class StartNet(Remembered, id="start_net"):
