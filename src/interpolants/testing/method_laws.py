@@ -23,6 +23,7 @@ from interpolants.foundations.registry import stored_kinds
 from interpolants.framework import stored
 from interpolants.framework.capabilities import Capability, NotAbleError, leading_arguments
 from interpolants.framework.method import Method, load
+from interpolants.framework.role import kind_of
 from interpolants.testing.asking import (
     able,
     call,
@@ -316,6 +317,9 @@ def a_row_does_not_feel_its_neighbours(trial: Trial) -> None:
     scope = trial.scopes.rows
     tolerance = float(scope.split()[1]) if scope.startswith("tolerance") else 0.0
     for ability in able(method):
+        leading = next(iter(leading_arguments(ability.verb)), "")
+        if any(role.name == leading and not kind_of(role).has_rows for role in ability.roles(method)):
+            continue  # one answer to all, such as that of a filter over time
         for part, whole in _parts_of(method, ability, inputs(ability, method, one.task, one.probe), scope):
             agree = close(part, whole, tolerance) if tolerance else same(part, whole)
             hold(agree, f"{ability.verb}: {count(part)} rows apart from the others have other answers")
