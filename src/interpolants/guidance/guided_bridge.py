@@ -154,8 +154,9 @@ def guided_bridge(
             base = alpha[step + 1] * start + k * (x - alpha[step] * start)
             x = base + c * later + math.sqrt(kappa2) * zeta
             # What x' says of x1, if this step had been taken without y.
-            gain = variance_x1 * c / (variance_x1 * c * c + kappa2)
-            shift, variance_x1 = gain * (x - base - c * guess), variance_x1 * (1 - gain * c).clamp_min(0)
+            total = variance_x1 * c * c + kappa2
+            shift = variance_x1 * c / total * (x - base - c * guess)
+            variance_x1 = variance_x1 * kappa2 / total
             before = log_normal(
                 measurement.y - values - _through(slope, shift),
                 _spread_through(slope, variance_x1) + noise_covariance,
