@@ -9,6 +9,13 @@ from torch import Tensor
 from interpolants.foundations.errors import invalid
 
 BLANK = "_"
+# In sequences of different lengths: a gap that any number of characters may fill, and the token behind the last one.
+STAR, END = "*", -1
+
+
+def pad_ends(rows: list[Tensor]) -> Tensor:
+    """Tokens ``(L_i,)`` of different lengths as rows ``(N, L)``, with -1 behind the shorter ones."""
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=END)
 
 
 @dataclass(frozen=True)
@@ -65,10 +72,21 @@ class Alphabet:
         rows = [self.encode(text, blank=blank, who=who) for text in texts]
         if len({len(row) for row in rows}) != 1:
             lengths = sorted({len(row) for row in rows})
-            raise invalid(who, "texts must have one length", lengths[:4], "Pad them with blanks.")
+            remedy = "Pad them with blanks, or use TokenBridge(path='insert')."
+            raise invalid(who, "texts must have one length", lengths[:4], remedy)
         return torch.stack(rows)
 
+    def encode_padded(
+        self, texts: Iterable[str], *, blank: str | None = None, caller: str = "Alphabet"
+    ) -> Tensor:
+        """Texts of any lengths as rows of tokens, ``(N, L)``, with -1 behind the shorter ones.
+
+        Raises:
+            InvalidInputError: If a character is unknown.
+        """
+        return pad_ends([self.encode(text, blank=blank, who=caller) for text in texts])
+
     def decode(self, tokens: Tensor, *, blank: str = BLANK) -> list[str]:
-        """Rows of tokens ``(N, L)`` as texts; the mask becomes ``blank``."""
+        """Rows of tokens ``(N, L)`` as texts; the mask becomes ``blank``, and -1 behind the last token nothing."""
         shown = (*self.symbols, blank)
-        return ["".join(shown[token] for token in row) for row in tokens.tolist()]
+        return ["".join(shown[token] for token in row if token != END) for row in tokens.tolist()]

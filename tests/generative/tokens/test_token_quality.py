@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import interpolants
+from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.generative.tokens.metrics.ngrams import ngram_distance
@@ -70,3 +71,44 @@ def test_a_bridge_is_asked_beside_a_rival_case_by_case():
     assert score.value == pytest.approx(model.nelbo(task.test["tokens"], seed=1).bits_per_token)
     assert math.isfinite(score.gaps["token_frequencies"])
     assert {len(line) for line in found.texts["Samples, the first ones"]} == {10}
+
+
+WORDS = ["a" * (k % 3 + 1) + "b" * (k % 2) for k in range(120)]
+
+
+def test_frequencies_of_words_end_with_the_probability_of_the_data():
+    fit = TokenFrequencies().fit(WORDS)
+    count, ends = sum(map(len, WORDS)), len(WORDS)
+    end = (ends + 1) / (ends + 1 + count + 3)  # counts are raised by one: a, b, an unknown token, the end
+    share = (sum(word.count("a") for word in WORDS) + 1) / (count + 3)
+    expected = [k * (math.log(share) + math.log(1 - end)) + math.log(end) for k in (1, 3)]
+    assert fit.log_prob(["a", "aaa"]) == pytest.approx(expected)
+    drawn = fit.sample(20_000, seed=1)
+    lengths = torch.tensor([float(len(word)) for word in drawn])
+    mean = (1 - end) / end
+    assert float(lengths.mean()) == pytest.approx(mean, abs=4 * (mean / end / 20_000) ** 0.5)
+    assert float((lengths == 0).float().mean()) == pytest.approx(end, abs=0.012)
+    assert fit.sample(30, seed=1, first_index=100) == drawn[100:130]
+    with pytest.raises(InvalidInputError, match="sequences must be of equal length"):
+        TokenFrequencies().fit(texts(TOKENS[:50])).log_prob(torch.tensor([[0, 1, -1]]))
+
+
+def test_words_of_different_lengths_are_asked_about():
+    net = {"width": 16, "depth": 1, "attention_heads": 2}
+    model = TokenBridge(path="insert", net=net, steps=3, batch_size=8, seed=0)
+    task = Task.of(model.roles(), {"tokens": WORDS}, Split(test=0.25))
+    found = ask(TokenQuality(n=30), task.fit(model), task, ["token_frequencies"])
+    test = task.test["tokens"]
+    nats = model.nelbo(test, seed=1).value * len(test)
+    tokens = sum(len(word) + 1 for word in test)
+    assert found["nelbo"].value == pytest.approx(nats / tokens / math.log(2))
+    assert all(math.isfinite(found[name].value) for name in ("grams_2", "grams_3", "token_entropy"))
+    assert math.isfinite(found["nelbo"].gaps["token_frequencies"])
+    assert list(found.texts["Held-out data"]) == list(test[:8])
+
+
+def test_an_inserting_model_is_asked_about_words_of_one_length():
+    net = {"width": 16, "depth": 1, "attention_heads": 2}
+    model = TokenBridge(path="insert", net=net, steps=3, batch_size=8, seed=0)
+    task = Task.of(model.roles(), {"tokens": texts(TOKENS[:60])}, Split(test=0.25))
+    assert math.isfinite(ask(TokenQuality(n=10), task.fit(model), task)["nelbo"].value)

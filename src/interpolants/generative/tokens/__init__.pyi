@@ -1,6 +1,7 @@
 # Written by docs/methods.py from __init__.py and the cards.
 from interpolants.generative.tokens.data.text import load_kjv as load_kjv
 from interpolants.generative.tokens.discrete.first_hitting import FirstHitting as FirstHitting
+from interpolants.generative.tokens.discrete.insertions import Insert as Insert
 from interpolants.generative.tokens.discrete.nelbo import nelbo as nelbo
 from interpolants.generative.tokens.discrete.objectives import DiscreteFlowLoss as DiscreteFlowLoss
 from interpolants.generative.tokens.discrete.objectives import MaskedCrossEntropy as MaskedCrossEntropy

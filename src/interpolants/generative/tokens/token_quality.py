@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from interpolants.data.alphabet import Alphabet
+from interpolants.data.alphabet import END, Alphabet
 from interpolants.data.arrays import Kind as Given
 from interpolants.foundations.randomness import generator
 from interpolants.framework.method import Method
@@ -30,7 +30,10 @@ _GRAMS = {2: "pairs", 3: "triples"}
 
 @dataclass(frozen=True, kw_only=True)
 class TokenQuality(Question):
-    """The bound on the negative log-likelihood of held-out sequences, n-grams of samples, and their entropy."""
+    """The bound on the negative log-likelihood of held-out sequences, n-grams of samples, and their entropy.
+
+    The end of a sequence counts as a token where lengths differ, in the bound and in pairs and triples.
+    """
 
     needs: ClassVar[str] = "sample"
     numbers: ClassVar[Mapping[str, About]] = {
@@ -69,11 +72,14 @@ class TokenQuality(Question):
         """The bound where the method has one, and numbers of as many samples as there are test rows at most."""
         real, given = self._codes(task, "test")
         options = with_seed(method, "sample", self.seed)
-        drawn = task.call(method, "sample", n=self.n, length=real.shape[1], **options, **(self.options or {}))
+        # A model of sequences of different lengths draws the lengths, too.
+        draws_lengths = getattr(method, "inserts", self._differ(task))
+        length = {} if draws_lengths else {"length": real.shape[1]}
+        drawn = task.call(method, "sample", n=self.n, **length, **options, **(self.options or {}))
         made = self._read(drawn, given)
         values: dict[str, Number] = {}
         if method.can("log_prob"):
-            values["nelbo"] = self._bound(method, task, real.shape[1])
+            values["nelbo"] = self._bound(method, task)
         values |= {f"grams_{k}": self._distance(k, made, real) for k in _GRAMS}
         values["token_entropy"] = _entropy(made, self._size(task))
         symbols = given.columns or method.given[self.role].columns  # numbers have those of the method
@@ -87,11 +93,17 @@ class TokenQuality(Question):
         grams = {f"grams_{k}": self._distance(k, train[: self.n], test) for k in _GRAMS}
         return {**grams, "token_entropy": _entropy(test, self._size(task))}
 
-    def _bound(self, method: Method, task: Task, length: int) -> Tensor:
-        """Bits per token of each held-out sequence."""
+    def _bound(self, method: Method, task: Task) -> Tensor:
+        """Bits of each held-out sequence over the mean number of tokens, whose mean is bits per token."""
         rows = task.part("test")[self.role][: _BOUND * self.n]
-        found = method.log_prob(rows, **with_seed(method, "log_prob", self.seed))  # type: ignore[attr-defined]
-        return -torch.as_tensor(found, dtype=torch.float64) / (length * math.log(2))
+        log_prob = method.log_prob(rows, **with_seed(method, "log_prob", self.seed))  # type: ignore[attr-defined]
+        codes = self._codes(task, "test")[0][: len(rows)]
+        tokens = float((codes != END).sum()) / len(codes) + self._differ(task)
+        return -torch.as_tensor(log_prob, dtype=torch.float64) / (tokens * math.log(2))
+
+    def _differ(self, task: Task) -> bool:
+        """Whether the sequences of the data have different lengths."""
+        return bool((self._all(task)[0] == END).any())
 
     def _distance(self, k: int, x: Tensor, real: Tensor) -> Estimate:
         source = generator(self.seed, "token scores", k)
@@ -117,8 +129,8 @@ class TokenQuality(Question):
         return found
 
     def _tokens(self) -> Role:
-        return Role(name=self.role, kind="tokens")
+        return Role(name=self.role, kind="tokens", padded=True)
 
 
 def _entropy(tokens: Tensor, size: int) -> float:
-    return token_entropy(tokens, size) / math.log(2)
+    return token_entropy(tokens[tokens != END], size) / math.log(2)

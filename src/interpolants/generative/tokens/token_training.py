@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition, check_rows, take_rows
+from interpolants.generative.tokens.discrete.insertions import Insert
 from interpolants.generative.tokens.discrete.objectives import DiscreteFlowLoss, MaskedCrossEntropy, TokenLoss
 from interpolants.generative.tokens.discrete.paths import DiscretePath
 from interpolants.generative.tokens.discrete.posterior import NetPosterior
@@ -128,7 +129,7 @@ def learn_tokens(
 
 def choose_token_net(
     net: Any,
-    path: DiscretePath,
+    path: DiscretePath | Insert,
     length: int,
     cond: Tensor | None,
     seed: int,

@@ -20,7 +20,8 @@ each = pytest.mark.parametrize("kind", PATHS)
 
 def test_every_card_of_the_family_is_under_these_laws():
     assert {type(make(2)).__name__ for make in PATHS.values()} == {"Masked", "UniformBase"}
-    assert set(names("discrete_path")) == {"masked", "uniform_base"}
+    # States of insertions have no fixed positions: their laws are in test_insertions.py.
+    assert set(names("discrete_path")) - {"insert"} == {"masked", "uniform_base"}
 
 
 @each

@@ -56,8 +56,25 @@ def test_bad_input_is_refused(x, n, message):
 
 
 def test_negative_tokens_are_refused():
-    """Numbered as if they were tokens, (0, -1) and (-1, 3) would be one 2-gram."""
-    x, y = torch.tensor([[0, -1]] * 2), torch.tensor([[1, 3]] * 2)
-    for pair in ((x, y), (y, x)):
-        with pytest.raises(InvalidInputError, match="must contain tokens >= 0, got -1"):
-            ngram_distance(*pair)
+    """Numbered as if they were tokens, (0, -2) and (-1, 3) would be n-grams."""
+    for wrong in ([[0, -2]] * 2, [[-1, 3]] * 2):
+        x, y = torch.tensor(wrong), torch.tensor([[1, 3]] * 2)
+        for pair in ((x, y), (y, x)):
+            with pytest.raises(
+                InvalidInputError, match="must contain tokens >= 0, with -1 behind their end only"
+            ):
+                ngram_distance(*pair)
+
+
+def test_the_end_is_a_token_where_lengths_differ():
+    x, y = torch.tensor([[0, 1, -1], [1, -1, -1]]), torch.tensor([[0, 1], [0, 0]])
+    # With the end as e, x: 01 1e 1e; y: 01 1e 00 0e.
+    assert ngram_distance(x, y).value == pytest.approx(
+        (abs(1 / 3 - 1 / 4) + abs(2 / 3 - 1 / 4) + 1 / 4 + 1 / 4) / 2
+    )
+    # By itself it is none: 0, 1, 1 and 0, 1, 0, 0.
+    assert ngram_distance(x, y, n=1).value == pytest.approx(3 / 4 - 1 / 3)
+    # x: 01e; y: 01e 00e.
+    assert ngram_distance(x, y, n=3).value == pytest.approx(1 / 2)
+    with pytest.raises(InvalidInputError, match="x must have a sequence of at least 2 tokens"):
+        ngram_distance(torch.tensor([[0, -1], [1, -1]]), y, n=3)

@@ -1,6 +1,7 @@
 # Written by docs/methods.py from __init__.py and the cards.
 from interpolants.generative.tokens.categorical import categorical_sample as categorical_sample
 from interpolants.generative.tokens.discrete.first_hitting import FirstHitting as FirstHitting
+from interpolants.generative.tokens.discrete.insertions import Insert as Insert
 from interpolants.generative.tokens.discrete.masking import Hidden as Hidden
 from interpolants.generative.tokens.discrete.masking import hide as hide
 from interpolants.generative.tokens.discrete.masking import hide_share as hide_share

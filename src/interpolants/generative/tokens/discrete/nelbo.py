@@ -32,13 +32,13 @@ class Nelbo:
         value: Mean over sequences, in nats per sequence.
         error: Its standard error over sequences and masks together; NaN for a single sequence.
         per_sequence: ``(B,)`` float64, unbiased for each sequence.
-        length: L.
+        length: L; of sequences of different lengths the mean number of tokens, their end included.
     """
 
     value: float
     error: float
     per_sequence: Tensor
-    length: int
+    length: float
 
     @property
     def bits_per_token(self) -> float:
@@ -113,8 +113,12 @@ def nelbo(
             hidden = hide_share(u, length, levels=levels)
             weight = 1 / hidden.share
         total += weight * _missed(posterior, x1, hidden, cond, chunk).cpu()
-    values = total / draws
-    error = float(values.std() / math.sqrt(rows)) if rows > 1 else math.nan
+    return summed_up(total / draws, length)
+
+
+def summed_up(values: Tensor, length: float) -> Nelbo:
+    """The bounds ``(B,)`` of sequences of ``length`` tokens each, with their mean and its error."""
+    error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else math.nan
     return Nelbo(float(values.mean()), error, values, length)
 
 
