@@ -64,8 +64,8 @@ def test_the_flow_comes_back_and_parts_make_a_whole():
 @pytest.mark.parametrize(
     ("path", "times", "message"),
     [
-        (Linear(), (0.7, 0.3), "one-sided from a Gaussian base"),
-        (None, (0.7, 0.3), "one-sided"),
+        (Linear(), (0.7, 0.3), "from a Gaussian base by one schedule"),
+        (None, (0.7, 0.3), "from a Gaussian base"),
         (VP(), (0.3, 0.7), "0 <= t_to <= t_from <= 1"),
         (VP(), (1.3, 0.7), "0 <= t_to <= t_from <= 1"),
     ],

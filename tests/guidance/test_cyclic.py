@@ -196,7 +196,7 @@ def test_known_entries_may_be_those_of_other_coordinates():
             lambda: Job(field(), torch.full((2, N), torch.nan), torch.ones(2, N)),
             "known entries must be finite",
         ),
-        (lambda: renoise(Linear(), torch.zeros(2, 2), 0.5, 0.2, seed=0), "one-sided"),
+        (lambda: renoise(Linear(), torch.zeros(2, 2), 0.5, 0.2, seed=0), "from a Gaussian base"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message):

@@ -17,6 +17,8 @@ from interpolants.dynamics.noise import TabulatedNoise as TabulatedNoise
 from interpolants.dynamics.optimised_grid import choose_grid as choose_grid
 from interpolants.dynamics.optimised_grid import GridChoice as GridChoice
 from interpolants.dynamics.optimised_grid import optimise_grid as optimise_grid
+from interpolants.dynamics.posterior import sample_posterior as sample_posterior
+from interpolants.dynamics.posterior import sample_transition as sample_transition
 from interpolants.dynamics.sample import sample as sample
 from interpolants.dynamics.sample import Samples as Samples
 from interpolants.dynamics.sample import Sampling as Sampling

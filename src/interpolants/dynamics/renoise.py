@@ -8,9 +8,9 @@ from torch import Tensor
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import BlockNoise
-from interpolants.paths.path import Path, SpatiallyLinearPath
+from interpolants.paths.from_gaussian import gaussian_path
+from interpolants.paths.path import Path
 
 
 def renoise(
@@ -36,13 +36,7 @@ def renoise(
     arXiv:2201.09865, equation 8.
     """
     who = "renoise"
-    if (
-        not isinstance(path, SpatiallyLinearPath)
-        or not isinstance(path.base, Gaussian)
-        or path.basis is not None
-    ):
-        rule = "the path must be one-sided from a Gaussian base, with one schedule"
-        raise invalid(who, rule, type(path).__name__, "For example, use paths.VP() or OneSidedLinear().")
+    path, base = gaussian_path(who, path)
     times = torch.tensor([t_from, t_to], dtype=torch.float64)
     if not 0 <= t_to <= t_from <= 1:
         raise invalid(who, "times must satisfy 0 <= t_to <= t_from <= 1", (t_from, t_to))
@@ -53,8 +47,8 @@ def renoise(
         rule = "the noise must grow towards t_to: alpha / beta may not be smaller there"
         raise invalid(who, rule, f"a variance of {added:.3g}")
     noise = BlockNoise.like(x, seed, "renoise", first=first_index).normal()
-    found: Tensor = factor * x + max(added, 0.0) ** 0.5 * path.base.root(noise)
-    return found if path.base.is_centred else found + (alpha_to - factor * alpha) * path.base.mean_like(x)
+    found: Tensor = factor * x + max(added, 0.0) ** 0.5 * base.root(noise)
+    return found if base.is_centred else found + (alpha_to - factor * alpha) * base.mean_like(x)
 
 
 def invert(fields: Fields, x: Tensor, t_to: float, *, t_from: float = 1.0, **options: Any) -> Tensor:

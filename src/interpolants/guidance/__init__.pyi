@@ -41,5 +41,6 @@ from interpolants.guidance.replacement import Replacement as Replacement
 from interpolants.guidance.shifted import ShiftedScore as ShiftedScore
 from interpolants.guidance.size_guard import SizeGuard as SizeGuard
 from interpolants.guidance.twisted import TwistedSMC as TwistedSMC
+from interpolants.guidance.value_function import value as value
 
 __all__ = ['APG', 'APGMomentum', 'Autoguided', 'CFGPlusPlus', 'ClassifierFree', 'ClassifierGuided', 'DPS', 'EnergyGuided', 'Expert', 'FeynmanKac', 'GaussianFlow', 'GaussianMeasurement', 'Guided', 'Guider', 'KeepKnown', 'Misfit', 'REDDiff', 'Replacement', 'Restored', 'Reward', 'ShiftedScore', 'TwistedSMC', 'WeightedSamples', 'ZeroStar', 'annealed', 'ask_for', 'guide', 'guided', 'guided_bridge', 'observed', 'product', 'with_negative', 'with_strength']

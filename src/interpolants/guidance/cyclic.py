@@ -34,8 +34,8 @@ from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.kinds import Count, NonNegative, Real, Whole
 from interpolants.foundations.randomness import BlockNoise, key
 from interpolants.foundations.types import Condition
-from interpolants.guidance.one_sided import gaussian_path
 from interpolants.metrics.energy_distance import energy_distance
+from interpolants.paths.from_gaussian import gaussian_path
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
 # Rows among which the change from repetition to repetition is measured.

@@ -16,9 +16,9 @@ from interpolants.foundations.clock import number_of
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.ops import sum_event
-from interpolants.guidance.one_sided import gaussian_path
 from interpolants.guidance.particles import START_STREAM, ParticleNoise
 from interpolants.operators.measurement import Operator, as_operator, check_measurement
+from interpolants.paths.from_gaussian import gaussian_path
 from interpolants.solvers.euler_maruyama import EulerMaruyama
 from interpolants.solvers.sde import integrate_sde
 

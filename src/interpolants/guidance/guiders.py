@@ -26,7 +26,7 @@ from interpolants.guidance.classifier_free import (
     taken_apart,
 )
 from interpolants.guidance.experts import check_path
-from interpolants.guidance.one_sided import gaussian_path
+from interpolants.paths.from_gaussian import gaussian_path
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
 

@@ -30,8 +30,8 @@ from interpolants.foundations.ops import expand_like
 from interpolants.foundations.row_times import TakesOneTime
 from interpolants.foundations.types import Condition, FieldLike
 from interpolants.guidance.cyclic import Completed, Job
-from interpolants.guidance.one_sided import gaussian_path
 from interpolants.likelihood.log_prob import log_prob
+from interpolants.paths.from_gaussian import gaussian_path
 
 
 @dataclass(frozen=True, kw_only=True)

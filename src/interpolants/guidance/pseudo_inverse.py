@@ -30,9 +30,9 @@ from interpolants.foundations.ops import expand_like, sum_event
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition
 from interpolants.guidance.energy import Observed, observed
-from interpolants.guidance.one_sided import gaussian_path
 from interpolants.guidance.shifted import ShiftedScore
 from interpolants.operators.measurement import Operator, as_operator, check_measurement, told_linear
+from interpolants.paths.from_gaussian import gaussian_path
 
 _SYMMETRIC = 1e-6  # relative slip of a covariance
 _RUNGE_KUTTA = ("euler", "midpoint", "heun", "rk4")

@@ -42,8 +42,8 @@ from interpolants.foundations.ops import sum_event, time_dtype
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.foundations.types import Condition
-from interpolants.guidance.one_sided import gaussian_path
 from interpolants.operators.measurement import Operator, as_operator, check_measurement
+from interpolants.paths.from_gaussian import gaussian_path
 
 WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda r: r,

@@ -26,9 +26,9 @@ from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.derivatives import value_and_gradient
 from interpolants.foundations.ops import sum_event
-from interpolants.guidance.one_sided import gaussian_path
 from interpolants.guidance.particles import START_STREAM, ParticleNoise, WeightedSamples, collect
 from interpolants.operators.measurement import Operator, as_operator, check_measurement
+from interpolants.paths.from_gaussian import gaussian_path
 from interpolants.solvers.euler_maruyama import EulerMaruyama
 from interpolants.solvers.resampling import Resampler, Systematic
 from interpolants.solvers.weighted import Node, Step, integrate_weighted, kernel_log_ratio

@@ -14,16 +14,19 @@ from interpolants.couplings.condition_cost import tells_conditions_on_the_way
 from interpolants.couplings.pairs import labels_within
 from interpolants.data.arrays import restore
 from interpolants.dynamics.modifiers import Modifier, check_modifiers
+from interpolants.dynamics.posterior import sample_posterior
+from interpolants.dynamics.renoise import renoise
 from interpolants.dynamics.sample import Samples, Sampling
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.dynamics.solver_table import FittedSolver
 from interpolants.fields.error_growth import growing_errors
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import is_among, whole
+from interpolants.foundations.checks import is_among, number, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.kinds import Count
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.registry import find_card
 from interpolants.foundations.tell import SettingWarning, tell
 from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Scored
@@ -156,8 +159,8 @@ class Bridge(FittedBridge):
         return super().fit(**{n: value for n, value in values.items() if value is not None}, **options)
 
     def cannot(self, verb: str) -> str:
-        """Log densities need that of rho0, completion and classes a Gaussian base, classes labels."""
-        if verb in ("classify", "complete") and not has_gaussian_base(self.first_path):
+        """Log densities need that of rho0; completion, classes and variations a Gaussian base; classes labels."""
+        if verb in ("classify", "complete", "vary") and not has_gaussian_base(self.first_path):
             return "its path does not start from a Gaussian base; fit Bridge(path='one_sided_linear')."
         if verb == "classify" and self.is_fitted and not classes_of(self):
             return "it was fitted without labels; fit with cond=labels, one class for each row."
@@ -341,13 +344,57 @@ class Bridge(FittedBridge):
         seed = secrets.randbits(31) if drawing.seed is None else drawing.seed
         run = {**options, "eps": drawing.eps, "reverse": drawing.reverse}
         fields, cond, first = self._target(drawing, run)
+        start, how = self._inside("Bridge.transport", x), self._how(drawing, options, fields, cond, first)
+        done = run_dynamics(fields, start, how, seed=seed, cond=cond, first_index=drawing.first_index)
+        return self._in_data_units(done) if details else self.decoded(done.x)
+
+    @capability(reads={"x": "x1"}, like="x", shares=Guided)
+    def vary(
+        self, /, x: Tensor, *, t: float = 0.5, seed: int = 0, n_steps: int = 6, **options: Any
+    ) -> Tensor:
+        """Draw a variation of each row: another row that has the same state at time t.
+
+        A row gets noise up to time t, and a data point is drawn from the bridge's posterior ``p(x1 | x_t)``; on a
+        one-sided path from a Gaussian base. Variations of rows of rho1 are distributed as rho1. Repeat a row for
+        several variations.
+
+        Args:
+            x: Rows ``(n, *D)`` in data units.
+            t: Time of the noisy state, in [0, 1): at 0 nothing of the row is left, near 1 nearly all.
+            seed: Seed of the noise.
+            n_steps: Steps of the solver, with two evaluations of the network each.
+            options: The arguments of :class:`~interpolants.methods.bridge.drawing.Guided`.
+
+        Returns:
+            ``(n, *D)`` in the kind of ``x``.
+
+        Raises:
+            InvalidInputError: If t is outside [0, 1).
+
+        Warns:
+            OutsideWarning: If the rows lie far from all rows of the fit.
+        """
+        guided, _ = Guided.among(options)
+        fields, cond, _ = self._target(guided)
+        number("Bridge.vary", "t", t, at_least=0, below=1, remedy="At t = 1 a state is the row itself.")
+        first = guided.first_index
+        states = renoise(
+            self.fitted_path, self._inside("Bridge.vary", x), 1.0, t, seed=seed, first_index=first
+        )
+        run = {"seed": seed, "n_steps": n_steps, "cond": cond, "first_index": first}
+        return self.decoded(sample_posterior(fields, states, t, **run)[0])
+
+    def _inside(self, caller: str, x: Tensor) -> Tensor:
+        """Rows in the network's units.
+
+        Raises:
+            InvalidInputError: If a constant column has another value, or a transformed one a value without an image.
+        """
         if bool(self.frame.outside(x).any()):
             rule = "columns that were constant in the fit must have their values, and transformed ones such as can be"
             remedy = "Drop these columns or rows, or fit again with rows like these."
-            raise invalid("Bridge.transport", rule, "rows with other values", remedy)
-        start, how = self.encoded(x), self._how(drawing, options, fields, cond, first)
-        done = run_dynamics(fields, start, how, seed=seed, cond=cond, first_index=drawing.first_index)
-        return self._in_data_units(done) if details else self.decoded(done.x)
+            raise invalid(caller, rule, "rows with other values", remedy)
+        return self.encoded(x)
 
     def _how(
         self,
@@ -589,6 +636,26 @@ class Bridge(FittedBridge):
         """How the noise level was chosen, by :meth:`choose_eps` or for ``eps="auto"``; None before."""
         state = self.fitted_state("eps_choice")
         return state["eps_choice"] or known_choice(state["net"])
+
+    # --- tuning
+
+    def tune(self, reward: Any, strength: float = 1.0, **settings: Any) -> Any:
+        """Return this model tuned by a reward: it samples ``p(x) exp(strength r(x)) / Z``, p being this one.
+
+        Args:
+            reward: A function of rows that returns one finite number for each, ``(n,)``, or a table; see
+                :class:`~interpolants.methods.reward_tuning.reward_tuning.RewardTuning`.
+            strength: Factor of the reward in the exponent.
+            settings: Other settings of ``RewardTuning``: ``max_kl``, ``n``, ``steps``, ``seed`` ...
+
+        Returns:
+            A fitted ``RewardTuning``; its ``bill()`` tells what was gained and lost.
+
+        Raises:
+            InvalidInputError: If the bridge is not fitted, or for the reasons of ``RewardTuning``.
+        """
+        kind: Any = find_card("reward_tuning", "method").load_entry()
+        return kind(strength=strength, **settings).fit(model=self, reward=reward)
 
     # --- judging
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BlockNoise
-from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.bridge.fitted import FittedBridge
+from interpolants.paths.from_gaussian import gaussian_path
 
 _WHO = "Bridge.classify"
 

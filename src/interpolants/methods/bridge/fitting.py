@@ -164,8 +164,24 @@ def match(
     fresh: Mapping[str, Any],
 ) -> nn.Module:
     """The network that has learnt the fields; from ``fresh`` rows at the ends that have some."""
-    net, loss = _new_net(bridge, path, ends)
+    net = _new_net(bridge, path, ends)
     net = gaussian_part(net, bridge, path, ends) if gaussian else net
+    return match_further(bridge, net, path, coupling, ends, away, run, fresh=fresh)
+
+
+def match_further(
+    bridge: BridgeSettings,
+    net: nn.Module,
+    path: Path,
+    coupling: Any,
+    ends: Ends,
+    away: Ends | None,
+    run: Run,
+    *,
+    fresh: Mapping[str, Any],
+) -> nn.Module:
+    """The network after a training that starts from its weights; ``fresh`` as in :func:`match`."""
+    loss = _loss_of(bridge, path, net)
     times = choices.choose_times("Bridge", bridge.times, path)
     drop = bridge.drop_condition if ends.cond is not None else 0.0
     penalties = choices.choose_penalties("Bridge", bridge.penalties, path, bridge.heads)
@@ -190,8 +206,16 @@ def _batches(bridge: BridgeSettings, ends: Ends, size: int, coupling: Any, times
     return batches.by_weight(ends.weights0, ends.weights)
 
 
-def _new_net(bridge: BridgeSettings, path: Path, ends: Ends) -> tuple[nn.Module, JointLoss | MaskedLoss]:
-    """The network with its initial weights, as the fields use it, and the loss that suits it."""
+def _loss_of(bridge: BridgeSettings, path: Path, net: nn.Module) -> JointLoss | MaskedLoss:
+    """The loss that suits a network as the fields use it."""
+    if isinstance(net, EntryPreconditioned):
+        assert isinstance(path, SpatiallyLinearPath)
+        return MaskedLoss(path, net.weight, levels=bridge.masks == "levels")
+    return joint_loss(bridge.heads, path, net.weight if isinstance(net, Preconditioned) else None)
+
+
+def _new_net(bridge: BridgeSettings, path: Path, ends: Ends) -> nn.Module:
+    """The network with its initial weights, as the fields use it."""
     if isinstance(bridge.net, nn.Module):
         check_takes_condition("Bridge", bridge.net)
     net = _bare_net(bridge, path, ends)
@@ -200,17 +224,15 @@ def _new_net(bridge: BridgeSettings, path: Path, ends: Ends) -> tuple[nn.Module,
         instead = f"heads={list(choices.choose_heads('Bridge', 'auto', path))}"
         instead = f"precondition=True or {instead}" if can_precondition(path, bridge.heads) else instead
         warn_of_growing_errors("Bridge.fit", path, bridge.heads, instead=f"Use {instead}.")
-        return net, joint_loss(bridge.heads, path)
+        return net
     size = root_mean_square(ends.x1)
     if size == 0:
         remedy = "There is nothing to learn: every sample would be this row."
         raise invalid("Bridge.fit", "rows of x1 must differ", "the same row everywhere", remedy)
     if bridge.masks:
         assert isinstance(path, SpatiallyLinearPath)
-        masked = EntryPreconditioned(net, path, size, masked_covariance(bridge, ends.x1))
-        return masked, MaskedLoss(path, masked.weight, levels=bridge.masks == "levels")
-    wrapped = Preconditioned(net, path, bridge.heads, size)
-    return wrapped, joint_loss(bridge.heads, path, wrapped.weight)
+        return EntryPreconditioned(net, path, size, masked_covariance(bridge, ends.x1))
+    return Preconditioned(net, path, bridge.heads, size)
 
 
 def _bare_net(bridge: BridgeSettings, path: Path, endpoints: Ends) -> nn.Module:

@@ -18,7 +18,6 @@ from interpolants.fields.protocol import QUANTITIES, Fields
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.types import Field
 from interpolants.framework.stages import Run
-from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_times
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.methods.parts.validation import followed
@@ -26,6 +25,7 @@ from interpolants.nets.embeddings import drop_condition
 from interpolants.objectives.conditioned_loss import ConditionedLoss
 from interpolants.objectives.joint import joint_loss
 from interpolants.objectives.times import StratifiedTimes, TimeSampler
+from interpolants.paths.from_gaussian import gaussian_path
 from interpolants.paths.path import SpatiallyLinearPath
 from interpolants.training.losses import Loss
 from interpolants.training.pairs import TimedNet, finished

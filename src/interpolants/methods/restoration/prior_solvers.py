@@ -19,12 +19,12 @@ from interpolants.foundations.kinds import Count, Each, NonNegative, Positive
 from interpolants.foundations.randomness import key
 from interpolants.foundations.types import Condition
 from interpolants.framework.frames import Frame
-from interpolants.guidance.one_sided import gaussian_path
 from interpolants.guidance.pseudo_inverse import PseudoInverseSampler
 from interpolants.guidance.red_diff import REDDiff
 from interpolants.methods.parts.choices import member
 from interpolants.operators.identity import Identity
 from interpolants.operators.measurement import Measurement, Operator
+from interpolants.paths.from_gaussian import gaussian_path
 
 _Inside = Annotated[float, Interval(gt=0, lt=1), Each("every time")]
 

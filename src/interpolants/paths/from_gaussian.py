@@ -1,11 +1,11 @@
-"""Requirements of guidance on a path: a Gaussian base, so that the score determines velocity and denoised."""
+"""Requirement of samplers and guidance: a path from a Gaussian base, with one schedule for all entries."""
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
 
-def gaussian_path(who: str, path: Path | None) -> tuple[SpatiallyLinearPath, Gaussian]:
+def gaussian_path(caller: str, path: Path | None) -> tuple[SpatiallyLinearPath, Gaussian]:
     """A one-sided path with its base.
 
     Raises:
@@ -17,5 +17,5 @@ def gaussian_path(who: str, path: Path | None) -> tuple[SpatiallyLinearPath, Gau
         or path.basis is not None
     ):
         rule = "the path must start from a Gaussian base by one schedule for all entries"
-        raise invalid(who, rule, type(path).__name__, "E.g. paths.VP() or OneSidedLinear().")
+        raise invalid(caller, rule, type(path).__name__, "For example, use paths.VP() or OneSidedLinear().")
     return path, path.base
