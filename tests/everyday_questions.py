@@ -59,4 +59,6 @@ FIFTY = {
     "parallel": {"topic/processes"},
     "conditional generation": {"topic/condition"},
     "survey weights": {"topic/weighted_rows"},
+    "fine-tune by a reward": {"topic/reward", "method/reward_tuning"},
+    "variations of an image": {"topic/variations"},
 }

@@ -32,6 +32,7 @@ RUN = CliRunner()
 MLP = "{ kind='mlp', width=16, depth=2 }"
 # Settings that make a fit small, for recipes whose quick size is none or learns something else than the page asks.
 SMALL = {
+    "branching": ["method.steps=20"],
     "functional_tucker": ["ask=[]", "claim=[]"],
     "hierarchical_gaussian": ["method.steps=3", "ask=[]", "claim=[]"],
     "images": ["method.steps=3", "ask=[]", "claim=[]"],
@@ -252,6 +253,7 @@ def days() -> None:
 
 
 FILES = {
+    "branching": lambda: csv("rows.csv", {"x": rng().normal(size=200), "y": rng().normal(size=200)}),
     "causal_autoencoder": discs,
     "ensemble_emulator": ensembles,
     "fitted_solver": bent,

@@ -81,6 +81,7 @@ from interpolants.methods.mutual_information import mutual_information as mutual
 from interpolants.methods.rectification.rectification import Rectification as Rectification
 from interpolants.methods.restoration.prior_restoration import PriorRestoration as PriorRestoration
 from interpolants.methods.restoration.restoration import Restoration as Restoration
+from interpolants.methods.reward_tuning.reward_tuning import RewardTuning as RewardTuning
 from interpolants.methods.rivals.collocation import Collocation as Collocation
 from interpolants.methods.rivals.delay_rivals import Analogue as Analogue
 from interpolants.methods.rivals.delay_rivals import Autoregression as Autoregression

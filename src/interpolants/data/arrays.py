@@ -14,7 +14,7 @@ from torch.masked import MaskedTensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from interpolants.data.alphabet import Alphabet
+from interpolants.data.alphabet import END, Alphabet
 from interpolants.data.typed_columns import untyped
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
@@ -204,6 +204,11 @@ def _as_pandas(array: np.ndarray[Any, Any], kind: Kind) -> Any:
     return pandas.DataFrame(array, columns=list(kind.columns) if fits else None, index=index)
 
 
+def _without_end(rows: list[Any]) -> list[Any]:
+    """Lists of tokens without what fills up the shorter ones."""
+    return [_without_end(row) if isinstance(row, list) else row for row in rows if row != END]
+
+
 def _restore_tokens(tensor: Tensor, kind: Kind) -> Any:
     """Rows of tokens as text or numbers, one row alone if it came alone; numbers about rows keep their type."""
     if tensor.is_floating_point():
@@ -214,7 +219,7 @@ def _restore_tokens(tensor: Tensor, kind: Kind) -> Any:
         return texts[0] if alone else texts
     tensor = tensor[0] if alone else tensor
     if kind.container == "list":
-        return tensor.tolist()
+        return _without_end(tensor.tolist())
     if kind.container == "numpy":
         return tensor.cpu().numpy().astype(kind.dtype)
     return tensor.to(device=kind.device, dtype=kind.torch_dtype)

@@ -128,14 +128,21 @@ def match(source: SpatiallyLinearPath, target: SpatiallyLinearPath, tau: Tensor)
     tau = tau.double()
     noise, signal = target.alpha(tau) * _scale(target, source), target.beta(tau)
     size = _scale(source, target)
-    if source.base is not None and size == source.base.shared_scale:
-        t = source.time_at_log_snr(2 * (signal.log() - noise.log()))
-    else:
-        t = _time_of_ratio(source, size, signal, noise)
+    t = time_of_ratio(source, size, signal, noise)
     return t, torch.hypot(noise, signal) / torch.hypot(source.alpha(t) * size, source.beta(t))
 
 
-def _time_of_ratio(path: SpatiallyLinearPath, size: float, signal: Tensor, noise: Tensor) -> Tensor:
+def time_of_ratio(path: SpatiallyLinearPath, size: float, signal: Tensor, noise: Tensor) -> Tensor:
+    """The time at which ``beta / (size alpha)`` is ``signal / noise``, in float64, or the nearer end.
+
+    Args:
+        path: A path on which ``beta / alpha`` grows.
+        size: Scale of x0.
+        signal: Numerators, in float64, >= 0.
+        noise: Denominators of the same shape, >= 0.
+    """
+    if path.base is not None and size == path.base.shared_scale:
+        return path.time_at_log_snr(2 * (signal.log() - noise.log()))
     low, high = torch.zeros_like(signal), torch.ones_like(signal)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -151,7 +158,7 @@ def covered(source: SpatiallyLinearPath, target: SpatiallyLinearPath) -> tuple[f
     """
     limits = torch.tensor([0.0, 1.0], dtype=torch.float64)
     size = _scale(source, target)
-    start, stop = _time_of_ratio(
+    start, stop = time_of_ratio(
         target, _scale(target, source), source.beta(limits), source.alpha(limits) * size
     ).tolist()
     return start, stop

@@ -70,6 +70,7 @@ verb("predict", "x")
 verb("adapt", "x", "y")
 verb("complete", "x")
 verb("classify", "x")
+verb("vary", "x")
 verb("forecast", "context")
 verb("assimilate", "y", "start", "noise")
 verb("restore", "observed")
@@ -79,6 +80,7 @@ verb("infer", "observed")
 verb("encode", "x")
 verb("spectrum", "frequencies")
 verb("check")
+verb("bill")
 
 
 @runtime_checkable
@@ -296,7 +298,8 @@ class Capability:
         axis = "row" if kind_of(role).has_rows and role.axis else role.axis
         # Names that the method fixes hold whatever the fit was given: a table in another order is put in theirs.
         columns = role.columns or method.columns(self.source(name))
-        return replace(role, name=name, optional=optional, axis=axis, like="", columns=columns)
+        padded = own.get(self.source(name), role).padded  # sequences come as those of the fit
+        return replace(role, name=name, optional=optional, axis=axis, like="", columns=columns, padded=padded)
 
 
 def capability(

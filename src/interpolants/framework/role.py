@@ -31,6 +31,7 @@ class Role:
         typed: Whether columns of tables may be of any type, with gaps, and answers have their types again; see
             :mod:`interpolants.data.typed_columns`.
         columns: Names of the columns of rows, where they are known: a table may have them in any order.
+        padded: Whether sequences of tokens may have different lengths: the shorter ones are filled up with -1.
         streams: Whether a fit may be given :class:`~interpolants.foundations.row_access.LazyRows` of large data on
             disk, and :class:`~interpolants.data.endless.EndlessRows` of what draws rows; else they are read to memory.
         about: One line for people.
@@ -48,6 +49,7 @@ class Role:
     words: bool = False
     typed: bool = False
     columns: tuple[str, ...] = ()
+    padded: bool = False
     streams: bool = False
     about: str = ""
 

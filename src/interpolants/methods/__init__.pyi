@@ -30,6 +30,7 @@ from interpolants.methods.questions.self_test import SelfTest as SelfTest
 from interpolants.methods.questions.solution import SolutionAndResidual as SolutionAndResidual
 from interpolants.methods.questions.spectral_lines import SpectralLines as SpectralLines
 from interpolants.methods.questions.trajectories import Trajectories as Trajectories
+from interpolants.methods.questions.tuning_bill import tuning_bill as tuning_bill
 from interpolants.methods.rectification.rectification import FlowNumbers as FlowNumbers
 from interpolants.methods.rectification.rectification import Rectification as Rectification
 from interpolants.methods.rectification.rounds import one_step as one_step
@@ -41,6 +42,8 @@ from interpolants.methods.restoration.prior_solvers import KnownNoise as KnownNo
 from interpolants.methods.restoration.prior_solvers import PosteriorDraws as PosteriorDraws
 from interpolants.methods.restoration.prior_solvers import Renoise as Renoise
 from interpolants.methods.restoration.restoration import Restoration as Restoration
+from interpolants.methods.reward_tuning.reward_tuning import RewardTuning as RewardTuning
+from interpolants.methods.reward_tuning.rewards import ColumnReward as ColumnReward
 from interpolants.methods.rivals.collocation import Collocation as Collocation
 from interpolants.methods.rivals.delay_rivals import Analogue as Analogue
 from interpolants.methods.rivals.delay_rivals import Autoregression as Autoregression

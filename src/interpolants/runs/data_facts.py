@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from interpolants.data.alphabet import END
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.storage import read_document, write_text
 from interpolants.framework.method import Method
@@ -110,6 +111,11 @@ def _size(picture: Tensor) -> str:
     return f"a picture, {picture.shape[1]} × {picture.shape[0]} pixels"
 
 
+def _sequence(x: Tensor) -> str:
+    size = count(x.shape[1], "token")
+    return f"at most {size}" if int(x.min()) == END else size
+
+
 def one_row(value: Any, source: Source, kind: str = "rows") -> str:
     """A row of a value in words; empty where rows are not plain."""
     if isinstance(value, list | tuple) and value and isinstance(value[0], str):
@@ -123,7 +129,7 @@ def one_row(value: Any, source: Source, kind: str = "rows") -> str:
     if value.ndim == 1:
         return f"one of {len(source.classes)} classes" if source.classes else "a number"
     if value.ndim == 2:
-        return count(value.shape[1], "token" if kind == "tokens" else "number")
+        return _sequence(value) if kind == "tokens" else count(value.shape[1], "number")
     return " × ".join(str(size) for size in value.shape[1:])
 
 

@@ -75,7 +75,9 @@ _CALLS = {
     "restore": "restore(observed)",
     "complete": "complete(x)",
     "classify": "classify(x)",
+    "vary": "vary(x)",
     "check": "check()",
+    "bill": "bill()",
 }
 _STYLE = "font: 14px/1.5 system-ui, sans-serif; max-width: 60em"
 _CELL = "text-align: left; vertical-align: top; padding: 0.1em 1em 0.1em 0"

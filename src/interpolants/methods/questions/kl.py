@@ -9,11 +9,11 @@ from interpolants.foundations.asked import invalid
 from interpolants.framework.method import Method
 from interpolants.framework.question_form import Ask, question
 from interpolants.framework.questions import About, Number
-from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.bridge.fitted import FittedBridge
 from interpolants.methods.mutual_information import information_forms, noise_of
 from interpolants.methods.questions.distances import real_rows
 from interpolants.metrics.estimate import Estimate
+from interpolants.paths.from_gaussian import gaussian_path
 from interpolants.paths.path import SpatiallyLinearPath
 
 _NAMES = ("kl", "squared", "difference")

@@ -1,0 +1,1 @@
+"""Tuning of a fitted bridge by a reward."""
