@@ -346,6 +346,14 @@ def test_a_tenth_of_the_gain_may_be_lacking(lacking, told):
     assert bool(answer.findings) == told
 
 
+def test_a_model_whose_divergence_is_unknown_has_no_point_in_the_figure():
+    model = old().tune(column, 1.0, n=100, steps=1)
+    bill = replace(model.bill(), values={**model.bill().values, "kl_new": math.nan})
+    model.state = {**model.state, "bill": bill}
+    answer = model.ask("tuning_bill", Task.of(model.roles(), {"model": old()}))
+    assert [series.name for series in answer.figures[0].panels[0].series] == ["tilts of the old model"]
+
+
 def test_a_fifth_of_the_draws_is_not_learnt_from():
     model = old().tune(column, 0.01, n=1000, steps=1)
     assert len(torch.unique(model.state["model"].state["pool1"].x, dim=0)) == 800
