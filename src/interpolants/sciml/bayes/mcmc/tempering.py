@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
 from annotated_types import Interval
@@ -35,7 +35,7 @@ FEWEST_PARTICLES, FEWEST_POPULATIONS = 30, 4
 _RATE = 0.5  # change of the log step per unit of acceptance above the target
 _HALVINGS = 50
 _EXTRA = 4  # rounds of moves at temperature 1 that check whether the particles spread further
-_SIGN = "Check the sign: the function must return the log density, minus the energy, and its integral must be finite."
+SIGN = "Check the sign: the function must return the log density, minus the energy, and its integral must be finite."
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,32 @@ class Evidence:
     lower_bound: float
     ess: float
     populations: Tensor
+
+    @classmethod
+    def of(cls, log_z: Tensor, ess: float, *, lower_bound: float | None = None) -> Self:
+        """Return the evidence of populations with ``log_z (G,)`` and together ``ess`` effective particles.
+
+        Args:
+            log_z: Log Z of each population, ``(G,)``.
+            ess: Smallest effective number of particles.
+            lower_bound: Lower bound. Default: the mean of ``log_z``.
+
+        Warns:
+            FitWarning: If there are fewer than 30 effective particles; the error is NaN then.
+        """
+        mean = torch.logsumexp(log_z, 0) - math.log(len(log_z))
+        error = float((log_z - mean).exp().std() / math.sqrt(len(log_z)))
+        if ess < FEWEST_PARTICLES:
+            message = (
+                f"evidence: {ess:.3g} effective particles, fewer than {FEWEST_PARTICLES}; log Z is probably "
+            )
+            message += (
+                "too small, and its error is not reported. Use more temperatures, particles, draws or moves."
+            )
+            tell(FitWarning, message)
+            error = math.nan
+        bound = float(log_z.mean()) if lower_bound is None else lower_bound
+        return cls(float(mean), error, bound, ess, log_z)
 
 
 @dataclass(frozen=True)
@@ -98,18 +124,7 @@ class TemperedParticles:
         Warns:
             FitWarning: If there are fewer than 30 effective particles; the error is NaN then.
         """
-        g, ess = len(self.log_z), float(self.ess.min())
-        log_z = torch.logsumexp(self.log_z, 0) - math.log(g)
-        relative = (self.log_z - log_z).exp()
-        error = float(relative.std() / math.sqrt(g))
-        if ess < FEWEST_PARTICLES:
-            message = (
-                f"evidence: {ess:.3g} effective particles, fewer than {FEWEST_PARTICLES}; log Z is probably "
-            )
-            message += "too small, and its error is not reported. Use more temperatures, particles or moves."
-            tell(FitWarning, message)
-            error = math.nan
-        return Evidence(float(log_z), error, float(self.log_z.mean()), ess, self.log_z)
+        return Evidence.of(self.log_z, float(self.ess.min()))
 
 
 def tempered_smc(
@@ -153,8 +168,11 @@ def tempered_smc(
     whole(caller, "particles", particles, at_least=16)
     whole(caller, "populations", populations, at_least=FEWEST_POPULATIONS)
     whole(caller, "size", size, at_least=1)
-    schedule = _schedule(caller, temperatures)
-    density = _Tempered(log_density, positive(caller, "scale", scale), size, caller)
+    if isinstance(temperatures, float | int):
+        schedule: list[float] | float = number(caller, "temperatures", temperatures, above=0, below=1)
+    else:
+        schedule = checked_temperatures(caller, temperatures)
+    density = TemperedDensity(log_density, positive(caller, "scale", scale), size, caller)
     x = torch.randn(populations, particles, size, dtype=torch.float64, generator=generator) * density.scale
     density.check(x.flatten(0, 1))
     return _Sampler(density, moves, generator, schedule).run(x)
@@ -230,10 +248,12 @@ class Moves(Checked):
     """Number of adaptive temperatures after which the density is refused."""
 
 
-def _schedule(caller: str, temperatures: Sequence[float] | float) -> list[float] | float:
-    """The checked temperatures, or the share of an adaptive schedule."""
-    if isinstance(temperatures, float | int):
-        return number(caller, "temperatures", temperatures, above=0, below=1)
+def checked_temperatures(caller: str, temperatures: Sequence[float]) -> list[float]:
+    """Return inverse temperatures as a list.
+
+    Raises:
+        InvalidInputError: If they do not rise strictly from 0 to 1.
+    """
     values = [float(b) for b in temperatures]
     rising = all(a < b for a, b in pairwise(values))
     if len(values) < 2 or values[0] != 0 or values[-1] != 1 or not rising:
@@ -241,7 +261,7 @@ def _schedule(caller: str, temperatures: Sequence[float] | float) -> list[float]
     return values
 
 
-class _Tempered:
+class TemperedDensity:
     """Log density, log ratio to the starting Gaussian, and potential at an inverse temperature."""
 
     def __init__(self, log_density: LogDensity, scale: float, size: int, caller: str) -> None:
@@ -290,7 +310,7 @@ class _Tempered:
                 value = -(b * log_f + (1 - b) * self.base(leaf))
                 (slope,) = torch.autograd.grad(value.sum(), leaf)
             if bool((log_f == math.inf).any()):
-                raise DivergedError(f"{self.caller}: log_density became plus infinity. {_SIGN}")
+                raise DivergedError(f"{self.caller}: log_density became plus infinity. {SIGN}")
             return value.detach(), slope
 
         return value_and_gradient
@@ -300,7 +320,7 @@ class _Sampler:
     """Loop over the temperatures."""
 
     def __init__(
-        self, density: _Tempered, moves: Moves, generator: Generator, schedule: list[float] | float
+        self, density: TemperedDensity, moves: Moves, generator: Generator, schedule: list[float] | float
     ) -> None:
         self.density, self.moves, self.generator, self.schedule = density, moves, generator, schedule
 
@@ -347,7 +367,7 @@ class _Sampler:
             tell(
                 FitWarning,
                 message
-                + f"the samples are wrong. {_SIGN} Otherwise use more `proposals` or a larger `scale`.",
+                + f"the samples are wrong. {SIGN} Otherwise use more `proposals` or a larger `scale`.",
             )
 
     def _next(self, b: Tensor, log_w: Tensor, ratio: Tensor, count: int) -> Tensor:
@@ -357,7 +377,7 @@ class _Sampler:
         if count > self.moves.most_temperatures:
             message = f"{self.density.caller}: the inverse temperature is {float(b.min()):.3g} after {count - 1} steps "
             raise DivergedError(
-                message + f"and does not reach 1. {_SIGN} Otherwise increase `most_temperatures`."
+                message + f"and does not reach 1. {SIGN} Otherwise increase `most_temperatures`."
             )
         # The step is the largest with this conditional effective share.
         low, high = b, torch.ones_like(b)
