@@ -7,7 +7,13 @@ import torch
 
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.tell import FitWarning
-from interpolants.sciml.bayes.mcmc.tempering import Moves, _variance, annealed_importance, tempered_smc
+from interpolants.sciml.bayes.mcmc.tempering import (
+    Moves,
+    _quartile_range,
+    _variance,
+    annealed_importance,
+    tempered_smc,
+)
 
 
 def seeded(seed=0):
@@ -174,3 +180,11 @@ def test_the_mass_matrix_has_the_weighted_variance_of_each_population():
     weights = torch.tensor([[0.25, 0.75], [0.5, 0.5]], dtype=torch.float64)
     found = _variance(x, weights.log())
     assert found.tolist() == [[3.0, torch.finfo(torch.float64).tiny], [1.0, 9.0]]
+
+
+def test_a_coordinate_of_equal_values_has_a_ratio_of_ranges():
+    """A ratio of zeros would hide that the other coordinates have widened."""
+    x = torch.zeros(1, 4, 2, dtype=torch.float64)
+    x[0, :, 1] = torch.tensor([0.0, 1.0, 2.0, 3.0])
+    assert (_quartile_range(x) / _quartile_range(x)).tolist() == [[1.0, 1.0]]
+    assert float(_quartile_range(x)[0, 1]) == 1.5
