@@ -9,6 +9,7 @@ from interpolants.foundations.errors import InvalidInputError
 
 @pytest.mark.skipif(not is_there(load_storm_motions), reason="r-cran-dplyr is not installed")
 def test_storms_of_the_package():
+    pytest.importorskip("rdata")
     found = load_storm_motions("all")
     assert found.info.columns == ("lat", "lon", "heading", "speed", "wind")
     # Amy, 27 June 1975: 27.5 N 79 W at 0 h, 28.5 N 79 W at 6 h, 25 knots

@@ -68,6 +68,22 @@ def test_a_chain_with_quartic_energy():
     agrees(parallel_tempering(phi_four, 16, seeded()), phi_four_truth(16), 0.15)
 
 
+def test_equal_neighbours_exchange_at_every_turn():
+    """The starting Gaussian as the target: every second state at b = 1 is a new one from b = 0, and log Z is 0."""
+    chains = parallel_tempering(
+        lambda x: -x.square().sum(1) / 2 - math.log(2 * math.pi),
+        2,
+        seeded(),
+        temperatures=[0, 1],
+        draws=100,
+        options=Ladder(warm_up=20),
+    )
+    assert chains.exchanged.tolist() == [1]
+    assert chains.restarts.tolist() == [50] * 4
+    assert chains.evidence().log_z == pytest.approx(0, abs=1e-9)
+    assert chains.bounds == pytest.approx((0, 0), abs=1e-9)
+
+
 def test_temperatures_have_equal_shares_of_the_cumulative_rejection():
     b = torch.tensor([0, 0.5, 1], dtype=torch.float64)
     rejection = torch.tensor([0.3, 0.1], dtype=torch.float64)
@@ -106,13 +122,19 @@ def test_a_density_that_is_zero_somewhere():
 
 
 def test_too_few_temperatures_are_reported():
-    far = lambda x: -50 * (x - 4).square().sum(1)  # noqa: E731
+
+    def far(x):
+        return -50 * (x - 4).square().sum(1)
+
     with pytest.warns(FitWarning, match="of 4 ladders no state climbed.* exchange with probability"):
         parallel_tempering(far, 8, seeded(), temperatures=2, options=Ladder(warm_up=20), draws=20)
 
 
 def test_chains_that_disagree_are_reported():
-    wells = lambda x: torch.logaddexp(-5e2 * (x[:, 0] - 1).square(), -5e2 * (x[:, 0] + 1).square())  # noqa: E731
+
+    def wells(x):
+        return torch.logaddexp(-5e2 * (x[:, 0] - 1).square(), -5e2 * (x[:, 0] + 1).square())
+
     with pytest.warns(FitWarning, match="R-hat is .* above 1.1"):
         parallel_tempering(wells, 1, seeded(), temperatures=2, options=Ladder(warm_up=20), draws=20)
 

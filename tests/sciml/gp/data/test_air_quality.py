@@ -59,6 +59,7 @@ def test_what_is_no_such_table_is_refused(tmp_path):
 
 
 def test_a_workspace_that_unpacks_out_of_all_proportion_is_refused(tmp_path, monkeypatch):
+    pytest.importorskip("rdata")
     monkeypatch.setattr(unpacking, "SMALL", 1 << 20)
     (tmp_path / "air.rda").write_bytes(gzip.compress(bytes(2 << 20)))
     with pytest.raises(InvalidInputError, match=r"air\.rda must unpack to"):
